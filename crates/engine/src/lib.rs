@@ -1,1 +1,1 @@
-//! placeholder
+//! placeholder: the lead joins the modules; owners add `pub mod` lines for theirs.
