@@ -1,2 +1,106 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: builds, checks and starts RancherOS on a developer's machine.
+//!
+//! Each command is a module with a `run` function; each build step is a function that returns the artifact it made.
+//! This crate does not run on the machine it builds.
+
+mod bench;
+mod cache;
+mod ci;
+mod debian;
+mod download;
+mod engine;
+mod fetch;
+mod images;
+mod initrd;
+mod iso;
+mod kernel;
+mod progress;
+mod qemu_test;
+mod run;
+mod rust;
+mod setup;
+mod size;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::workspace::{Arch, Build};
+
+/// Build tool of RancherOS.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    /// Architecture to build for: x86_64 or aarch64 (default: this machine's)
+    #[arg(long, global = true)]
+    arch: Option<Arch>,
+    /// Fail when a lock file would have to change
+    #[arg(long, global = true)]
+    locked: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// One verb per build step or check.
+#[derive(Subcommand)]
+enum Command {
+    /// Install the host packages that the other commands need
+    Setup(setup::Options),
+    /// Download and verify everything the build takes from outside
+    Fetch(fetch::Options),
+    /// Build the kernel, its modules and the firmware image
+    Kernel(kernel::Options),
+    /// Build the system images
+    Images(images::Options),
+    /// Build the initial RAM disk
+    Initrd(initrd::Options),
+    /// Build the bootable ISO image, with everything it needs
+    Iso(iso::Options),
+    /// Start the ISO in a virtual machine in this terminal
+    Run(run::Options),
+    /// Boot the media and test the running system
+    QemuTest(qemu_test::Options),
+    /// Measure boot time, memory and sizes beside a Debian peer
+    Bench(bench::Options),
+    /// Run the container engine alone on this machine
+    Engine(engine::Options),
+    /// Show the sizes of what was built against their budgets
+    Size(size::Options),
+    /// Check the layout rules of the workspace
+    Tidy(tidy::Options),
+    /// Run everything that continuous integration runs
+    Ci(ci::Options),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<()> {
+    let build = Build::new(cli.arch, cli.locked)?;
+    match cli.command {
+        Command::Setup(options) => setup::run(&build, &options),
+        Command::Fetch(options) => fetch::run(&build, &options),
+        Command::Kernel(options) => kernel::run(&build, &options),
+        Command::Images(options) => images::run(&build, &options),
+        Command::Initrd(options) => initrd::run(&build, &options),
+        Command::Iso(options) => iso::run(&build, &options),
+        Command::Run(options) => run::run(&build, &options),
+        Command::QemuTest(options) => qemu_test::run(&build, &options),
+        Command::Bench(options) => bench::run(&build, &options),
+        Command::Engine(options) => engine::run(&build, &options),
+        Command::Size(options) => size::run(&build, &options),
+        Command::Tidy(options) => tidy::run(&build, &options),
+        Command::Ci(options) => ci::run(&build, &options),
+    }
+}

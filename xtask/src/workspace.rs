@@ -1,0 +1,131 @@
+//! Where the build reads and writes, and for which architecture.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+
+/// Version of RancherOS: the workspace's.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A machine architecture that can be built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arch {
+    /// 64-bit PC
+    X86_64,
+    /// 64-bit Arm
+    Aarch64,
+}
+
+impl Arch {
+    /// The architecture of this machine.
+    pub(crate) fn host() -> Result<Self> {
+        std::env::consts::ARCH
+            .parse()
+            .context("this machine's architecture cannot be built for, name one with --arch")
+    }
+
+    /// The kernel's and our own name: `x86_64`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+
+    /// Debian's name: `amd64`.
+    pub(crate) fn debian(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Aarch64 => "arm64",
+        }
+    }
+
+    /// The OCI image specification's name (GOARCH).
+    pub(crate) fn oci(self) -> &'static str {
+        self.debian()
+    }
+
+    /// Rust's target triple.
+    pub(crate) fn target(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-unknown-linux-gnu",
+            Self::Aarch64 => "aarch64-unknown-linux-gnu",
+        }
+    }
+
+    /// Debian's directory for libraries: `x86_64-linux-gnu`.
+    pub(crate) fn multiarch(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-linux-gnu",
+            Self::Aarch64 => "aarch64-linux-gnu",
+        }
+    }
+}
+
+impl FromStr for Arch {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "x86_64" | "amd64" => Ok(Self::X86_64),
+            "aarch64" | "arm64" => Ok(Self::Aarch64),
+            other => bail!("unknown architecture {other}, known are x86_64 and aarch64"),
+        }
+    }
+}
+
+/// One invocation of the build: folders, architecture and policy.
+#[derive(Clone, Debug)]
+pub(crate) struct Build {
+    /// Top of the workspace.
+    pub(crate) root: PathBuf,
+    /// Architecture to build for.
+    pub(crate) arch: Arch,
+    /// Fail when a lock file would change.
+    pub(crate) locked: bool,
+}
+
+impl Build {
+    /// A build in this workspace, for the host's architecture unless `arch` names one.
+    pub(crate) fn new(arch: Option<Arch>, locked: bool) -> Result<Self> {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = manifest
+            .parent()
+            .with_context(|| format!("{} has no parent", manifest.display()))?
+            .to_path_buf();
+        let arch = match arch {
+            Some(arch) => arch,
+            None => Arch::host()?,
+        };
+        Ok(Self { root, arch, locked })
+    }
+
+    /// What is handed to the user.
+    pub(crate) fn dist(&self) -> PathBuf {
+        self.root.join("dist")
+    }
+
+    /// What the ISO's file system carries below `/rancheros`.
+    pub(crate) fn media(&self) -> PathBuf {
+        self.dist().join("media/rancheros")
+    }
+
+    /// Intermediate files of this architecture's build.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.root.join("target/xtask").join(self.arch.name())
+    }
+
+    /// Time given to every file in an artifact: `SOURCE_DATE_EPOCH`, in seconds since 1970.
+    pub(crate) fn epoch(&self) -> Result<u64> {
+        match std::env::var("SOURCE_DATE_EPOCH") {
+            Ok(text) => text
+                .parse()
+                .with_context(|| format!("SOURCE_DATE_EPOCH is not a number: {text}")),
+            Err(_) => Ok(DEFAULT_EPOCH),
+        }
+    }
+}
+
+/// 2026-01-01T00:00:00Z: the time of files when `SOURCE_DATE_EPOCH` is not set, so that two builds give the same bytes.
+const DEFAULT_EPOCH: u64 = 1_767_225_600;
