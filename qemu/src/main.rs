@@ -1,2 +1,68 @@
-//! placeholder
-fn main() {}
+//! Boots the built media under QEMU and proves what the README promises; `bench` measures it.
+//!
+//! The tests see what a user sees: the media, the serial port, the network and QEMU's buttons. Their
+//! names read as sentences. Run as `cargo xtask qemu-test [filter]`.
+//!
+//! This crate does not build anything and knows nothing of the system's insides.
+
+mod accelerator;
+mod artifacts;
+mod bench;
+mod console;
+mod context;
+mod machine;
+mod qmp;
+mod ssh;
+mod tests;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use libtest_mimic::Arguments;
+
+use crate::artifacts::Artifacts;
+use crate::context::Context;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("qemu-test: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `qemu-test DIST ARCH test [libtest arguments]` or `qemu-test DIST ARCH bench [arguments]`.
+fn run() -> anyhow::Result<bool> {
+    let mut arguments = std::env::args();
+    let program = arguments.next().unwrap_or_default();
+    let dist = PathBuf::from(
+        arguments
+            .next()
+            .context("the first argument is the folder dist")?,
+    );
+    let arch = arguments
+        .next()
+        .context("the second argument is the architecture")?;
+    let artifacts = Artifacts::find(&dist, &arch)?;
+    match arguments.next().as_deref() {
+        Some("test") => {
+            let mut libtest = Arguments::from_iter(std::iter::once(program).chain(arguments));
+            // A guest has two processors and TCG uses both: more guests than cores only wait.
+            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            libtest.test_threads = libtest.test_threads.or(Some(cores.min(MOST_GUESTS)));
+            let context = Context::new(artifacts);
+            let conclusion = libtest_mimic::run(&libtest, tests::all(&context));
+            context.end();
+            Ok(!conclusion.has_failed())
+        }
+        Some("bench") => bench::run(&artifacts, &arguments.collect::<Vec<_>>()).map(|()| true),
+        other => bail!("the third argument is test or bench, not {other:?}"),
+    }
+}
+
+/// Each guest takes 1 GiB.
+const MOST_GUESTS: usize = 4;

@@ -1,0 +1,113 @@
+//! What is tested: the files that `cargo xtask iso` made, and the machine kind to boot them on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use crate::ssh::Key;
+
+/// How machines of one architecture are started; a table of `machines.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MachineKind {
+    pub(crate) program: String,
+    pub(crate) machine: String,
+    pub(crate) tcg_cpu: String,
+    pub(crate) kvm_cpu: String,
+    pub(crate) serial: String,
+    firmware: Vec<String>,
+    firmware_variables: Vec<String>,
+}
+
+impl MachineKind {
+    /// The UEFI firmware of this host.
+    pub(crate) fn firmware(&self) -> anyhow::Result<&str> {
+        existing(&self.firmware)
+    }
+
+    /// The variables that go with it, to be copied for each machine.
+    pub(crate) fn firmware_variables(&self) -> anyhow::Result<&str> {
+        existing(&self.firmware_variables)
+    }
+}
+
+fn existing(candidates: &[String]) -> anyhow::Result<&str> {
+    let Some(found) = candidates.iter().find(|path| Path::new(path).exists()) else {
+        bail!(
+            "none of these exists: {}; install the package ovmf",
+            candidates.join(", ")
+        );
+    };
+    Ok(found)
+}
+
+/// Everything a test needs to start machines.
+#[derive(Clone, Debug)]
+pub(crate) struct Artifacts {
+    pub(crate) arch: String,
+    pub(crate) machine: MachineKind,
+    pub(crate) iso: PathBuf,
+    pub(crate) kernel: String,
+    pub(crate) initrd: String,
+    pub(crate) network_initrd: String,
+    /// The folder with images.json and layers, as they are on the ISO.
+    pub(crate) media: PathBuf,
+    pub(crate) key: Key,
+    logs: PathBuf,
+}
+
+impl Artifacts {
+    /// Finds the files of `arch` below `dist`.
+    ///
+    /// # Errors
+    /// Names the file that is missing and the command that makes it.
+    pub(crate) fn find(dist: &Path, arch: &str) -> anyhow::Result<Artifacts> {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let mut kinds: BTreeMap<String, MachineKind> =
+            toml::from_str(include_str!("../machines.toml")).context("machines.toml")?;
+        let machine = kinds
+            .remove(arch)
+            .with_context(|| format!("machines.toml has no machine for {arch}"))?;
+        let file = |name: String| -> anyhow::Result<PathBuf> {
+            let path = dist.join(name);
+            if !path.exists() {
+                bail!(
+                    "{} is missing: run `cargo xtask iso --arch {arch}`",
+                    path.display()
+                );
+            }
+            Ok(path)
+        };
+        let logs = dist.join("qemu-test");
+        fs::create_dir_all(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
+        let keys = logs.join("keys");
+        // A key of an earlier run may be there.
+        let _ = fs::remove_dir_all(&keys);
+        fs::create_dir_all(&keys).with_context(|| format!("cannot create {}", keys.display()))?;
+        Ok(Artifacts {
+            iso: file(format!("rancheros-{version}-{arch}.iso"))?,
+            kernel: file(format!("vmlinuz-{version}-{arch}"))?
+                .display()
+                .to_string(),
+            initrd: file(format!("initrd-{version}-{arch}"))?
+                .display()
+                .to_string(),
+            network_initrd: file(format!("netboot-{version}-{arch}"))?
+                .display()
+                .to_string(),
+            media: file("media/rancheros".to_owned())?,
+            key: Key::generate(&keys)?,
+            arch: arch.to_owned(),
+            machine,
+            logs,
+        })
+    }
+
+    /// The log file of one kind for one machine.
+    pub(crate) fn log(&self, name: &str, kind: &str) -> PathBuf {
+        self.logs.join(format!("{name}.{kind}.log"))
+    }
+}

@@ -1,0 +1,78 @@
+//! What all tests share: the artifacts, and one guest for the tests that leave no trace in it.
+
+use std::sync::{Arc, OnceLock};
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::artifacts::Artifacts;
+use crate::machine::{Boot, Guest, Machine};
+
+/// Shared by every test of a run.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) artifacts: Artifacts,
+    shared: OnceLock<Result<Guest, String>>,
+}
+
+/// A test with machines of its own.
+pub(crate) type Alone = fn(&Context) -> anyhow::Result<()>;
+/// A test in the guest that others use at the same time.
+pub(crate) type Shared = fn(&Guest) -> anyhow::Result<()>;
+
+impl Context {
+    /// Nothing is booted yet.
+    pub(crate) fn new(artifacts: Artifacts) -> Arc<Context> {
+        Arc::new(Context {
+            artifacts,
+            shared: OnceLock::new(),
+        })
+    }
+
+    /// A guest booted from the ISO by kernel and initrd, ready, with User Docker answering.
+    fn guest(&self) -> anyhow::Result<&Guest> {
+        let booted = self
+            .shared
+            .get_or_init(|| self.boot_shared().map_err(|error| format!("{error:#}")));
+        booted
+            .as_ref()
+            .map_err(|error| anyhow::anyhow!("the shared guest: {error}"))
+    }
+
+    fn boot_shared(&self) -> anyhow::Result<Guest> {
+        let guest = Machine::new("shared", Boot::Kernel)
+            .parameters("cc.hostname=testhost rancher.autologin=ttyS0 rancher.not_a_key=1")
+            .memory_mib(1536)
+            .start(&self.artifacts)?;
+        guest.wait_ready()?;
+        guest.wait_docker()?;
+        Ok(guest)
+    }
+
+    /// Ends the shared guest, which a process that exits would leave behind.
+    pub(crate) fn end(self: Arc<Self>) {
+        drop(self);
+    }
+}
+
+/// Makes a trial of a test that boots its own machines.
+pub(crate) fn alone(context: &Arc<Context>, name: &str, test: Alone) -> Trial {
+    let context = Arc::clone(context);
+    Trial::test(name, move || test(&context).map_err(failed))
+}
+
+/// Makes a trial of a test in the shared guest; its console must be clean afterwards.
+pub(crate) fn shared(context: &Arc<Context>, name: &str, test: Shared) -> Trial {
+    let context = Arc::clone(context);
+    Trial::test(name, move || {
+        let run = || -> anyhow::Result<()> {
+            let guest = context.guest()?;
+            test(guest)?;
+            guest.check()
+        };
+        run().map_err(failed)
+    })
+}
+
+fn failed(error: anyhow::Error) -> Failed {
+    Failed::from(format!("{error:#}"))
+}

@@ -1,0 +1,393 @@
+//! A virtual machine: how it is described, started, driven and ended.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde_json::json;
+
+use crate::accelerator::Accelerator;
+use crate::artifacts::Artifacts;
+use crate::console::Console;
+use crate::qmp::Qmp;
+use crate::ssh::Ssh;
+
+/// A boot under TCG takes 10 to 20 s here; two at a time on a busy machine three times that.
+pub(crate) const BOOT_DEADLINE: Duration = Duration::from_secs(240);
+/// Stopping services and unmounting; PID 1's own last deadline is 60 s.
+pub(crate) const OFF_DEADLINE: Duration = Duration::from_secs(100);
+/// Time for QEMU to make its sockets.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// What PID 1 logs when every service was started.
+pub(crate) const READY: &str = "boot: ready (";
+
+/// Where the machine finds its kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Boot {
+    /// The ISO in a CD drive, through the firmware.
+    Disc,
+    /// The ISO copied to a USB stick, through the firmware.
+    Stick,
+    /// QEMU loads kernel and initrd; the images are on the ISO in the CD drive.
+    Kernel,
+    /// QEMU loads kernel and the network boot initrd, which has the images; there is no drive.
+    Network,
+}
+
+/// The firmware of a machine that boots through it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Firmware {
+    Bios,
+    Uefi,
+}
+
+/// A machine to be started.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    /// Names the log files.
+    name: String,
+    boot: Boot,
+    firmware: Firmware,
+    parameters: String,
+    memory_mib: u32,
+    drives: Vec<String>,
+    arguments: Vec<String>,
+    iso: Option<PathBuf>,
+    reset_ends: bool,
+}
+
+impl Machine {
+    /// A machine of 1 GiB and two processors; the test key may log in where the boot allows it.
+    pub(crate) fn new(name: &str, boot: Boot) -> Machine {
+        Machine {
+            name: name.to_owned(),
+            boot,
+            firmware: Firmware::Bios,
+            parameters: String::new(),
+            memory_mib: 1024,
+            drives: Vec::new(),
+            arguments: Vec::new(),
+            iso: None,
+            reset_ends: false,
+        }
+    }
+
+    /// Boots through this firmware.
+    pub(crate) fn firmware(mut self, firmware: Firmware) -> Machine {
+        self.firmware = firmware;
+        self
+    }
+
+    /// Adds kernel parameters (only where QEMU loads the kernel).
+    pub(crate) fn parameters(mut self, parameters: &str) -> Machine {
+        self.parameters = format!("{} {parameters}", self.parameters);
+        self
+    }
+
+    /// Sets the RAM, in MiB.
+    pub(crate) fn memory_mib(mut self, memory_mib: u32) -> Machine {
+        self.memory_mib = memory_mib;
+        self
+    }
+
+    /// Adds a disk: a raw image, which the guest may change.
+    pub(crate) fn disk(mut self, image: &Path) -> Machine {
+        self.drives.push(format!(
+            "file={},format=raw,if=virtio,cache=unsafe",
+            image.display()
+        ));
+        self
+    }
+
+    /// Adds a disc, such as a config drive.
+    pub(crate) fn disc(mut self, image: &Path) -> Machine {
+        self.drives.push(format!(
+            "file={},format=raw,media=cdrom,readonly=on",
+            image.display()
+        ));
+        self
+    }
+
+    /// Adds arguments for QEMU.
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> Machine {
+        self.arguments
+            .extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// Uses this ISO in place of the built one.
+    pub(crate) fn iso(mut self, iso: &Path) -> Machine {
+        self.iso = Some(iso.to_owned());
+        self
+    }
+
+    /// Ends QEMU when the guest resets, in place of booting again.
+    pub(crate) fn reset_ends(mut self) -> Machine {
+        self.reset_ends = true;
+        self
+    }
+
+    /// Starts it; nothing is waited for but QEMU's sockets.
+    pub(crate) fn start(self, artifacts: &Artifacts) -> anyhow::Result<Guest> {
+        let folder = tempfile::Builder::new()
+            .prefix("qemu-test-")
+            .tempdir()
+            .context("cannot make a folder for sockets")?;
+        let ssh_port = free_port()?;
+        let arguments = self.command_line(artifacts, folder.path(), ssh_port)?;
+        let log = artifacts.log(&self.name, "qemu");
+        let process = duct::cmd(&artifacts.machine.program, arguments)
+            .stdin_null()
+            .stdout_null()
+            .stderr_path(&log)
+            .unchecked()
+            .start()
+            .with_context(|| format!("cannot start {}", artifacts.machine.program))?;
+        let wait_for = |socket: &Path| -> anyhow::Result<()> {
+            let end = Instant::now() + START_DEADLINE;
+            while !socket.exists() {
+                if Instant::now() > end || process.try_wait()?.is_some() {
+                    bail!(
+                        "QEMU did not start: {}",
+                        std::fs::read_to_string(&log).unwrap_or_default().trim()
+                    );
+                }
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            Ok(())
+        };
+        let (serial, qmp) = (folder.path().join("serial"), folder.path().join("qmp"));
+        wait_for(&qmp)?;
+        wait_for(&serial)?;
+        let console = Console::connect(&serial, &artifacts.log(&self.name, "console"))?;
+        let mut qmp = Qmp::connect(&qmp)?;
+        qmp.run("cont", json!({}))?;
+        Ok(Guest {
+            console,
+            qmp,
+            process,
+            ssh: Ssh::new(folder.path(), &artifacts.key, ssh_port),
+            allowed: Vec::new(),
+            _folder: folder,
+        })
+    }
+
+    fn command_line(
+        &self,
+        artifacts: &Artifacts,
+        folder: &Path,
+        ssh_port: u16,
+    ) -> anyhow::Result<Vec<String>> {
+        let machine = &artifacts.machine;
+        let accelerator = Accelerator::detect(&artifacts.arch, &machine.program);
+        let cpu = if accelerator == Accelerator::Kvm {
+            &machine.kvm_cpu
+        } else {
+            &machine.tcg_cpu
+        };
+        let mut line: Vec<String> = Vec::new();
+        let mut add = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
+        add(&[
+            "-S",
+            "-nodefaults",
+            "-display",
+            "none",
+            "-no-user-config",
+            "-smp",
+            "2",
+        ]);
+        add(&[
+            "-machine",
+            &machine.machine,
+            "-accel",
+            accelerator.argument(),
+            "-cpu",
+            cpu,
+        ]);
+        add(&["-m", &self.memory_mib.to_string(), "-rtc", "base=utc"]);
+        add(&["-device", "virtio-rng-pci", "-device", "virtio-vga"]);
+        add(&[
+            "-chardev",
+            &format!(
+                "socket,id=serial,path={}/serial,server=on,wait=off",
+                folder.display()
+            ),
+            "-serial",
+            "chardev:serial",
+        ]);
+        add(&[
+            "-qmp",
+            &format!("unix:{}/qmp,server=on,wait=off", folder.display()),
+        ]);
+        add(&[
+            "-netdev",
+            &format!("user,id=net,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"),
+            "-device",
+            "virtio-net-pci,netdev=net",
+        ]);
+        if self.reset_ends {
+            add(&["-no-reboot"]);
+        }
+        let iso = self
+            .iso
+            .as_deref()
+            .unwrap_or(&artifacts.iso)
+            .display()
+            .to_string();
+        match self.boot {
+            Boot::Disc | Boot::Kernel => add(&[
+                "-drive",
+                &format!("file={iso},format=raw,media=cdrom,readonly=on"),
+            ]),
+            Boot::Stick => add(&[
+                "-device",
+                "qemu-xhci",
+                "-device",
+                "usb-storage,drive=stick,removable=on",
+                "-drive",
+                &format!("file={iso},format=raw,if=none,id=stick,readonly=on"),
+            ]),
+            Boot::Network => {}
+        }
+        match self.boot {
+            Boot::Kernel => add(&["-kernel", &artifacts.kernel, "-initrd", &artifacts.initrd]),
+            Boot::Network => add(&[
+                "-kernel",
+                &artifacts.kernel,
+                "-initrd",
+                &artifacts.network_initrd,
+            ]),
+            Boot::Disc | Boot::Stick => {}
+        }
+        if matches!(self.boot, Boot::Kernel | Boot::Network) {
+            let console = format!("console={} printk.devkmsg=on panic=10", machine.serial);
+            add(&[
+                "-append",
+                &format!(
+                    "{console} cc.ssh_authorized_keys=[\"{}\"]{}",
+                    artifacts.key.public, self.parameters
+                ),
+            ]);
+        } else if self.firmware == Firmware::Uefi || artifacts.arch == "aarch64" {
+            let variables = folder.join("firmware-variables");
+            std::fs::copy(machine.firmware_variables()?, &variables)
+                .context("cannot copy the firmware's variables")?;
+            add(&[
+                "-drive",
+                &format!(
+                    "if=pflash,format=raw,readonly=on,file={}",
+                    machine.firmware()?
+                ),
+            ]);
+            add(&[
+                "-drive",
+                &format!("if=pflash,format=raw,file={}", variables.display()),
+            ]);
+        }
+        for drive in &self.drives {
+            add(&["-drive", drive]);
+        }
+        line.extend(self.arguments.iter().cloned());
+        Ok(line)
+    }
+}
+
+/// A port that nobody uses now; QEMU binds it a moment later.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
+    Ok(listener.local_addr().context("no free port")?.port())
+}
+
+/// A machine that runs; it ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    pub(crate) console: Console,
+    pub(crate) qmp: Qmp,
+    pub(crate) ssh: Ssh,
+    process: duct::Handle,
+    allowed: Vec<&'static str>,
+    _folder: tempfile::TempDir,
+}
+
+impl Guest {
+    /// Waits until every service was started and SSH answers.
+    pub(crate) fn wait_ready(&self) -> anyhow::Result<()> {
+        self.wait_ready_after(0)
+    }
+
+    /// The same for a boot that began after `mark`.
+    pub(crate) fn wait_ready_after(&self, mark: usize) -> anyhow::Result<()> {
+        self.console.wait_after(mark, READY, BOOT_DEADLINE)?;
+        self.ssh
+            .wait(BOOT_DEADLINE)
+            .with_context(|| self.console.tail())
+    }
+
+    /// Waits until User Docker answers.
+    pub(crate) fn wait_docker(&self) -> anyhow::Result<()> {
+        self.ssh
+            .run_until(
+                "docker version --format '{{.Server.Version}}'",
+                BOOT_DEADLINE,
+            )
+            .map(drop)
+            .context("User Docker does not answer")
+    }
+
+    /// Runs a command as rancher, which must succeed; returns what it printed, without the last newline.
+    pub(crate) fn run(&self, command: &str) -> anyhow::Result<String> {
+        self.ssh.run(command).with_context(|| self.console.tail())
+    }
+
+    /// Runs a command again and again until it succeeds.
+    pub(crate) fn run_until(&self, command: &str, deadline: Duration) -> anyhow::Result<String> {
+        self.ssh
+            .run_until(command, deadline)
+            .with_context(|| self.console.tail())
+    }
+
+    /// Lets the console hold a line that would else fail the test, since the test provokes it.
+    pub(crate) fn allow(&mut self, line: &'static str) {
+        self.allowed.push(line);
+    }
+
+    /// Presses the power button.
+    pub(crate) fn press_power(&mut self) -> anyhow::Result<()> {
+        self.qmp.run("system_powerdown", json!({})).map(drop)
+    }
+
+    /// Presses Ctrl-Alt-Del on the machine's keyboard.
+    pub(crate) fn press_ctrl_alt_del(&mut self) -> anyhow::Result<()> {
+        let key = |name: &str| json!({ "type": "qcode", "data": name });
+        self.qmp
+            .run(
+                "send-key",
+                json!({ "keys": [key("ctrl"), key("alt"), key("delete")] }),
+            )
+            .map(drop)
+    }
+
+    /// Waits for the machine to be off, and for a clean console.
+    pub(crate) fn wait_off(&self) -> anyhow::Result<()> {
+        self.console.wait_closed(OFF_DEADLINE)?;
+        self.check()
+    }
+
+    /// Fails when the console holds a line that no boot may print.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        match self.console.forbidden_line(&self.allowed) {
+            Some(line) => bail!("the console says: {line}\n{}", self.console.tail()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+    }
+}

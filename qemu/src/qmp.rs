@@ -1,0 +1,67 @@
+//! QEMU's machine protocol, as much as the tests use: commands that return nothing.
+//!
+//! <https://www.qemu.org/docs/master/interop/qmp-spec.html>: one JSON object a line; a greeting
+//! first, then `qmp_capabilities` before anything else.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::{Value, json};
+
+/// QEMU answers at once, unless it is about to die.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A connection ready for commands.
+#[derive(Debug)]
+pub(crate) struct Qmp {
+    reader: BufReader<UnixStream>,
+}
+
+impl Qmp {
+    /// Connects and negotiates.
+    pub(crate) fn connect(socket: &Path) -> anyhow::Result<Qmp> {
+        let stream = UnixStream::connect(socket)
+            .with_context(|| format!("cannot connect to {}", socket.display()))?;
+        stream
+            .set_read_timeout(Some(ANSWER_DEADLINE))
+            .context("cannot set QMP's deadline")?;
+        let mut qmp = Qmp {
+            reader: BufReader::new(stream),
+        };
+        qmp.read()?;
+        qmp.run("qmp_capabilities", json!({}))?;
+        Ok(qmp)
+    }
+
+    /// Runs one command and waits for its answer; events in between are passed over.
+    ///
+    /// # Errors
+    /// When QEMU refuses the command or is gone.
+    pub(crate) fn run(&mut self, command: &str, arguments: Value) -> anyhow::Result<Value> {
+        let request = json!({ "execute": command, "arguments": arguments });
+        self.reader
+            .get_mut()
+            .write_all(format!("{request}\n").as_bytes())
+            .with_context(|| format!("cannot send {command} to QEMU"))?;
+        loop {
+            let answer = self.read()?;
+            if let Some(error) = answer.get("error") {
+                bail!("QEMU refused {command}: {error}");
+            }
+            if let Some(value) = answer.get("return") {
+                return Ok(value.clone());
+            }
+        }
+    }
+
+    fn read(&mut self) -> anyhow::Result<Value> {
+        let mut line = String::new();
+        self.reader
+            .read_line(&mut line)
+            .context("no answer from QEMU")?;
+        serde_json::from_str(&line).with_context(|| format!("QEMU said {line:?}"))
+    }
+}

@@ -1,0 +1,124 @@
+//! What is true of the machine once it is up.
+
+use std::sync::Arc;
+
+use anyhow::ensure;
+use libtest_mimic::Trial;
+
+use crate::context::{Context, shared};
+use crate::machine::Guest;
+
+pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
+    vec![
+        shared(context, "boot_pid_1_is_the_engine", pid_1_is_the_engine),
+        shared(
+            context,
+            "boot_nothing_runs_outside_a_container",
+            nothing_runs_outside_a_container,
+        ),
+        shared(context, "boot_services_are_listed", services_are_listed),
+        shared(
+            context,
+            "boot_blame_names_every_phase",
+            blame_names_every_phase,
+        ),
+        shared(context, "boot_orphans_are_reaped", orphans_are_reaped),
+        shared(
+            context,
+            "boot_unknown_parameters_are_warned_about",
+            unknown_parameters_are_warned_about,
+        ),
+        shared(
+            context,
+            "boot_devices_get_their_modules",
+            devices_get_their_modules,
+        ),
+    ]
+}
+
+fn pid_1_is_the_engine(guest: &Guest) -> anyhow::Result<()> {
+    let first = guest.run("ps aux | head -2 | tail -1")?;
+    let words: Vec<&str> = first.split_whitespace().collect();
+    ensure!(
+        words.get(1) == Some(&"1") && first.contains("init"),
+        "the first process is {first}"
+    );
+    // The one that answers on the socket is PID 1 itself.
+    let owner = guest.run("sudo ss -xlpH src /run/system-docker.sock | grep -o 'pid=[0-9]*'")?;
+    ensure!(
+        owner.lines().all(|line| line == "pid=1"),
+        "the socket belongs to {owner}"
+    );
+    Ok(())
+}
+
+/// Kernel threads are children of process 2; every other process has a cgroup of some container.
+fn nothing_runs_outside_a_container(guest: &Guest) -> anyhow::Result<()> {
+    let outside = guest.run(
+        "for p in /proc/[0-9]*; do n=${p#/proc/}; \
+         [ $n = 1 ] || [ $n = 2 ] || [ \"$(awk '/^PPid:/ {print $2}' $p/status 2>/dev/null)\" = 2 ] && continue; \
+         c=$(cat $p/cgroup 2>/dev/null) || continue; \
+         case $c in 0::/system-docker/*|0::/user-docker*|0::/docker/*|0::/../*) ;; '') ;; \
+         *) echo $n $c $(tr '\\0' ' ' < $p/cmdline);; esac; done",
+    )?;
+    ensure!(outside.is_empty(), "outside any container: {outside}");
+    Ok(())
+}
+
+fn services_are_listed(guest: &Guest) -> anyhow::Result<()> {
+    let names = guest.run("system-docker ps --format '{{.Names}}'")?;
+    let mut names: Vec<&str> = names.lines().collect();
+    names.sort_unstable();
+    ensure!(
+        names
+            == [
+                "acpid", "console", "docker", "network", "ntp", "syslog", "udev"
+            ],
+        "running: {names:?}"
+    );
+    Ok(())
+}
+
+fn blame_names_every_phase(guest: &Guest) -> anyhow::Result<()> {
+    let blame = guest.run("ros boot blame")?;
+    for phase in [
+        "find media",
+        "mount state",
+        "switch root",
+        "start engine",
+        "start services",
+        "ready",
+    ] {
+        ensure!(blame.contains(phase), "{phase} is not in {blame}");
+    }
+    Ok(())
+}
+
+/// A process whose parent ends becomes PID 1's child; PID 1 must not leave it a zombie.
+fn orphans_are_reaped(guest: &Guest) -> anyhow::Result<()> {
+    guest.run("for i in 1 2 3 4 5 6 7 8; do (sh -c 'sleep 0.2 & exit 0' &); done")?;
+    let zombies = "! ps -eo stat=,ppid= | grep -q '^Z.* 1$'";
+    guest.run_until(
+        &format!("! pgrep -x sleep && {zombies}"),
+        std::time::Duration::from_secs(30),
+    )?;
+    Ok(())
+}
+
+fn unknown_parameters_are_warned_about(guest: &Guest) -> anyhow::Result<()> {
+    let text = guest.console.text();
+    ensure!(
+        text.contains("rancher.not_a_key"),
+        "no warning about rancher.not_a_key on the console"
+    );
+    Ok(())
+}
+
+fn devices_get_their_modules(guest: &Guest) -> anyhow::Result<()> {
+    let missing = guest.run(
+        "uname -r >/dev/null; test -e /lib/modules/$(uname -r)/modules.dep || echo no modules; \
+         lsmod | grep -q . || echo none loaded",
+    )?;
+    ensure!(missing.is_empty(), "{missing}");
+    Ok(())
+}

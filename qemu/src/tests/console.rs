@@ -1,0 +1,125 @@
+//! The way in: keys, no passwords, no root, and the operator's terminal.
+
+use std::sync::Arc;
+
+use anyhow::ensure;
+use libtest_mimic::Trial;
+
+use crate::context::{Context, alone, shared};
+use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine};
+use crate::ssh::Key;
+
+pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
+    vec![
+        shared(
+            context,
+            "console_serial_port_is_logged_in",
+            serial_port_is_logged_in,
+        ),
+        shared(
+            context,
+            "console_has_the_operators_tools",
+            has_the_operators_tools,
+        ),
+        shared(
+            context,
+            "console_keeps_the_host_name_of_the_command_line",
+            keeps_the_host_name,
+        ),
+        shared(context, "syslog_receives", syslog_receives),
+        alone(
+            context,
+            "ssh_lets_nobody_in_without_a_key",
+            lets_nobody_in_without_a_key,
+        ),
+        alone(
+            context,
+            "ssh_password_works_when_the_command_line_sets_one",
+            password_of_the_command_line,
+        ),
+    ]
+}
+
+fn serial_port_is_logged_in(guest: &Guest) -> anyhow::Result<()> {
+    let mark = guest.console.mark();
+    guest
+        .console
+        .type_line("echo typed-$((40 + 5)) $(id -un)")?;
+    guest
+        .console
+        .wait_after(mark, "typed-45 rancher", BOOT_DEADLINE)
+}
+
+fn has_the_operators_tools(guest: &Guest) -> anyhow::Result<()> {
+    let missing = guest.run("for t in bash sudo ros system-docker docker ip ss ps lsblk mount vi curl less; do command -v $t >/dev/null || echo $t; done")?;
+    ensure!(missing.is_empty(), "missing: {missing}");
+    ensure!(
+        guest.run("sudo id -u")? == "0",
+        "rancher is not allowed to sudo"
+    );
+    Ok(())
+}
+
+fn keeps_the_host_name(guest: &Guest) -> anyhow::Result<()> {
+    ensure!(
+        guest.run("hostname")? == "testhost",
+        "hostname is {}",
+        guest.run("hostname")?
+    );
+    guest
+        .run("getent hosts testhost || grep -w testhost /etc/hosts")
+        .map(drop)
+}
+
+fn syslog_receives(guest: &Guest) -> anyhow::Result<()> {
+    guest.run("logger heard-$((40 + 6))")?;
+    guest
+        .run_until("sudo grep -q heard-46 /var/log/syslog", BOOT_DEADLINE)
+        .map(drop)
+}
+
+fn lets_nobody_in_without_a_key(context: &Context) -> anyhow::Result<()> {
+    let guest = Machine::new("ssh-closed", Boot::Kernel).start(&context.artifacts)?;
+    guest.wait_ready()?;
+    let folder = tempfile::tempdir()?;
+    let stranger = Key::generate(folder.path())?;
+    for user in ["rancher", "root", "docker"] {
+        ensure!(
+            guest.ssh.answer_as_user(user, &stranger)?.code == 255,
+            "a stranger's key opens {user}"
+        );
+    }
+    ensure!(
+        guest
+            .ssh
+            .answer_as_user("root", &context.artifacts.key)?
+            .code
+            == 255,
+        "root may log in"
+    );
+    // What the server offers, asked by a client that has nothing.
+    let answer = guest
+        .ssh
+        .answer_without_key("rancher", &["-o", "PubkeyAuthentication=no"])?;
+    ensure!(
+        answer.stderr.contains("(publickey)"),
+        "the server offers more than keys: {}",
+        answer.stderr
+    );
+    guest.check()
+}
+
+fn password_of_the_command_line(context: &Context) -> anyhow::Result<()> {
+    let guest = Machine::new("ssh-password", Boot::Kernel)
+        .parameters("rancher.password=open")
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    let mark = guest.console.mark();
+    guest.console.type_line("")?;
+    guest.console.wait_after(mark, "login:", BOOT_DEADLINE)?;
+    guest.console.type_line("rancher")?;
+    guest.console.wait_after(mark, "assword:", BOOT_DEADLINE)?;
+    guest.console.type_line("open")?;
+    guest.console.wait_after(mark, "rancher@", BOOT_DEADLINE)?;
+    guest.check()
+}

@@ -1,0 +1,39 @@
+//! The tests, one file a subject; names are `subject_what_it_promises`.
+
+mod boot;
+mod boot_media;
+mod configuration;
+mod confinement;
+mod console;
+mod failure;
+mod power;
+mod services;
+mod state;
+mod system_docker;
+mod user_docker;
+
+use std::sync::Arc;
+
+use libtest_mimic::Trial;
+
+use crate::context::Context;
+
+/// Every test, the slowest first so that the last one to end is a short one.
+pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
+    [
+        services::tests(context),
+        boot_media::tests(context),
+        state::tests(context),
+        power::tests(context),
+        failure::tests(context),
+        configuration::tests(context),
+        boot::tests(context),
+        console::tests(context),
+        confinement::tests(context),
+        system_docker::tests(context),
+        user_docker::tests(context),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

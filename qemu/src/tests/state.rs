@@ -1,0 +1,224 @@
+//! The state partition: what is kept, and what is never touched.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use libtest_mimic::Trial;
+use tempfile::TempDir;
+
+use crate::context::{Context, alone};
+use crate::machine::{Boot, Guest, Machine};
+
+/// A small disk; sparse, so it costs nothing here.
+const DISK_BYTES: u64 = 1 << 30;
+
+pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
+    vec![
+        alone(
+            context,
+            "state_is_kept_over_a_reboot",
+            state_is_kept_over_a_reboot,
+        ),
+        alone(
+            context,
+            "state_without_a_disk_starts_afresh",
+            without_a_disk_starts_afresh,
+        ),
+        alone(
+            context,
+            "state_bad_device_still_boots",
+            bad_device_still_boots,
+        ),
+        alone(
+            context,
+            "state_blank_disk_is_formatted_only_when_asked",
+            blank_disk_is_formatted_only_when_asked,
+        ),
+        alone(
+            context,
+            "state_disk_with_data_is_never_formatted",
+            disk_with_data_is_never_formatted,
+        ),
+    ]
+}
+
+struct Disk {
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+fn blank_disk() -> anyhow::Result<Disk> {
+    let folder = tempfile::tempdir().context("cannot make a folder for a disk")?;
+    let path = folder.path().join("disk");
+    File::create(&path)
+        .and_then(|file| file.set_len(DISK_BYTES))
+        .context("cannot make a disk")?;
+    Ok(Disk {
+        path,
+        _folder: folder,
+    })
+}
+
+fn state_disk() -> anyhow::Result<Disk> {
+    let disk = blank_disk()?;
+    duct::cmd!(
+        "mke2fs",
+        "-q",
+        "-t",
+        "ext4",
+        "-L",
+        "RANCHER_STATE",
+        &disk.path
+    )
+    .run()
+    .context("mke2fs")?;
+    Ok(disk)
+}
+
+/// The first bytes of a disk, where any file system would have left a trace.
+fn start_of(disk: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut start = vec![0; 1 << 20];
+    std::io::Read::read_exact(
+        &mut File::open(disk).context("cannot open the disk")?,
+        &mut start,
+    )
+    .context("cannot read the disk")?;
+    Ok(start)
+}
+
+fn state_is_kept_over_a_reboot(context: &Context) -> anyhow::Result<()> {
+    let disk = state_disk()?;
+    let guest = Machine::new("state-kept", Boot::Kernel)
+        .disk(&disk.path)
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    guest.wait_docker()?;
+    guest.run("echo mine > ~/note; echo lost | sudo tee /usr/note >/dev/null")?;
+    guest.run("docker run -d --name web --restart always busybox httpd -f -p 80 -h /etc")?;
+    guest.run("docker run -d --name unless --restart unless-stopped busybox sleep 100000")?;
+    let keys = guest.run("cat /etc/ssh/ssh_host_ed25519_key.pub")?;
+    let mark = guest.console.mark();
+    // The connection ends with the machine.
+    let _ = guest.ssh.answer("sudo reboot");
+    guest
+        .console
+        .wait_after(mark, "Linux version", crate::machine::OFF_DEADLINE)?;
+    let guest = Rebooted { guest, mark };
+    guest.wait()?;
+    let guest = guest.guest;
+    ensure!(
+        guest.run("cat ~/note")? == "mine",
+        "the home directory was lost"
+    );
+    ensure!(
+        guest.run("cat /usr/note 2>/dev/null || echo gone")? == "gone",
+        "/usr must return to its original state"
+    );
+    ensure!(
+        guest.run("cat /etc/ssh/ssh_host_ed25519_key.pub")? == keys,
+        "the host key changed"
+    );
+    guest.wait_docker()?;
+    let running =
+        "test \"$(docker ps --format '{{.Names}}' | sort | tr '\\n' ' ')\" = 'unless web '";
+    guest.run_until(running, crate::machine::BOOT_DEADLINE)?;
+    guest.check()
+}
+
+/// A machine that boots for the second time: SSH must be the new one's.
+struct Rebooted {
+    guest: Guest,
+    mark: usize,
+}
+
+impl Rebooted {
+    fn wait(&self) -> anyhow::Result<()> {
+        self.guest.wait_ready_after(self.mark)
+    }
+}
+
+fn without_a_disk_starts_afresh(context: &Context) -> anyhow::Result<()> {
+    let guest = Machine::new("state-none", Boot::Kernel).start(&context.artifacts)?;
+    guest.wait_ready()?;
+    guest.run("echo mine > ~/note")?;
+    let mark = guest.console.mark();
+    let _ = guest.ssh.answer("sudo reboot");
+    guest
+        .console
+        .wait_after(mark, "Linux version", crate::machine::OFF_DEADLINE)?;
+    guest.wait_ready_after(mark)?;
+    ensure!(
+        guest.run("cat ~/note 2>/dev/null || echo gone")? == "gone",
+        "RAM survived a reboot"
+    );
+    guest.check()
+}
+
+fn bad_device_still_boots(context: &Context) -> anyhow::Result<()> {
+    let disk = blank_disk()?;
+    std::fs::write(&disk.path, vec![0xa5; 1 << 20]).context("cannot write the disk")?;
+    let guest = Machine::new("state-bad", Boot::Kernel)
+        .disk(&disk.path)
+        .parameters("rancher.state.dev=/dev/vda")
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    ensure!(
+        guest.console.text().contains("/dev/vda has no file system"),
+        "no word about the bad device\n{}",
+        guest.console.tail()
+    );
+    ensure!(
+        guest.run("system-docker ps -q | wc -l")? == "7",
+        "not every service runs"
+    );
+    guest.check()
+}
+
+fn blank_disk_is_formatted_only_when_asked(context: &Context) -> anyhow::Result<()> {
+    let disk = blank_disk()?;
+    let mut guest = Machine::new("state-blank", Boot::Kernel)
+        .disk(&disk.path)
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    guest.press_power()?;
+    guest.wait_off()?;
+    ensure!(
+        start_of(&disk.path)?.iter().all(|byte| *byte == 0),
+        "a blank disk was written to without being asked"
+    );
+
+    let guest = Machine::new("state-autoformat", Boot::Kernel)
+        .disk(&disk.path)
+        .parameters("rancher.state.autoformat=[/dev/vda]")
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    let source = guest.run("findmnt -n -o SOURCE -T /home")?;
+    ensure!(source.starts_with("/dev/vda"), "/home is on {source}");
+    guest.check()
+}
+
+fn disk_with_data_is_never_formatted(context: &Context) -> anyhow::Result<()> {
+    let disk = blank_disk()?;
+    duct::cmd!("mke2fs", "-q", "-t", "ext4", "-L", "PHOTOS", &disk.path)
+        .run()
+        .context("mke2fs")?;
+    let before = start_of(&disk.path)?;
+    let guest = Machine::new("state-data", Boot::Kernel)
+        .disk(&disk.path)
+        .parameters("rancher.state.autoformat=[/dev/vda]")
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    ensure!(
+        guest.console.text().contains("/dev/vda is not blank"),
+        "no word about the disk\n{}",
+        guest.console.tail()
+    );
+    drop(guest);
+    ensure!(
+        start_of(&disk.path)? == before,
+        "a disk with data was written to"
+    );
+    Ok(())
+}

@@ -1,0 +1,195 @@
+//! System Docker, driven by its own client and by the stock one.
+
+use std::sync::Arc;
+
+use anyhow::ensure;
+use libtest_mimic::Trial;
+
+use crate::context::{Context, shared};
+use crate::machine::{BOOT_DEADLINE, Guest};
+
+pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
+    vec![
+        shared(
+            context,
+            "system_docker_answers_the_stock_client",
+            answers_the_stock_client,
+        ),
+        shared(
+            context,
+            "system_docker_runs_containers_for_the_stock_client",
+            runs_containers_for_the_stock_client,
+        ),
+        shared(
+            context,
+            "system_docker_client_has_dockers_verbs",
+            client_has_dockers_verbs,
+        ),
+        shared(
+            context,
+            "system_docker_loads_and_removes_images",
+            loads_and_removes_images,
+        ),
+        shared(context, "system_docker_survives_garbage", survives_garbage),
+        shared(
+            context,
+            "system_docker_follows_logs_to_their_end",
+            follows_logs,
+        ),
+    ]
+}
+
+/// The stock docker client, on PID 1's socket.
+const STOCK: &str = "docker -H unix:///var/run/system-docker.sock";
+
+fn answers_the_stock_client(guest: &Guest) -> anyhow::Result<()> {
+    for verb in [
+        "version",
+        "info",
+        "ps -a",
+        "images",
+        "inspect console",
+        "top console",
+        "logs --tail 1 syslog",
+        "network ls",
+        "volume ls",
+    ] {
+        guest.run(&format!("{STOCK} {verb}"))?;
+    }
+    let names = guest.run(&format!(
+        "{STOCK} ps --format '{{{{.Names}}}}' | sort | tr '\\n' ' '"
+    ))?;
+    ensure!(
+        names == "acpid console docker network ntp syslog udev",
+        "the stock client lists {names}"
+    );
+    Ok(())
+}
+
+fn runs_containers_for_the_stock_client(guest: &Guest) -> anyhow::Result<()> {
+    let image = guest.run("system-docker inspect -f '{{.Config.Image}}' syslog")?;
+    let run = |rest: &str| guest.run(&format!("{STOCK} {rest}"));
+    ensure!(
+        run(&format!("run --rm --entrypoint echo {image} hi"))? == "hi",
+        "run --rm"
+    );
+    run(&format!(
+        "run -d --name stock --entrypoint sleep {image} 100000"
+    ))?;
+    ensure!(run("exec stock echo inside")? == "inside", "exec");
+    ensure!(
+        run("exec -e WORD=said stock sh -c 'echo $WORD'")? == "said",
+        "exec -e"
+    );
+    run("stop -t 1 stock")?;
+    ensure!(
+        run("wait stock")? == "137",
+        "a sleep that ignores SIGTERM is killed"
+    );
+    run("start stock")?;
+    run("kill stock")?;
+    run("rm -f stock")?;
+    ensure!(
+        run("ps -aq --filter name=stock")?.is_empty(),
+        "it is still there"
+    );
+    let code = guest
+        .ssh
+        .answer(&format!(
+            "{STOCK} run --rm --entrypoint sh {image} -c 'exit 9'"
+        ))?
+        .code;
+    ensure!(code == 9, "exit code {code}");
+    let code = guest
+        .ssh
+        .answer(&format!(
+            "{STOCK} run --rm --entrypoint /no/such/program {image}"
+        ))?
+        .code;
+    ensure!(code == 127, "exit code {code} of a missing program");
+    Ok(())
+}
+
+fn client_has_dockers_verbs(guest: &Guest) -> anyhow::Result<()> {
+    let image = guest.run("system-docker inspect -f '{{.Config.Image}}' syslog")?;
+    for verb in [
+        "version",
+        "info",
+        "ps -a",
+        "images",
+        "top console",
+        "logs --tail 1 syslog",
+    ] {
+        guest.run(&format!("system-docker {verb}"))?;
+    }
+    ensure!(
+        guest.run(&format!(
+            "system-docker run --rm --entrypoint echo {image} hi"
+        ))? == "hi",
+        "run --rm"
+    );
+    guest.run(&format!(
+        "system-docker run -d --name verbs --entrypoint sleep {image} 100000"
+    ))?;
+    ensure!(
+        guest.run("system-docker exec verbs echo inside")? == "inside",
+        "exec"
+    );
+    guest.run("system-docker restart -t 0 verbs && system-docker stop -t 0 verbs && system-docker start verbs")?;
+    guest.run("system-docker rm -f verbs")?;
+    let answer = guest.ssh.answer("system-docker inspect verbs")?;
+    ensure!(
+        answer.code == 1 && answer.stderr.to_lowercase().contains("no such"),
+        "inspect of nothing: {answer:?}"
+    );
+    Ok(())
+}
+
+fn loads_and_removes_images(guest: &Guest) -> anyhow::Result<()> {
+    guest.run_until("docker image inspect busybox >/dev/null", BOOT_DEADLINE)?;
+    guest
+        .run("docker save busybox -o /tmp/busybox.tar && system-docker load -i /tmp/busybox.tar")?;
+    ensure!(
+        guest.run("system-docker run --rm busybox echo loaded")? == "loaded",
+        "the loaded image does not run"
+    );
+    guest.run(&format!("{STOCK} run --rm busybox true"))?;
+    guest.run("system-docker rmi busybox")?;
+    let left = guest.run("system-docker images -q busybox")?;
+    ensure!(left.is_empty(), "still there: {left}");
+    Ok(())
+}
+
+/// Bytes that are no HTTP, a huge header, a body that is no JSON, a client that leaves.
+fn survives_garbage(guest: &Guest) -> anyhow::Result<()> {
+    let socket = "sudo curl -s --max-time 10 --unix-socket /run/system-docker.sock";
+    guest.run("head -c 100000 /dev/urandom | sudo timeout 10 nc -U /run/system-docker.sock >/dev/null 2>&1 || true")?;
+    guest.run(&format!("{socket} -H \"x: $(head -c 60000 /dev/zero | tr '\\0' a)\" http://d/_ping >/dev/null || true"))?;
+    guest.run(&format!("{socket} -X POST -H 'Content-Type: application/json' -d '{{{{{{' http://d/containers/create >/dev/null || true"))?;
+    guest.run(&format!("{socket} http://d/v1.999/info >/dev/null; {socket} 'http://d/v1.41/containers/json?filters=%7B%22' >/dev/null || true"))?;
+    let code = guest.run(&format!("{socket} -o /dev/null -w '%{{http_code}}' -X POST -H 'Content-Type: application/json' -d 'no json' http://d/containers/create"))?;
+    ensure!(
+        code == "400",
+        "a body that is no JSON is answered with {code}"
+    );
+    ensure!(
+        guest.run("system-docker ps -q | wc -l")? == "7",
+        "a service was lost"
+    );
+    Ok(())
+}
+
+fn follows_logs(guest: &Guest) -> anyhow::Result<()> {
+    let image = guest.run("system-docker inspect -f '{{.Config.Image}}' syslog")?;
+    guest.run(&format!("system-docker run -d --name talker --entrypoint sh {image} -c 'for i in 1 2 3; do echo line $i; sleep 0.2; done'"))?;
+    let lines = guest.run("system-docker logs -f talker")?;
+    ensure!(
+        lines == "line 1\nline 2\nline 3",
+        "logs -f printed {lines:?}"
+    );
+    ensure!(
+        guest.run("system-docker logs --tail 1 talker")? == "line 3",
+        "--tail 1"
+    );
+    guest.run("system-docker rm talker").map(drop)
+}
