@@ -1,2 +1,53 @@
-//! placeholder
-fn main() {}
+//! PID 1 of RancherOS: boots the machine, then is its container engine until the power goes.
+//!
+//! The boot is the table in `boot.rs`. The same program is also its own helpers, chosen by its first
+//! argument: `runtime` (the first process of every container), `worker` (registries and archives,
+//! which PID 1 never touches itself) and `engine` (System Docker on a developer's machine).
+//!
+//! This crate does not parse configuration (crate config), know a container's insides (crate
+//! engine) or open an internet socket.
+
+mod boot;
+mod coldplug;
+mod configuration;
+mod developer;
+mod file_systems;
+mod log;
+mod machine;
+mod media;
+mod persistence;
+mod phase;
+mod power;
+mod rescue;
+mod root;
+mod services;
+mod shutdown;
+mod state;
+mod system;
+mod toolbox;
+
+use std::process::ExitCode;
+
+use machine::Machine;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
+        Some("runtime") => engine::runtime::main(arguments.collect()),
+        Some("worker") => engine::image::worker::main(arguments.collect()),
+        Some("engine") => developer::main(arguments.collect()),
+        _ if std::process::id() == 1 => boot_machine(),
+        _ => {
+            eprintln!("init: is PID 1 of RancherOS; elsewhere only `init engine` is of use");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Boots and stays; an outcome that is not a power action is a rescue shell, which ends in one.
+fn boot_machine() -> ExitCode {
+    match phase::run(boot::PHASES, boot::TOTAL, Machine::default()) {
+        Ok(machine) => system::run(machine),
+        Err((fatal, machine)) => match rescue::shell(&fatal, &machine) {},
+    }
+}

@@ -1,0 +1,37 @@
+//! What PID 1 knows about the machine while it boots; every phase adds its part.
+
+use std::path::{Path, PathBuf};
+
+use crate::phase::Record;
+
+/// The directory of the media that holds images, modules and firmware.
+pub(crate) const MEDIA: &str = "/run/rancher/media";
+
+/// The machine as the phases so far have left it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Machine {
+    /// `/proc/cmdline`, without the newline.
+    pub(crate) command_line: String,
+    /// The merged configuration; the built-in one until the state partition is there.
+    pub(crate) config: config::Config,
+    /// Mount point of the file system that has `/rancheros`, once it is found.
+    pub(crate) media: Option<PathBuf>,
+    /// The state partition, or none when the machine keeps everything in RAM.
+    pub(crate) state_device: Option<PathBuf>,
+    /// The host name that is set.
+    pub(crate) hostname: String,
+    /// How each phase went, in order.
+    pub(crate) trace: Vec<Record>,
+}
+
+impl Machine {
+    /// A file of the media, such as `modules.squashfs`.
+    pub(crate) fn media_file(&self, name: &str) -> Option<PathBuf> {
+        self.media.as_deref().map(|media| media.join("rancheros").join(name))
+    }
+
+    /// Whether `file` exists on the mounted media.
+    pub(crate) fn has_images(mount_point: &Path) -> bool {
+        mount_point.join("rancheros/images.json").exists()
+    }
+}

@@ -1,0 +1,52 @@
+//! The rescue shell: what an operator gets on the console when a phase that must succeed failed.
+//!
+//! It runs in a root from the media when that is there, else with the busybox of the initrd. When
+//! the operator leaves it, the machine reboots: nothing half-started is ever continued.
+
+use std::convert::Infallible;
+use std::path::Path;
+
+use sys::process::Command;
+use sys::reboot::Action;
+
+use crate::log;
+use crate::machine::Machine;
+use crate::phase::Fatal;
+use crate::shutdown;
+use crate::toolbox::Toolbox;
+
+/// The initrd's own shell; gone once the root is switched.
+const BUSYBOX: &str = "/bin/busybox";
+
+/// Tells the console what failed and gives it a shell, again and again until a reboot.
+pub(crate) fn shell(fatal: &Fatal, machine: &Machine) -> Infallible {
+    log::error(&format!("rescue: {fatal}"));
+    let toolbox = Toolbox::open(machine);
+    let (root, program) = match &toolbox {
+        Ok(toolbox) => (toolbox.root(), "/bin/sh"),
+        Err(error) => {
+            log::warning(&format!("rescue: no tools from the media: {error:#}"));
+            (Path::new("/"), BUSYBOX)
+        }
+    };
+    log::error("rescue: a root shell follows on the console; leaving it reboots the machine");
+    let arguments: &[&str] = if program == BUSYBOX { &["sh"] } else { &["-l"] };
+    let ended = Command::new(program)
+        .args(arguments)
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("PS1", "rescue# ")
+        .env("TERM", "linux")
+        .root(root)
+        .terminal(Path::new("/dev/console"))
+        .run();
+    if let Err(error) = ended {
+        log::error(&format!("rescue: no shell: {error}"));
+        std::thread::sleep(REREAD_TIME);
+    }
+    drop(toolbox);
+    shutdown::leave(Action::Reboot)
+}
+
+/// Without a shell the operator can only read: time for that before the reboot, which may find the
+/// disk again.
+const REREAD_TIME: std::time::Duration = std::time::Duration::from_secs(30);

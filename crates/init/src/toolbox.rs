@@ -1,0 +1,104 @@
+//! Programs that PID 1 needs before any container runs (e2fsck, mke2fs, a rescue shell): run in
+//! the root of a system image that is mounted read-only straight from the media.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use sys::mount::{self, MountFlags, UnmountFlags};
+use sys::process::{Command, Output};
+
+use crate::machine::Machine;
+
+/// The image that has them; udev's, since it is there in every variant and small.
+const IMAGE: &str = "rancher/os-udev";
+
+const MOUNT_POINT: &str = "/run/rancher/toolbox";
+
+/// How many characters of a tool's own words a log line repeats.
+const QUOTED: usize = 300;
+
+/// A mounted root with tools in it; unmounted when dropped.
+pub(crate) struct Toolbox {
+    root: PathBuf,
+}
+
+/// How a tool ended.
+pub(crate) struct Finished(Output);
+
+impl Toolbox {
+    /// Mounts the image from the media.
+    ///
+    /// # Errors
+    /// When the media has no such image or a layer of it is damaged.
+    pub(crate) fn open(machine: &Machine) -> anyhow::Result<Toolbox> {
+        let media = machine.media.as_deref().context("no media")?.join("rancheros");
+        let root = PathBuf::from(MOUNT_POINT);
+        fs::create_dir_all(&root).with_context(|| format!("cannot create {MOUNT_POINT}"))?;
+        engine::image::mount_from_media(&media, IMAGE, &root)?;
+        let toolbox = Toolbox { root };
+        for name in ["dev", "proc", "sys"] {
+            mount::bind(&Path::new("/").join(name), &toolbox.root.join(name), true)?;
+        }
+        mount::mount("tmpfs", &toolbox.root.join("run"), "tmpfs", MountFlags::NOSUID, "mode=0755")?;
+        Ok(toolbox)
+    }
+
+    /// The root directory, for a shell in it.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Runs one tool to its end.
+    pub(crate) fn run(&self, program: &str, arguments: &[&str], deadline: Duration) -> anyhow::Result<Finished> {
+        let path = "/usr/sbin:/usr/bin:/sbin:/bin";
+        let output = Command::new(self.locate(program, path)?)
+            .args(arguments)
+            .env("PATH", path)
+            .root(&self.root)
+            .deadline(deadline)
+            .run()?;
+        Ok(Finished(output))
+    }
+
+    fn locate(&self, program: &str, path: &str) -> anyhow::Result<String> {
+        path.split(':')
+            .map(|directory| format!("{directory}/{program}"))
+            .find(|candidate| self.root.join(&candidate[1..]).exists())
+            .with_context(|| format!("{IMAGE} has no {program}"))
+    }
+}
+
+impl Drop for Toolbox {
+    fn drop(&mut self) {
+        for name in ["run", "sys", "proc", "dev", ""] {
+            // Detached: a mount that is still used goes when its last user ends.
+            let _ = mount::unmount(&self.root.join(name), UnmountFlags::DETACH);
+        }
+    }
+}
+
+impl Finished {
+    /// The exit code, or none when a signal ended it.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.0.status.code()
+    }
+
+    /// How it ended and the last of what it said.
+    pub(crate) fn summary(&self) -> String {
+        let mut words = String::from_utf8_lossy(&self.0.stderr).trim().to_owned();
+        words.extend(String::from_utf8_lossy(&self.0.stdout).trim().chars());
+        let skipped = words.chars().count().saturating_sub(QUOTED);
+        format!("{}: {}", self.0.status, words.chars().skip(skipped).collect::<String>())
+    }
+
+    /// # Errors
+    /// When it ended with anything but 0.
+    pub(crate) fn success(&self, program: &str) -> anyhow::Result<()> {
+        if self.code() == Some(0) {
+            return Ok(());
+        }
+        bail!("{program}: {}", self.summary())
+    }
+}
