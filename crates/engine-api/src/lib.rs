@@ -1,1 +1,21 @@
-//! placeholder
+//! Docker's Engine API as data and as a client: the types both sides speak, the errors they answer with, the `Engine`
+//! trait that `init` hands services through, stream framing, and a client for a Unix socket.
+//!
+//! This crate does not run containers and does not listen on any socket: that is `engine`.
+
+pub mod error;
+pub mod filters;
+pub mod framing;
+pub mod json;
+pub mod types;
+
+pub use error::{Error, ErrorBody, Result};
+pub use filters::Filters;
+pub use framing::StreamKind;
+pub use types::*;
+
+/// Newest API version spoken: Docker 26's.
+pub const API_VERSION: &str = "1.45";
+
+/// Oldest API version spoken.
+pub const MIN_API_VERSION: &str = "1.24";
