@@ -1,0 +1,275 @@
+//! The checked configuration as types: what programs read after [`crate::load`].
+//!
+//! A field is `None` or empty when no document set it. Decoding cannot fail: [`crate::check`] has given every value
+//! the type that stands here.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::Service;
+
+/// A map whose values may be absent (`environment: [HOME]`).
+pub type StringMap = BTreeMap<String, Option<String>>;
+
+/// The whole cloud-config (RancherOS `config/types.go`, `CloudConfig`).
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// Name of the machine.
+    pub hostname: Option<String>,
+    /// Public keys for the users rancher and docker.
+    pub ssh_authorized_keys: Vec<String>,
+    /// Files to write.
+    pub write_files: Vec<WriteFile>,
+    /// `[device, mount point, file system, options]` entries.
+    pub mounts: Vec<Vec<String>>,
+    /// Commands run in the console.
+    pub runcmd: Vec<Command>,
+    /// Commands run before the state partition is looked for.
+    pub bootcmd: Vec<Command>,
+    /// The system's own settings.
+    pub rancher: Rancher,
+}
+
+/// A command of `runcmd` or `bootcmd`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Command {
+    /// A line for `sh -c`.
+    Line(String),
+    /// Program and arguments.
+    Words(Vec<String>),
+}
+
+/// An entry of `write_files`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct WriteFile {
+    /// Container the file is written in; the console when absent.
+    pub container: Option<String>,
+    /// The text, encoded as `encoding` says.
+    pub content: Option<String>,
+    /// `b64`, `base64`, `gz`, `gzip`, `gz+b64` ...
+    pub encoding: Option<String>,
+    /// `user:group`.
+    pub owner: Option<String>,
+    /// Absolute path.
+    pub path: Option<String>,
+    /// Octal mode.
+    pub permissions: Option<String>,
+}
+
+/// `rancher.*`.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Rancher {
+    /// Terminals that log in by themselves: `tty1`, `ttyS0`, `user:tty`.
+    pub autologin: Vec<String>,
+    /// Where user data comes from.
+    pub cloud_init: CloudInit,
+    /// Name of the console.
+    pub console: Option<String>,
+    /// More output from everything.
+    pub debug: Option<bool>,
+    /// Values used when nothing else says.
+    pub defaults: Defaults,
+    /// Features switched off: `password`, `autologin`.
+    pub disable: Vec<String>,
+    /// User Docker's daemon.
+    pub docker: Docker,
+    /// Variables for `${…}` and for the environment of services.
+    pub environment: StringMap,
+    /// Start VM tools by hypervisor.
+    pub hypervisor_service: Option<bool>,
+    /// Write logs of early boot.
+    pub log: Option<bool>,
+    /// Kernel modules, each `name [parameter=value ...]`.
+    pub modules: Vec<String>,
+    /// Links, addresses, DNS, proxies; read by netconf.
+    pub network: Network,
+    /// Password of user rancher in plain text, from the kernel command line.
+    pub password: Option<String>,
+    /// Wait for preloaded images.
+    pub preload_wait: Option<bool>,
+    /// Go to the recovery console.
+    pub recovery: Option<bool>,
+    /// Disk whose first partition grows once.
+    pub resize_device: Option<String>,
+    /// System services.
+    pub services: BTreeMap<String, Service>,
+    /// Catalogue services by name and whether they are on.
+    pub services_include: BTreeMap<String, bool>,
+    /// Seconds a shutdown may take.
+    pub shutdown_timeout: Option<i64>,
+    /// The SSH server.
+    pub ssh: Ssh,
+    /// The state partition.
+    pub state: State,
+    /// Kernel settings, `/proc/sys` names with dots or slashes.
+    pub sysctl: StringMap,
+    /// System Docker.
+    pub system_docker: Docker,
+    /// Where new versions come from.
+    pub upgrade: Upgrade,
+}
+
+/// `rancher.cloud_init`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct CloudInit {
+    /// Sources in RancherOS's spelling: `configdrive:/media/config-2`, `nocloud`, `ec2` ...
+    pub datasources: Vec<String>,
+}
+
+/// `rancher.defaults`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Defaults {
+    /// Name of a machine that got none.
+    pub hostname: Option<String>,
+    /// Network settings under everything else.
+    pub network: Network,
+}
+
+/// The parts of `rancher.network` that are typed here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Network {
+    /// Seconds to wait for a lease.
+    pub dhcp_timeout: Option<i64>,
+    /// Resolver settings.
+    pub dns: Dns,
+    /// Proxy for http.
+    pub http_proxy: Option<String>,
+    /// Proxy for https.
+    pub https_proxy: Option<String>,
+    /// Hosts without a proxy.
+    pub no_proxy: Option<String>,
+}
+
+/// `rancher.network.dns`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Dns {
+    /// Addresses of name servers.
+    pub nameservers: Vec<String>,
+    /// Search domains.
+    pub search: Vec<String>,
+}
+
+/// `rancher.ssh`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Ssh {
+    /// Whether sshd runs; it does unless this is `false`.
+    pub daemon: Option<bool>,
+    /// Host keys by type: `ed25519`, `ed25519-pub`, `ecdsa` ...
+    pub keys: StringMap,
+    /// Address sshd listens on.
+    pub listen_address: Option<String>,
+    /// Port sshd listens on.
+    pub port: Option<i64>,
+}
+
+/// `rancher.state`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// Blank disks that may be formatted.
+    pub autoformat: Option<Vec<String>>,
+    /// Whether LUKS devices are opened.
+    pub cryptsetup: Option<bool>,
+    /// `LABEL=`, `UUID=` or a device path.
+    pub dev: Option<String>,
+    /// Subdirectory of the partition that is used.
+    pub directory: Option<String>,
+    /// File system type; found out when absent.
+    pub fstype: Option<String>,
+    /// Whether LVM is activated.
+    pub lvm_scan: Option<bool>,
+    /// Whether md arrays are assembled.
+    pub mdadm_scan: Option<bool>,
+    /// Whether the boot stops without it.
+    pub required: Option<bool>,
+    /// A script run before it is mounted.
+    pub script: Option<String>,
+    /// Whether to wait for the device.
+    pub wait: Option<bool>,
+}
+
+/// `rancher.upgrade`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Upgrade {
+    /// Image of the system.
+    pub image: Option<String>,
+    /// List of releases.
+    pub url: Option<String>,
+}
+
+/// Settings of a Docker daemon (RancherOS `config/types.go`, `DockerConfig` and `EngineOpts`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Docker {
+    /// Address of the bridge.
+    pub bip: Option<String>,
+    /// Bridge to use.
+    pub bridge: Option<String>,
+    /// Certificate authority, PEM.
+    pub ca_cert: Option<String>,
+    /// `daemon.json`.
+    pub config_file: Option<String>,
+    /// Address of a containerd to use.
+    pub containerd: Option<String>,
+    /// Data directory, BurmillaOS's name.
+    pub data_root: Option<String>,
+    /// Debug output.
+    pub debug: Option<bool>,
+    /// Name of the engine.
+    pub engine: Option<String>,
+    /// Environment of the daemon, `NAME=VALUE`.
+    pub environment: Vec<String>,
+    /// Directory of run-time state.
+    pub exec_root: Option<String>,
+    /// Arguments after the generated ones.
+    pub extra_args: Vec<String>,
+    /// Data directory, RancherOS's name.
+    pub graph: Option<String>,
+    /// Group of the socket.
+    pub group: Option<String>,
+    /// Sockets to listen on.
+    pub host: Vec<String>,
+    /// Registries without TLS.
+    pub insecure_registry: Vec<String>,
+    /// Containers outlive the daemon.
+    pub live_restore: Option<bool>,
+    /// Logging driver of containers.
+    pub log_driver: Option<String>,
+    /// Its options.
+    pub log_opts: StringMap,
+    /// MTU of the default bridge.
+    pub mtu: Option<i64>,
+    /// Process id file.
+    pub pid_file: Option<String>,
+    /// Mirror of Docker Hub.
+    pub registry_mirror: Option<String>,
+    /// Server certificate, PEM.
+    pub server_cert: Option<String>,
+    /// Server key, PEM.
+    pub server_key: Option<String>,
+    /// Container in whose view of the file system the daemon runs.
+    pub storage_context: Option<String>,
+    /// Storage driver.
+    pub storage_driver: Option<String>,
+    /// Its options.
+    pub storage_opts: Vec<String>,
+    /// Whether TLS is on.
+    pub tls: Option<bool>,
+    /// Arguments used when it is.
+    pub tls_args: Vec<String>,
+    /// Whether published ports get a proxy process.
+    pub userland_proxy: Option<bool>,
+    /// Whether containers get user name spaces.
+    pub userns_enabled: Option<bool>,
+}
