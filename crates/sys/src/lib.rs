@@ -1,1 +1,39 @@
-//! placeholder
+//! The kernel's interfaces as safe Rust: mounts, processes, namespaces, cgroups, terminals, devices, power.
+//!
+//! It is the only crate with `unsafe`. Every function is one step that a manual page describes; what to do, and in
+//! which order, is decided by its callers (PID 1, the engine, `ros`).
+//!
+//! This crate does not keep state (but for the set of children that [`process::Command`] waits for), does not log,
+//! does not read configuration and knows nothing of containers or images.
+#![allow(unsafe_code)] // the one crate that may: see CONTRIBUTING.md
+
+mod error;
+mod flags;
+
+pub mod blockdev;
+pub mod capability;
+pub mod cgroup;
+pub mod clock;
+pub mod device_filter;
+pub mod fdpass;
+pub mod fs;
+pub mod kmsg;
+pub mod modules;
+pub mod mount;
+pub mod namespace;
+pub mod netlink;
+pub mod process;
+pub mod reboot;
+pub mod seccomp;
+pub mod signal;
+pub mod sysctl;
+pub mod tty;
+pub mod user;
+
+pub use error::{Context, Error, Result};
+
+/// The running kernel's release, as uname(2) gives it: the name of its directory in /lib/modules.
+#[must_use]
+pub fn kernel_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
+}

@@ -1,0 +1,101 @@
+//! File system calls that the standard library lacks or splits in two.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{CWD, Dev, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
+
+use crate::error::{Context, Result};
+
+/// Sets the permission bits of `path`, set-user-id and sticky included (chmod(2)).
+///
+/// # Errors
+/// What chmod(2) refuses.
+pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    rustix::fs::chmod(path, Mode::from_raw_mode(mode)).what(|| format!("chmod {mode:o} {}", path.display()))
+}
+
+/// Gives `path`, and not what a symbolic link points to, an owner (lchown(2)).
+///
+/// # Errors
+/// What lchown(2) refuses.
+pub fn set_owner(path: &Path, uid: u32, gid: u32) -> Result<()> {
+    let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::chownat(CWD, path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags)
+        .what(|| format!("chown {uid}:{gid} {}", path.display()))
+}
+
+/// Writes all dirty pages of all file systems to their disks (sync(2)).
+pub fn sync() {
+    rustix::fs::sync();
+}
+
+/// Kind of device node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeKind {
+    /// Character device.
+    Character,
+    /// Block device.
+    Block,
+    /// Named pipe; the device number does not count.
+    Fifo,
+}
+
+/// Makes a device node at `path`, relative to `directory`, with exactly these permission bits (mknod(2), chmod(2)).
+///
+/// # Errors
+/// What mknodat(2) or fchmodat(2) refuses.
+pub fn make_node(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    kind: NodeKind,
+    mode: u32,
+    (major, minor): (u32, u32),
+) -> Result<()> {
+    let what = || format!("make node {}", path.display());
+    let kind = match kind {
+        NodeKind::Character => FileType::CharacterDevice,
+        NodeKind::Block => FileType::BlockDevice,
+        NodeKind::Fifo => FileType::Fifo,
+    };
+    let mode = Mode::from_raw_mode(mode);
+    let device: Dev = rustix::fs::makedev(major, minor);
+    rustix::fs::mknodat(directory, path, kind, mode, device).what(what)?;
+    rustix::fs::chmodat(directory, path, mode, rustix::fs::AtFlags::empty()).what(what)
+}
+
+/// Opens `path` as if `root` were `/`: no symbolic link and no `..` leads out of it (openat2(2),
+/// RESOLVE_IN_ROOT). The descriptor is O_PATH: it names the file and reads nothing.
+///
+/// # Errors
+/// What openat2(2) refuses.
+pub fn open_in_root(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
+    open_in_root_with(root, path, OFlags::PATH)
+}
+
+/// As [`open_in_root`], to read from.
+///
+/// # Errors
+/// What openat2(2) refuses.
+pub fn read_in_root(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
+    open_in_root_with(root, path, OFlags::RDONLY)
+}
+
+/// As [`open_in_root`], with flags of open(2).
+///
+/// # Errors
+/// What openat2(2) refuses.
+pub fn open_in_root_with(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd> {
+    // An absolute path starts at the root that RESOLVE_IN_ROOT sets.
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    for _ in 0..RACE_ATTEMPTS {
+        match rustix::fs::openat2(root.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(rustix::io::Errno::AGAIN) => {}
+            result => return result.what(|| format!("open {}", path.display())),
+        }
+    }
+    Err(rustix::io::Errno::AGAIN).what(|| format!("open {}", path.display()))
+}
+
+/// How often openat2(2) is repeated when a rename or mount elsewhere made it give up (EAGAIN).
+const RACE_ATTEMPTS: usize = 32;

@@ -1,0 +1,207 @@
+//! Signals: signal(7), sigprocmask(2), sigaction(2), signalfd(2).
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::error::{Context, Result, check};
+
+/// Highest signal number (SIGRTMAX).
+pub const HIGHEST: i32 = 64;
+
+/// Number of a signal by its name as kill(1) and Docker take it (`TERM`, `SIGTERM`, `RTMIN+3`) or by its number.
+#[must_use]
+pub fn number(name: &str) -> Option<i32> {
+    if let Ok(number) = name.parse::<i32>() {
+        return (1..=HIGHEST).contains(&number).then_some(number);
+    }
+    let upper = name.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    if let Some(rest) = name.strip_prefix("RTMIN") {
+        return offset(rest).map(|by| REALTIME_FIRST + by).filter(|n| (REALTIME_FIRST..=HIGHEST).contains(n));
+    }
+    if let Some(rest) = name.strip_prefix("RTMAX") {
+        return offset(rest).map(|by| HIGHEST + by).filter(|n| (REALTIME_FIRST..=HIGHEST).contains(n));
+    }
+    NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+}
+
+/// First real-time signal that glibc leaves to programs (SIGRTMIN).
+const REALTIME_FIRST: i32 = 34;
+
+fn offset(text: &str) -> Option<i32> {
+    if text.is_empty() { Some(0) } else { text.parse().ok() }
+}
+
+const NAMES: [(&str, i32); 34] = [
+    ("HUP", libc::SIGHUP),
+    ("INT", libc::SIGINT),
+    ("QUIT", libc::SIGQUIT),
+    ("ILL", libc::SIGILL),
+    ("TRAP", libc::SIGTRAP),
+    ("ABRT", libc::SIGABRT),
+    ("IOT", libc::SIGIOT),
+    ("BUS", libc::SIGBUS),
+    ("FPE", libc::SIGFPE),
+    ("KILL", libc::SIGKILL),
+    ("USR1", libc::SIGUSR1),
+    ("SEGV", libc::SIGSEGV),
+    ("USR2", libc::SIGUSR2),
+    ("PIPE", libc::SIGPIPE),
+    ("ALRM", libc::SIGALRM),
+    ("TERM", libc::SIGTERM),
+    ("STKFLT", libc::SIGSTKFLT),
+    ("CHLD", libc::SIGCHLD),
+    ("CLD", libc::SIGCHLD),
+    ("CONT", libc::SIGCONT),
+    ("STOP", libc::SIGSTOP),
+    ("TSTP", libc::SIGTSTP),
+    ("TTIN", libc::SIGTTIN),
+    ("TTOU", libc::SIGTTOU),
+    ("URG", libc::SIGURG),
+    ("XCPU", libc::SIGXCPU),
+    ("XFSZ", libc::SIGXFSZ),
+    ("VTALRM", libc::SIGVTALRM),
+    ("PROF", libc::SIGPROF),
+    ("WINCH", libc::SIGWINCH),
+    ("IO", libc::SIGIO),
+    ("POLL", libc::SIGIO),
+    ("PWR", libc::SIGPWR),
+    ("SYS", libc::SIGSYS),
+];
+
+fn set_of(signals: &[i32]) -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set; sigaddset of a bad number only returns an error.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), *signal);
+        }
+        set.assume_init()
+    }
+}
+
+fn mask(how: i32, set: &libc::sigset_t) -> io::Result<()> {
+    // SAFETY: the set is initialised; the old one is not asked for.
+    let result = unsafe { libc::pthread_sigmask(how, set, std::ptr::null_mut()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+}
+
+/// Blocks `signals` in this thread and the threads and children it will start.
+///
+/// # Errors
+/// Never, on Linux.
+pub fn block(signals: &[i32]) -> Result<()> {
+    mask(libc::SIG_BLOCK, &set_of(signals)).what(|| "block signals".into())
+}
+
+/// Blocks all signals that can be blocked.
+///
+/// # Errors
+/// Never, on Linux.
+pub fn block_all() -> Result<()> {
+    let all: Vec<i32> = (1..=HIGHEST).collect();
+    mask(libc::SIG_SETMASK, &set_of(&all)).what(|| "block signals".into())
+}
+
+/// Unblocks all signals.
+///
+/// # Errors
+/// Never, on Linux.
+pub fn unblock_all() -> Result<()> {
+    mask(libc::SIG_SETMASK, &set_of(&[])).what(|| "unblock signals".into())
+}
+
+/// Gives every signal its default action and unblocks it: what a program expects at its start (Rust's own start-up
+/// code ignores SIGPIPE, and ignored signals survive execve(2)).
+///
+/// # Errors
+/// Never, on Linux.
+pub fn reset_all() -> Result<()> {
+    for signal in 1..=HIGHEST {
+        if signal == libc::SIGKILL || signal == libc::SIGSTOP {
+            continue;
+        }
+        // SAFETY: SIG_DFL installs no code. glibc refuses its own two signals, which never have handlers here.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    unblock_all()
+}
+
+/// Blocked signals as a file to read (signalfd(2)).
+#[derive(Debug)]
+pub struct SignalFd(File);
+
+impl SignalFd {
+    /// Blocks `signals` and opens them. A read that would wait gives `None` (O_NONBLOCK).
+    ///
+    /// # Errors
+    /// When there are too many open files.
+    pub fn open(signals: &[i32]) -> Result<SignalFd> {
+        block(signals)?;
+        let set = set_of(signals);
+        // SAFETY: the set is initialised, and -1 asks for a new descriptor.
+        let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        let fd = check(i64::from(fd)).what(|| "open signalfd".into())?;
+        // SAFETY: the kernel has just given us this descriptor and nobody else has it.
+        let fd = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap_or(-1)) };
+        Ok(SignalFd(File::from(fd)))
+    }
+
+    /// The next pending signal's number.
+    ///
+    /// # Errors
+    /// What read(2) says, but for "nothing there".
+    pub fn read(&self) -> Result<Option<i32>> {
+        let mut record = [0_u8; size_of::<libc::signalfd_siginfo>()];
+        match (&self.0).read(&mut record) {
+            // ssi_signo is the first field, 32 bits.
+            Ok(_) => Ok(Some(i32::from_ne_bytes([record[0], record[1], record[2], record[3]]))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error).what(|| "read signalfd".into()),
+        }
+    }
+}
+
+impl AsFd for SignalFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Waits for one of `signals`, which must be blocked, and takes it.
+///
+/// # Errors
+/// Never for valid signals.
+pub fn wait(signals: &[i32]) -> Result<i32> {
+    let set = set_of(signals);
+    loop {
+        // SAFETY: the set is initialised and the details are not asked for.
+        let signal = unsafe { libc::sigwaitinfo(&raw const set, std::ptr::null_mut()) };
+        match check(i64::from(signal)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).what(|| "wait for a signal".into()),
+            Ok(_) => return Ok(signal),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_numbers_and_realtime_offsets() {
+        assert_eq!(number("SIGTERM"), Some(15));
+        assert_eq!(number("kill"), Some(9));
+        assert_eq!(number("28"), Some(28));
+        assert_eq!(number("SIGRTMIN+3"), Some(37));
+        assert_eq!(number("RTMAX-14"), Some(50));
+        assert_eq!(number("0"), None);
+        assert_eq!(number("65"), None);
+        assert_eq!(number("SIGNOPE"), None);
+        assert_eq!(number("RTMIN+99"), None);
+    }
+}
