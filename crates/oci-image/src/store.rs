@@ -1,0 +1,333 @@
+//! Content on disk: blobs by digest, written atomically, and unpacked layers by diff id.
+//!
+//! Layout below the root: `blobs/<algorithm>/<hex>`; `layers/<hex>/{diff/,split.gz,layer.json}`; `tmp/` for work in
+//! progress, which is emptied at start. A layer directory appears by one rename, so it is whole or absent.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Algorithm, Digest, DigestReader};
+use crate::error::{Context, Error, Result};
+use crate::layer::{SplitWriter, TarWriter, UnpackOptions, Unpacked, adopt_implied, assemble, pack, unpack, PackOptions};
+
+/// Largest blob that is read into memory, in bytes (manifests and configurations).
+const BLOB_READ_MAX: u64 = 16 * 1024 * 1024;
+
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+/// A content store rooted in a directory.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// What is known about an unpacked layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerInfo {
+    /// Digest of the uncompressed tar.
+    pub diff_id: Digest,
+    /// Size of the uncompressed tar in bytes.
+    pub tar_size: u64,
+    /// Sum of the files' sizes in bytes.
+    pub size: u64,
+    /// Compressed forms seen in registries: digest, size, media type.
+    #[serde(default)]
+    pub compressed: Vec<CompressedForm>,
+}
+
+/// A compressed form of a layer, as a registry holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompressedForm {
+    /// Digest of the compressed blob.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its media type.
+    pub media_type: String,
+    /// Repository (`registry/path`) it was seen in.
+    pub repository: String,
+}
+
+/// A layer that is unpacked in the work directory and not yet in its place.
+pub struct StagedLayer {
+    directory: PathBuf,
+    info: LayerInfo,
+    implied: Vec<Vec<u8>>,
+    committed: bool,
+}
+
+impl StagedLayer {
+    /// What was unpacked.
+    pub fn info(&self) -> &LayerInfo {
+        &self.info
+    }
+}
+
+impl Drop for StagedLayer {
+    fn drop(&mut self) {
+        if !self.committed {
+            // what stays behind is removed at the next start
+            let _ = fs::remove_dir_all(&self.directory);
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store, making its directories.
+    pub fn open(root: &Path) -> Result<Self> {
+        for directory in ["blobs/sha256", "layers", "tmp"] {
+            let path = root.join(directory);
+            fs::create_dir_all(&path).context(|| format!("make {}", path.display()))?;
+        }
+        Ok(Self { root: root.to_owned() })
+    }
+
+    /// The store's directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Removes work that a killed process left behind. Only while no worker runs.
+    pub fn clear_work(&self) -> Result<()> {
+        let work = self.root.join("tmp");
+        for entry in fs::read_dir(&work).context(|| format!("list {}", work.display()))? {
+            let path = entry.context(|| format!("list {}", work.display()))?.path();
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.context(|| format!("remove {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// A fresh path in the work directory.
+    pub fn work_path(&self, what: &str) -> PathBuf {
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        self.root.join("tmp").join(format!("{what}-{}-{number}", std::process::id()))
+    }
+
+    /// Path of a blob.
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs").join(digest.algorithm_name()).join(digest.hex())
+    }
+
+    /// Whether a blob is there.
+    pub fn has_blob(&self, digest: &Digest) -> bool {
+        self.blob_path(digest).is_file()
+    }
+
+    /// Stores bytes; their digest is the name.
+    pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest> {
+        let digest = Digest::sha256(bytes);
+        let path = self.blob_path(&digest);
+        if path.is_file() {
+            return Ok(digest);
+        }
+        write_atomic(&path, &self.work_path("blob"), bytes)?;
+        Ok(digest)
+    }
+
+    /// Reads and verifies a small blob.
+    pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let path = self.blob_path(digest);
+        let what = || format!("read {}", path.display());
+        let file = File::open(&path).context(what)?;
+        let mut bytes = Vec::new();
+        file.take(BLOB_READ_MAX).read_to_end(&mut bytes).context(what)?;
+        digest.check_bytes(&bytes)?;
+        Ok(bytes)
+    }
+
+    /// Removes a blob; absent is fine.
+    pub fn remove_blob(&self, digest: &Digest) -> Result<()> {
+        let path = self.blob_path(digest);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io(format!("remove {}", path.display()), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Directory of a layer.
+    pub fn layer_path(&self, diff_id: &Digest) -> PathBuf {
+        self.root.join("layers").join(diff_id.hex())
+    }
+
+    /// The layer's files, an overlay lower directory.
+    pub fn layer_diff(&self, diff_id: &Digest) -> PathBuf {
+        self.layer_path(diff_id).join("diff")
+    }
+
+    /// Whether a layer is unpacked.
+    pub fn has_layer(&self, diff_id: &Digest) -> bool {
+        self.layer_diff(diff_id).is_dir()
+    }
+
+    /// What is known about an unpacked layer.
+    pub fn layer_info(&self, diff_id: &Digest) -> Result<LayerInfo> {
+        let path = self.layer_path(diff_id).join("layer.json");
+        let bytes = fs::read(&path).context(|| format!("read {}", path.display()))?;
+        serde_json::from_slice(&bytes).map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
+    }
+
+    /// Adds a compressed form to what is known about a layer.
+    pub fn note_compressed(&self, diff_id: &Digest, form: CompressedForm) -> Result<()> {
+        let mut info = self.layer_info(diff_id)?;
+        if info.compressed.contains(&form) {
+            return Ok(());
+        }
+        info.compressed.push(form);
+        let bytes = serde_json::to_vec(&info).unwrap_or_default();
+        write_atomic(&self.layer_path(diff_id).join("layer.json"), &self.work_path("info"), &bytes)
+    }
+
+    /// Unpacks a layer stream into the work directory.
+    pub fn stage_layer(&self, reader: impl Read) -> Result<StagedLayer> {
+        let directory = self.work_path("layer");
+        let diff = directory.join("diff");
+        fs::create_dir_all(&diff).context(|| format!("make {}", diff.display()))?;
+        // from here on the directory is removed when something fails
+        let mut staged = StagedLayer {
+            directory,
+            info: LayerInfo {
+                diff_id: Digest::sha256(b""),
+                tar_size: 0,
+                size: 0,
+                compressed: Vec::new(),
+            },
+            implied: Vec::new(),
+            committed: false,
+        };
+        let split = staged.directory.join("split.gz");
+        let split = File::create(&split).context(|| format!("create {}", split.display()))?;
+        let options = UnpackOptions {
+            split: Some(SplitWriter::new(split)),
+            ..UnpackOptions::layer()
+        };
+        let Unpacked {
+            diff_id,
+            tar_size,
+            size,
+            implied,
+            split,
+        } = unpack(reader, &diff, options)?;
+        if let Some(split) = split {
+            split.finish()?;
+        }
+        staged.info.diff_id = diff_id;
+        staged.info.tar_size = tar_size;
+        staged.info.size = size;
+        staged.implied = implied;
+        Ok(staged)
+    }
+
+    /// Puts a staged layer in its place; `lowers` are the layers below, the nearest first.
+    pub fn commit_layer(&self, mut staged: StagedLayer, lowers: &[PathBuf]) -> Result<LayerInfo> {
+        let target = self.layer_path(&staged.info.diff_id);
+        if target.is_dir() {
+            return self.layer_info(&staged.info.diff_id);
+        }
+        adopt_implied(&staged.directory.join("diff"), &staged.implied, lowers)?;
+        let json = serde_json::to_vec(&staged.info).unwrap_or_default();
+        let path = staged.directory.join("layer.json");
+        fs::write(&path, json).context(|| format!("write {}", path.display()))?;
+        let directory = File::open(&staged.directory).context(|| format!("open {}", staged.directory.display()))?;
+        rustix::fs::syncfs(&directory).context(|| format!("sync {}", staged.directory.display()))?;
+        match fs::rename(&staged.directory, &target) {
+            // another worker was faster: the content is the same
+            Err(_) if target.is_dir() => {}
+            result => {
+                result.context(|| format!("rename to {}", target.display()))?;
+                staged.committed = true;
+            }
+        }
+        sync_directory(&self.root.join("layers"))?;
+        Ok(staged.info.clone())
+    }
+
+    /// Removes a layer: out of sight by one rename, then its files.
+    pub fn remove_layer(&self, diff_id: &Digest) -> Result<()> {
+        let path = self.layer_path(diff_id);
+        let doomed = self.work_path("removed");
+        match fs::rename(&path, &doomed) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            result => result.context(|| format!("remove {}", path.display()))?,
+        }
+        fs::remove_dir_all(&doomed).context(|| format!("remove {}", doomed.display()))
+    }
+
+    /// Diff ids of all unpacked layers.
+    pub fn layers(&self) -> Result<Vec<Digest>> {
+        let path = self.root.join("layers");
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&path).context(|| format!("list {}", path.display()))? {
+            let entry = entry.context(|| format!("list {}", path.display()))?;
+            if let Some(digest) = entry.file_name().to_str().and_then(|hex| Digest::from_sha256_hex(hex).ok()) {
+                found.push(digest);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Writes a layer's tar to a work file and returns the file's path, digest and size.
+    ///
+    /// An unpacked layer gives the very bytes it came from. One without a split (mounted from a medium, at `directory`) is
+    /// packed afresh, and its digest can differ from its diff id.
+    pub fn export_layer(&self, diff_id: &Digest, directory: &Path) -> Result<(PathBuf, Digest, u64)> {
+        let path = self.work_path("export");
+        let result = self.export_to(diff_id, directory, &path);
+        if result.is_err() {
+            let _ = fs::remove_file(&path);
+        }
+        result.map(|(digest, size)| (path, digest, size))
+    }
+
+    fn export_to(&self, diff_id: &Digest, directory: &Path, path: &Path) -> Result<(Digest, u64)> {
+        let file = File::create(path).context(|| format!("create {}", path.display()))?;
+        let mut out = crate::digest::DigestWriter::new(io::BufWriter::with_capacity(256 * 1024, file));
+        match File::open(self.layer_path(diff_id).join("split.gz")) {
+            Ok(split) => {
+                assemble(directory, split, &mut out)?;
+                out.flush().context(|| format!("write {}", path.display()))?;
+                let (digest, size, _) = out.finish();
+                diff_id.check(&digest)?;
+                Ok((digest, size))
+            }
+            Err(_) => {
+                let mut tar = TarWriter::new(out);
+                pack(directory, &mut tar, &PackOptions::layer())?;
+                let (digest, size, _) = tar.finish()?.finish();
+                Ok((digest, size))
+            }
+        }
+    }
+}
+
+/// Digest and size of a file.
+pub fn digest_file(path: &Path) -> Result<(Digest, u64)> {
+    let file = File::open(path).context(|| format!("open {}", path.display()))?;
+    DigestReader::new(file, Algorithm::Sha256)
+        .finish()
+        .context(|| format!("read {}", path.display()))
+}
+
+/// Writes `bytes` to `path` by way of `work`, a path on the same file system: write, fsync, rename, fsync the directory.
+pub fn write_atomic(path: &Path, work: &Path, bytes: &[u8]) -> Result<()> {
+    let what = || format!("write {}", path.display());
+    let mut file = File::create(work).context(what)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if let Err(error) = written.and_then(|()| fs::rename(work, path)) {
+        let _ = fs::remove_file(work);
+        return Err(Error::io(what(), error));
+    }
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+fn sync_directory(path: &Path) -> Result<()> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .context(|| format!("sync {}", path.display()))
+}
