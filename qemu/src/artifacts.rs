@@ -56,6 +56,7 @@ pub(crate) struct Artifacts {
     /// The folder with images.json and layers, as they are on the ISO.
     pub(crate) media: PathBuf,
     pub(crate) key: Key,
+    dist: PathBuf,
     logs: PathBuf,
 }
 
@@ -102,8 +103,26 @@ impl Artifacts {
             key: Key::generate(&keys)?,
             arch: arch.to_owned(),
             machine,
+            dist: dist.to_owned(),
             logs,
         })
+    }
+
+    /// The peer's disk, which only benchmarks need.
+    pub(crate) fn peer(&self) -> anyhow::Result<PathBuf> {
+        let path = self.dist.join(format!("peer-{}.ext4", self.arch));
+        if !path.exists() {
+            bail!(
+                "{} is missing: run `cargo xtask bench boot`",
+                path.display()
+            );
+        }
+        Ok(path)
+    }
+
+    /// The peer's files as one archive: their size without the disk's free space.
+    pub(crate) fn peer_content(&self) -> anyhow::Result<PathBuf> {
+        Ok(self.peer()?.with_extension("tar"))
     }
 
     /// The log file of one kind for one machine.

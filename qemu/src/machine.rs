@@ -35,6 +35,8 @@ pub(crate) enum Boot {
     Kernel,
     /// QEMU loads kernel and the network boot initrd, which has the images; there is no drive.
     Network,
+    /// QEMU loads the kernel; the root file system is the first disk, and it is the peer's.
+    Peer,
 }
 
 /// The firmware of a machine that boots through it.
@@ -250,7 +252,7 @@ impl Machine {
                 "-drive",
                 &format!("file={iso},format=raw,if=none,id=stick,readonly=on"),
             ]),
-            Boot::Network => {}
+            Boot::Network | Boot::Peer => {}
         }
         match self.boot {
             Boot::Kernel => add(&["-kernel", &artifacts.kernel, "-initrd", &artifacts.initrd]),
@@ -260,6 +262,7 @@ impl Machine {
                 "-initrd",
                 &artifacts.network_initrd,
             ]),
+            Boot::Peer => add(&["-kernel", &artifacts.kernel]),
             Boot::Disc | Boot::Stick => {}
         }
         if matches!(self.boot, Boot::Kernel | Boot::Network) {
@@ -269,6 +272,14 @@ impl Machine {
                 &format!(
                     "{console} cc.ssh_authorized_keys=[\"{}\"]{}",
                     artifacts.key.public, self.parameters
+                ),
+            ]);
+        } else if self.boot == Boot::Peer {
+            add(&[
+                "-append",
+                &format!(
+                    "console={} root=/dev/vda rw printk.devkmsg=on",
+                    machine.serial
                 ),
             ]);
         } else if self.firmware == Firmware::Uefi || artifacts.arch == "aarch64" {

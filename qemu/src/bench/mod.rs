@@ -1,0 +1,73 @@
+//! `cargo xtask bench`: ours beside the peer, in turn, on the same machine; medians and ratios.
+//!
+//! Machines are noisy: both sides are measured alternately in one run, and only ratios are quoted.
+
+mod boot;
+mod run;
+
+use anyhow::{Context as _, bail};
+
+use crate::artifacts::Artifacts;
+
+/// How often each side is measured unless the second argument says otherwise.
+const ROUNDS: usize = 5;
+
+/// Runs the benchmark that the first argument names.
+///
+/// # Errors
+/// When a machine does not come up, or the name is unknown.
+pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result<()> {
+    let rounds = match arguments.get(1) {
+        Some(text) => text
+            .parse()
+            .with_context(|| format!("{text} is no number of rounds"))?,
+        None => ROUNDS,
+    };
+    match arguments.first().map(String::as_str) {
+        Some("boot") => {
+            boot::run(artifacts, rounds)?;
+            run::run(artifacts, rounds)
+        }
+        other => bail!("no benchmark is named {other:?}: there is boot"),
+    }
+}
+
+/// The middle value; of an even number the lower middle.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+        .get(sorted.len().saturating_sub(1) / 2)
+        .copied()
+        .unwrap_or(f64::NAN)
+}
+
+/// One row of a table: a figure of ours beside the peer's.
+fn row(name: &str, unit: &str, ours: &[f64], peer: &[f64]) -> String {
+    let range = |values: &[f64]| {
+        let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let highest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        format!("{:.2} {unit} ({lowest:.2} to {highest:.2})", median(values))
+    };
+    if peer.is_empty() {
+        return format!("| {name} | {} | | |", range(ours));
+    }
+    format!(
+        "| {name} | {} | {} | {:.2} |",
+        range(ours),
+        range(peer),
+        median(ours) / median(peer)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_a_value_that_was_measured() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.0);
+        assert!(median(&[]).is_nan());
+    }
+}

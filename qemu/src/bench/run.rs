@@ -1,0 +1,37 @@
+//! One container, run and removed: `system-docker run --rm` beside `docker run --rm`, in one guest.
+
+use anyhow::Context as _;
+
+use super::row;
+use crate::artifacts::Artifacts;
+use crate::machine::{BOOT_DEADLINE, Boot, Machine};
+
+/// Runs of one command that one measurement is the mean of.
+const RUNS: u32 = 5;
+
+/// Measures both alternately and prints the table's row.
+pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
+    let guest = Machine::new("bench-run", Boot::Kernel)
+        .memory_mib(2048)
+        .start(artifacts)?;
+    guest.wait_ready()?;
+    guest.wait_docker()?;
+    guest.run_until("docker image inspect busybox >/dev/null", BOOT_DEADLINE)?;
+    guest
+        .run("docker save busybox -o /tmp/busybox.tar && system-docker load -i /tmp/busybox.tar")?;
+    let (mut ours, mut peer) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        for (client, times) in [("system-docker", &mut ours), ("docker", &mut peer)] {
+            let command = format!(
+                "s=$(date +%s%N); for i in $(seq {RUNS}); do {client} run --rm busybox true || exit 1; done; echo $(( $(date +%s%N) - s ))"
+            );
+            let nanoseconds: f64 = guest
+                .run(&command)?
+                .parse()
+                .context("date printed no number")?;
+            times.push(nanoseconds / 1e9 / f64::from(RUNS));
+        }
+    }
+    println!("{}", row("run --rm busybox true", "s", &ours, &peer));
+    Ok(())
+}
