@@ -32,16 +32,16 @@ impl EventBus {
     pub fn publish(&self, kind: &str, action: &str, id: &str, attributes: BTreeMap<String, String>) {
         let now = Timestamp::now();
         let legacy = kind == "container" || kind == "image";
-        let from = attributes.get("image").filter(|_| kind == "container").cloned();
+        let from = attributes.get("image").filter(|_| kind == "container").cloned().unwrap_or_default();
         let event = EventMessage {
-            typ: kind.to_owned(),
+            kind: kind.to_owned(),
             action: action.to_owned(),
             actor: EventActor { id: id.to_owned(), attributes },
             scope: "local".to_owned(),
             time: now.unix(),
             time_nano: now.unix_nanos(),
-            status: legacy.then(|| action.to_owned()),
-            id: legacy.then(|| id.to_owned()),
+            status: if legacy { action.to_owned() } else { String::new() },
+            id: if legacy { id.to_owned() } else { String::new() },
             from,
         };
         let mut ring = self.ring.borrow_mut();
@@ -133,7 +133,7 @@ pub const FILTERS: &[&str] = &[
 /// Whether an event passes the filters: values of one key are alternatives, all keys must agree.
 #[must_use]
 pub fn matches(event: &EventMessage, filters: &Filters) -> bool {
-    filters.iter().all(|(key, values)| values.is_empty() || values.iter().any(|value| matches_one(event, key, value)))
+    filters.0.iter().all(|(key, values)| values.is_empty() || values.iter().any(|value| matches_one(event, key, value)))
 }
 
 fn matches_one(event: &EventMessage, key: &str, value: &str) -> bool {
@@ -145,23 +145,23 @@ fn matches_one(event: &EventMessage, key: &str, value: &str) -> bool {
             Some((verb, _)) => value == event.action || value == verb,
             None => value == event.action,
         },
-        "type" => value == event.typ,
+        "type" => value == event.kind,
         "scope" => value == event.scope,
         "label" => match value.split_once('=') {
             Some((label, wanted)) => attributes.get(label).is_some_and(|actual| actual == wanted),
             None => attributes.contains_key(value),
         },
         "image" => {
-            let image = if event.typ == "image" { name } else { attributes.get("image").map_or("", String::as_str) };
-            let id = if event.typ == "image" { event.actor.id.as_str() } else { image };
+            let image = if event.kind == "image" { name } else { attributes.get("image").map_or("", String::as_str) };
+            let id = if event.kind == "image" { event.actor.id.as_str() } else { image };
             id == value || image == value || without_tag(image) == value || without_tag(id) == value
         }
         "container" | "network" | "volume" | "daemon" | "plugin" | "service" | "node" | "secret" | "config" => {
-            let through_container = key == "container" && event.typ != "container";
+            let through_container = key == "container" && event.kind != "container";
             if through_container {
                 return attributes.get("container").is_some_and(|id| id.starts_with(value));
             }
-            event.typ == key && (event.actor.id.starts_with(value) || name.starts_with(value))
+            event.kind == key && (event.actor.id.starts_with(value) || name.starts_with(value))
         }
         _ => false,
     }

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+pub use engine_api::StreamKind;
 use engine_api::Filters;
 use tokio::sync::mpsc;
 
@@ -74,26 +75,6 @@ pub struct EventsQuery {
     pub until: Option<Timestamp>,
     /// Docker's filters of `events`.
     pub filters: Filters,
-}
-
-/// Which of a container's two output streams a piece of output belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StreamKind {
-    /// Standard output; with a terminal, everything.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-impl StreamKind {
-    /// `stdout` or `stderr`, as the log file names it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Stdout => "stdout",
-            Self::Stderr => "stderr",
-        }
-    }
 }
 
 /// A piece of a container's output.

@@ -63,7 +63,9 @@ impl LogFile {
     /// The log at `path`, which need not exist; nothing is opened.
     #[must_use]
     pub fn new(path: PathBuf, limits: LogLimits, attributes: Attributes) -> Self {
-        Self { path, limits, attributes, position: watch::Sender::default(), writer: RefCell::default() }
+        // Files that are there already belong to generations before the present one.
+        let position = Position { generation: u64::from(limits.max_file.max(1)), ..Position::default() };
+        Self { path, limits, attributes, position: watch::Sender::new(position), writer: RefCell::default() }
     }
 
     /// The current file's path.
@@ -116,7 +118,7 @@ impl LogFile {
         let now = Timestamp::now();
         let mut rest = output;
         while !rest.is_empty() {
-            let unfinished = &mut writer.unfinished[stream as usize];
+            let unfinished = &mut writer.unfinished[usize::from(stream == StreamKind::Stderr)];
             let room = LINE_MAX - unfinished.len();
             let window = &rest[..rest.len().min(room)];
             let newline = window.iter().position(|byte| *byte == b'\n');
@@ -144,7 +146,7 @@ impl LogFile {
     pub fn close(&self) {
         if let Some(mut writer) = self.writer.borrow_mut().take() {
             for stream in [StreamKind::Stdout, StreamKind::Stderr] {
-                let text = std::mem::take(&mut writer.unfinished[stream as usize]);
+                let text = std::mem::take(&mut writer.unfinished[usize::from(stream == StreamKind::Stderr)]);
                 if !text.is_empty() {
                     record::encode(&mut writer.encoded, &text, stream, &self.attributes, Timestamp::now());
                 }

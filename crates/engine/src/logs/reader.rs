@@ -89,7 +89,7 @@ impl Reader {
         for age in 0..self.log.files_kept() {
             let Ok(file) = File::open(self.log.rotated(age)) else { break };
             let (offset, lines) = tail_offset(&file, wanted).unwrap_or((0, 0));
-            found = Some(Source { file, generation: newest.wrapping_sub(age), offset, unfinished: Vec::new() });
+            found = Some(Source { file, generation: newest.saturating_sub(age), offset, unfinished: Vec::new() });
             wanted = wanted.saturating_sub(lines);
             if wanted == 0 {
                 break;
@@ -101,14 +101,14 @@ impl Reader {
     fn open_oldest(&self, newest: u64) -> Option<Source> {
         (0..self.log.files_kept()).rev().find_map(|age| {
             let file = File::open(self.log.rotated(age)).ok()?;
-            Some(Source { file, generation: newest.wrapping_sub(age), offset: 0, unfinished: Vec::new() })
+            Some(Source { file, generation: newest.saturating_sub(age), offset: 0, unfinished: Vec::new() })
         })
     }
 
     /// Opens the file that `generation` wrote, or the oldest after it that is still there.
     fn open_from(&self, generation: u64) -> Option<Source> {
         let newest = self.log.generation();
-        let age = newest.wrapping_sub(generation).min(self.log.files_kept() - 1);
+        let age = newest.saturating_sub(generation).min(self.log.files_kept() - 1);
         (0..=age).rev().find_map(|age| {
             let file = File::open(self.log.rotated(age)).ok()?;
             Some(Source { file, generation: newest - age, offset: 0, unfinished: Vec::new() })
@@ -151,8 +151,8 @@ impl Reader {
             return Err(End);
         }
         let wanted = match record.stream {
-            StreamKind::Stdout => self.options.stdout,
             StreamKind::Stderr => self.options.stderr,
+            _ => self.options.stdout,
         };
         if !wanted || self.options.since.is_some_and(|since| record.time < since) {
             return Ok(());

@@ -34,7 +34,7 @@ pub(super) struct Record {
 pub(super) fn encode(out: &mut Vec<u8>, text: &[u8], stream: StreamKind, attributes: &Attributes, time: Timestamp) {
     let line = Json {
         log: String::from_utf8_lossy(text),
-        stream: Cow::Borrowed(stream.name()),
+        stream: Cow::Borrowed(if stream == StreamKind::Stderr { "stderr" } else { "stdout" }),
         attrs: (!attributes.is_empty()).then_some(Cow::Borrowed(attributes)),
         time: Cow::Owned(time.to_string()),
     };

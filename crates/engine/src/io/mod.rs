@@ -1,0 +1,12 @@
+//! Standard streams of containers and execs: from their pipes or terminal to the log and to attached clients, and back.
+//!
+//! Everything here is bounded. A client that reads slowly holds the process back, as a pipe would; a client that goes
+//! away is forgotten. What a process reads and writes lives in [`Descriptors`], not in tasks alone, so that a later
+//! version of the engine can take the descriptors over.
+
+mod detach;
+mod pump;
+mod streams;
+
+pub use pump::{Descriptors, Pumps, Stdio};
+pub use streams::{Streams, Wanted};

@@ -1,0 +1,171 @@
+//! Moves bytes between a process's descriptors and its [`Streams`].
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::streams::{Input, Streams};
+use crate::options::StreamKind;
+
+/// Bytes moved at once.
+const BLOCK: usize = 32 * 1024;
+/// How long output is still collected after the process ended, in case a child of it holds the pipe open.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// The engine's ends of a process's standard streams.
+#[derive(Debug, Default)]
+pub struct Descriptors {
+    /// Writes to the process's input.
+    pub stdin: Option<OwnedFd>,
+    /// Reads what the process writes.
+    pub stdout: Option<OwnedFd>,
+    /// Reads what the process writes to standard error.
+    pub stderr: Option<OwnedFd>,
+}
+
+/// The process's ends, to be handed to the runtime.
+#[derive(Debug)]
+pub struct Stdio {
+    /// Standard input; none means `/dev/null`.
+    pub stdin: Option<OwnedFd>,
+    /// Standard output.
+    pub stdout: OwnedFd,
+    /// Standard error.
+    pub stderr: OwnedFd,
+}
+
+impl Descriptors {
+    /// Makes pipes; both ends are closed on exec.
+    ///
+    /// # Errors
+    /// When the process is out of descriptors.
+    pub fn pipes(with_stdin: bool) -> io::Result<(Self, Stdio)> {
+        let (stdout_read, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stderr_read, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stdin, stdin_write) = match with_stdin.then(|| pipe_with(PipeFlags::CLOEXEC)).transpose()? {
+            Some((read, write)) => (Some(read), Some(write)),
+            None => (None, None),
+        };
+        let ours = Self { stdin: stdin_write, stdout: Some(stdout_read), stderr: Some(stderr_read) };
+        Ok((ours, Stdio { stdin, stdout, stderr }))
+    }
+}
+
+/// The running pumps of one run.
+#[derive(Debug)]
+pub struct Pumps {
+    readers: Vec<JoinHandle<()>>,
+    writer: Option<JoinHandle<()>>,
+    terminal: Option<Rc<AsyncFd<OwnedFd>>>,
+}
+
+impl Pumps {
+    /// Starts to move bytes between pipes and streams.
+    ///
+    /// # Errors
+    /// When a descriptor cannot be watched.
+    pub fn over_pipes(streams: &Rc<Streams>, descriptors: Descriptors) -> io::Result<Self> {
+        let mut readers = Vec::new();
+        for (fd, kind) in [(descriptors.stdout, StreamKind::Stdout), (descriptors.stderr, StreamKind::Stderr)] {
+            let Some(fd) = fd else { continue };
+            let fd = Rc::new(watched(fd)?);
+            readers.push(tokio::task::spawn_local(read(fd, kind, Rc::clone(streams))));
+        }
+        let writer = match descriptors.stdin {
+            Some(fd) => {
+                let fd = Rc::new(watched(fd)?);
+                streams.take_input().map(|input| tokio::task::spawn_local(write(fd, input)))
+            }
+            None => None,
+        };
+        Ok(Self { readers, writer, terminal: None })
+    }
+
+    /// Starts to move bytes between a terminal's master side and streams.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be watched.
+    pub fn over_terminal(streams: &Rc<Streams>, master: OwnedFd) -> io::Result<Self> {
+        let master = Rc::new(watched(master)?);
+        let readers = vec![tokio::task::spawn_local(read(Rc::clone(&master), StreamKind::Stdout, Rc::clone(streams)))];
+        let input = streams.open_stdin().then(|| streams.take_input()).flatten();
+        let writer = input.map(|input| tokio::task::spawn_local(write(Rc::clone(&master), input)));
+        Ok(Self { readers, writer, terminal: Some(master) })
+    }
+
+    /// The terminal's master side.
+    #[must_use]
+    pub fn terminal(&self) -> Option<Rc<AsyncFd<OwnedFd>>> {
+        self.terminal.clone()
+    }
+
+    /// Waits until all output has been read (not longer than a moment), then stops.
+    pub async fn drain(self) {
+        let Self { mut readers, writer, terminal } = self;
+        if let Some(writer) = writer {
+            writer.abort();
+        }
+        let all = async {
+            for reader in &mut readers {
+                let _ = reader.await;
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN, all).await;
+        for reader in readers {
+            reader.abort();
+        }
+        drop(terminal);
+    }
+}
+
+fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    let flags = fcntl_getfl(&fd)?;
+    fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
+    AsyncFd::with_interest(fd, Interest::READABLE | Interest::WRITABLE)
+}
+
+async fn read(fd: Rc<AsyncFd<OwnedFd>>, kind: StreamKind, streams: Rc<Streams>) {
+    let mut block = vec![0; BLOCK];
+    loop {
+        let Ok(mut ready) = fd.readable().await else { return };
+        match ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref().as_fd(), &mut block)?)) {
+            // EIO: the last process closed its side of the terminal.
+            Ok(Ok(0) | Err(_)) => return,
+            Ok(Ok(count)) => streams.output(kind, Bytes::copy_from_slice(&block[..count])).await,
+            Err(_would_block) => {}
+        }
+    }
+}
+
+async fn write(fd: Rc<AsyncFd<OwnedFd>>, mut input: mpsc::Receiver<Input>) {
+    while let Some(Input::Data(bytes)) = input.recv().await {
+        if write_all(&fd, &bytes).await.is_err() {
+            break;
+        }
+    }
+    // Dropping the descriptor is end of file for a pipe.
+}
+
+async fn write_all(fd: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let mut ready = fd.writable().await?;
+        let written = ready.try_io(|fd| match rustix::io::write(fd.get_ref().as_fd(), bytes) {
+            Err(Errno::INTR) => Err(io::ErrorKind::WouldBlock.into()),
+            other => Ok(other?),
+        });
+        if let Ok(count) = written {
+            bytes = &bytes[count?..];
+        }
+    }
+    Ok(())
+}
