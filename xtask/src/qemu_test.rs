@@ -1,14 +1,37 @@
-//! Boots the media and tests the running system.
+//! Boots the media and tests the running system: hands over to the crate in `qemu/`.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
+use xshell::{Shell, cmd};
 
 use crate::workspace::Build;
+use crate::{iso, progress, setup};
 
 /// Options of `cargo xtask qemu-test`.
 #[derive(clap::Args)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    /// Names of tests (or parts of them), and options of the test harness, such as --list
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<String>,
+}
 
-/// Entry point of the command.
-pub(crate) fn run(_build: &Build, _options: &Options) -> Result<()> {
-    bail!("qemu-test is not there yet")
+/// Builds the media if need be, then boots them.
+pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
+    iso::build(build)?;
+    progress::step("qemu-test", || start(build, "test", &options.arguments))
+}
+
+/// Runs the program `qemu-test` in the mode `verb`.
+///
+/// # Errors
+/// When a test failed, or it could not be started.
+pub(crate) fn start(build: &Build, verb: &str, arguments: &[String]) -> Result<()> {
+    setup::ensure(build, setup::Purpose::Machine)?;
+    let shell = Shell::new().context("open a shell")?;
+    shell.change_dir(&build.root);
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let (dist, arch) = (build.dist(), build.arch.name());
+    cmd!(shell, "{cargo} run --quiet --package qemu-test -- {dist} {arch} {verb} {arguments...}")
+        .quiet()
+        .run()
+        .with_context(|| format!("qemu-test {verb}"))
 }
