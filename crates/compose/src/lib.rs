@@ -1,1 +1,18 @@
-//! placeholder
+//! Services in compose form to an ordered plan of engine calls.
+//!
+//! [`plan`] takes the services of a checked configuration and answers with one [`Step`] per service, in an order that
+//! respects the labels `io.rancher.os.after` and `.before`, the namespaces and volumes services share, and the scope.
+//! A step carries the [`engine_api::CreateRequest`] its container is made from. What is wrong with one service is
+//! reported and costs that service, or only the ordering edge, never the others.
+//!
+//! This crate does not call an engine, wait for anything or read files.
+
+pub mod convert;
+pub mod environment;
+pub mod ports;
+pub mod quantity;
+
+mod order;
+mod plan;
+
+pub use plan::{Plan, Rebuild, Scope, Step, plan};

@@ -167,10 +167,11 @@ fn value_node(value: Option<&str>, at: &Location) -> Node {
         }
         return Node::new(at.clone(), Value::Plain(value.to_owned()));
     }
-    if value.starts_with('{') && value.ends_with('}') {
-        if let Ok((node, _)) = parse(NAME, value) {
-            return relocate(node, at);
-        }
+    if value.starts_with('{')
+        && value.ends_with('}')
+        && let Ok((node, _)) = parse(NAME, value)
+    {
+        return relocate(node, at);
     }
     Node::new(at.clone(), Value::Plain(value.to_owned()))
 }

@@ -1,0 +1,546 @@
+//! One compose service to the request its container is created from.
+
+use std::collections::BTreeMap;
+
+use config::cloud_config::StringMap;
+use config::service::{Healthcheck, Ulimit};
+use config::{Location, Problem, Service};
+use engine_api::{
+    ContainerConfig, CreateRequest, DeviceMapping, HealthConfig, HostConfig, LogConfig,
+    RestartPolicy, Ulimit as Limit,
+};
+
+use crate::environment::environment;
+use crate::plan::path;
+use crate::{ports, quantity};
+
+/// Labels docker compose puts on its containers; with them `docker compose ps` and `system-docker ps --filter` find them.
+const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
+/// The project's name, RancherOS's.
+const PROJECT_NAME: &str = "os";
+
+/// A request, unless the service cannot have one, and what was wrong.
+#[derive(Debug)]
+pub struct Converted {
+    /// The request; `None` when the service has no image.
+    pub request: Option<CreateRequest>,
+    /// What was left out, located at the service.
+    pub problems: Vec<Problem>,
+}
+
+/// Converts the service `name`; a value that makes no sense is reported and left out.
+pub fn create_request(name: &str, service: &Service, variables: &StringMap) -> Converted {
+    let mut converter = Converter {
+        name,
+        service,
+        at: service.at.clone().unwrap_or_else(Location::built_in),
+        problems: Vec::new(),
+    };
+    let request = converter.request(variables);
+    converter.report_ignored();
+    Converted {
+        request,
+        problems: converter.problems,
+    }
+}
+
+struct Converter<'s> {
+    name: &'s str,
+    service: &'s Service,
+    at: Location,
+    problems: Vec<Problem>,
+}
+
+impl Converter<'_> {
+    fn request(&mut self, variables: &StringMap) -> Option<CreateRequest> {
+        let Some(image) = self.service.image.clone().filter(|image| !image.is_empty()) else {
+            self.error("image", "the service has no image, it is left out");
+            return None;
+        };
+        let mut config = self.config(image, variables);
+        let mut host_config = self.host_config();
+        self.limits(&mut host_config);
+        self.volumes(&mut config, &mut host_config);
+        self.ports(&mut config, &mut host_config);
+        Some(CreateRequest {
+            config,
+            host_config,
+            ..CreateRequest::default()
+        })
+    }
+
+    fn error(&mut self, key: &str, message: impl Into<String>) {
+        let path = format!("{}.{key}", path(self.name));
+        self.problems.push(Problem::error(&self.at, path, message));
+    }
+
+    fn config(&mut self, image: String, variables: &StringMap) -> ContainerConfig {
+        let service = self.service;
+        let mut labels: BTreeMap<String, String> = service
+            .labels
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()))
+            .collect();
+        labels.insert(PROJECT.to_owned(), PROJECT_NAME.to_owned());
+        labels.insert(SERVICE.to_owned(), self.name.to_owned());
+        ContainerConfig {
+            image,
+            cmd: service.command.clone(),
+            entrypoint: service.entrypoint.clone(),
+            env: environment(self.name, &service.environment, variables),
+            hostname: service.hostname.clone().unwrap_or_default(),
+            domainname: service.domainname.clone().unwrap_or_default(),
+            user: service.user.clone().unwrap_or_default(),
+            working_dir: service.working_dir.clone().unwrap_or_default(),
+            tty: service.tty.unwrap_or(false),
+            open_stdin: service.stdin_open.unwrap_or(false),
+            stop_signal: service.stop_signal.clone().unwrap_or_default(),
+            stop_timeout: self.seconds("stop_grace_period", service.stop_grace_period.as_deref()),
+            healthcheck: service
+                .healthcheck
+                .as_ref()
+                .map(|check| self.healthcheck(check)),
+            labels,
+            ..ContainerConfig::default()
+        }
+    }
+
+    fn host_config(&mut self) -> HostConfig {
+        let service = self.service;
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let some = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
+        HostConfig {
+            network_mode: container_mode(service.network()),
+            pid_mode: container_mode(service.pid.as_deref()),
+            ipc_mode: container_mode(service.ipc.as_deref()),
+            uts_mode: text(&service.uts),
+            userns_mode: text(&service.userns_mode),
+            cgroupns_mode: text(&service.cgroup),
+            cgroup_parent: text(&service.cgroup_parent),
+            privileged: service.privileged.unwrap_or(false),
+            readonly_rootfs: service.read_only.unwrap_or(false),
+            cap_add: some(&service.cap_add),
+            cap_drop: some(&service.cap_drop),
+            security_opt: some(&service.security_opt),
+            group_add: some(&service.group_add),
+            extra_hosts: some(&service.extra_hosts),
+            device_cgroup_rules: some(&service.device_cgroup_rules),
+            dns: service.dns.clone(),
+            dns_options: service.dns_opts.clone(),
+            dns_search: service.dns_search.clone(),
+            devices: service.devices.iter().map(|entry| device(entry)).collect(),
+            restart_policy: self.restart(),
+            log_config: LogConfig {
+                typ: text(&service.log_driver),
+                config: values(&service.log_opt),
+            },
+            sysctls: values(&service.sysctls),
+            oom_score_adj: service.oom_score_adj.unwrap_or(0),
+            init: service.init,
+            ..HostConfig::default()
+        }
+    }
+
+    fn limits(&mut self, host: &mut HostConfig) {
+        let service = self.service;
+        host.memory = self.bytes("mem_limit", service.mem_limit.as_deref());
+        host.memory_swap = self.bytes("memswap_limit", service.memswap_limit.as_deref());
+        host.memory_reservation = self.bytes("mem_reservation", service.mem_reservation.as_deref());
+        host.shm_size = self.bytes("shm_size", service.shm_size.as_deref());
+        host.memory_swappiness = service.mem_swappiness;
+        host.oom_kill_disable = service.oom_kill_disable;
+        host.pids_limit = service.pids_limit;
+        host.cpu_shares = service.cpu_shares.unwrap_or(0);
+        host.cpu_quota = service.cpu_quota.unwrap_or(0);
+        host.cpuset_cpus = service.cpuset.clone().unwrap_or_default();
+        if let Some(weight) = service.blkio_weight {
+            match u16::try_from(weight) {
+                Ok(weight) => host.blkio_weight = weight,
+                Err(_) => self.error("blkio_weight", "not between 10 and 1000"),
+            }
+        }
+        for (name, ulimit) in &service.ulimits {
+            let (soft, hard) = match ulimit {
+                Ulimit::Both(n) => (*n, *n),
+                Ulimit::Each { soft, hard } => (*soft, *hard),
+                Ulimit::Invalid(_) => {
+                    self.error(
+                        &format!("ulimits.{name}"),
+                        "expected a number, or soft and hard",
+                    );
+                    continue;
+                }
+            };
+            host.ulimits.push(Limit {
+                name: name.clone(),
+                soft,
+                hard,
+            });
+        }
+    }
+
+    fn volumes(&mut self, config: &mut ContainerConfig, host: &mut HostConfig) {
+        for entry in &self.service.volumes {
+            match entry.split_once(':') {
+                None => {
+                    config.volumes.insert(entry.clone(), serde_json::json!({}));
+                }
+                Some((_, target)) if target.starts_with('/') && !entry.starts_with('.') => {
+                    host.binds.push(entry.clone());
+                }
+                Some(_) => self.error(
+                    "volumes",
+                    format!("{entry:?} is not source:/target[:options]"),
+                ),
+            }
+        }
+        for entry in &self.service.tmpfs {
+            let (target, options) = entry.split_once(':').unwrap_or((entry, ""));
+            host.tmpfs.insert(target.to_owned(), options.to_owned());
+        }
+        host.volumes_from = self.service.volumes_from.clone();
+        host.volume_driver = self.service.volume_driver.clone().unwrap_or_default();
+    }
+
+    fn ports(&mut self, config: &mut ContainerConfig, host: &mut HostConfig) {
+        for entry in &self.service.ports {
+            match ports::parse(entry) {
+                Ok(published) => {
+                    for (port, binding) in published {
+                        config
+                            .exposed_ports
+                            .insert(port.clone(), serde_json::json!({}));
+                        let bindings = host.port_bindings.entry(port).or_default();
+                        bindings.get_or_insert_default().push(binding);
+                    }
+                }
+                Err(error) => self.error("ports", format!("{entry:?}: {error}")),
+            }
+        }
+        for entry in &self.service.expose {
+            let (range, protocol) = entry.split_once('/').unwrap_or((entry, "tcp"));
+            match ports::range(range) {
+                Ok((first, last)) => {
+                    for port in first..=last {
+                        config
+                            .exposed_ports
+                            .insert(format!("{port}/{protocol}"), serde_json::json!({}));
+                    }
+                }
+                Err(error) => self.error("expose", error),
+            }
+        }
+    }
+
+    fn restart(&mut self) -> RestartPolicy {
+        let Some(text) = self.service.restart.as_deref() else {
+            return RestartPolicy::default();
+        };
+        let (name, count) = text.split_once(':').unwrap_or((text, "0"));
+        let name = match name {
+            "no" | "false" => "no",
+            "true" => "always",
+            other => other,
+        };
+        match (name, count.parse::<i64>()) {
+            ("no" | "always" | "unless-stopped" | "on-failure", Ok(count)) => RestartPolicy {
+                name: name.to_owned(),
+                maximum_retry_count: count,
+            },
+            _ => {
+                self.error(
+                    "restart",
+                    format!("{text:?} is not no, always, unless-stopped or on-failure[:count]"),
+                );
+                RestartPolicy::default()
+            }
+        }
+    }
+
+    fn healthcheck(&mut self, check: &Healthcheck) -> HealthConfig {
+        if check.disable == Some(true) {
+            return HealthConfig {
+                test: vec!["NONE".to_owned()],
+                ..HealthConfig::default()
+            };
+        }
+        let test = match check.test.as_slice() {
+            [] => Vec::new(),
+            [line] if line != "NONE" => vec!["CMD-SHELL".to_owned(), line.clone()],
+            words => words.to_vec(),
+        };
+        HealthConfig {
+            test,
+            interval: self.nanoseconds("healthcheck.interval", check.interval.as_deref()),
+            timeout: self.nanoseconds("healthcheck.timeout", check.timeout.as_deref()),
+            start_period: self
+                .nanoseconds("healthcheck.start_period", check.start_period.as_deref()),
+            retries: check.retries.unwrap_or(0),
+            ..HealthConfig::default()
+        }
+    }
+
+    fn bytes(&mut self, key: &str, text: Option<&str>) -> i64 {
+        let Some(text) = text else { return 0 };
+        quantity::bytes(text).unwrap_or_else(|| {
+            self.error(key, format!("{text:?} is not a size such as 64m"));
+            0
+        })
+    }
+
+    fn seconds(&mut self, key: &str, text: Option<&str>) -> Option<i64> {
+        let text = text?;
+        let Some(duration) = quantity::duration(text) else {
+            self.error(key, format!("{text:?} is not a time such as 10s"));
+            return None;
+        };
+        i64::try_from(duration.as_secs()).ok()
+    }
+
+    fn nanoseconds(&mut self, key: &str, text: Option<&str>) -> i64 {
+        let Some(text) = text else { return 0 };
+        let Some(duration) = quantity::duration(text) else {
+            self.error(key, format!("{text:?} is not a time such as 10s"));
+            return 0;
+        };
+        i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    /// Keys libcompose took and this system has no use for.
+    fn report_ignored(&mut self) {
+        let service = self.service;
+        let ignored = [
+            ("env_file", !service.env_file.is_empty()),
+            ("external_links", !service.external_links.is_empty()),
+            ("links", !service.links.is_empty()),
+            ("mac_address", service.mac_address.is_some()),
+        ];
+        for (key, present) in ignored {
+            if present {
+                let path = format!("{}.{key}", path(self.name));
+                let message = "not supported for system services, it is ignored";
+                self.problems
+                    .push(Problem::warning(&self.at, path, message));
+            }
+        }
+    }
+}
+
+/// `service:NAME` is compose's word for `container:NAME`.
+fn container_mode(mode: Option<&str>) -> String {
+    let mode = mode.unwrap_or("");
+    match mode.strip_prefix("service:") {
+        Some(name) => format!("container:{name}"),
+        None => mode.to_owned(),
+    }
+}
+
+fn device(entry: &str) -> DeviceMapping {
+    let mut parts = entry.splitn(3, ':');
+    let host = parts.next().unwrap_or("").to_owned();
+    let container = parts.next().map_or_else(|| host.clone(), str::to_owned);
+    DeviceMapping {
+        path_on_host: host,
+        path_in_container: container,
+        cgroup_permissions: parts.next().unwrap_or("rwm").to_owned(),
+    }
+}
+
+fn values(map: &StringMap) -> BTreeMap<String, String> {
+    map.iter()
+        .map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use config::{CommandLine, Source, load};
+    use serde_json::json;
+
+    fn converted(yaml: &str) -> Converted {
+        let text = format!("rancher: {{services: {{svc: {yaml}}}}}");
+        let source = Source {
+            name: "t.yml",
+            text: &text,
+        };
+        let loaded = load(&[source], &CommandLine::default());
+        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+        let rancher = &loaded.config.rancher;
+        create_request("svc", &rancher.services["svc"], &rancher.environment)
+    }
+
+    #[test]
+    fn every_key_lands_in_its_place() {
+        for (yaml, pointer, want) in [
+            ("image: x", "/Image", json!("x")),
+            ("command: a 'b c'", "/Cmd", json!(["a", "b c"])),
+            ("entrypoint: [/bin/x]", "/Entrypoint", json!(["/bin/x"])),
+            ("environment: {A: 1}", "/Env", json!(["A=1"])),
+            ("user: '0:0'", "/User", json!("0:0")),
+            ("working_dir: /w", "/WorkingDir", json!("/w")),
+            ("tty: true", "/Tty", json!(true)),
+            ("stdin_open: true", "/OpenStdin", json!(true)),
+            ("stop_signal: SIGINT", "/StopSignal", json!("SIGINT")),
+            ("stop_grace_period: 1m", "/StopTimeout", json!(60)),
+            ("labels: [a=b]", "/Labels/a", json!("b")),
+            ("volumes: [/data]", "/Volumes", json!({"/data": {}})),
+            ("expose: [80]", "/ExposedPorts", json!({"80/tcp": {}})),
+            ("hostname: h", "/Hostname", json!("h")),
+            (
+                "healthcheck: {test: curl x, interval: 5s}",
+                "/Healthcheck",
+                json!({"Test": ["CMD-SHELL", "curl x"], "Interval": 5_000_000_000_i64}),
+            ),
+            (
+                "healthcheck: {disable: true}",
+                "/Healthcheck/Test",
+                json!(["NONE"]),
+            ),
+            (
+                "volumes: ['/a:/b:ro,slave', 'name:/c']",
+                "/HostConfig/Binds",
+                json!(["/a:/b:ro,slave", "name:/c"]),
+            ),
+            (
+                "volumes_from: ['v:ro']",
+                "/HostConfig/VolumesFrom",
+                json!(["v:ro"]),
+            ),
+            ("net: host", "/HostConfig/NetworkMode", json!("host")),
+            (
+                "network_mode: 'service:a'",
+                "/HostConfig/NetworkMode",
+                json!("container:a"),
+            ),
+            ("pid: host", "/HostConfig/PidMode", json!("host")),
+            ("ipc: host", "/HostConfig/IpcMode", json!("host")),
+            ("uts: host", "/HostConfig/UTSMode", json!("host")),
+            ("cgroup: host", "/HostConfig/CgroupnsMode", json!("host")),
+            ("privileged: true", "/HostConfig/Privileged", json!(true)),
+            (
+                "cap_add: [NET_ADMIN]",
+                "/HostConfig/CapAdd",
+                json!(["NET_ADMIN"]),
+            ),
+            ("cap_drop: [ALL]", "/HostConfig/CapDrop", json!(["ALL"])),
+            ("read_only: true", "/HostConfig/ReadonlyRootfs", json!(true)),
+            (
+                "devices: [/dev/rtc]",
+                "/HostConfig/Devices",
+                json!([{"PathOnHost": "/dev/rtc", "PathInContainer": "/dev/rtc", "CgroupPermissions": "rwm"}]),
+            ),
+            ("dns: 1.1.1.1", "/HostConfig/Dns", json!(["1.1.1.1"])),
+            (
+                "restart: always",
+                "/HostConfig/RestartPolicy/Name",
+                json!("always"),
+            ),
+            (
+                "restart: 'on-failure:3'",
+                "/HostConfig/RestartPolicy",
+                json!({"Name": "on-failure", "MaximumRetryCount": 3}),
+            ),
+            ("restart: no", "/HostConfig/RestartPolicy/Name", json!("no")),
+            (
+                "tmpfs: ['/run:size=1m', /tmp]",
+                "/HostConfig/Tmpfs",
+                json!({"/run": "size=1m", "/tmp": ""}),
+            ),
+            (
+                "security_opt: [no-new-privileges]",
+                "/HostConfig/SecurityOpt",
+                json!(["no-new-privileges"]),
+            ),
+            (
+                "log_driver: json-file",
+                "/HostConfig/LogConfig/Type",
+                json!("json-file"),
+            ),
+            (
+                "log_opt: {max-size: 1m}",
+                "/HostConfig/LogConfig/Config",
+                json!({"max-size": "1m"}),
+            ),
+            ("mem_limit: 64m", "/HostConfig/Memory", json!(67_108_864)),
+            ("memswap_limit: -1", "/HostConfig/MemorySwap", json!(-1)),
+            ("shm_size: 1m", "/HostConfig/ShmSize", json!(1_048_576)),
+            (
+                "oom_score_adj: -100",
+                "/HostConfig/OomScoreAdj",
+                json!(-100),
+            ),
+            ("pids_limit: 50", "/HostConfig/PidsLimit", json!(50)),
+            (
+                "ulimits: {nofile: {soft: 1, hard: 2}}",
+                "/HostConfig/Ulimits",
+                json!([{"Name": "nofile", "Soft": 1, "Hard": 2}]),
+            ),
+            (
+                "ulimits: {core: 0}",
+                "/HostConfig/Ulimits",
+                json!([{"Name": "core", "Soft": 0, "Hard": 0}]),
+            ),
+            (
+                "sysctls: {net.ipv4.ip_forward: 1}",
+                "/HostConfig/Sysctls",
+                json!({"net.ipv4.ip_forward": "1"}),
+            ),
+            (
+                "extra_hosts: ['a:1.2.3.4']",
+                "/HostConfig/ExtraHosts",
+                json!(["a:1.2.3.4"]),
+            ),
+            (
+                "ports: ['8080:80']",
+                "/HostConfig/PortBindings",
+                json!({"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}),
+            ),
+        ] {
+            let body = if yaml.starts_with("image") {
+                format!("{{{yaml}}}")
+            } else {
+                format!("{{image: i, {yaml}}}")
+            };
+            let converted = converted(&body);
+            assert!(
+                converted.problems.is_empty(),
+                "{yaml}: {:?}",
+                converted.problems
+            );
+            let request = serde_json::to_value(converted.request.unwrap()).unwrap();
+            assert_eq!(request.pointer(pointer), Some(&want), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn nonsense_is_reported_and_the_container_still_made() {
+        for (yaml, key) in [
+            ("mem_limit: lots", "mem_limit"),
+            ("restart: sometimes", "restart"),
+            ("ports: ['http']", "ports"),
+            ("volumes: ['./a:/b']", "volumes"),
+            ("volumes: ['/a:b']", "volumes"),
+            ("ulimits: {nofile: [1]}", "ulimits.nofile"),
+            ("stop_grace_period: soon", "stop_grace_period"),
+            ("env_file: [x]", "env_file"),
+        ] {
+            let converted = converted(&format!("{{image: i, {yaml}}}"));
+            assert!(converted.request.is_some(), "{yaml}");
+            assert_eq!(converted.problems.len(), 1, "{yaml}");
+            assert_eq!(
+                converted.problems[0].key,
+                format!("rancher.services.svc.{key}")
+            );
+            assert_eq!(converted.problems[0].at.to_string(), "t.yml:1:22", "{yaml}");
+        }
+    }
+
+    #[test]
+    fn a_service_without_an_image_has_no_request() {
+        let converted = converted("{command: x}");
+        assert!(converted.request.is_none());
+        assert_eq!(converted.problems.len(), 1);
+    }
+}

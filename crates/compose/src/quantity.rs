@@ -1,0 +1,104 @@
+//! Sizes (`512m`) and times (`1m30s`) as compose writes them.
+
+use std::time::Duration;
+
+/// Bytes of a size: a number with an optional unit `b`, `k`, `m`, `g` or `t` (powers of 1024), as in docker's options.
+///
+/// `-1` stands for "unlimited". `None` when the text is neither.
+pub fn bytes(text: &str) -> Option<i64> {
+    let text = text.trim().to_ascii_lowercase();
+    if text == "-1" {
+        return Some(-1);
+    }
+    let digits_end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits_end);
+    let shift = match unit.trim() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        _ => return None,
+    };
+    if let Ok(whole) = number.parse::<i64>() {
+        return whole.checked_mul(1_i64 << shift);
+    }
+    let fraction: f64 = number.parse().ok()?;
+    let bytes = fraction * (1_u64 << shift) as f64;
+    // Exact up to 2^53, far above any machine's memory.
+    (bytes < 9e15).then_some(bytes as i64)
+}
+
+/// A time in Go's notation: numbers with `h`, `m`, `s`, `ms`, `us` or `ns`, added up; a bare number is seconds.
+pub fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    if let Ok(seconds) = rest.parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(number_end);
+        let unit_end = tail
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let seconds = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        let number: f64 = number.parse().ok()?;
+        total = total.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
+        rest = tail;
+    }
+    (!text.trim().is_empty()).then_some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, want) in [
+            ("512m", Some(512 << 20)),
+            ("1G", Some(1 << 30)),
+            ("1.5gb", Some(3 << 29)),
+            ("65536", Some(65536)),
+            ("10k", Some(10 << 10)),
+            ("-1", Some(-1)),
+            ("", None),
+            ("12x", None),
+            ("-5m", None),
+            ("9999999999999999t", None),
+            ("1.2.3", None),
+        ] {
+            assert_eq!(bytes(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        for (text, want) in [
+            ("30s", Some(30_000)),
+            ("1m30s", Some(90_000)),
+            ("500ms", Some(500)),
+            ("1.5s", Some(1500)),
+            ("10", Some(10_000)),
+            ("", None),
+            ("5 s", None),
+            ("s", None),
+            ("-1s", None),
+            ("99999999999999999999999h", None),
+        ] {
+            assert_eq!(duration(text), want.map(Duration::from_millis), "{text}");
+        }
+    }
+}
