@@ -56,6 +56,11 @@ impl Filters {
         self
     }
 
+    /// Keys with their values.
+    pub fn iter(&self) -> std::collections::btree_map::Iter<'_, String, Vec<String>> {
+        self.0.iter()
+    }
+
     /// True when nothing is filtered.
     pub fn is_empty(&self) -> bool {
         self.0.values().all(Vec::is_empty)
@@ -130,6 +135,15 @@ impl Filters {
             .map(|(key, values)| (key, values.iter().map(|v| (v, true)).collect()))
             .collect();
         serde_json::to_string(&sets).unwrap_or_default()
+    }
+}
+
+impl<'a> IntoIterator for &'a Filters {
+    type Item = (&'a String, &'a Vec<String>);
+    type IntoIter = std::collections::btree_map::Iter<'a, String, Vec<String>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 

@@ -3,12 +3,19 @@
 //!
 //! This crate does not run containers and does not listen on any socket: that is `engine`.
 
+pub mod base64;
+pub mod body;
+pub mod client;
+pub mod engine;
 pub mod error;
 pub mod filters;
 pub mod framing;
 pub mod json;
 pub mod types;
 
+pub use body::Body;
+pub use client::Client;
+pub use engine::Engine;
 pub use error::{Error, ErrorBody, Result};
 pub use filters::Filters;
 pub use framing::StreamKind;

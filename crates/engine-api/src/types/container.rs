@@ -190,7 +190,7 @@ model! {
         pub public_port: Option<u16>,
         /// `tcp`, `udp` or `sctp`.
         #[serde(rename = "Type")]
-        pub kind: String,
+        pub typ: String,
     }
 
     /// A mount a container has.
@@ -198,7 +198,7 @@ model! {
     pub struct MountPoint {
         /// `bind`, `volume`, `tmpfs`.
         #[serde(rename = "Type", skip_serializing_if = "String::is_empty")]
-        pub kind: String,
+        pub typ: String,
         /// Volume name.
         #[serde(skip_serializing_if = "String::is_empty")]
         pub name: String,
@@ -445,7 +445,7 @@ model! {
 
     /// Body of `POST /containers/{id}/update`; 0 and empty leave a limit as it is.
     #[serde(rename_all = "PascalCase")]
-    pub struct UpdateRequest {
+    pub struct ContainerUpdate {
         /// Relative CPU weight.
         pub cpu_shares: i64,
         /// Bytes.
@@ -507,7 +507,7 @@ model! {
 
     /// Answer of update.
     #[serde(rename_all = "PascalCase")]
-    pub struct UpdateResponse {
+    pub struct ContainerUpdateResponse {
         /// What was adjusted.
         pub warnings: Vec<String>,
     }

@@ -11,17 +11,17 @@ model! {
     /// One line of `GET /events`.
     pub struct EventMessage {
         /// Deprecated copy of the action (containers and images).
-        #[serde(skip_serializing_if = "String::is_empty")]
-        pub status: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub status: Option<String>,
         /// Deprecated copy of the actor's id.
-        #[serde(skip_serializing_if = "String::is_empty")]
-        pub id: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub id: Option<String>,
         /// Deprecated copy of the container's image.
-        #[serde(skip_serializing_if = "String::is_empty")]
-        pub from: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub from: Option<String>,
         /// `container`, `image`, `network`, `volume`, `daemon`, ...
         #[serde(rename = "Type")]
-        pub kind: String,
+        pub typ: String,
         /// `start`, `die`, `exec_create: ls`, ...
         #[serde(rename = "Action")]
         pub action: String,

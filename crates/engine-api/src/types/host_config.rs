@@ -177,7 +177,7 @@ model! {
     pub struct LogConfig {
         /// Driver's name; empty means the engine's default.
         #[serde(rename = "Type")]
-        pub kind: String,
+        pub typ: String,
         /// Driver options.
         pub config: BTreeMap<String, String>,
     }
@@ -262,7 +262,7 @@ model! {
     pub struct Mount {
         /// `bind`, `volume`, `tmpfs`, `npipe` or `cluster`.
         #[serde(rename = "Type")]
-        pub kind: String,
+        pub typ: String,
         /// Host path or volume name.
         #[serde(skip_serializing_if = "String::is_empty")]
         pub source: String,

@@ -88,7 +88,7 @@ model! {
     pub struct RootFs {
         /// `layers`.
         #[serde(rename = "Type")]
-        pub kind: String,
+        pub typ: String,
         /// diff ids, lowest first.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub layers: Vec<String>,

@@ -1,0 +1,71 @@
+//! The [`Engine`](crate::Engine) trait over the socket.
+
+use crate::{
+    Client, ContainerInspect, ContainerSummary, CreateRequest, Engine, Error, Filters, Result,
+};
+
+/// Turns "it is so already" into success.
+fn already(result: Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.status == http::StatusCode::NOT_MODIFIED => Ok(()),
+        other => other,
+    }
+}
+
+impl Engine for Client {
+    async fn image_exists(&self, reference: &str) -> Result<bool> {
+        match self.image_inspect(reference).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn image_pull(&self, reference: &str) -> Result<()> {
+        let mut progress = self.image_create(reference, None, None).await?;
+        while let Some(line) = progress.next().await? {
+            if let Some(detail) = line.error_detail {
+                return Err(Error::server(detail.message));
+            }
+        }
+        Ok(())
+    }
+
+    async fn container_list(&self, all: bool, filters: &Filters) -> Result<Vec<ContainerSummary>> {
+        Client::container_list(self, all, false, filters).await
+    }
+
+    async fn container_inspect(&self, id: &str) -> Result<ContainerInspect> {
+        Client::container_inspect(self, id, false).await
+    }
+
+    async fn container_create(&self, name: &str, request: CreateRequest) -> Result<String> {
+        Ok(Client::container_create(self, Some(name), &request)
+            .await?
+            .id)
+    }
+
+    async fn container_start(&self, id: &str) -> Result<()> {
+        already(Client::container_start(self, id).await)
+    }
+
+    async fn container_stop(&self, id: &str, timeout: Option<i64>) -> Result<()> {
+        already(Client::container_stop(self, id, None, timeout).await)
+    }
+
+    async fn container_wait(&self, id: &str) -> Result<i64> {
+        let mut answer = Client::container_wait(self, id, None).await?;
+        let answer = answer
+            .next()
+            .await?
+            .ok_or_else(|| Error::server("engine stopped waiting"))?;
+        match answer.error {
+            Some(error) => Err(Error::server(error.message)),
+            None => Ok(answer.status_code),
+        }
+    }
+
+    async fn container_remove(&self, id: &str, force: bool) -> Result<()> {
+        Client::container_remove(self, id, false, force).await
+    }
+}

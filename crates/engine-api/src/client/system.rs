@@ -1,0 +1,58 @@
+//! Calls about the engine itself.
+
+use http::Method;
+
+use super::query::Target;
+use super::{Client, JsonLines};
+use crate::{
+    AuthConfig, AuthResponse, DiskUsage, EventMessage, Filters, Result, SystemInfo, SystemVersion,
+};
+
+impl Client {
+    /// Whether the engine answers.
+    ///
+    /// # Errors
+    /// Those of the Engine API, here and in all calls.
+    pub async fn ping(&self) -> Result<()> {
+        self.unit(Method::GET, &Target::new("/_ping")).await
+    }
+
+    /// Versions of the engine and its parts.
+    pub async fn version(&self) -> Result<SystemVersion> {
+        self.get(&Target::new("/version")).await
+    }
+
+    /// The engine's state.
+    pub async fn info(&self) -> Result<SystemInfo> {
+        self.get(&Target::new("/info")).await
+    }
+
+    /// What takes how much room.
+    pub async fn disk_usage(&self) -> Result<DiskUsage> {
+        self.get(&Target::new("/system/df")).await
+    }
+
+    /// Events; `since` and `until` as Docker reads them (Unix seconds, RFC 3339, durations such as `10m`).
+    pub async fn events(
+        &self,
+        since: Option<&str>,
+        until: Option<&str>,
+        filters: &Filters,
+    ) -> Result<JsonLines<EventMessage>> {
+        let target = Target::new("/events")
+            .with_some("since", since)
+            .with_some("until", until)
+            .with_some("filters", filters_text(filters));
+        Ok(self.stream(Method::GET, &target).await?.json_lines())
+    }
+
+    /// Checks credentials at a registry.
+    pub async fn auth(&self, auth: &AuthConfig) -> Result<AuthResponse> {
+        self.post_json(&Target::new("/auth"), auth).await
+    }
+}
+
+/// The text of the `filters` parameter, when there are any.
+pub(crate) fn filters_text(filters: &Filters) -> Option<String> {
+    (!filters.is_empty()).then(|| filters.to_json())
+}

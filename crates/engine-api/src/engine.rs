@@ -1,0 +1,36 @@
+//! The `Engine` trait: what `init` and `compose` ask of an engine, in the same process or over a socket.
+
+use crate::{ContainerInspect, ContainerSummary, CreateRequest, Filters, Result};
+
+/// An engine that runs services. Errors are those of the Engine API.
+///
+/// Futures are not `Send`: PID 1 has one thread.
+#[allow(async_fn_in_trait)]
+pub trait Engine {
+    /// Whether an image of that reference or id is here.
+    async fn image_exists(&self, reference: &str) -> Result<bool>;
+
+    /// Pulls an image and returns when it is here.
+    async fn image_pull(&self, reference: &str) -> Result<()>;
+
+    /// Containers, those that do not run too when `all`.
+    async fn container_list(&self, all: bool, filters: &Filters) -> Result<Vec<ContainerSummary>>;
+
+    /// One container, by id, unique prefix of it, or name.
+    async fn container_inspect(&self, id: &str) -> Result<ContainerInspect>;
+
+    /// Makes a container and returns its id.
+    async fn container_create(&self, name: &str, request: CreateRequest) -> Result<String>;
+
+    /// Starts it. A container that runs already is no error.
+    async fn container_start(&self, id: &str) -> Result<()>;
+
+    /// Stops it: signal, `timeout` seconds (none: the container's own), then SIGKILL. A stopped container is no error.
+    async fn container_stop(&self, id: &str, timeout: Option<i64>) -> Result<()>;
+
+    /// Waits until it does not run and returns its exit code.
+    async fn container_wait(&self, id: &str) -> Result<i64>;
+
+    /// Removes it, running or not when `force`.
+    async fn container_remove(&self, id: &str, force: bool) -> Result<()>;
+}
