@@ -27,7 +27,9 @@ pub fn decompress<'a, R: Read + 'a>(reader: R) -> Result<Box<dyn Read + 'a>> {
         return Ok(Box::new(ZstdFrames::new(reader)?));
     }
     if head.starts_with(&XZ_MAGIC) || head.starts_with(&BZIP2_MAGIC) {
-        return Err(Error::invalid("unsupported compression: only gzip and zstd are read"));
+        return Err(Error::invalid(
+            "unsupported compression: only gzip and zstd are read",
+        ));
     }
     reader.rewind();
     Ok(Box::new(reader))
@@ -108,7 +110,9 @@ impl<R: BufRead> ZstdFrames<R> {
     fn new(reader: R) -> Result<Self> {
         let decoder = StreamingDecoder::new_with_max_window_size(reader, ZSTD_WINDOW_MAX)
             .map_err(|error| Error::invalid(format!("malformed zstd stream: {error}")))?;
-        Ok(Self { state: Some(decoder) })
+        Ok(Self {
+            state: Some(decoder),
+        })
     }
 }
 
@@ -130,7 +134,12 @@ impl<R: BufRead> Read for ZstdFrames<R> {
                 return Ok(0);
             }
             let next = StreamingDecoder::new_with_max_window_size(reader, ZSTD_WINDOW_MAX)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("malformed zstd stream: {error}")))?;
+                .map_err(|error| {
+                    io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        format!("malformed zstd stream: {error}"),
+                    )
+                })?;
             self.state = Some(next);
         }
     }
@@ -144,7 +153,9 @@ mod tests {
 
     fn inflate(bytes: &[u8]) -> io::Result<Vec<u8>> {
         let mut out = Vec::new();
-        decompress(bytes).map_err(io::Error::other)?.read_to_end(&mut out)?;
+        decompress(bytes)
+            .map_err(io::Error::other)?
+            .read_to_end(&mut out)?;
         Ok(out)
     }
 
@@ -154,12 +165,21 @@ mod tests {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&content).unwrap();
         let gzip = gzip.finish().unwrap();
-        let zstd = ruzstd::encoding::compress_to_vec(&content[..], ruzstd::encoding::CompressionLevel::Fastest);
+        let zstd = ruzstd::encoding::compress_to_vec(
+            &content[..],
+            ruzstd::encoding::CompressionLevel::Fastest,
+        );
         assert_eq!(inflate(&content).unwrap(), content);
         assert_eq!(inflate(&gzip).unwrap(), content);
         assert_eq!(inflate(&zstd).unwrap(), content);
-        assert_eq!(inflate(&[zstd.clone(), zstd].concat()).unwrap(), content.repeat(2));
-        assert_eq!(inflate(&[gzip.clone(), gzip].concat()).unwrap(), content.repeat(2));
+        assert_eq!(
+            inflate(&[zstd.clone(), zstd].concat()).unwrap(),
+            content.repeat(2)
+        );
+        assert_eq!(
+            inflate(&[gzip.clone(), gzip].concat()).unwrap(),
+            content.repeat(2)
+        );
         assert_eq!(inflate(b"").unwrap(), b"");
     }
 

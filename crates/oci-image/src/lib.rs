@@ -13,6 +13,7 @@ mod error;
 pub mod layer;
 pub mod manifest;
 pub mod media;
+pub mod progress;
 pub mod reference;
 pub mod registry;
 pub mod store;

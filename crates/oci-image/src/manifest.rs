@@ -89,7 +89,11 @@ pub struct Platform {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub variant: String,
     /// Version of the operating system, used by Windows images.
-    #[serde(default, rename = "os.version", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        rename = "os.version",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub os_version: String,
 }
 
@@ -114,14 +118,18 @@ impl Platform {
         let valid = |part: &&str| {
             !part.is_empty()
                 && part.len() <= 64
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
         };
         if parts.len() > 3 || !parts.iter().all(valid) {
             return Err(Error::Reference(format!(": invalid platform {text:?}")));
         }
         let mut platform = Self::host();
         match parts[..] {
-            [only] if is_architecture(only) => platform.architecture = canonical_architecture(only).to_owned(),
+            [only] if is_architecture(only) => {
+                platform.architecture = canonical_architecture(only).to_owned()
+            }
             [os] => platform.os = os.to_lowercase(),
             [os, architecture, ..] => {
                 platform.os = os.to_lowercase();
@@ -155,7 +163,10 @@ impl Platform {
     }
 
     fn normal_variant(&self) -> &str {
-        match (canonical_architecture(&self.architecture), self.variant.as_str()) {
+        match (
+            canonical_architecture(&self.architecture),
+            self.variant.as_str(),
+        ) {
             ("arm64", "v8" | "8") | ("amd64", "v1") => "",
             (_, variant) => variant,
         }
@@ -216,7 +227,10 @@ impl Index {
     pub fn select(&self, platform: &Platform) -> Option<&Descriptor> {
         let mut best: Option<(u8, &Descriptor)> = None;
         for descriptor in &self.manifests {
-            let score = descriptor.platform.as_ref().map_or(0, |p| platform.score(p));
+            let score = descriptor
+                .platform
+                .as_ref()
+                .map_or(0, |p| platform.score(p));
             if score > best.map_or(0, |(score, _)| score) {
                 best = Some((score, descriptor));
             }
@@ -260,7 +274,9 @@ impl Document {
         let malformed = |error| Error::invalid(format!("malformed manifest: {error}"));
         let probe: Probe = serde_json::from_slice(bytes).map_err(malformed)?;
         if probe.schema_version == 1 || probe.fs_layers.is_some() {
-            return Err(Error::invalid("manifest schema 1 is not supported: push the image again with a current client"));
+            return Err(Error::invalid(
+                "manifest schema 1 is not supported: push the image again with a current client",
+            ));
         }
         if probe.schema_version != 2 {
             return Err(Error::invalid(format!(
@@ -272,7 +288,10 @@ impl Document {
         if is_index && (probe.config.is_some() || probe.layers.is_some()) {
             return Err(Error::invalid("manifest is both an image and an index"));
         }
-        for declared in [Some(probe.media_type.as_str()), content_type].into_iter().flatten() {
+        for declared in [Some(probe.media_type.as_str()), content_type]
+            .into_iter()
+            .flatten()
+        {
             check_media_type(declared, is_index)?;
         }
         if is_index {
@@ -293,11 +312,15 @@ fn check_media_type(declared: &str, is_index: bool) -> Result<()> {
         OCI_MANIFEST | DOCKER_MANIFEST => is_index,
         "" | "application/json" | "application/octet-stream" | "text/plain" => false,
         other => {
-            return Err(Error::invalid(format!("unsupported manifest type {other:.100?}")));
+            return Err(Error::invalid(format!(
+                "unsupported manifest type {other:.100?}"
+            )));
         }
     };
     if contradicts {
-        return Err(Error::invalid(format!("manifest content contradicts its type {declared}")));
+        return Err(Error::invalid(format!(
+            "manifest content contradicts its type {declared}"
+        )));
     }
     Ok(())
 }
@@ -324,16 +347,28 @@ mod tests {
     }
 
     fn index(entries: &[String]) -> String {
-        format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, entries.join(","))
+        format!(
+            r#"{{"schemaVersion":2,"manifests":[{}]}}"#,
+            entries.join(",")
+        )
     }
 
     #[test]
     fn platform_is_chosen_from_an_index() {
-        let text = index(&[descriptor("arm", "v7"), descriptor("amd64", ""), descriptor("arm64", "v8")]);
-        let Document::Index(index) = Document::parse(text.as_bytes(), Some(OCI_INDEX)).unwrap() else {
+        let text = index(&[
+            descriptor("arm", "v7"),
+            descriptor("amd64", ""),
+            descriptor("arm64", "v8"),
+        ]);
+        let Document::Index(index) = Document::parse(text.as_bytes(), Some(OCI_INDEX)).unwrap()
+        else {
             panic!("not an index");
         };
-        let pick = |name: &str| index.select(&Platform::parse(name).unwrap()).map(|d| d.digest.clone());
+        let pick = |name: &str| {
+            index
+                .select(&Platform::parse(name).unwrap())
+                .map(|d| d.digest.clone())
+        };
         assert_eq!(pick("linux/amd64"), Some(Digest::sha256(b"amd64")));
         assert_eq!(pick("linux/x86_64"), Some(Digest::sha256(b"amd64")));
         assert_eq!(pick("linux/arm64"), Some(Digest::sha256(b"arm64v8")));
@@ -351,15 +386,25 @@ mod tests {
             format!(r#"{{"schemaVersion":1,{config}}}"#),
             r#"{"schemaVersion":2,"fsLayers":[]}"#.to_owned(),
             format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}",{config}}}"#),
-            r#"{"schemaVersion":2,"config":{"digest":"sha256:../../x","size":1},"layers":[]}"#.to_owned(),
+            r#"{"schemaVersion":2,"config":{"digest":"sha256:../../x","size":1},"layers":[]}"#
+                .to_owned(),
             "[]".to_owned(),
             String::new(),
         ] {
-            assert!(Document::parse(bad.as_bytes(), None).is_err(), "{bad} was accepted");
+            assert!(
+                Document::parse(bad.as_bytes(), None).is_err(),
+                "{bad} was accepted"
+            );
         }
         let good = format!(r#"{{"schemaVersion":2,{config}}}"#);
         assert!(Document::parse(good.as_bytes(), Some(OCI_INDEX)).is_err());
-        assert!(Document::parse(good.as_bytes(), Some("application/vnd.oci.image.manifest.v1+json; charset=utf-8")).is_ok());
+        assert!(
+            Document::parse(
+                good.as_bytes(),
+                Some("application/vnd.oci.image.manifest.v1+json; charset=utf-8")
+            )
+            .is_ok()
+        );
     }
 
     #[test]
@@ -368,6 +413,9 @@ mod tests {
         let layer = format!(r#"{{"digest":"{digest}","size":1}}"#);
         let layers = vec![layer.clone(); LAYERS_MAX + 1].join(",");
         let text = format!(r#"{{"schemaVersion":2,"config":{layer},"layers":[{layers}]}}"#);
-        assert!(matches!(Document::parse(text.as_bytes(), None), Err(Error::Limit { .. })));
+        assert!(matches!(
+            Document::parse(text.as_bytes(), None),
+            Err(Error::Limit { .. })
+        ));
     }
 }

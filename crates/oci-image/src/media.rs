@@ -58,15 +58,16 @@ pub struct MediaLayer {
 impl MediaIndex {
     /// Parses an index; each image is checked on its own by [`MediaImage::check`].
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let index: Self =
-            serde_json::from_slice(bytes).map_err(|error| Error::invalid(format!("malformed {FILE_NAME}: {error}")))?;
+        let index: Self = serde_json::from_slice(bytes)
+            .map_err(|error| Error::invalid(format!("malformed {FILE_NAME}: {error}")))?;
         limit_count("media images", index.images.len(), IMAGES_MAX)?;
         Ok(index)
     }
 
     /// The file's content.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec_pretty(self).map_err(|error| Error::invalid(format!("{FILE_NAME}: {error}")))
+        serde_json::to_vec_pretty(self)
+            .map_err(|error| Error::invalid(format!("{FILE_NAME}: {error}")))
     }
 }
 
@@ -84,9 +85,14 @@ impl MediaImage {
             )));
         }
         for layer in &self.layers {
-            let plain = Path::new(&layer.file).components().all(|c| matches!(c, Component::Normal(_)));
+            let plain = Path::new(&layer.file)
+                .components()
+                .all(|c| matches!(c, Component::Normal(_)));
             if layer.file.is_empty() || !plain {
-                return Err(Error::invalid(format!("layer path {:.200?} leaves the medium", layer.file)));
+                return Err(Error::invalid(format!(
+                    "layer path {:.200?} leaves the medium",
+                    layer.file
+                )));
             }
         }
         for reference in &self.references {

@@ -255,7 +255,9 @@ fn is_domain_label(label: &str) -> bool {
     !label.is_empty()
         && !label.starts_with('-')
         && !label.ends_with('-')
-        && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        && label
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 fn is_path(path: &str) -> bool {
@@ -291,8 +293,14 @@ mod tests {
     #[test]
     fn short_names_get_registry_and_owner() {
         assert_eq!(normal("busybox"), "docker.io/library/busybox");
-        assert_eq!(normal("rancher/os-base:0.1"), "docker.io/rancher/os-base:0.1");
-        assert_eq!(normal("index.docker.io/busybox"), "docker.io/library/busybox");
+        assert_eq!(
+            normal("rancher/os-base:0.1"),
+            "docker.io/rancher/os-base:0.1"
+        );
+        assert_eq!(
+            normal("index.docker.io/busybox"),
+            "docker.io/library/busybox"
+        );
         assert_eq!(normal("docker.io/a/b/c"), "docker.io/a/b/c");
         assert_eq!(normal("localhost/x"), "localhost/x");
         assert_eq!(normal("localhost:5000/x:1"), "localhost:5000/x:1");
@@ -316,7 +324,10 @@ mod tests {
         ] {
             assert_eq!(Reference::parse(text).unwrap().familiar(), text);
         }
-        assert_eq!(Reference::parse("docker.io/library/x").unwrap().familiar(), "x");
+        assert_eq!(
+            Reference::parse("docker.io/library/x").unwrap().familiar(),
+            "x"
+        );
     }
 
     #[test]
@@ -334,9 +345,37 @@ mod tests {
         let long_name = "a/".repeat(130) + "b";
         let hex = "a".repeat(64);
         for bad in [
-            "", ":", "@", "a:", "a@", "a@sha256:1", "/a", "a/", "a//b", "a/../b", "..", "a b", "a:b:c", "a:b/c",
-            "-a", "a-", "a_.b", "a___b", "a..b", "Busybox", "é", "a:é", "[::1", "[zz]/a", "x.:5/a", "localhost:/a",
-            "a\0b", "a:-b", &long_tag, &long_name, &hex,
+            "",
+            ":",
+            "@",
+            "a:",
+            "a@",
+            "a@sha256:1",
+            "/a",
+            "a/",
+            "a//b",
+            "a/../b",
+            "..",
+            "a b",
+            "a:b:c",
+            "a:b/c",
+            "-a",
+            "a-",
+            "a_.b",
+            "a___b",
+            "a..b",
+            "Busybox",
+            "é",
+            "a:é",
+            "[::1",
+            "[zz]/a",
+            "x.:5/a",
+            "localhost:/a",
+            "a\0b",
+            "a:-b",
+            &long_tag,
+            &long_name,
+            &hex,
         ] {
             assert!(Reference::parse(bad).is_err(), "{bad:?} was accepted");
         }
@@ -363,8 +402,16 @@ mod tests {
                 .collect();
             for text in &texts {
                 if let Ok(reference) = Reference::parse(text) {
-                    assert_eq!(Reference::parse(&reference.to_string()).unwrap(), reference, "{text}");
-                    assert_eq!(Reference::parse(&reference.familiar()).unwrap(), reference, "{text}");
+                    assert_eq!(
+                        Reference::parse(&reference.to_string()).unwrap(),
+                        reference,
+                        "{text}"
+                    );
+                    assert_eq!(
+                        Reference::parse(&reference.familiar()).unwrap(),
+                        reference,
+                        "{text}"
+                    );
                 }
             }
         }

@@ -12,7 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Algorithm, Digest, DigestReader};
 use crate::error::{Context, Error, Result};
-use crate::layer::{SplitWriter, TarWriter, UnpackOptions, Unpacked, adopt_implied, assemble, pack, unpack, PackOptions};
+use crate::layer::{
+    PackOptions, SplitWriter, TarWriter, UnpackOptions, Unpacked, adopt_implied, assemble, pack,
+    unpack,
+};
 
 /// Largest blob that is read into memory, in bytes (manifests and configurations).
 const BLOB_READ_MAX: u64 = 16 * 1024 * 1024;
@@ -83,7 +86,9 @@ impl Store {
             let path = root.join(directory);
             fs::create_dir_all(&path).context(|| format!("make {}", path.display()))?;
         }
-        Ok(Self { root: root.to_owned() })
+        Ok(Self {
+            root: root.to_owned(),
+        })
     }
 
     /// The store's directory.
@@ -96,7 +101,11 @@ impl Store {
         let work = self.root.join("tmp");
         for entry in fs::read_dir(&work).context(|| format!("list {}", work.display()))? {
             let path = entry.context(|| format!("list {}", work.display()))?.path();
-            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            let removed = if path.is_dir() {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            };
             removed.context(|| format!("remove {}", path.display()))?;
         }
         Ok(())
@@ -105,12 +114,17 @@ impl Store {
     /// A fresh path in the work directory.
     pub fn work_path(&self, what: &str) -> PathBuf {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        self.root.join("tmp").join(format!("{what}-{}-{number}", std::process::id()))
+        self.root
+            .join("tmp")
+            .join(format!("{what}-{}-{number}", std::process::id()))
     }
 
     /// Path of a blob.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.root.join("blobs").join(digest.algorithm_name()).join(digest.hex())
+        self.root
+            .join("blobs")
+            .join(digest.algorithm_name())
+            .join(digest.hex())
     }
 
     /// Whether a blob is there.
@@ -135,7 +149,9 @@ impl Store {
         let what = || format!("read {}", path.display());
         let file = File::open(&path).context(what)?;
         let mut bytes = Vec::new();
-        file.take(BLOB_READ_MAX).read_to_end(&mut bytes).context(what)?;
+        file.take(BLOB_READ_MAX)
+            .read_to_end(&mut bytes)
+            .context(what)?;
         digest.check_bytes(&bytes)?;
         Ok(bytes)
     }
@@ -170,7 +186,8 @@ impl Store {
     pub fn layer_info(&self, diff_id: &Digest) -> Result<LayerInfo> {
         let path = self.layer_path(diff_id).join("layer.json");
         let bytes = fs::read(&path).context(|| format!("read {}", path.display()))?;
-        serde_json::from_slice(&bytes).map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Error::invalid(format!("{}: {error}", path.display())))
     }
 
     /// Adds a compressed form to what is known about a layer.
@@ -181,7 +198,11 @@ impl Store {
         }
         info.compressed.push(form);
         let bytes = serde_json::to_vec(&info).unwrap_or_default();
-        write_atomic(&self.layer_path(diff_id).join("layer.json"), &self.work_path("info"), &bytes)
+        write_atomic(
+            &self.layer_path(diff_id).join("layer.json"),
+            &self.work_path("info"),
+            &bytes,
+        )
     }
 
     /// Unpacks a layer stream into the work directory.
@@ -234,8 +255,10 @@ impl Store {
         let json = serde_json::to_vec(&staged.info).unwrap_or_default();
         let path = staged.directory.join("layer.json");
         fs::write(&path, json).context(|| format!("write {}", path.display()))?;
-        let directory = File::open(&staged.directory).context(|| format!("open {}", staged.directory.display()))?;
-        rustix::fs::syncfs(&directory).context(|| format!("sync {}", staged.directory.display()))?;
+        let directory = File::open(&staged.directory)
+            .context(|| format!("open {}", staged.directory.display()))?;
+        rustix::fs::syncfs(&directory)
+            .context(|| format!("sync {}", staged.directory.display()))?;
         match fs::rename(&staged.directory, &target) {
             // another worker was faster: the content is the same
             Err(_) if target.is_dir() => {}
@@ -265,7 +288,11 @@ impl Store {
         let mut found = Vec::new();
         for entry in fs::read_dir(&path).context(|| format!("list {}", path.display()))? {
             let entry = entry.context(|| format!("list {}", path.display()))?;
-            if let Some(digest) = entry.file_name().to_str().and_then(|hex| Digest::from_sha256_hex(hex).ok()) {
+            if let Some(digest) = entry
+                .file_name()
+                .to_str()
+                .and_then(|hex| Digest::from_sha256_hex(hex).ok())
+            {
                 found.push(digest);
             }
         }
@@ -276,7 +303,11 @@ impl Store {
     ///
     /// An unpacked layer gives the very bytes it came from. One without a split (mounted from a medium, at `directory`) is
     /// packed afresh, and its digest can differ from its diff id.
-    pub fn export_layer(&self, diff_id: &Digest, directory: &Path) -> Result<(PathBuf, Digest, u64)> {
+    pub fn export_layer(
+        &self,
+        diff_id: &Digest,
+        directory: &Path,
+    ) -> Result<(PathBuf, Digest, u64)> {
         let path = self.work_path("export");
         let result = self.export_to(diff_id, directory, &path);
         if result.is_err() {
@@ -287,11 +318,13 @@ impl Store {
 
     fn export_to(&self, diff_id: &Digest, directory: &Path, path: &Path) -> Result<(Digest, u64)> {
         let file = File::create(path).context(|| format!("create {}", path.display()))?;
-        let mut out = crate::digest::DigestWriter::new(io::BufWriter::with_capacity(256 * 1024, file));
+        let mut out =
+            crate::digest::DigestWriter::new(io::BufWriter::with_capacity(256 * 1024, file));
         match File::open(self.layer_path(diff_id).join("split.gz")) {
             Ok(split) => {
                 assemble(directory, split, &mut out)?;
-                out.flush().context(|| format!("write {}", path.display()))?;
+                out.flush()
+                    .context(|| format!("write {}", path.display()))?;
                 let (digest, size, _) = out.finish();
                 diff_id.check(&digest)?;
                 Ok((digest, size))
@@ -330,4 +363,39 @@ fn sync_directory(path: &Path) -> Result<()> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .context(|| format!("sync {}", path.display()))
+}
+
+/// Layers at hand: those of the store and those mounted from media.
+#[derive(Debug, Clone)]
+pub struct LayerSet {
+    /// The store.
+    pub store: Store,
+    /// Layers that are elsewhere, with the directory where they are or will be mounted.
+    pub external: std::collections::BTreeMap<Digest, PathBuf>,
+}
+
+impl LayerSet {
+    /// Whether the layer need not be fetched.
+    pub fn has(&self, diff_id: &Digest) -> bool {
+        self.external.contains_key(diff_id) || self.store.has_layer(diff_id)
+    }
+
+    /// The layer's directory; an external one is preferred, it costs no disk.
+    pub fn directory(&self, diff_id: &Digest) -> PathBuf {
+        self.external
+            .get(diff_id)
+            .cloned()
+            .unwrap_or_else(|| self.store.layer_diff(diff_id))
+    }
+
+    /// Puts a staged layer in its place above `below` (lowest first).
+    pub fn commit(&self, staged: StagedLayer, below: &[Digest]) -> Result<LayerInfo> {
+        let lowers: Vec<PathBuf> = below
+            .iter()
+            .rev()
+            .map(|diff_id| self.directory(diff_id))
+            .filter(|path| path.is_dir())
+            .collect();
+        self.store.commit_layer(staged, &lowers)
+    }
 }

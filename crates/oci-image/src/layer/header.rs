@@ -80,7 +80,11 @@ impl<'a> Block<'a> {
         let mut unsigned = 0_i64;
         let mut signed = 0_i64;
         for (position, byte) in block.iter().enumerate() {
-            let byte = if (148..156).contains(&position) { b' ' } else { *byte };
+            let byte = if (148..156).contains(&position) {
+                b' '
+            } else {
+                *byte
+            };
             unsigned += i64::from(byte);
             signed += i64::from(byte.cast_signed());
         }
@@ -118,7 +122,9 @@ impl<'a> Block<'a> {
     /// The four extents in an old GNU sparse header, whether more blocks follow, and the real size.
     pub(crate) fn gnu_sparse(&self) -> Result<(Vec<(u64, u64)>, bool, u64)> {
         if !self.is_gnu() {
-            return Err(Error::invalid("malformed tar: sparse entry outside the GNU format"));
+            return Err(Error::invalid(
+                "malformed tar: sparse entry outside the GNU format",
+            ));
         }
         let extents = sparse_entries(&self.0[386..482])?;
         let real_size = parse_unsigned(&self.0[483..495], "sparse size")?;
@@ -190,11 +196,13 @@ pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
 }
 
 pub(crate) fn narrow(value: u64, field: &str) -> Result<u32> {
-    u32::try_from(value).map_err(|_| Error::invalid(format!("malformed tar: {field} {value} is out of range")))
+    u32::try_from(value)
+        .map_err(|_| Error::invalid(format!("malformed tar: {field} {value} is out of range")))
 }
 
 fn parse_unsigned(field: &[u8], name: &str) -> Result<u64> {
-    u64::try_from(parse_number(field)?).map_err(|_| Error::invalid(format!("malformed tar: negative {name}")))
+    u64::try_from(parse_number(field)?)
+        .map_err(|_| Error::invalid(format!("malformed tar: negative {name}")))
 }
 
 /// A numeric field: octal digits, or base 256 when the first bit is set.
@@ -244,6 +252,11 @@ mod tests {
         assert_eq!(parse_number(&[0x80, 0, 0, 0, 0, 0, 1, 0]).unwrap(), 256);
         assert_eq!(parse_number(&[0xff; 12]).unwrap(), -1);
         assert!(parse_number(b"12x\0").is_err());
-        assert!(parse_number(&[0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).is_err());
+        assert!(
+            parse_number(&[
+                0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff
+            ])
+            .is_err()
+        );
     }
 }

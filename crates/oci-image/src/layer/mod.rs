@@ -17,6 +17,7 @@ mod writer;
 pub use header::{Entry, Kind};
 pub use pack::{PackOptions, pack};
 pub use reader::{Limits, TarReader};
+pub use rooted::confined_file;
 pub use split::{SplitWriter, assemble};
 pub use unpack::{Form, UnpackOptions, Unpacked, adopt_implied, unpack};
 pub use writer::TarWriter;

@@ -44,7 +44,11 @@ impl PackOptions {
 }
 
 /// Packs what is below `directory` into `out`; the archive is not ended.
-pub fn pack<W: Write>(directory: &Path, out: &mut TarWriter<W>, options: &PackOptions) -> Result<()> {
+pub fn pack<W: Write>(
+    directory: &Path,
+    out: &mut TarWriter<W>,
+    options: &PackOptions,
+) -> Result<()> {
     let root = Root::open(directory)?;
     let mut packer = Packer {
         out,
@@ -52,7 +56,8 @@ pub fn pack<W: Write>(directory: &Path, out: &mut TarWriter<W>, options: &PackOp
         links: BTreeMap::new(),
     };
     if options.include_root {
-        let stat = rustix::fs::fstat(root.fd()).context(|| format!("look at {}", directory.display()))?;
+        let stat =
+            rustix::fs::fstat(root.fd()).context(|| format!("look at {}", directory.display()))?;
         let path = if options.prefix.is_empty() {
             b"./".to_vec()
         } else {
@@ -91,7 +96,13 @@ impl<W: Write> Packer<'_, W> {
         Ok(())
     }
 
-    fn child(&mut self, parent: BorrowedFd<'_>, directory: &[u8], child: &[u8], depth: usize) -> Result<()> {
+    fn child(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        directory: &[u8],
+        child: &[u8],
+        depth: usize,
+    ) -> Result<()> {
         let path = joined(directory, child);
         let what = || format!("pack {}", String::from_utf8_lossy(&path));
         let stat = match rustix::fs::statat(parent, name(child), AtFlags::SYMLINK_NOFOLLOW) {
@@ -109,7 +120,11 @@ impl<W: Write> Packer<'_, W> {
         };
         if self.form == Form::Overlay && kind == Kind::CharDevice && stat.st_rdev == 0 {
             let hidden = [WHITEOUT_PREFIX.as_bytes(), child].concat();
-            return self.out.append_empty(&Entry::new(joined(directory, &hidden), Kind::File, 0o600));
+            return self.out.append_empty(&Entry::new(
+                joined(directory, &hidden),
+                Kind::File,
+                0o600,
+            ));
         }
         if kind != Kind::Directory && stat.st_nlink > 1 {
             let inode = (stat.st_dev, stat.st_ino);
@@ -127,7 +142,13 @@ impl<W: Write> Packer<'_, W> {
         }
     }
 
-    fn subdirectory(&mut self, parent: BorrowedFd<'_>, child: &[u8], path: &[u8], depth: usize) -> Result<()> {
+    fn subdirectory(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        child: &[u8],
+        path: &[u8],
+        depth: usize,
+    ) -> Result<()> {
         let what = || format!("pack {}", String::from_utf8_lossy(path));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(parent, name(child), flags, Mode::empty()).context(what)?;
@@ -141,7 +162,9 @@ impl<W: Write> Packer<'_, W> {
     fn file(&mut self, parent: BorrowedFd<'_>, child: &[u8], path: Vec<u8>) -> Result<()> {
         let what = || format!("pack {}", String::from_utf8_lossy(child));
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::openat(parent, name(child), flags, Mode::empty()).context(what)?);
+        let mut file = File::from(
+            rustix::fs::openat(parent, name(child), flags, Mode::empty()).context(what)?,
+        );
         let stat = rustix::fs::fstat(&file).context(what)?;
         let mut entry = entry_of(&stat, path, Kind::File);
         entry.size = u64::try_from(stat.st_size).unwrap_or(0);
@@ -149,7 +172,14 @@ impl<W: Write> Packer<'_, W> {
         self.out.append(&entry, &mut file)
     }
 
-    fn special(&mut self, parent: BorrowedFd<'_>, child: &[u8], stat: &Stat, path: Vec<u8>, kind: Kind) -> Result<()> {
+    fn special(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        child: &[u8],
+        stat: &Stat,
+        path: Vec<u8>,
+        kind: Kind,
+    ) -> Result<()> {
         let what = || format!("pack {}", String::from_utf8_lossy(child));
         let mut entry = entry_of(stat, path, kind);
         match kind {
@@ -160,7 +190,10 @@ impl<W: Write> Packer<'_, W> {
                     .into_bytes();
             }
             Kind::CharDevice | Kind::BlockDevice => {
-                entry.device = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+                entry.device = (
+                    rustix::fs::major(stat.st_rdev),
+                    rustix::fs::minor(stat.st_rdev),
+                );
             }
             _ => {}
         }

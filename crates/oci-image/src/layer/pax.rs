@@ -57,7 +57,11 @@ impl Extensions {
     }
 
     fn add_xattr(&mut self, name: &[u8], value: &[u8]) -> Result<()> {
-        if name.is_empty() || name.contains(&0) || value.len() > XATTR_VALUE_MAX || self.xattrs.len() >= XATTRS_MAX {
+        if name.is_empty()
+            || name.contains(&0)
+            || value.len() > XATTR_VALUE_MAX
+            || self.xattrs.len() >= XATTRS_MAX
+        {
             return Err(malformed("extended attribute"));
         }
         self.xattrs.retain(|(known, _)| known != name);
@@ -178,8 +182,21 @@ mod tests {
 
     #[test]
     fn malformed_records_are_refused() {
-        for bad in [&b"x"[..], b"5 a=b", b"99 path=x\n", b"3 =\n", b"0 \n", b"-1 a=b\n", b"8 abcde\n", b"18446744073709551615 a=b\n"] {
-            assert!(Extensions::parse(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        for bad in [
+            &b"x"[..],
+            b"5 a=b",
+            b"99 path=x\n",
+            b"3 =\n",
+            b"0 \n",
+            b"-1 a=b\n",
+            b"8 abcde\n",
+            b"18446744073709551615 a=b\n",
+        ] {
+            assert!(
+                Extensions::parse(bad).is_err(),
+                "{}",
+                String::from_utf8_lossy(bad)
+            );
         }
     }
 }

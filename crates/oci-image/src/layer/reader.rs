@@ -88,7 +88,9 @@ impl<R: Read> TarReader<R> {
             let mut raw = [0; BLOCK];
             if !self.read_block(&mut raw)? || raw.iter().all(|b| *b == 0) {
                 if seen_extension {
-                    return Err(Error::invalid("malformed tar: extended header without an entry"));
+                    return Err(Error::invalid(
+                        "malformed tar: extended header without an entry",
+                    ));
                 }
                 self.done = true;
                 return Ok(None);
@@ -263,7 +265,8 @@ impl<R: Read> TarReader<R> {
     }
 
     fn read_some(&mut self, buffer: &mut [u8], what: &str) -> Result<usize> {
-        self.read_limited(buffer).map_err(|error| Error::io(format!("read the {what}"), error))
+        self.read_limited(buffer)
+            .map_err(|error| Error::io(format!("read the {what}"), error))
     }
 
     fn read_limited(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -272,7 +275,10 @@ impl<R: Read> TarReader<R> {
                 Ok(n) => {
                     self.bytes += n as u64;
                     if self.bytes > self.limits.bytes {
-                        let message = format!("tar is larger than the limit of {} bytes", self.limits.bytes);
+                        let message = format!(
+                            "tar is larger than the limit of {} bytes",
+                            self.limits.bytes
+                        );
                         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
                     }
                     return Ok(n);
@@ -286,13 +292,18 @@ impl<R: Read> TarReader<R> {
 
 impl<R: Read> Read for TarReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let want = buffer.len().min(usize::try_from(self.data_left).unwrap_or(usize::MAX));
+        let want = buffer
+            .len()
+            .min(usize::try_from(self.data_left).unwrap_or(usize::MAX));
         if want == 0 {
             return Ok(0);
         }
         let n = self.read_limited(&mut buffer[..want])?;
         if n == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "tar ends inside a file"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "tar ends inside a file",
+            ));
         }
         self.data_left -= n as u64;
         if self.record_data

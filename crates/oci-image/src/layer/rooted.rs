@@ -31,7 +31,9 @@ pub(crate) fn clean(path: &[u8]) -> Result<Vec<&[u8]>> {
                     )));
                 }
             }
-            part if part.contains(&0) => return Err(Error::invalid("invalid path: it contains a zero byte")),
+            part if part.contains(&0) => {
+                return Err(Error::invalid("invalid path: it contains a zero byte"));
+            }
             part => parts.push(part),
         }
     }
@@ -57,8 +59,12 @@ pub(crate) struct Root {
 impl Root {
     /// Opens `path`, which is trusted.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let fd = rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .context(|| format!("open {}", path.display()))?;
+        let fd = rustix::fs::open(
+            path,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .context(|| format!("open {}", path.display()))?;
         Ok(Self { fd })
     }
 
@@ -69,28 +75,54 @@ impl Root {
 
     /// Opens the directory `parts`, following symlinks inside the root.
     pub(crate) fn open_dir(&self, parts: &[&[u8]]) -> std::result::Result<OwnedFd, Errno> {
-        self.resolve(parts, OFlags::RDONLY | OFlags::DIRECTORY, ResolveFlags::empty())
+        self.resolve(
+            parts,
+            OFlags::RDONLY | OFlags::DIRECTORY,
+            ResolveFlags::empty(),
+        )
     }
 
     /// Opens the directory `parts` without following any symlink.
     pub(crate) fn open_dir_plain(&self, parts: &[&[u8]]) -> std::result::Result<OwnedFd, Errno> {
-        self.resolve(parts, OFlags::RDONLY | OFlags::DIRECTORY, ResolveFlags::NO_SYMLINKS)
+        self.resolve(
+            parts,
+            OFlags::RDONLY | OFlags::DIRECTORY,
+            ResolveFlags::NO_SYMLINKS,
+        )
     }
 
     /// Opens a regular file for reading; the last component is not followed.
     pub(crate) fn open_file(&self, path: &[u8]) -> Result<File> {
+        self.open_regular(path, OFlags::NOFOLLOW)
+    }
+
+    fn open_regular(&self, path: &[u8], extra: OFlags) -> Result<File> {
         let parts = clean(path)?;
-        let what = || format!("open {} in the layer", String::from_utf8_lossy(path));
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let file = File::from(self.resolve(&parts, flags, ResolveFlags::empty()).context(what)?);
-        let is_file = file.metadata().map_err(|error| Error::io(what(), error))?.is_file();
+        let what = || format!("open {}", String::from_utf8_lossy(path));
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | extra;
+        let file = File::from(
+            self.resolve(&parts, flags, ResolveFlags::empty())
+                .context(what)?,
+        );
+        let is_file = file
+            .metadata()
+            .map_err(|error| Error::io(what(), error))?
+            .is_file();
         if is_file {
             return Ok(file);
         }
-        Err(Error::invalid(format!("{} is not a file", String::from_utf8_lossy(path))))
+        Err(Error::invalid(format!(
+            "{} is not a file",
+            String::from_utf8_lossy(path)
+        )))
     }
 
-    fn resolve(&self, parts: &[&[u8]], flags: OFlags, extra: ResolveFlags) -> std::result::Result<OwnedFd, Errno> {
+    fn resolve(
+        &self,
+        parts: &[&[u8]],
+        flags: OFlags,
+        extra: ResolveFlags,
+    ) -> std::result::Result<OwnedFd, Errno> {
         let joined = if parts.is_empty() {
             b".".to_vec()
         } else {
@@ -98,7 +130,13 @@ impl Root {
         };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | extra;
         loop {
-            match rustix::fs::openat2(&self.fd, name(&joined), flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            match rustix::fs::openat2(
+                &self.fd,
+                name(&joined),
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                resolve,
+            ) {
                 // a rename elsewhere raced with "..": the kernel asks to try again
                 Err(Errno::AGAIN) => {}
                 result => return result,
@@ -107,12 +145,21 @@ impl Root {
     }
 }
 
+/// Opens a regular file below `directory` for reading; symlinks are followed inside `directory` and never lead out of it.
+pub fn confined_file(directory: &Path, path: &[u8]) -> Result<File> {
+    Root::open(directory)?.open_regular(path, OFlags::empty())
+}
+
 /// Removes `entry` in `parent`, whatever it is, with all below; symlinks are not followed. Nothing there is fine.
 pub(crate) fn remove_all(parent: BorrowedFd<'_>, entry: &OsStr) -> Result<()> {
     remove_tree(parent, entry, 0).context(|| format!("remove {}", entry.display()))
 }
 
-fn remove_tree(parent: BorrowedFd<'_>, entry: &OsStr, depth: usize) -> std::result::Result<(), Errno> {
+fn remove_tree(
+    parent: BorrowedFd<'_>,
+    entry: &OsStr,
+    depth: usize,
+) -> std::result::Result<(), Errno> {
     match rustix::fs::unlinkat(parent, entry, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) if depth < DEPTH_MAX => {}

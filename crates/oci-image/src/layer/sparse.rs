@@ -51,7 +51,10 @@ impl SparsePax {
         if value.is_empty() {
             return Ok(());
         }
-        let numbers = value.split(|b| *b == b',').map(number).collect::<Result<Vec<u64>>>()?;
+        let numbers = value
+            .split(|b| *b == b',')
+            .map(number)
+            .collect::<Result<Vec<u64>>>()?;
         if numbers.len() % 2 != 0 {
             return Err(malformed("map"));
         }
@@ -118,7 +121,9 @@ pub(crate) fn check(extents: &[(u64, u64)], real_size: u64, data_size: u64) -> R
     let mut end = 0_u64;
     let mut total = 0_u64;
     for (offset, length) in extents {
-        let next = offset.checked_add(*length).ok_or_else(|| malformed("extent"))?;
+        let next = offset
+            .checked_add(*length)
+            .ok_or_else(|| malformed("extent"))?;
         if *offset < end || next > real_size {
             return Err(malformed("extent"));
         }

@@ -70,7 +70,9 @@ impl SplitWriter {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.out.write_all(bytes).context(|| "write the layer's split".to_owned())
+        self.out
+            .write_all(bytes)
+            .context(|| "write the layer's split".to_owned())
     }
 
     /// Writes what is left and returns the file.
@@ -78,7 +80,9 @@ impl SplitWriter {
         self.flush_frame()?;
         let what = || "write the layer's split".to_owned();
         let buffered = self.out.finish().context(what)?;
-        buffered.into_inner().map_err(|error| Error::io(what(), error.into_error()))
+        buffered
+            .into_inner()
+            .map_err(|error| Error::io(what(), error.into_error()))
     }
 }
 

@@ -6,7 +6,9 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, UTIME_OMIT, XattrFlags};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags,
+};
 use rustix::io::Errno;
 
 use super::header::{Entry, Kind};
@@ -89,7 +91,10 @@ pub fn unpack(reader: impl Read, target: &Path, options: UnpackOptions) -> Resul
     let mut unpacker = Unpacker {
         root: Root::open(target)?,
         form: options.form,
-        below: clean(&options.below)?.into_iter().map(<[u8]>::to_vec).collect(),
+        below: clean(&options.below)?
+            .into_iter()
+            .map(<[u8]>::to_vec)
+            .collect(),
         keep_kinds: options.keep_kinds,
         owner: options.owner,
         parent: None,
@@ -152,7 +157,9 @@ impl Unpacker {
     /// The tar's `./`: attributes of the target itself.
     fn add_root(&mut self, entry: &Entry, parts: &[&[u8]]) -> Result<()> {
         if entry.kind != Kind::Directory {
-            return Err(Error::invalid("malformed layer: its root is not a directory"));
+            return Err(Error::invalid(
+                "malformed layer: its root is not a directory",
+            ));
         }
         if self.form == Form::Plain {
             return Ok(()); // extracting into a directory does not change that directory, as with docker cp
@@ -168,13 +175,17 @@ impl Unpacker {
         if let Some((known, fd)) = &self.parent
             && known.iter().map(Vec::as_slice).eq(parts.iter().copied())
         {
-            return fd.try_clone().context(|| "duplicate a directory".to_owned());
+            return fd
+                .try_clone()
+                .context(|| "duplicate a directory".to_owned());
         }
         let fd = match self.root.open_dir(parts) {
             Err(Errno::NOENT) => self.make_parents(parts)?,
             result => result.context(|| "open the directory".to_owned())?,
         };
-        let copy = fd.try_clone().context(|| "duplicate a directory".to_owned())?;
+        let copy = fd
+            .try_clone()
+            .context(|| "duplicate a directory".to_owned())?;
         self.parent = Some((parts.iter().map(|part| part.to_vec()).collect(), copy));
         Ok(fd)
     }
@@ -186,9 +197,19 @@ impl Unpacker {
             let path = &parts[..depth];
             current = match self.root.open_dir(path) {
                 Err(Errno::NOENT) => {
-                    rustix::fs::mkdirat(&current, name(path[depth - 1]), Mode::from_raw_mode(0o755)).context(what)?;
-                    rustix::fs::chmodat(&current, name(path[depth - 1]), Mode::from_raw_mode(0o755), AtFlags::empty())
-                        .context(what)?;
+                    rustix::fs::mkdirat(
+                        &current,
+                        name(path[depth - 1]),
+                        Mode::from_raw_mode(0o755),
+                    )
+                    .context(what)?;
+                    rustix::fs::chmodat(
+                        &current,
+                        name(path[depth - 1]),
+                        Mode::from_raw_mode(0o755),
+                        AtFlags::empty(),
+                    )
+                    .context(what)?;
                     self.implied.insert(path.join(&b'/'));
                     self.root.open_dir(path)
                 }
@@ -240,7 +261,8 @@ impl Unpacker {
             Kind::File => self.file(entry, parent, last, &path(), tar)?,
             Kind::HardLink => self.hard_link(entry, parent, last)?,
             Kind::Symlink => {
-                rustix::fs::symlinkat(name(&entry.link), parent, name(last)).context(|| "symlink".to_owned())?;
+                rustix::fs::symlinkat(name(&entry.link), parent, name(last))
+                    .context(|| "symlink".to_owned())?;
                 self.set_special_attributes(entry, parent, last)?;
             }
             Kind::CharDevice => self.node(entry, parent, last, FileType::CharacterDevice)?,
@@ -260,7 +282,9 @@ impl Unpacker {
             FileType::Directory => ("directory", "non-directory"),
             _ => ("non-directory", "directory"),
         };
-        Err(Error::invalid(format!("cannot overwrite {old} {shown:?} with {new} {shown:?}")))
+        Err(Error::invalid(format!(
+            "cannot overwrite {old} {shown:?} with {new} {shown:?}"
+        )))
     }
 
     /// A directory was replaced: nothing remembered about what was below it holds any more.
@@ -294,8 +318,14 @@ impl Unpacker {
             }
             Some(_) => return Ok(()), // the layer itself provides the name, which hides what is below
         }
-        rustix::fs::mknodat(parent, name(hidden), FileType::CharacterDevice, Mode::empty(), 0)
-            .context(|| "make the whiteout".to_owned())
+        rustix::fs::mknodat(
+            parent,
+            name(hidden),
+            FileType::CharacterDevice,
+            Mode::empty(),
+            0,
+        )
+        .context(|| "make the whiteout".to_owned())
     }
 
     fn file<R: Read>(
@@ -306,7 +336,8 @@ impl Unpacker {
         path: &[u8],
         tar: &mut TarReader<R>,
     ) -> Result<()> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(parent, name(last), flags, Mode::from_raw_mode(0o600))
             .context(|| "create the file".to_owned())?;
         let mut file = File::from(fd);
@@ -324,7 +355,8 @@ impl Unpacker {
         self.size += entry.size;
         let (uid, gid) = self.owner_of(entry);
         rustix::fs::fchown(&file, Some(uid), Some(gid)).context(|| "set the owner".to_owned())?;
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode)).context(|| "set the mode".to_owned())?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode))
+            .context(|| "set the mode".to_owned())?;
         for (attribute, value) in wanted_xattrs(entry) {
             let result = rustix::fs::fsetxattr(&file, name(attribute), value, XattrFlags::empty());
             tolerate_xattr(attribute, result)?;
@@ -332,16 +364,25 @@ impl Unpacker {
         rustix::fs::futimens(&file, &timestamps(entry.mtime)).context(|| "set the time".to_owned())
     }
 
-    fn copy<R: Read>(&mut self, tar: &mut TarReader<R>, file: &mut File, mut left: u64) -> Result<()> {
+    fn copy<R: Read>(
+        &mut self,
+        tar: &mut TarReader<R>,
+        file: &mut File,
+        mut left: u64,
+    ) -> Result<()> {
         while left > 0 {
-            let want = self.buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let want = self
+                .buffer
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
             let n = tar
                 .read(&mut self.buffer[..want])
                 .context(|| "read the layer".to_owned())?;
             if n == 0 {
                 return Err(Error::invalid("malformed tar: file data is cut off"));
             }
-            file.write_all(&self.buffer[..n]).context(|| "write the file".to_owned())?;
+            file.write_all(&self.buffer[..n])
+                .context(|| "write the file".to_owned())?;
             left -= n as u64;
         }
         Ok(())
@@ -358,10 +399,23 @@ impl Unpacker {
         };
         let what = || format!("link to {}", String::from_utf8_lossy(&entry.link));
         let directory = self.root.open_dir(target_directory).context(what)?;
-        rustix::fs::linkat(&directory, name(target_name), parent, name(last), AtFlags::empty()).context(what)
+        rustix::fs::linkat(
+            &directory,
+            name(target_name),
+            parent,
+            name(last),
+            AtFlags::empty(),
+        )
+        .context(what)
     }
 
-    fn node(&mut self, entry: &Entry, parent: BorrowedFd<'_>, last: &[u8], kind: FileType) -> Result<()> {
+    fn node(
+        &mut self,
+        entry: &Entry,
+        parent: BorrowedFd<'_>,
+        last: &[u8],
+        kind: FileType,
+    ) -> Result<()> {
         let device = rustix::fs::makedev(entry.device.0, entry.device.1);
         rustix::fs::mknodat(parent, name(last), kind, Mode::from_raw_mode(0o600), device)
             .context(|| "make the node".to_owned())?;
@@ -376,26 +430,43 @@ impl Unpacker {
     fn set_directory_attributes(&self, entry: &Entry, fd: BorrowedFd<'_>) -> Result<()> {
         let (uid, gid) = self.owner_of(entry);
         rustix::fs::fchown(fd, Some(uid), Some(gid)).context(|| "set the owner".to_owned())?;
-        rustix::fs::fchmod(fd, Mode::from_raw_mode(entry.mode)).context(|| "set the mode".to_owned())?;
+        rustix::fs::fchmod(fd, Mode::from_raw_mode(entry.mode))
+            .context(|| "set the mode".to_owned())?;
         for (attribute, value) in wanted_xattrs(entry) {
-            tolerate_xattr(attribute, rustix::fs::fsetxattr(fd, name(attribute), value, XattrFlags::empty()))?;
+            tolerate_xattr(
+                attribute,
+                rustix::fs::fsetxattr(fd, name(attribute), value, XattrFlags::empty()),
+            )?;
         }
         Ok(())
     }
 
     /// Attributes of what must not be opened: links, devices, pipes.
-    fn set_special_attributes(&self, entry: &Entry, parent: BorrowedFd<'_>, last: &[u8]) -> Result<()> {
+    fn set_special_attributes(
+        &self,
+        entry: &Entry,
+        parent: BorrowedFd<'_>,
+        last: &[u8],
+    ) -> Result<()> {
         let (uid, gid) = self.owner_of(entry);
         let no_follow = AtFlags::SYMLINK_NOFOLLOW;
         rustix::fs::chownat(parent, name(last), Some(uid), Some(gid), no_follow)
             .context(|| "set the owner".to_owned())?;
         if entry.kind != Kind::Symlink {
-            rustix::fs::chmodat(parent, name(last), Mode::from_raw_mode(entry.mode), AtFlags::empty())
-                .context(|| "set the mode".to_owned())?;
+            rustix::fs::chmodat(
+                parent,
+                name(last),
+                Mode::from_raw_mode(entry.mode),
+                AtFlags::empty(),
+            )
+            .context(|| "set the mode".to_owned())?;
         }
         for (attribute, value) in wanted_xattrs(entry) {
             let path = descriptor_path(parent).join(name(last));
-            tolerate_xattr(attribute, rustix::fs::lsetxattr(&path, name(attribute), value, XattrFlags::empty()))?;
+            tolerate_xattr(
+                attribute,
+                rustix::fs::lsetxattr(&path, name(attribute), value, XattrFlags::empty()),
+            )?;
         }
         rustix::fs::utimensat(parent, name(last), &timestamps(entry.mtime), no_follow)
             .context(|| "set the time".to_owned())
@@ -405,7 +476,8 @@ impl Unpacker {
         for (path, mtime) in &self.directory_times {
             let parts = clean(path)?;
             match self.root.open_dir(&parts) {
-                Ok(fd) => rustix::fs::futimens(&fd, &timestamps(*mtime)).context(|| "set the time".to_owned())?,
+                Ok(fd) => rustix::fs::futimens(&fd, &timestamps(*mtime))
+                    .context(|| "set the time".to_owned())?,
                 Err(Errno::NOENT | Errno::NOTDIR) => {} // replaced by a later entry through another path
                 Err(errno) => return Err(Error::io("set the time", errno)),
             }
@@ -464,11 +536,17 @@ pub fn adopt_implied(layer: &Path, implied: &[Vec<u8>], lowers: &[PathBuf]) -> R
         return Ok(());
     }
     let root = Root::open(layer)?;
-    let lowers = lowers.iter().map(|lower| Root::open(lower)).collect::<Result<Vec<_>>>()?;
+    let lowers = lowers
+        .iter()
+        .map(|lower| Root::open(lower))
+        .collect::<Result<Vec<_>>>()?;
     for path in implied {
         let parts = clean(path)?;
         let what = || format!("adopt {}", String::from_utf8_lossy(path));
-        let Some(source) = lowers.iter().find_map(|lower| lower.open_dir_plain(&parts).ok()) else {
+        let Some(source) = lowers
+            .iter()
+            .find_map(|lower| lower.open_dir_plain(&parts).ok())
+        else {
             continue;
         };
         let stat = rustix::fs::fstat(&source).context(what)?;
@@ -479,7 +557,10 @@ pub fn adopt_implied(layer: &Path, implied: &[Vec<u8>], lowers: &[PathBuf]) -> R
         let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
         rustix::fs::fchown(&target, Some(owner.0), Some(owner.1)).context(what)?;
         rustix::fs::fchmod(&target, Mode::from_raw_mode(stat.st_mode & 0o7777)).context(what)?;
-        let mtime = (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0));
+        let mtime = (
+            stat.st_mtime,
+            u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+        );
         rustix::fs::futimens(&target, &timestamps(mtime)).context(what)?;
     }
     Ok(())

@@ -27,18 +27,28 @@ impl<W: Write> TarWriter<W> {
     /// Writes an entry; exactly `entry.size` bytes of `data` are taken, zeros stand in for missing ones.
     pub fn append(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<()> {
         let what = || format!("write {} to the tar", String::from_utf8_lossy(&entry.path));
-        let size = if entry.kind == Kind::File { entry.size } else { 0 };
+        let size = if entry.kind == Kind::File {
+            entry.size
+        } else {
+            0
+        };
         let extensions = extensions(entry, size);
         if !extensions.is_empty() {
             let mut header = Entry::new(pax_name(&entry.path), Kind::File, 0o644);
             header.size = extensions.len() as u64;
-            self.block(&encode(&header, header.size, b'x')).context(what)?;
+            self.block(&encode(&header, header.size, b'x'))
+                .context(what)?;
             self.padded(&extensions).context(what)?;
         }
-        self.block(&encode(entry, size, flag(entry.kind))).context(what)?;
+        self.block(&encode(entry, size, flag(entry.kind)))
+            .context(what)?;
         let copied = io::copy(&mut data.take(size), &mut self.out).context(what)?;
         // a file that shrank while it was read: the header has promised its size
-        io::copy(&mut io::repeat(0).take(size - copied + pad(size)), &mut self.out).context(what)?;
+        io::copy(
+            &mut io::repeat(0).take(size - copied + pad(size)),
+            &mut self.out,
+        )
+        .context(what)?;
         Ok(())
     }
 
@@ -68,7 +78,10 @@ impl<W: Write> TarWriter<W> {
 
     fn padded(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.out.write_all(bytes)?;
-        io::copy(&mut io::repeat(0).take(pad(bytes.len() as u64)), &mut self.out)?;
+        io::copy(
+            &mut io::repeat(0).take(pad(bytes.len() as u64)),
+            &mut self.out,
+        )?;
         Ok(())
     }
 }
@@ -113,7 +126,10 @@ fn extensions(entry: &Entry, size: u64) -> Vec<u8> {
         records.push(([b"SCHILY.xattr.", name.as_slice()].concat(), value.clone()));
     }
     records.sort();
-    records.iter().flat_map(|(key, value)| pax::record(key, value)).collect()
+    records
+        .iter()
+        .flat_map(|(key, value)| pax::record(key, value))
+        .collect()
 }
 
 fn pax_time((seconds, nanoseconds): (i64, u32)) -> String {
@@ -134,9 +150,16 @@ fn fits(path: &[u8]) -> bool {
 }
 
 fn pax_name(path: &[u8]) -> Vec<u8> {
-    let base = path.split(|b| *b == b'/').rfind(|part| !part.is_empty()).unwrap_or(b"_");
+    let base = path
+        .split(|b| *b == b'/')
+        .rfind(|part| !part.is_empty())
+        .unwrap_or(b"_");
     let mut name = b"PaxHeaders.0/".to_vec();
-    name.extend(base.iter().take(80).map(|b| if b.is_ascii() { *b } else { b'_' }));
+    name.extend(
+        base.iter()
+            .take(80)
+            .map(|b| if b.is_ascii() { *b } else { b'_' }),
+    );
     name
 }
 
@@ -144,8 +167,14 @@ fn encode(entry: &Entry, size: u64, flag: u8) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     put(&mut block[0..100], &entry.path);
     octal(&mut block[100..108], u64::from(entry.mode));
-    octal(&mut block[108..116], capped(u64::from(entry.uid), OCTAL_7_MAX));
-    octal(&mut block[116..124], capped(u64::from(entry.gid), OCTAL_7_MAX));
+    octal(
+        &mut block[108..116],
+        capped(u64::from(entry.uid), OCTAL_7_MAX),
+    );
+    octal(
+        &mut block[116..124],
+        capped(u64::from(entry.gid), OCTAL_7_MAX),
+    );
     octal(&mut block[124..136], capped(size, OCTAL_11_MAX));
     let seconds = u64::try_from(entry.mtime.0).unwrap_or(0);
     octal(&mut block[136..148], capped(seconds, OCTAL_11_MAX));
