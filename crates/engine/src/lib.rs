@@ -12,4 +12,5 @@ pub mod ids;
 mod io;
 mod logs;
 pub mod options;
+pub mod runtime;
 pub mod timestamp;
