@@ -243,7 +243,7 @@ impl Index {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
     /// One image.
-    Image(Manifest),
+    Image(Box<Manifest>),
     /// Images of several platforms.
     Index(Index),
 }
@@ -301,7 +301,7 @@ impl Document {
         }
         let manifest: Manifest = serde_json::from_slice(bytes).map_err(malformed)?;
         limit_count("image layers", manifest.layers.len(), LAYERS_MAX)?;
-        Ok(Self::Image(manifest))
+        Ok(Self::Image(Box::new(manifest)))
     }
 }
 

@@ -119,7 +119,7 @@ impl Archive {
         let mut found = Vec::new();
         for descriptor in &index.manifests {
             let manifest = match self.document(descriptor)? {
-                Document::Image(manifest) => manifest,
+                Document::Image(manifest) => *manifest,
                 Document::Index(inner) => self.pick(&inner)?,
             };
             found.push(Found {
@@ -144,7 +144,7 @@ impl Archive {
             ))
         })?;
         match self.document(chosen)? {
-            Document::Image(manifest) => Ok(manifest),
+            Document::Image(manifest) => Ok(*manifest),
             Document::Index(_) => Err(Error::invalid("index of indexes")),
         }
     }

@@ -5,6 +5,9 @@
 use super::BLOCK;
 use crate::error::{Error, Result};
 
+/// Offset and length of a piece of data, in bytes.
+pub type Extent = (u64, u64);
+
 /// Kind of a tar entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -120,7 +123,7 @@ impl<'a> Block<'a> {
     }
 
     /// The four extents in an old GNU sparse header, whether more blocks follow, and the real size.
-    pub(crate) fn gnu_sparse(&self) -> Result<(Vec<(u64, u64)>, bool, u64)> {
+    pub(crate) fn gnu_sparse(&self) -> Result<(Vec<Extent>, bool, u64)> {
         if !self.is_gnu() {
             return Err(Error::invalid(
                 "malformed tar: sparse entry outside the GNU format",

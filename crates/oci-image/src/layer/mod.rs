@@ -14,7 +14,7 @@ mod split;
 mod unpack;
 mod writer;
 
-pub use header::{Entry, Kind};
+pub use header::{Entry, Extent, Kind};
 pub use pack::{PackOptions, pack};
 pub use reader::{Limits, TarReader};
 pub use rooted::confined_file;

@@ -144,8 +144,6 @@ fn in_network(host: &str, network: &str) -> bool {
 struct Endpoint {
     /// `https://host[:port]`, without a slash at the end.
     base: String,
-    /// Host and port, the key of private authorities.
-    authority: String,
     /// Whether TLS is not verified and plain HTTP allowed.
     insecure: bool,
     /// Whether it is a mirror: credentials are not for it.
@@ -173,7 +171,6 @@ fn endpoints(
                     format!("https://{base}")
                 },
                 insecure: is_plain || options.is_insecure(&authority),
-                authority,
                 mirror: true,
             });
         }
@@ -185,7 +182,6 @@ fn endpoints(
     };
     endpoints.push(Endpoint {
         base: format!("https://{authority}"),
-        authority: authority.to_owned(),
         insecure: options.is_insecure(authority),
         mirror: false,
     });
@@ -223,7 +219,6 @@ pub fn login(domain: &str, credentials: &Credentials, options: &RegistryOptions)
     };
     let endpoint = Endpoint {
         base: format!("https://{domain}"),
-        authority: domain.to_owned(),
         insecure: options.is_insecure(domain),
         mirror: false,
     };

@@ -86,7 +86,7 @@ impl Puller<'_> {
         let path = self.reference.path();
         (self.transfer.report)(Progress::step(&name, format!("Pulling from {path}")));
         let manifest = match document {
-            Document::Image(manifest) => manifest,
+            Document::Image(manifest) => *manifest,
             Document::Index(index) => self.platform_manifest(&index)?,
         };
         let config_bytes = self.config(&manifest.config)?;
@@ -142,7 +142,7 @@ impl Puller<'_> {
             ))
         })?;
         match self.manifest(&chosen.digest.to_string(), Some(&chosen.digest))? {
-            (_, Document::Image(manifest)) => Ok(manifest),
+            (_, Document::Image(manifest)) => Ok(*manifest),
             (_, Document::Index(_)) => Err(Error::invalid("index of indexes")),
         }
     }
