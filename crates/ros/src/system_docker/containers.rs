@@ -1,0 +1,166 @@
+//! The verbs about containers that print lists or do one thing to each name.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use engine_api::{Client, ContainerSummary, ContainerUpdate, Port};
+
+use super::arguments::{Kill, Ps, Rm, Stop, Update};
+use super::listing::{self, Row, Show, row};
+use super::{create, each, filters, table};
+
+/// Characters of a command that `ps` shows.
+const COMMAND_WIDTH: usize = 20;
+
+/// `ps`
+pub(crate) async fn list(client: &Client, options: &Ps) -> anyhow::Result<()> {
+    let all = options.all || options.latest || options.last.is_some();
+    let mut containers = client.container_list(all, options.size, &filters(&options.filters)?).await?;
+    if let Some(count) = options.last.or(options.latest.then_some(1)) {
+        containers.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+    }
+    let rows: Vec<Row> = containers.iter().map(|container| summary(container, options.no_trunc)).collect();
+    let mut columns = vec![
+        ("CONTAINER ID", "ID"), ("IMAGE", "Image"), ("COMMAND", "Command"), ("CREATED", "RunningFor"),
+        ("STATUS", "Status"), ("PORTS", "Ports"), ("NAMES", "Names"),
+    ];
+    if options.size {
+        columns.push(("SIZE", "Size"));
+    }
+    listing::print(&rows, &columns, &Show { only: options.quiet.then_some("ID"), format: options.format.as_deref() })
+}
+
+fn summary(container: &ContainerSummary, whole: bool) -> Row {
+    let id = if whole { container.id.clone() } else { table::short_id(&container.id) };
+    let image = if whole { container.image.clone() } else { container.image.split('@').next().unwrap_or_default().to_owned() };
+    let command = format!("\"{}\"", container.command);
+    let names: Vec<&str> = container.names.iter().map(|name| name.trim_start_matches('/')).collect();
+    let labels: Vec<String> = container.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let networks: Vec<&str> = container.network_settings.networks.keys().map(String::as_str).collect();
+    let mounts: Vec<&str> =
+        container.mounts.iter().map(|mount| if mount.name.is_empty() { &mount.source } else { &mount.name }.as_str()).collect();
+    let size = |bytes: Option<i64>| table::size(bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0));
+    row([
+        ("ID", id),
+        ("Image", image),
+        ("Command", if whole { command } else { table::ellipsis(&command, COMMAND_WIDTH) }),
+        ("CreatedAt", container.created.to_string()),
+        ("RunningFor", format!("{} ago", since(container.created))),
+        ("Status", container.status.clone()),
+        ("State", container.state.clone()),
+        ("Ports", container.ports.iter().map(port).collect::<Vec<_>>().join(", ")),
+        ("Names", names.join(",")),
+        ("Labels", labels.join(",")),
+        ("Networks", networks.join(",")),
+        ("Mounts", mounts.join(",")),
+        ("Size", format!("{} (virtual {})", size(container.size_rw), size(container.size_root_fs))),
+    ])
+}
+
+/// How long ago a time in seconds since 1970 was, in docker's words.
+pub(crate) fn since(unix: i64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    table::span(now.saturating_sub(u64::try_from(unix).unwrap_or(0)))
+}
+
+fn port(port: &Port) -> String {
+    match port.public_port {
+        Some(public) if port.ip.contains(':') => format!("[{}]:{public}->{}/{}", port.ip, port.private_port, port.typ),
+        Some(public) => format!("{}:{public}->{}/{}", port.ip, port.private_port, port.typ),
+        None => format!("{}/{}", port.private_port, port.typ),
+    }
+}
+
+/// `port`
+pub(crate) async fn ports(client: &Client, container: &str) -> anyhow::Result<()> {
+    let inspect = client.container_inspect(container, false).await?;
+    for (port, bindings) in &inspect.network_settings.ports {
+        for binding in bindings.iter().flatten() {
+            println!("{port} -> {}:{}", binding.host_ip, binding.host_port);
+        }
+    }
+    Ok(())
+}
+
+/// `top`
+pub(crate) async fn top(client: &Client, container: &str, ps: &[String]) -> anyhow::Result<()> {
+    let arguments = ps.join(" ");
+    let top = client.container_top(container, (!arguments.is_empty()).then_some(arguments.as_str())).await?;
+    let headings: Vec<&str> = top.titles.iter().map(String::as_str).collect();
+    print!("{}", table::format(&headings, &top.processes));
+    Ok(())
+}
+
+/// `diff`
+pub(crate) async fn changes(client: &Client, container: &str) -> anyhow::Result<()> {
+    for change in client.container_changes(container).await? {
+        let letter = match change.kind {
+            0 => 'C',
+            1 => 'A',
+            _ => 'D',
+        };
+        println!("{letter} {}", change.path);
+    }
+    Ok(())
+}
+
+/// `kill`
+pub(crate) async fn kill(client: &Client, options: &Kill) -> anyhow::Result<()> {
+    each(&options.containers, |name| client.container_kill(name, Some(&options.signal))).await
+}
+
+/// `pause`
+pub(crate) async fn pause(client: &Client, names: &[String]) -> anyhow::Result<()> {
+    each(names, |name| client.container_pause(name)).await
+}
+
+/// `unpause`
+pub(crate) async fn unpause(client: &Client, names: &[String]) -> anyhow::Result<()> {
+    each(names, |name| client.container_unpause(name)).await
+}
+
+/// `restart`
+pub(crate) async fn restart(client: &Client, options: &Stop) -> anyhow::Result<()> {
+    each(&options.containers, |name| client.container_restart(name, None, options.time)).await
+}
+
+/// `stop`
+pub(crate) async fn stop(client: &Client, options: &Stop) -> anyhow::Result<()> {
+    each(&options.containers, |name| client.container_stop(name, None, options.time)).await
+}
+
+/// `rm`
+pub(crate) async fn remove(client: &Client, options: &Rm) -> anyhow::Result<()> {
+    each(&options.containers, |name| client.container_remove(name, options.volumes, options.force)).await
+}
+
+/// `wait`
+pub(crate) async fn wait(client: &Client, names: &[String]) -> anyhow::Result<()> {
+    for name in names {
+        if let Some(ended) = client.container_wait(name, None).await?.next().await? {
+            println!("{}", ended.status_code);
+        }
+    }
+    Ok(())
+}
+
+/// `update`
+pub(crate) async fn update(client: &Client, options: &Update) -> anyhow::Result<()> {
+    let mut update = ContainerUpdate::default();
+    if let Some(memory) = &options.memory {
+        update.memory = create::bytes("--memory", memory)?;
+    }
+    if let Some(cpus) = &options.cpus {
+        update.nano_cpus = create::nano_cpus(cpus)?;
+    }
+    update.pids_limit = options.pids_limit;
+    if let Some(policy) = &options.restart {
+        update.restart_policy = create::restart_policy(policy)?;
+    }
+    for name in &options.containers {
+        for warning in client.container_update(name, &update).await?.warnings {
+            eprintln!("WARNING: {warning}");
+        }
+        println!("{name}");
+    }
+    Ok(())
+}

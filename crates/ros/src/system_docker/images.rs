@@ -1,0 +1,121 @@
+//! The verbs about images.
+
+use engine_api::client::JsonLines;
+use engine_api::{Client, ImageSummary, ProgressMessage};
+
+use super::arguments::{Images, Rmi};
+use super::containers::since;
+use super::listing::{self, Row, Show, row};
+use super::{filters, table};
+
+/// What docker shows in place of a name or tag that is not there.
+const NONE: &str = "<none>";
+
+/// `images`
+pub(crate) async fn list(client: &Client, options: &Images) -> anyhow::Result<()> {
+    let mut filters = filters(&options.filters)?;
+    if let Some(repository) = &options.repository {
+        filters = filters.with("reference", repository);
+    }
+    let images = client.image_list(options.all, &filters).await?;
+    let rows: Vec<Row> = images.iter().flat_map(|image| rows(image, options.no_trunc)).collect();
+    let columns = [("REPOSITORY", "Repository"), ("TAG", "Tag"), ("IMAGE ID", "ID"), ("CREATED", "CreatedSince"), ("SIZE", "Size")];
+    listing::print(&rows, &columns, &Show { only: options.quiet.then_some("ID"), format: options.format.as_deref() })
+}
+
+/// One row a tag; an image without any has one row.
+fn rows(image: &ImageSummary, whole: bool) -> Vec<Row> {
+    let id = if whole { image.id.clone() } else { table::short_id(&image.id) };
+    let digest = image.repo_digests.first().and_then(|name| name.split_once('@')).map_or(NONE, |(_, digest)| digest);
+    let names: Vec<&str> = match image.repo_tags.as_slice() {
+        [] => vec!["<none>:<none>"],
+        tags => tags.iter().map(String::as_str).collect(),
+    };
+    names
+        .into_iter()
+        .map(|name| {
+            let (repository, tag) = name.rsplit_once(':').unwrap_or((name, NONE));
+            row([
+                ("Repository", repository.to_owned()),
+                ("Tag", tag.to_owned()),
+                ("Digest", digest.to_owned()),
+                ("ID", id.clone()),
+                ("CreatedSince", format!("{} ago", since(image.created))),
+                ("Size", table::size(u64::try_from(image.size).unwrap_or(0))),
+            ])
+        })
+        .collect()
+}
+
+/// `history`
+pub(crate) async fn history(client: &Client, image: &str) -> anyhow::Result<()> {
+    let rows: Vec<Row> = client
+        .image_history(image)
+        .await?
+        .iter()
+        .map(|item| {
+            row([
+                ("ID", if item.id == "<missing>" { item.id.clone() } else { table::short_id(&item.id) }),
+                ("CreatedSince", format!("{} ago", since(item.created))),
+                ("CreatedBy", table::ellipsis(&item.created_by, 45)),
+                ("Size", table::size(u64::try_from(item.size).unwrap_or(0))),
+                ("Comment", item.comment.clone()),
+            ])
+        })
+        .collect();
+    let columns =
+        [("IMAGE", "ID"), ("CREATED", "CreatedSince"), ("CREATED BY", "CreatedBy"), ("SIZE", "Size"), ("COMMENT", "Comment")];
+    listing::print(&rows, &columns, &Show::default())
+}
+
+/// `pull`
+pub(crate) async fn pull(client: &Client, image: &str) -> anyhow::Result<()> {
+    progress(client.image_create(image, None, None).await?, false).await
+}
+
+/// `rmi`
+pub(crate) async fn remove(client: &Client, options: &Rmi) -> anyhow::Result<()> {
+    for image in &options.images {
+        for item in client.image_remove(image, options.force, options.no_prune).await? {
+            if !item.untagged.is_empty() {
+                println!("Untagged: {}", item.untagged);
+            }
+            if !item.deleted.is_empty() {
+                println!("Deleted: {}", item.deleted);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `tag`
+pub(crate) async fn tag(client: &Client, source: &str, target: &str) -> anyhow::Result<()> {
+    // A colon before the last slash belongs to the registry's port.
+    let (repository, tag) = match target.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (target, "latest"),
+    };
+    Ok(client.image_tag(source, repository, tag).await?)
+}
+
+/// Shows a transfer line by line: what changes many times a second only when it has ended.
+///
+/// # Errors
+/// With the engine's own words when the transfer failed.
+pub(crate) async fn progress(mut messages: JsonLines<ProgressMessage>, quiet: bool) -> anyhow::Result<()> {
+    while let Some(message) = messages.next().await? {
+        if !message.error.is_empty() {
+            anyhow::bail!("{}", message.error);
+        }
+        print!("{}", message.stream);
+        let moves = message.progress_detail.as_ref().is_some_and(|detail| detail.total > 0);
+        if message.status.is_empty() || moves || quiet {
+            continue;
+        }
+        match message.id.as_str() {
+            "" => println!("{}", message.status),
+            id => println!("{id}: {}", message.status),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! `system-docker`: the small client of System Docker, verb for verb like `docker`.
+//!
+//! It is a stock Engine API client with stock output; what differs from docker is that flags for swarm,
+//! build and plugins are not there: User Docker is the place for them.
+
+mod arguments;
+mod containers;
+mod create;
+mod images;
+mod inspect;
+mod listing;
+mod networks;
+mod run;
+mod stats;
+mod system;
+mod table;
+mod template;
+mod terminal;
+mod transfer;
+mod volumes;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use engine_api::{Client, Filters};
+
+use arguments::{Arguments, Verb};
+
+/// System Docker's socket.
+pub(crate) const DEFAULT_HOST: &str = "unix:///run/system-docker.sock";
+
+/// Docker's exit code when the client or the engine failed rather than the container.
+const FAILED: u8 = 125;
+
+/// Runs `system-docker` with these arguments, the first being its name.
+pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help goes to stdout and is no failure; clap knows which it is.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(FAILED) } else { ExitCode::SUCCESS };
+        }
+    };
+    let runs = matches!(arguments.verb, Verb::Run(_) | Verb::Create(_));
+    match dispatch(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("system-docker: {error:#}");
+            ExitCode::from(if runs { FAILED } else { 1 })
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let socket = arguments
+        .host
+        .strip_prefix("unix://")
+        .with_context(|| format!("--host {}: only unix:// is possible", arguments.host))?;
+    let client = Client::new(socket);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no event loop")?;
+    runtime.block_on(verb(&client, arguments.verb))
+}
+
+async fn verb(client: &Client, verb: Verb) -> anyhow::Result<ExitCode> {
+    match verb {
+        Verb::Attach(options) => return run::attach(client, &options).await,
+        Verb::Exec(options) => return run::exec(client, &options).await,
+        Verb::Run(options) => return run::run(client, &options).await,
+        Verb::Start(options) => return run::start(client, &options).await,
+        Verb::Wait(names) => containers::wait(client, &names.containers).await?,
+        Verb::Create(options) => println!("{}", run::create(client, &options, false).await?),
+        Verb::Cp(options) => transfer::copy(client, &options).await?,
+        Verb::Diff { container } => containers::changes(client, &container).await?,
+        Verb::Engine => anyhow::bail!("there is no engine verb yet"),
+        Verb::Events(options) => system::events(client, &options).await?,
+        Verb::Export(options) => transfer::export(client, &options).await?,
+        Verb::History { image } => images::history(client, &image).await?,
+        Verb::Images(options) => images::list(client, &options).await?,
+        Verb::Info(options) | Verb::System(arguments::System::Info(options)) => system::info(client, &options).await?,
+        Verb::Inspect(options) => inspect::inspect(client, &options, None).await?,
+        Verb::Kill(options) => containers::kill(client, &options).await?,
+        Verb::Load(options) => transfer::load(client, &options).await?,
+        Verb::Logs(options) => run::logs(client, &options).await?,
+        Verb::Network(options) => networks::network(client, options).await?,
+        Verb::Pause(names) => containers::pause(client, &names.containers).await?,
+        Verb::Port { container } => containers::ports(client, &container).await?,
+        Verb::Ps(options) => containers::list(client, &options).await?,
+        Verb::Pull { image } => images::pull(client, &image).await?,
+        Verb::Rename { container, name } => client.container_rename(&container, &name).await?,
+        Verb::Restart(options) => containers::restart(client, &options).await?,
+        Verb::Rm(options) => containers::remove(client, &options).await?,
+        Verb::Rmi(options) => images::remove(client, &options).await?,
+        Verb::Save(options) => transfer::save(client, &options).await?,
+        Verb::Stats(options) => stats::stats(client, &options).await?,
+        Verb::Stop(options) => containers::stop(client, &options).await?,
+        Verb::System(arguments::System::Df) => system::disk_usage(client).await?,
+        Verb::System(arguments::System::Prune(options)) => system::prune(client, &options).await?,
+        Verb::Tag { source, target } => images::tag(client, &source, &target).await?,
+        Verb::Top { container, ps } => containers::top(client, &container, &ps).await?,
+        Verb::Unpause(names) => containers::unpause(client, &names.containers).await?,
+        Verb::Update(options) => containers::update(client, &options).await?,
+        Verb::Version(options) => system::version(client, &options).await?,
+        Verb::Volume(options) => volumes::volume(client, options).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `--filter KEY=VALUE` entries.
+fn filters(entries: &[String]) -> anyhow::Result<Filters> {
+    entries.iter().try_fold(Filters::default(), |filters, entry| {
+        let (key, value) = entry.split_once('=').with_context(|| format!("--filter {entry}: not KEY=VALUE"))?;
+        Ok(filters.with(key, value))
+    })
+}
+
+/// Does something for each name and prints the name; a failure is reported and the rest still done.
+///
+/// # Errors
+/// When one of them failed.
+async fn each<'a, F>(names: &'a [String], work: impl Fn(&'a str) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = engine_api::Result<()>>,
+{
+    let mut failed = Vec::new();
+    for name in names {
+        match work(name).await {
+            Ok(()) => println!("{name}"),
+            Err(error) => failed.push(error.to_string()),
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    anyhow::bail!("{}", failed.join("\n"))
+}

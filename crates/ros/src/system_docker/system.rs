@@ -1,0 +1,149 @@
+//! The verbs about the engine itself.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use engine_api::{Client, EventMessage, Filters};
+use serde_json::{Value, json};
+
+use super::arguments::{Events, Force, Formatted};
+use super::template::Template;
+use super::{filters, table};
+
+/// `version`
+pub(crate) async fn version(client: &Client, options: &Formatted) -> anyhow::Result<()> {
+    let server = client.version().await?;
+    if let Some(format) = &options.format {
+        let value = json!({
+            "Client": { "Version": env!("CARGO_PKG_VERSION"), "ApiVersion": engine_api::API_VERSION },
+            "Server": serde_json::to_value(&server)?,
+        });
+        return formatted(&value, format);
+    }
+    println!("Client:\n Version:    {}\n API version: {}", env!("CARGO_PKG_VERSION"), engine_api::API_VERSION);
+    println!("\nServer: {}", server.platform.name);
+    println!(" Version:     {}\n API version: {} (minimum version {})", server.version, server.api_version, server.min_api_version);
+    println!(" OS/Arch:     {}/{}\n Kernel:      {}", server.os, server.arch, server.kernel_version);
+    Ok(())
+}
+
+/// `info`
+pub(crate) async fn info(client: &Client, options: &Formatted) -> anyhow::Result<()> {
+    let info = client.info().await?;
+    if let Some(format) = &options.format {
+        return formatted(&serde_json::to_value(&info)?, format);
+    }
+    println!("Server:");
+    println!(" Containers: {}", info.containers);
+    println!("  Running: {}\n  Paused: {}\n  Stopped: {}", info.containers_running, info.containers_paused, info.containers_stopped);
+    println!(" Images: {}\n Server Version: {}\n Storage Driver: {}", info.images, info.server_version, info.driver);
+    println!(" Logging Driver: {}\n Cgroup Driver: {}\n Cgroup Version: {}", info.logging_driver, info.cgroup_driver, info.cgroup_version);
+    println!(" Security Options: {}", info.security_options.join(", "));
+    println!(" Kernel Version: {}\n Operating System: {}\n Architecture: {}", info.kernel_version, info.operating_system, info.architecture);
+    println!(" CPUs: {}\n Total Memory: {}", info.n_cpu, table::binary_size(u64::try_from(info.mem_total).unwrap_or(0)));
+    println!(" Name: {}\n ID: {}\n Docker Root Dir: {}", info.name, info.id, info.docker_root_dir);
+    for warning in info.warnings.iter().flatten() {
+        eprintln!("WARNING: {warning}");
+    }
+    Ok(())
+}
+
+fn formatted(value: &Value, format: &str) -> anyhow::Result<()> {
+    match format {
+        "json" => println!("{value}"),
+        format => println!("{}", Template::parse(format)?.render(value)?),
+    }
+    Ok(())
+}
+
+/// `events`
+pub(crate) async fn events(client: &Client, options: &Events) -> anyhow::Result<()> {
+    let template = options.format.as_deref().filter(|format| *format != "json").map(Template::parse).transpose()?;
+    let (since, until) = (options.since.as_deref().map(time), options.until.as_deref().map(time));
+    let mut events = client.events(since.as_deref(), until.as_deref(), &filters(&options.filters)?).await?;
+    while let Some(event) = events.next().await? {
+        match (&template, &options.format) {
+            (Some(template), _) => println!("{}", template.render(&serde_json::to_value(&event)?)?),
+            (None, Some(_)) => println!("{}", serde_json::to_string(&event)?),
+            (None, None) => println!("{}", line(&event)),
+        }
+    }
+    Ok(())
+}
+
+fn line(event: &EventMessage) -> String {
+    let attributes: Vec<String> = event.actor.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let nanoseconds = event.time_nano.rem_euclid(1_000_000_000);
+    format!("{}.{nanoseconds:09} {} {} {} ({})", event.time, event.typ, event.action, event.actor.id, attributes.join(", "))
+}
+
+/// `system df`
+pub(crate) async fn disk_usage(client: &Client) -> anyhow::Result<()> {
+    let usage = client.disk_usage().await?;
+    let size = |bytes: i64| table::size(u64::try_from(bytes).unwrap_or(0));
+    let containers: i64 = usage.containers.iter().filter_map(|container| container.size_rw).sum();
+    let volumes: i64 = usage.volumes.iter().filter_map(|volume| volume.usage_data.as_ref()).map(|usage| usage.size.max(0)).sum();
+    let rows = vec![
+        vec!["Images".to_owned(), usage.images.len().to_string(), size(usage.layers_size)],
+        vec!["Containers".to_owned(), usage.containers.len().to_string(), size(containers)],
+        vec!["Local Volumes".to_owned(), usage.volumes.len().to_string(), size(volumes)],
+    ];
+    print!("{}", table::format(&["TYPE", "TOTAL", "SIZE"], &rows));
+    Ok(())
+}
+
+/// `system prune`
+pub(crate) async fn prune(client: &Client, options: &Force) -> anyhow::Result<()> {
+    if !options.force {
+        anyhow::bail!("this removes all stopped containers, unused networks and untagged images: say --force if you want that");
+    }
+    let nothing = Filters::default();
+    let containers = client.containers_prune(&nothing).await?;
+    client.networks_prune(&nothing).await?;
+    let images = if options.all { Filters::default().with("dangling", "false") } else { nothing };
+    let images = client.images_prune(&images).await?;
+    containers.containers_deleted.iter().flatten().for_each(|id| println!("{id}"));
+    println!("Total reclaimed space: {}", table::size(containers.space_reclaimed + images.space_reclaimed));
+    Ok(())
+}
+
+/// A time as the API takes it; `10m` or `1h30m` means so long ago, as in docker.
+pub(crate) fn time(text: &str) -> String {
+    let Some(seconds) = duration(text) else { return text.to_owned() };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    now.saturating_sub(seconds).to_string()
+}
+
+fn duration(text: &str) -> Option<u64> {
+    let mut total: u64 = 0;
+    let mut number = String::new();
+    for character in text.chars() {
+        if character.is_ascii_digit() {
+            number.push(character);
+            continue;
+        }
+        let unit = match character {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            _ => return None,
+        };
+        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(unit)?)?;
+        number.clear();
+    }
+    // What ends in digits is a time, not a span.
+    (number.is_empty() && !text.is_empty()).then_some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_from_times() {
+        assert_eq!(duration("1h30m"), Some(5400));
+        assert_eq!(duration("10s"), Some(10));
+        for time in ["1700000000", "2026-01-01T00:00:00Z", "", "m"] {
+            assert_eq!(duration(time), None, "{time}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Docker's output tables: columns as wide as their widest cell, three spaces apart.
+
+/// Space between two columns, as in docker's tables.
+const GAP: usize = 3;
+
+/// Formats rows below their headings; every row has one cell a heading.
+pub(crate) fn format(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .chain([headings[column].chars().count()])
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let heading = headings.iter().map(|heading| (*heading).to_owned()).collect();
+    let mut output = String::new();
+    for row in std::iter::once(&heading).chain(rows) {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(&format!("{cell:<width$}", width = width + GAP));
+        }
+        output.push_str(line.trim_end());
+        output.push('\n');
+    }
+    output
+}
+
+/// Shortens a command or a name to `length` characters, as docker does without `--no-trunc`.
+pub(crate) fn ellipsis(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    text.chars().take(length.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// The 12 characters of an id that docker shows.
+pub(crate) fn short_id(id: &str) -> String {
+    id.strip_prefix("sha256:").unwrap_or(id).chars().take(12).collect()
+}
+
+/// A size in powers of 1000, with docker's three significant digits: `7.66MB`.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit < UNITS.len() - 1 {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = match value {
+        _ if unit == 0 => 0,
+        v if v < 10.0 => 2,
+        v if v < 100.0 => 1,
+        _ => 0,
+    };
+    let number = format!("{value:.digits$}");
+    let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { &number };
+    format!("{number}{}", UNITS[unit])
+}
+
+/// A size in powers of 1024, as `stats` shows memory: `12.5MiB`.
+pub(crate) fn binary_size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit < UNITS.len() - 1 {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let number = format!("{value:.digits$}", digits = if unit == 0 { 0 } else { 2 });
+    format!("{number}{}", UNITS[unit])
+}
+
+/// A span of time in docker's words: `About a minute`, `3 hours`.
+pub(crate) fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60, (seconds + 1800) / 3600, seconds / 86_400);
+    match seconds {
+        0 => "Less than a second".to_owned(),
+        1 => "1 second".to_owned(),
+        2..60 => format!("{seconds} seconds"),
+        60..120 => "About a minute".to_owned(),
+        120..3600 if minutes < 46 => format!("{minutes} minutes"),
+        _ if hours <= 1 => "About an hour".to_owned(),
+        _ if hours < 48 => format!("{hours} hours"),
+        _ if days < 14 => format!("{days} days"),
+        _ if days < 60 => format!("{} weeks", days / 7),
+        _ if days < 730 => format!("{} months", days / 30),
+        _ => format!("{} years", days / 365),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = vec![vec!["a".to_owned(), "long one".to_owned()], vec!["bbbb".to_owned(), "x".to_owned()]];
+        assert_eq!(format(&["ID", "NAME"], &rows), "ID     NAME\na      long one\nbbbb   x\n");
+    }
+
+    #[test]
+    fn sizes_and_spans_are_dockers() {
+        for (bytes, words) in [(0, "0B"), (999, "999B"), (1500, "1.5kB"), (7_660_000, "7.66MB"), (187_000_000, "187MB")] {
+            assert_eq!(size(bytes), words);
+        }
+        assert_eq!(binary_size(13_107_200), "12.50MiB");
+        for (seconds, words) in [
+            (0, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (61, "About a minute"), (300, "5 minutes"),
+            (3600, "About an hour"), (7200, "2 hours"), (86_400 * 3, "3 days"), (86_400 * 21, "3 weeks"),
+        ] {
+            assert_eq!(span(seconds), words);
+        }
+        assert_eq!(ellipsis("\"abcdef\"", 5), "\"abc…");
+    }
+}
