@@ -11,14 +11,14 @@ model! {
     /// One line of `GET /events`.
     pub struct EventMessage {
         /// Deprecated copy of the action (containers and images).
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub status: Option<String>,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        pub status: String,
         /// Deprecated copy of the actor's id.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub id: Option<String>,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        pub id: String,
         /// Deprecated copy of the container's image.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub from: Option<String>,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        pub from: String,
         /// `container`, `image`, `network`, `volume`, `daemon`, ...
         #[serde(rename = "Type")]
         pub typ: String,
