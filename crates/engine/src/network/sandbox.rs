@@ -1,0 +1,121 @@
+//! A container's network namespace: what it holds, and configuring it from within.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use engine_api::{Error, Result};
+use sys::netlink::{LinkChange, Route, Rtnetlink, in_netns};
+
+use super::record::{EndpointRecord, SandboxRecord};
+use super::{bridge, dns, proxy, server};
+
+/// Index of the loopback link in every namespace.
+const LOOPBACK: u32 = 1;
+
+/// A running container's networking: its record and what the engine's event loop serves for it.
+#[derive(Debug, Default)]
+pub(super) struct Sandbox {
+    pub(super) record: SandboxRecord,
+    /// Holds the published ports.
+    pub(super) proxies: Vec<proxy::Proxy>,
+    pub(super) dns: Option<dns::Server>,
+}
+
+/// What to do inside the namespace.
+#[derive(Debug, Default)]
+pub(super) struct Setup<'a> {
+    /// Links that are there already, to be addressed and brought up.
+    pub(super) endpoints: Vec<&'a EndpointRecord>,
+    /// Default routes.
+    pub(super) gateways: Vec<Gateway<'a>>,
+    /// Open the embedded DNS server's sockets.
+    pub(super) dns: bool,
+}
+
+/// A default route of one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gateway<'a> {
+    pub(super) interface: &'a str,
+    pub(super) address: std::net::IpAddr,
+}
+
+/// The default routes: per family the first endpoint that has a gateway.
+pub(super) fn gateways(endpoints: &[EndpointRecord]) -> Vec<Gateway<'_>> {
+    let first = |gateway: fn(&EndpointRecord) -> Option<std::net::IpAddr>| {
+        endpoints.iter().find_map(|endpoint| {
+            gateway(endpoint).map(|address| Gateway {
+                interface: &endpoint.interface,
+                address,
+            })
+        })
+    };
+    first(|e| e.gateway4)
+        .into_iter()
+        .chain(first(|e| e.gateway6))
+        .collect()
+}
+
+/// Configures the namespace in a thread that joins it: loopback, addresses, routes, DNS sockets.
+pub(super) fn configure(netns: BorrowedFd<'_>, setup: &Setup<'_>) -> Result<Option<dns::Sockets>> {
+    let done = in_netns(
+        netns,
+        || -> sys::netlink::Result<io::Result<Option<dns::Sockets>>> {
+            let mut netlink = Rtnetlink::open()?;
+            netlink.change_link(
+                LOOPBACK,
+                "lo",
+                &LinkChange {
+                    up: Some(true),
+                    ..LinkChange::default()
+                },
+            )?;
+            for endpoint in &setup.endpoints {
+                address(&mut netlink, endpoint)?;
+            }
+            for gateway in &setup.gateways {
+                if let Some(link) = netlink.link(gateway.interface)? {
+                    let mut route = Route::default_via(gateway.address, link.index);
+                    // Layer 3 links have no neighbours: the route is the link itself.
+                    route.gateway = route.gateway.filter(|address| !address.is_unspecified());
+                    netlink.add_route(&route)?;
+                }
+            }
+            Ok(if setup.dns {
+                dns::Sockets::open().map(Some)
+            } else {
+                Ok(None)
+            })
+        },
+    );
+    let sockets = done.map_err(server)?.map_err(server)?;
+    sockets.map_err(|e| Error::server(format!("open embedded DNS sockets: {e}")))
+}
+
+fn address(netlink: &mut Rtnetlink, endpoint: &EndpointRecord) -> sys::netlink::Result<()> {
+    let name = &endpoint.interface;
+    let Some(link) = netlink.link(name)? else {
+        return Ok(());
+    };
+    let ipv6_off = if endpoint.ipv6.is_some() { "0" } else { "1" };
+    bridge::write_sysctl(&format!("ipv6/conf/{name}/disable_ipv6"), ipv6_off);
+    for cidr in endpoint.ipv4.into_iter().chain(endpoint.ipv6) {
+        netlink.add_address(link.index, name, cidr)?;
+    }
+    netlink.change_link(
+        link.index,
+        name,
+        &LinkChange {
+            up: Some(true),
+            ..LinkChange::default()
+        },
+    )
+}
+
+/// Removes a link from within the namespace (macvlan, ipvlan); a missing one is fine.
+pub(super) fn delete_link(netns: BorrowedFd<'_>, name: &str) -> Result<()> {
+    let deleted = in_netns(netns, || Rtnetlink::open()?.delete_link(name)).map_err(server)?;
+    match deleted {
+        Err(error) if !error.is_absent() => Err(server(error)),
+        _ => Ok(()),
+    }
+}

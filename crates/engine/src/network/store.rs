@@ -1,0 +1,277 @@
+//! What survives: definitions of networks, and endpoints of running containers; opening and reconciling them.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+
+use engine_api::{Error, Ipam, IpamConfig, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sys::netlink::{Rtnetlink, netns_of};
+
+use super::record::{NetworkRecord, SandboxRecord};
+use super::sandbox::{Sandbox, Setup, configure};
+use super::{
+    DEFAULT_NETWORK, Driver, EventSink, Inner, NetworkOptions, Networks, State, bridge, create,
+    driver_options, macvlan,
+};
+use crate::{atomic_file, ids};
+
+/// Longest state file that is read back, in bytes.
+const FILE_MAX: u64 = 4 * 1024 * 1024;
+
+impl Networks {
+    /// Reads what is stored, makes the predefined networks and all devices, and rebuilds the firewall. What fails
+    /// for one network does not stop the others; see [`Self::warnings`].
+    ///
+    /// # Errors
+    /// When the directories cannot be made or random numbers are not to be had.
+    pub fn open(options: NetworkOptions, events: EventSink) -> Result<Self> {
+        for directory in [&options.root, &options.run] {
+            fs::create_dir_all(directory)
+                .map_err(|e| Error::server(format!("create {}: {e}", directory.display())))?;
+        }
+        let mut state = State::default();
+        for record in read_all::<NetworkRecord>(&options.root, &mut state.warnings) {
+            state.networks.insert(record.id.clone(), record);
+        }
+        predefine(&mut state, &options)?;
+        for record in read_all::<SandboxRecord>(&options.run, &mut state.warnings) {
+            let sandbox = Sandbox {
+                record,
+                ..Sandbox::default()
+            };
+            state
+                .sandboxes
+                .insert(sandbox.record.container_id.clone(), sandbox);
+        }
+        let mut warnings = Vec::new();
+        for network in state.networks.values() {
+            if let Err(error) = ensure_device(network) {
+                warnings.push(format!("network {}: {error}", network.name));
+            }
+        }
+        if let Err(error) = state.firewall.apply(&state.networks, &state.sandboxes) {
+            warnings.push(format!("published ports and masquerading are off: {error}"));
+        }
+        state.warnings.extend(warnings);
+        Ok(Self(Rc::new(Inner {
+            options,
+            events,
+            state: RefCell::new(state),
+        })))
+    }
+
+    /// What went wrong without an answer to a caller, taken out.
+    pub fn warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.state.borrow_mut().warnings)
+    }
+
+    /// After a restart of the engine: `pid_of` says which containers still run. Ports and DNS of those are served
+    /// again; endpoints of all others, and veth ends on our bridges that belong to nobody, are removed. Call inside
+    /// the `LocalSet`. Returns what went wrong.
+    pub fn reconcile(&self, pid_of: impl Fn(&str) -> Option<i32>) -> Vec<String> {
+        let ids: Vec<String> = self.0.state.borrow().sandboxes.keys().cloned().collect();
+        let mut errors = Vec::new();
+        for id in ids {
+            let result = match pid_of(&id) {
+                Some(pid) => self
+                    .serve_again(&id, pid)
+                    .map_err(|error| error.to_string()),
+                None => {
+                    errors.extend(self.detach(&id));
+                    Ok(())
+                }
+            };
+            errors.extend(
+                result
+                    .err()
+                    .map(|error| format!("network of container {}: {error}", ids::short(&id))),
+            );
+        }
+        if let Err(error) = self.remove_strays() {
+            errors.push(format!("stale links: {error}"));
+        }
+        errors
+    }
+
+    fn serve_again(&self, id: &str, pid: i32) -> Result<()> {
+        let (ports, dns) = {
+            let mut state = self.0.state.borrow_mut();
+            let Some(sandbox) = state.sandboxes.get_mut(id) else {
+                return Ok(());
+            };
+            sandbox.record.pid = pid;
+            let dns = sandbox
+                .record
+                .endpoints
+                .iter()
+                .any(|e| !is_predefined(&e.network_name));
+            (sandbox.record.ports.clone(), dns)
+        };
+        self.hold_ports(id, &ports)?;
+        if dns {
+            let netns = netns_of(pid).map_err(super::server)?;
+            let sockets = configure(
+                std::os::fd::AsFd::as_fd(&netns),
+                &Setup {
+                    dns,
+                    ..Setup::default()
+                },
+            )?;
+            self.serve_dns(id, sockets)?;
+        }
+        Ok(())
+    }
+
+    fn remove_strays(&self) -> sys::netlink::Result<()> {
+        let state = self.0.state.borrow();
+        let bridges = state
+            .networks
+            .values()
+            .filter(|n| n.driver() == Driver::Bridge);
+        let devices: BTreeSet<String> = bridges.map(NetworkRecord::device).collect();
+        let endpoints = state
+            .sandboxes
+            .values()
+            .flat_map(|sandbox| &sandbox.record.endpoints);
+        let known: BTreeSet<&str> = endpoints
+            .filter_map(|endpoint| endpoint.host_link.as_deref())
+            .collect();
+        let mut netlink = Rtnetlink::open()?;
+        let links = netlink.links()?;
+        let ours: BTreeSet<u32> = links
+            .iter()
+            .filter(|l| devices.contains(&l.name))
+            .map(|l| l.index)
+            .collect();
+        for link in &links {
+            let on_ours = link.master.is_some_and(|master| ours.contains(&master));
+            if on_ours && link.kind == "veth" && !known.contains(link.name.as_str()) {
+                netlink.delete_link(&link.name)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn save_network(&self, record: &NetworkRecord) -> Result<()> {
+        write(&self.0.options.root, &record.id, record)
+    }
+
+    pub(super) fn forget_network(&self, id: &str) -> Result<()> {
+        remove(&self.0.options.root, id)
+    }
+
+    pub(super) fn save_sandbox(&self, record: &SandboxRecord) -> Result<()> {
+        write(&self.0.options.run, &record.container_id, record)
+    }
+
+    pub(super) fn forget_sandbox(&self, id: &str) -> Result<()> {
+        remove(&self.0.options.run, id)
+    }
+}
+
+pub(super) fn is_predefined(name: &str) -> bool {
+    matches!(name, "bridge" | "host" | "none")
+}
+
+/// Creates the devices that a network needs on the host.
+pub(super) fn ensure_device(network: &NetworkRecord) -> Result<()> {
+    match network.driver() {
+        Driver::Bridge => bridge::ensure(network),
+        Driver::Macvlan | Driver::Ipvlan => macvlan::ensure(network),
+        Driver::Host | Driver::Null => Ok(()),
+    }
+}
+
+/// Adds the networks that always exist; the default bridge follows the options, its id stays.
+fn predefine(state: &mut State, options: &NetworkOptions) -> Result<()> {
+    for (name, driver) in [
+        ("host", Driver::Host),
+        ("none", Driver::Null),
+        (DEFAULT_NETWORK, Driver::Bridge),
+    ] {
+        let existing = state
+            .networks
+            .values()
+            .find(|network| network.name == name)
+            .cloned();
+        let mut record = match existing {
+            Some(record) => record,
+            None => create::new_record(name, driver)?,
+        };
+        if driver == Driver::Bridge {
+            default_bridge(&mut record, options);
+        }
+        write(&options.root, &record.id, &record)?;
+        state.networks.insert(record.id.clone(), record);
+    }
+    Ok(())
+}
+
+fn default_bridge(record: &mut NetworkRecord, options: &NetworkOptions) {
+    let config = IpamConfig {
+        subnet: options.bridge_address.network().to_string(),
+        gateway: options.bridge_address.address().to_string(),
+        ..IpamConfig::default()
+    };
+    record.ipam = Ipam {
+        driver: "default".into(),
+        options: None,
+        config: vec![config],
+    };
+    let pairs = [
+        (driver_options::DEFAULT_BRIDGE, "true"),
+        (driver_options::ICC, "true"),
+        (driver_options::MASQUERADE, "true"),
+        (driver_options::HOST_BINDING, "0.0.0.0"),
+        (driver_options::BRIDGE_NAME, &options.bridge_device),
+        (driver_options::MTU, "1500"),
+    ];
+    record.options = pairs
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+}
+
+fn write(directory: &Path, id: &str, record: &impl Serialize) -> Result<()> {
+    let path = directory.join(format!("{id}.json"));
+    atomic_file::write(&path, &serde_json::to_vec(record)?, 0o600)
+        .map_err(|e| Error::server(format!("write {}: {e}", path.display())))
+}
+
+fn remove(directory: &Path, id: &str) -> Result<()> {
+    let path = directory.join(format!("{id}.json"));
+    match fs::remove_file(&path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(Error::server(format!("remove {}: {e}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads every `*.json` of a directory; a broken one is a warning.
+fn read_all<T: DeserializeOwned>(directory: &Path, warnings: &mut Vec<String>) -> Vec<T> {
+    let mut records = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        match read(&path) {
+            Ok(record) => records.push(record),
+            Err(error) => warnings.push(format!("ignored {}: {error}", path.display())),
+        }
+    }
+    records
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+    let size = fs::metadata(path)?.len();
+    if size > FILE_MAX {
+        return Err(io::Error::other(format!("{size} bytes are too many")));
+    }
+    serde_json::from_slice(&fs::read(path)?).map_err(io::Error::from)
+}

@@ -1,0 +1,188 @@
+//! Published ports: who reaches them, and what happens when two want the same.
+
+use std::net::UdpSocket;
+
+use super::*;
+
+#[test]
+fn a_published_port_is_reached_from_everywhere() {
+    in_world(|mut world| async move {
+        world.create("front", |_| {});
+        let (web, peer, stranger) = (
+            Container::new("web"),
+            Container::new("peer"),
+            Container::new("stranger"),
+        );
+        let mut request = web.request("front");
+        publish(&mut request, "80/tcp", "", "8080");
+        let attachment = world.networks.attach(&request).unwrap();
+        let bindings = attachment.ports["80/tcp"].clone().unwrap();
+        let shown: Vec<_> = bindings
+            .iter()
+            .map(|b| (b.host_ip.as_str(), b.host_port.as_str()))
+            .collect();
+        assert_eq!(shown, [("0.0.0.0", "8080"), ("::", "8080")]);
+        world.networks.attach(&peer.request("front")).unwrap();
+        world.networks.attach(&stranger.request("bridge")).unwrap();
+        web.greet(80).await;
+        let host: SocketAddr = format!("{HOST}:8080").parse().unwrap();
+        for local in [
+            "127.0.0.1:8080",
+            "[::1]:8080",
+            "192.0.2.1:8080",
+            "172.18.42.1:8080",
+        ] {
+            assert!(
+                outside(move || greeted(local.parse().unwrap(), PATIENCE)).await,
+                "{local}"
+            );
+        }
+        assert!(
+            world.neighbour.run(move || greeted(host, PATIENCE)).await,
+            "another machine"
+        );
+        assert!(
+            peer.run(move || greeted(host, PATIENCE)).await,
+            "a container of the same network"
+        );
+        assert!(
+            web.run(move || greeted(host, PATIENCE)).await,
+            "the container itself"
+        );
+        assert!(
+            stranger.run(move || greeted(host, PATIENCE)).await,
+            "a container of another network"
+        );
+        // A restart of the engine keeps it.
+        world.reopen();
+        let pid = web.pid;
+        let id = web.id.clone();
+        let errors = world
+            .networks
+            .reconcile(|container| (container == id).then_some(pid));
+        assert_eq!(errors, Vec::<String>::new());
+        for local in ["127.0.0.1:8080", "[::1]:8080"] {
+            assert!(
+                outside(move || greeted(local.parse().unwrap(), PATIENCE)).await,
+                "{local} after restart"
+            );
+        }
+        assert_eq!(world.networks.detach(&web.id), Vec::<String>::new());
+        assert!(
+            !outside(move || greeted(host, SILENCE)).await,
+            "after detach"
+        );
+    });
+}
+
+#[test]
+fn loopback_services_of_the_host_stay_private() {
+    in_world(|world| async move {
+        let evil = Container::new("evil");
+        world.networks.attach(&evil.request("bridge")).unwrap();
+        let secret = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = secret.local_addr().unwrap().port();
+        let reached = evil
+            .run(move || {
+                let mut netlink = Rtnetlink::open().unwrap();
+                let eth0 = netlink.link("eth0").unwrap().unwrap().index;
+                netlink
+                    .change_link(
+                        1,
+                        "lo",
+                        &LinkChange {
+                            up: Some(false),
+                            ..LinkChange::default()
+                        },
+                    )
+                    .unwrap();
+                std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap();
+                let mut route =
+                    sys::netlink::Route::default_via("172.18.42.1".parse().unwrap(), eth0);
+                route.destination = cidr("127.0.0.0/8");
+                netlink.add_route(&route).unwrap();
+                greeted(SocketAddr::new([127, 0, 0, 1].into(), port), SILENCE)
+            })
+            .await;
+        assert!(!reached);
+        secret.set_nonblocking(true).unwrap();
+        assert!(secret.accept().is_err(), "the packet arrived");
+    });
+}
+
+#[test]
+fn the_same_port_is_refused_in_dockers_words() {
+    in_world(|world| async move {
+        let (one, two) = (Container::new("one"), Container::new("two"));
+        let mut request = one.request("bridge");
+        publish(&mut request, "80/tcp", "0.0.0.0", "80");
+        world.networks.attach(&request).unwrap();
+        let mut request = two.request("bridge");
+        publish(&mut request, "81/tcp", "0.0.0.0", "80");
+        let error = world.networks.attach(&request).unwrap_err();
+        let text = error.message;
+        assert!(
+            text.starts_with("driver failed programming external connectivity on endpoint two ("),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("): Bind for 0.0.0.0:80 failed: port is already allocated"),
+            "{text}"
+        );
+        assert!(world.networks.attachment(&two.id).is_none());
+        // Its address was given back, and another range still works.
+        publish(&mut request, "81/tcp", "0.0.0.0", "80-82");
+        let attachment = world.networks.attach(&request).unwrap();
+        assert_eq!(
+            attachment.ports["81/tcp"].as_ref().unwrap()[0].host_port,
+            "81"
+        );
+        let alien = TcpListener::bind("0.0.0.0:90").unwrap();
+        publish(&mut request, "81/tcp", "", "90");
+        let text = world.networks.attach(&request).unwrap_err().message;
+        assert!(
+            text.ends_with("listen tcp4 0.0.0.0:90: bind: address already in use"),
+            "{text}"
+        );
+        drop(alien);
+    });
+}
+
+#[test]
+fn udp_is_published_and_exposed_ports_are_shown() {
+    in_world(|world| async move {
+        let echo = Container::new("echo");
+        let mut request = echo.request("bridge");
+        request.publish_all = true;
+        request.exposed_ports = vec!["7/udp".into()];
+        let attachment = world.networks.attach(&request).unwrap();
+        let port: u16 = attachment.ports["7/udp"].as_ref().unwrap()[0]
+            .host_port
+            .parse()
+            .unwrap();
+        assert!((32768..=60999).contains(&port));
+        let server = echo.run(|| UdpSocket::bind("0.0.0.0:7").unwrap()).await;
+        std::thread::spawn(move || {
+            let mut buffer = [0; 64];
+            while let Ok((len, from)) = server.recv_from(&mut buffer) {
+                let _ = server.send_to(&buffer[..len], from);
+            }
+        });
+        for (from, to) in [
+            ("0.0.0.0:0", "127.0.0.1"),
+            ("0.0.0.0:0", HOST),
+            ("[::]:0", "::1"),
+        ] {
+            let answer = outside(move || {
+                let socket = UdpSocket::bind(from).unwrap();
+                socket.set_read_timeout(Some(PATIENCE)).unwrap();
+                socket
+                    .send_to(b"ping", SocketAddr::new(to.parse().unwrap(), port))
+                    .unwrap();
+                let mut buffer = [0; 4];
+                socket.recv(&mut buffer).map(|_| buffer)
+            });
+            assert_eq!(&answer.await.unwrap(), b"ping", "{to}");
+        }
+    });
+}
