@@ -1,12 +1,25 @@
-//! placeholder
-use crate::workspace::Build;
+//! Downloads and verifies everything the build takes from outside.
+
 use anyhow::Result;
-/// Options
+
+use crate::images::declaration::Declarations;
+use crate::workspace::Build;
+use crate::{debian, progress, setup};
+
+/// Options of `cargo xtask fetch`.
 #[derive(clap::Args)]
 pub(crate) struct Options {}
-/// Entry
+
+/// Entry point of the command.
 pub(crate) fn run(build: &Build, _options: &Options) -> Result<()> {
-    let path = crate::debian::fetch_package(build, "linux-source-6.12")?;
-    eprintln!("{}", path.display());
-    Ok(())
+    setup::ensure(build, setup::Purpose::Fetch)?;
+    progress::step("fetch", || {
+        let declarations = Declarations::read(build)?;
+        let closures = debian::fetch_closures(build, &declarations.requests())?;
+        for (image, packages) in declarations.image.iter().zip(&closures) {
+            let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+            progress::note(&image.name, &names.join(" "));
+        }
+        Ok(())
+    })
 }

@@ -1,0 +1,2 @@
+# Settings of an interactive shell.
+[ -r /etc/bash.bashrc ] && . /etc/bash.bashrc

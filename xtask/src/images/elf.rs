@@ -1,0 +1,146 @@
+//! What an ELF file asks for: interpreter, needed libraries and where it looks for them (elf(5), ld.so(8)).
+
+use anyhow::{Context, Result, bail};
+use object::elf;
+use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+
+use super::tree::{Kind, Tree};
+use crate::workspace::Arch;
+
+/// The dynamic needs of one program or library.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// `PT_INTERP`: the loader of a dynamic program.
+    pub(crate) interpreter: Option<String>,
+    /// `DT_NEEDED`: library names.
+    pub(crate) libraries: Vec<String>,
+    /// `DT_RPATH` or `DT_RUNPATH`, with `$ORIGIN` in place.
+    pub(crate) search: Vec<String>,
+}
+
+/// Whether these bytes begin like an ELF file.
+pub(crate) fn is_elf(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x7fELF")
+}
+
+/// Reads the needs of a 64-bit little-endian ELF file.
+pub(crate) fn needs(bytes: &[u8]) -> Result<Needs> {
+    type Header = elf::FileHeader64<object::Endianness>;
+    let header = Header::parse(bytes).context("ELF header")?;
+    let endian = header.endian().context("ELF byte order")?;
+    let segments = header.program_headers(endian, bytes).context("ELF program headers")?;
+    let mut found = Needs::default();
+    let at = |address: u64| {
+        segments.iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD).find_map(|segment| {
+            let offset = address.checked_sub(segment.p_vaddr(endian))?;
+            (offset < segment.p_filesz(endian)).then(|| segment.p_offset(endian) + offset)
+        })
+    };
+    for segment in segments {
+        if let Some(path) = segment.interpreter(endian, bytes).context("ELF interpreter")? {
+            found.interpreter = Some(String::from_utf8_lossy(path).into_owned());
+        }
+        let Some(dynamic) = segment.dynamic(endian, bytes).context("ELF dynamic section")? else {
+            continue;
+        };
+        let value = |tag| dynamic.iter().find(|entry| entry.d_tag(endian) == tag).map(|entry| entry.d_val(endian));
+        let strings = value(elf::DT_STRTAB.into()).and_then(at).context("ELF string table")?;
+        for entry in dynamic {
+            let tag = entry.d_tag(endian);
+            if tag == elf::DT_NEEDED.into() {
+                found.libraries.push(string(bytes, strings + entry.d_val(endian))?);
+            } else if tag == elf::DT_RPATH.into() || tag == elf::DT_RUNPATH.into() {
+                let path = string(bytes, strings + entry.d_val(endian))?;
+                found.search.extend(path.split(':').filter(|part| !part.is_empty()).map(str::to_owned));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The NUL-terminated text at an offset.
+fn string(bytes: &[u8], offset: u64) -> Result<String> {
+    let start = usize::try_from(offset).ok().filter(|start| *start < bytes.len()).context("ELF string outside the file")?;
+    let end = bytes[start..].iter().position(|byte| *byte == 0).context("ELF string without end")?;
+    Ok(String::from_utf8_lossy(&bytes[start..start + end]).into_owned())
+}
+
+/// Where the loader of `arch` looks by itself.
+pub(crate) fn default_folders(arch: Arch) -> Vec<String> {
+    vec![format!("usr/lib/{}", arch.multiarch()), "usr/lib".to_owned(), "usr/lib64".to_owned()]
+}
+
+/// Finds a library for the file at `path`: its own search path first, then `folders`.
+pub(crate) fn find_library(tree: &Tree, path: &str, needs: &Needs, name: &str, folders: &[String]) -> Option<String> {
+    let origin = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let own = needs.search.iter().map(|folder| folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin));
+    own.chain(folders.iter().cloned()).find_map(|folder| tree.follow(&format!("{folder}/{name}")))
+}
+
+/// Checks that every library and interpreter that an ELF file in `tree` asks for is there; only paths that `wanted`
+/// accepts are looked at.
+pub(crate) fn check(tree: &Tree, folders: &[String], wanted: impl Fn(&str) -> bool) -> Result<()> {
+    let mut missing = Vec::new();
+    for (path, entry) in tree.iter().filter(|(path, _)| wanted(path)) {
+        let Kind::File(content) = &entry.kind else {
+            continue;
+        };
+        if !is_elf(content) {
+            continue;
+        }
+        let needs = needs(content).with_context(|| format!("read /{path}"))?;
+        if let Some(interpreter) = needs.interpreter.as_ref().filter(|interpreter| tree.follow(interpreter).is_none()) {
+            missing.push(format!("/{path} needs {interpreter}"));
+        }
+        for library in &needs.libraries {
+            if find_library(tree, path, &needs, library, folders).is_none() {
+                missing.push(format!("/{path} needs {library}"));
+            }
+        }
+    }
+    if !missing.is_empty() {
+        bail!("libraries are missing: {}", missing.join(", "));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::Entry;
+    use super::*;
+
+    /// This test program itself: a dynamic ELF file that needs libc.
+    fn program() -> Vec<u8> {
+        std::fs::read(std::env::current_exe().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn needs_of_a_program_are_read() {
+        let needs = needs(&program()).unwrap();
+        assert!(needs.libraries.iter().any(|name| name == "libc.so.6"), "{needs:?}");
+        assert!(needs.interpreter.unwrap().contains("ld-linux"));
+    }
+
+    #[test]
+    fn a_missing_library_is_named() {
+        let bytes = program();
+        let needs = needs(&bytes).unwrap();
+        let mut tree = Tree::default();
+        tree.insert("usr/bin/x", Entry::file(bytes, 0o755)).unwrap();
+        tree.insert(needs.interpreter.as_ref().unwrap(), Entry::file(&b""[..], 0o755)).unwrap();
+        let folders = ["closure/lib".to_owned()];
+        let error = check(&tree, &folders, |_| true).unwrap_err().to_string();
+        assert!(error.contains("/usr/bin/x needs libc.so.6"), "{error}");
+        for library in &needs.libraries {
+            tree.insert(&format!("closure/lib/{library}"), Entry::file(&b""[..], 0o644)).unwrap();
+        }
+        check(&tree, &folders, |_| true).unwrap();
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        let mut bytes = program();
+        bytes.truncate(100);
+        assert!(needs(&bytes).is_err());
+    }
+}
