@@ -1,0 +1,400 @@
+//! Images: what is known of them, their references, and the layers containers are made of.
+//!
+//! Two kinds live side by side. Images of boot media are mounted, never unpacked, and return at the next boot whatever
+//! happens to them. Pulled, loaded, imported and committed ones are in the content store below the engine's root.
+//! Registries and archives are the business of worker processes ([`worker`]).
+
+mod glob;
+mod list;
+mod media;
+mod remove;
+mod table;
+mod transfer;
+pub mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use engine_api::{ContainerConfig, Error, Result};
+use oci_image::config::ImageConfig;
+use oci_image::reference::is_hex_id;
+use oci_image::registry::RegistryOptions;
+use oci_image::store::Store;
+use oci_image::{Digest, Reference};
+use serde::{Deserialize, Serialize};
+
+use crate::timestamp::Timestamp;
+pub use media::mount_from_media;
+use media::MediaLayers;
+use table::Table;
+use worker::client::Launcher;
+
+/// Shortest prefix of an id that is looked up, in characters.
+const ID_PREFIX_MIN: usize = 4;
+
+/// Where images live and who does the work.
+#[derive(Debug, Clone)]
+pub struct ImagesOptions {
+    /// The engine's state directory.
+    pub root: PathBuf,
+    /// The engine's run directory; layers of media are mounted at `layers/` below it.
+    pub run: PathBuf,
+    /// This program, started again as `worker`.
+    pub program: PathBuf,
+    /// How registries are reached.
+    pub registry: RegistryOptions,
+}
+
+/// A layer of an image, by the digest of its tar. Where it is, is looked up when it is used.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LayerSource {
+    /// The diff id.
+    pub diff_id: Digest,
+}
+
+/// An image as containers need it.
+#[derive(Debug, Clone)]
+pub struct ImageRecord {
+    /// `sha256:` and 64 hexadecimal digits.
+    pub id: String,
+    /// Defaults of containers.
+    pub config: ContainerConfig,
+    /// The whole configuration.
+    pub image: Rc<ImageConfig>,
+    /// Layers, lowest first.
+    pub layers: Vec<LayerSource>,
+    /// Whether it comes from boot media.
+    pub from_media: bool,
+}
+
+/// A container that was made from an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageUser {
+    /// Container's id.
+    pub container: String,
+    /// Whether it runs.
+    pub running: bool,
+}
+
+/// What images must know of the rest of the engine.
+pub trait ImageHooks {
+    /// Containers made from the image.
+    fn users(&self, image_id: &str) -> Vec<ImageUser>;
+
+    /// Layers that containers use, whatever became of their image.
+    fn layers_in_use(&self) -> BTreeSet<LayerSource>;
+
+    /// Publishes an event of type `image`.
+    fn event(&self, action: &str, id: &str, attributes: BTreeMap<String, String>);
+}
+
+/// What is kept of an image on disk, `images/<hex>.json`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Saved {
+    #[serde(default)]
+    parent: String,
+    #[serde(default)]
+    container: String,
+    #[serde(default)]
+    last_tag: Option<String>,
+}
+
+/// An image at hand.
+struct Known {
+    bytes: Rc<[u8]>,
+    image: Rc<ImageConfig>,
+    saved: Saved,
+    from_media: bool,
+    /// What is wrong with it; using it says so.
+    damage: Option<String>,
+    size: u64,
+}
+
+impl Known {
+    fn created(&self) -> Timestamp {
+        let text = self.image.created.as_deref().unwrap_or_default();
+        Timestamp::parse_rfc3339(text).unwrap_or(Timestamp::ZERO)
+    }
+
+    fn layers(&self) -> &[Digest] {
+        &self.image.rootfs.diff_ids
+    }
+}
+
+/// The images of an engine.
+#[derive(Clone)]
+pub struct Images(Rc<Inner>);
+
+struct Inner {
+    store: Store,
+    images_dir: PathBuf,
+    launcher: Launcher,
+    registry: RefCell<RegistryOptions>,
+    state: RefCell<State>,
+    hooks: RefCell<Option<Rc<dyn ImageHooks>>>,
+}
+
+struct State {
+    images: BTreeMap<Digest, Known>,
+    table: Table,
+    media: MediaLayers,
+}
+
+impl fmt::Debug for Images {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Images").field("root", &self.0.store.root()).finish_non_exhaustive()
+    }
+}
+
+/// An error of the image crate as the API answers it.
+fn api_error(error: &oci_image::Error) -> Error {
+    let status = http::StatusCode::from_u16(error.status()).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    Error::new(status, error.to_string())
+}
+
+/// A reference as a user wrote it.
+fn parse_reference(text: &str) -> Result<Reference> {
+    Reference::parse(text).map_err(|error| api_error(&error))
+}
+
+fn no_such_image(text: &str) -> Error {
+    let shown = Reference::parse(text).map_or_else(|_| text.to_owned(), |reference| reference.or_latest().familiar());
+    Error::not_found(format!("No such image: {shown}"))
+}
+
+impl Images {
+    /// Opens the image store and reads what it holds.
+    ///
+    /// # Errors
+    /// When the directories cannot be made or read. A damaged image is kept and says so when it is used.
+    pub fn new(options: ImagesOptions) -> Result<Self> {
+        let launcher = Launcher::Program(options.program.clone());
+        Self::with_launcher(options, launcher)
+    }
+
+    fn with_launcher(options: ImagesOptions, launcher: Launcher) -> Result<Self> {
+        let store = Store::open(&options.root).map_err(|error| api_error(&error))?;
+        store.clear_work().map_err(|error| api_error(&error))?;
+        let images_dir = options.root.join("images");
+        std::fs::create_dir_all(&images_dir)?;
+        let table = Table::open(&options.root.join("repositories.json"))?;
+        let state = State {
+            images: BTreeMap::new(),
+            table,
+            media: MediaLayers::new(options.run.join("layers")),
+        };
+        let images = Self(Rc::new(Inner {
+            store,
+            images_dir,
+            launcher,
+            registry: RefCell::new(options.registry),
+            state: RefCell::new(state),
+            hooks: RefCell::default(),
+        }));
+        images.restore()?;
+        Ok(images)
+    }
+
+    /// Tells images about containers and events; the engine calls this once.
+    pub fn set_hooks(&self, hooks: Rc<dyn ImageHooks>) {
+        *self.0.hooks.borrow_mut() = Some(hooks);
+    }
+
+    /// Changes how registries are reached: mirrors, insecure registries, private authorities.
+    pub fn set_registry_options(&self, options: RegistryOptions) {
+        *self.0.registry.borrow_mut() = options;
+    }
+
+    fn restore(&self) -> Result<()> {
+        for entry in std::fs::read_dir(&self.0.images_dir)? {
+            let path = entry?.path();
+            let hex = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            let is_record = path.extension().is_some_and(|extension| extension == "json");
+            let Ok(id) = Digest::from_sha256_hex(hex) else {
+                continue;
+            };
+            if is_record {
+                self.restore_one(id, &path);
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_one(&self, id: Digest, path: &Path) {
+        let saved = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let known = match self.0.store.read_blob(&id) {
+            Ok(bytes) => self.known(&bytes, saved.unwrap_or_default(), false),
+            Err(error) => Known {
+                bytes: Rc::from(&b""[..]),
+                image: Rc::default(),
+                saved: saved.unwrap_or_default(),
+                from_media: false,
+                damage: Some(format!("configuration of image {id} is damaged: {error}")),
+                size: 0,
+            },
+        };
+        self.0.state.borrow_mut().images.insert(id, known);
+    }
+
+    /// Reads a configuration; what is wrong with it is kept for those who use it.
+    fn known(&self, bytes: &[u8], saved: Saved, from_media: bool) -> Known {
+        let (image, damage) = match ImageConfig::parse(bytes) {
+            Ok(image) => (image, None),
+            Err(error) => (ImageConfig::default(), Some(error.to_string())),
+        };
+        let size = image.rootfs.diff_ids.iter().map(|layer| self.layer_size(layer)).sum();
+        Known {
+            bytes: Rc::from(bytes),
+            image: Rc::new(image),
+            saved,
+            from_media,
+            damage,
+            size,
+        }
+    }
+
+    fn layer_size(&self, diff_id: &Digest) -> u64 {
+        if let Some(size) = self.0.state.borrow().media.size(diff_id) {
+            return size;
+        }
+        // layers of media that are not here yet count when they come
+        self.0.store.layer_info(diff_id).map_or(0, |info| info.size)
+    }
+
+    /// Registers an image whose configuration and layers are in the store.
+    fn register(&self, id: &Digest, saved: Saved) -> Result<()> {
+        let bytes = self.0.store.read_blob(id).map_err(|error| api_error(&error))?;
+        let json = serde_json::to_vec(&saved)?;
+        crate::atomic_file::write(&self.record_path(id), &json, 0o600)?;
+        let known = self.known(&bytes, saved, false);
+        self.0.state.borrow_mut().images.insert(id.clone(), known);
+        Ok(())
+    }
+
+    fn record_path(&self, id: &Digest) -> PathBuf {
+        self.0.images_dir.join(format!("{}.json", id.hex()))
+    }
+
+    /// Registers the images of a boot medium. A damaged image is left out and reported; the others work.
+    pub fn add_media(&self, directory: &Path) -> Vec<Error> {
+        media::add(self, directory)
+    }
+
+    /// Finds an image by reference, id, short id or digest.
+    ///
+    /// # Errors
+    /// 404 when there is none, 400 when the reference breaks the grammar, 500 when the image is damaged.
+    pub fn resolve(&self, reference: &str) -> Result<ImageRecord> {
+        let id = self.find(reference)?;
+        let state = self.0.state.borrow();
+        let known = state.images.get(&id).ok_or_else(|| no_such_image(reference))?;
+        if let Some(damage) = &known.damage {
+            return Err(Error::server(format!("image {reference} cannot be used: {damage}")));
+        }
+        Ok(ImageRecord {
+            id: id.to_string(),
+            config: container_config(&known.image)?,
+            image: Rc::clone(&known.image),
+            layers: known.layers().iter().map(|diff_id| LayerSource { diff_id: diff_id.clone() }).collect(),
+            from_media: known.from_media,
+        })
+    }
+
+    /// Whether a reference or id names an image.
+    pub fn exists(&self, reference: &str) -> bool {
+        self.find(reference).is_ok()
+    }
+
+    fn find(&self, text: &str) -> Result<Digest> {
+        let state = self.0.state.borrow();
+        let hex = text.strip_prefix("sha256:").unwrap_or(text);
+        if is_hex_id(hex) {
+            let id = Digest::from_sha256_hex(hex).map_err(|error| api_error(&error))?;
+            return if state.images.contains_key(&id) { Ok(id) } else { Err(Error::not_found(format!("No such image: {text}"))) };
+        }
+        let reference = parse_reference(text);
+        if let Ok(reference) = &reference
+            && let Some(id) = state.table.get(&reference.clone().or_latest())
+            && state.images.contains_key(id)
+        {
+            return Ok(id.clone());
+        }
+        let is_prefix = hex.len() >= ID_PREFIX_MIN && hex.bytes().all(|b| b.is_ascii_hexdigit());
+        if is_prefix {
+            let mut matching = state.images.keys().filter(|id| id.hex().starts_with(hex));
+            if let (Some(id), None) = (matching.next(), matching.next()) {
+                return Ok(id.clone());
+            }
+        }
+        reference.map_err(|error| error).and_then(|_| Err(no_such_image(text)))
+    }
+
+    /// Directories of layers (given lowest first) as overlay lower directories, the uppermost first. Layers of media are
+    /// mounted at their first use.
+    ///
+    /// # Errors
+    /// When a layer is missing or its file on the medium is damaged.
+    pub fn layer_directories(&self, layers: &[LayerSource]) -> Result<Vec<PathBuf>> {
+        let mut state = self.0.state.borrow_mut();
+        let mut directories = Vec::with_capacity(layers.len());
+        for layer in layers.iter().rev() {
+            let directory = if state.media.has(&layer.diff_id) {
+                state.media.mount(&layer.diff_id)?
+            } else if self.0.store.has_layer(&layer.diff_id) {
+                self.0.store.layer_diff(&layer.diff_id)
+            } else {
+                return Err(Error::server(format!("layer {} is missing", layer.diff_id)));
+            };
+            directories.push(directory);
+        }
+        Ok(directories)
+    }
+
+    /// References of an image as users write them: `name:tag` and `name@digest`.
+    pub fn references(&self, image_id: &str) -> Vec<String> {
+        let Ok(id) = image_id.parse::<Digest>() else {
+            return Vec::new();
+        };
+        self.0.state.borrow().table.of(&id).iter().map(Reference::familiar).collect()
+    }
+
+    /// How many images there are.
+    pub fn count(&self) -> usize {
+        self.0.state.borrow().images.len()
+    }
+
+    /// Unmounts the layers of media; for shutdown, when no container is left.
+    pub fn unmount(&self) -> Vec<Error> {
+        self.0.state.borrow_mut().media.unmount_all()
+    }
+
+    fn event(&self, action: &str, id: &str, name: &str) {
+        let hooks = self.0.hooks.borrow().clone();
+        let Some(hooks) = hooks else {
+            return;
+        };
+        let mut attributes = BTreeMap::new();
+        if let Ok(id) = id.parse::<Digest>()
+            && let Some(known) = self.0.state.borrow().images.get(&id)
+        {
+            attributes.clone_from(&known.image.config.labels);
+        }
+        if !name.is_empty() {
+            attributes.insert("name".to_owned(), name.to_owned());
+        }
+        hooks.event(action, id, attributes);
+    }
+}
+
+/// The image's defaults in the API's form.
+fn container_config(image: &ImageConfig) -> Result<ContainerConfig> {
+    let value = serde_json::to_value(&image.config)?;
+    Ok(serde_json::from_value(value)?)
+}

@@ -1,0 +1,122 @@
+//! What the engine and its worker processes say to each other: one JSON request, then JSON lines back.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use engine_api::ProgressMessage;
+use oci_image::Digest;
+use oci_image::registry::{Credentials, RegistryOptions};
+use serde::{Deserialize, Serialize};
+
+/// Longest request or answer line, in bytes; an image configuration fits, twice encoded.
+pub(crate) const LINE_MAX: usize = 32 * 1024 * 1024;
+
+/// A task of a worker. What else it reads (an archive) follows the request on its standard input.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Task {
+    /// Fetch an image.
+    Pull {
+        /// Reference with a tag or a digest.
+        reference: String,
+        /// `os/architecture[/variant]`.
+        platform: Option<String>,
+        /// How registries are reached.
+        registry: RegistryOptions,
+        /// Who asks.
+        credentials: Credentials,
+    },
+    /// Send an image, one message per tag.
+    Push {
+        /// References with a tag.
+        references: Vec<String>,
+        /// The image.
+        config: Digest,
+        /// How registries are reached.
+        registry: RegistryOptions,
+        /// Who asks.
+        credentials: Credentials,
+    },
+    /// Read an image archive.
+    Load,
+    /// Write an image archive to standard output.
+    Save {
+        /// Configurations and the references written with them.
+        images: Vec<SavedImage>,
+    },
+    /// Make a layer of a root file system archive.
+    Import,
+    /// Make a layer of an overlay's upper directory.
+    Commit {
+        /// The upper directory.
+        upper: PathBuf,
+    },
+    /// Check credentials.
+    Login {
+        /// Registry's host.
+        domain: String,
+        /// How registries are reached.
+        registry: RegistryOptions,
+        /// Who asks.
+        credentials: Credentials,
+    },
+}
+
+/// An image to save.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SavedImage {
+    /// Digest of the configuration in the store, or its text for images of media.
+    pub(crate) config: String,
+    /// References.
+    pub(crate) references: Vec<String>,
+}
+
+/// A request: the task and where content is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Request {
+    /// What to do.
+    pub(crate) task: Task,
+    /// Root of the content store.
+    pub(crate) root: PathBuf,
+    /// Mounted layers of media.
+    pub(crate) external: BTreeMap<Digest, PathBuf>,
+}
+
+/// A line from the worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Answer {
+    /// Progress for the client.
+    Progress(ProgressMessage),
+    /// The end: it worked.
+    Done(Outcome),
+    /// The end: it failed.
+    Failed {
+        /// HTTP status.
+        status: u16,
+        /// Docker's one line.
+        message: String,
+    },
+}
+
+/// What a task made.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// Images whose configuration and layers are in the store.
+    pub(crate) images: Vec<MadeImage>,
+    /// A layer in the store.
+    pub(crate) layer: Option<Digest>,
+}
+
+/// An image that was pulled or loaded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MadeImage {
+    /// Digest of the configuration.
+    pub(crate) id: Digest,
+    /// Diff ids, lowest first.
+    pub(crate) layers: Vec<Digest>,
+    /// References of the archive.
+    pub(crate) references: Vec<String>,
+    /// Digest that the pulled reference named.
+    pub(crate) digest: Option<Digest>,
+}
