@@ -1,2 +1,63 @@
-//! placeholder
-fn main() {}
+//! `ros`: the operator's command, and the short-lived and long-running programs of the system containers.
+//!
+//! One binary under several names, chosen by the name it is started as: `system-docker`, `poweroff`, `reboot`, `halt`,
+//! `shutdown`, `autologin`, `respawn`; every other name is `ros` itself.
+//!
+//! This crate does not make containers (that is PID 1's engine, reached by its socket) and does not configure the
+//! network.
+
+mod autologin;
+mod boot_blame;
+mod cli;
+mod cloud_init_command;
+mod config_command;
+mod console;
+mod machine_config;
+mod os_command;
+mod power;
+mod preload;
+mod respawn;
+mod supervisor;
+mod system_docker;
+mod user_docker;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Exit code of a command that was called wrongly, as in other programs of the system.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let name = arguments
+        .first()
+        .and_then(|name| Path::new(name).file_name())
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    match name.as_str() {
+        "system-docker" => system_docker::main(arguments),
+        "poweroff" | "reboot" | "halt" | "shutdown" => report(&name, power::main(&name, arguments)),
+        "autologin" => report(&name, autologin::main(&arguments)),
+        "respawn" => report(&name, respawn::main(&arguments)),
+        _ => cli::main(arguments),
+    }
+}
+
+/// The exit code of a command: an error is one line on standard error and code 1; wrong usage is clap's text and 2.
+fn report(name: &str, result: anyhow::Result<ExitCode>) -> ExitCode {
+    match result {
+        Ok(code) => code,
+        Err(error) => match error.downcast::<clap::Error>() {
+            Ok(usage) => {
+                // Help and version are not failures; clap knows which it is.
+                let _ = usage.print();
+                if usage.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+            }
+            Err(error) => {
+                eprintln!("{name}: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}

@@ -1,0 +1,206 @@
+//! Datasources on media: a block device whose label says that it carries user data.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use sys::blockdev;
+use sys::mount::{self, MountFlags, UnmountFlags};
+
+use crate::{Error, Metadata, Result, metadata, user_data};
+
+/// What the files on the media are called and in which format they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// OpenStack's config drive, label `config-2`.
+    ConfigDrive,
+    /// NoCloud, label `cidata`.
+    NoCloud,
+}
+
+impl Format {
+    /// The name in `rancher.cloud_init.datasources`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::ConfigDrive => "configdrive",
+            Format::NoCloud => "nocloud",
+        }
+    }
+
+    /// The format a file system's label stands for; labels on FAT are in capitals.
+    pub fn of_label(label: &str) -> Option<Format> {
+        match label.to_ascii_lowercase().as_str() {
+            "config-2" => Some(Format::ConfigDrive),
+            "cidata" => Some(Format::NoCloud),
+            _ => None,
+        }
+    }
+
+    fn files(self) -> (&'static str, &'static str) {
+        match self {
+            Format::ConfigDrive => (
+                "openstack/latest/user_data",
+                "openstack/latest/meta_data.json",
+            ),
+            Format::NoCloud => ("user-data", "meta-data"),
+        }
+    }
+}
+
+/// Media that carries user data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Media {
+    /// The block device.
+    pub device: PathBuf,
+    /// Type of its file system, for mount(2).
+    pub file_system: &'static str,
+    /// What is on it.
+    pub format: Format,
+}
+
+/// What media said. A part that cannot be read is an error of its own: the other part still counts.
+#[derive(Debug)]
+pub struct Contents {
+    /// The user data file, unparsed; `None` when there is none.
+    pub user_data: Result<Option<Vec<u8>>>,
+    /// The metadata file; `None` when there is none.
+    pub metadata: Result<Option<Metadata>>,
+}
+
+/// The first device that carries user data of one of `formats`.
+pub fn find(formats: &[Format]) -> Option<Media> {
+    blockdev::list().into_iter().find_map(|device| {
+        let superblock = blockdev::probe(&device.path)?;
+        let format = Format::of_label(superblock.label.as_deref()?)?;
+        let file_system = match superblock.kind {
+            blockdev::Kind::Iso9660 => "iso9660",
+            blockdev::Kind::Vfat => "vfat",
+            blockdev::Kind::Ext4 => "ext4",
+            _ => return None,
+        };
+        formats.contains(&format).then_some(Media {
+            device: device.path,
+            file_system,
+            format,
+        })
+    })
+}
+
+/// Mounts the media read-only at `mount_point`, reads its two files, and unmounts it.
+///
+/// # Errors
+/// When it cannot be mounted.
+pub fn read(media: &Media, mount_point: &Path) -> Result<Contents> {
+    std::fs::create_dir_all(mount_point)
+        .map_err(|error| Error::file("create", mount_point, error))?;
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount::mount(&media.device, mount_point, media.file_system, flags, "")?;
+    let contents = read_directory(mount_point, media.format);
+    // Lazily: an open file elsewhere must not hold up the boot, and the namespace ends with this process.
+    let _ = mount::unmount(mount_point, UnmountFlags::DETACH);
+    Ok(contents)
+}
+
+/// Reads the two files of a format below `directory`.
+pub fn read_directory(directory: &Path, format: Format) -> Contents {
+    let (user_data, meta_data) = format.files();
+    Contents {
+        user_data: read_bounded(&directory.join(user_data), user_data::MAX_BYTES),
+        metadata: read_metadata(&directory.join(meta_data), format),
+    }
+}
+
+fn read_metadata(path: &Path, format: Format) -> Result<Option<Metadata>> {
+    let Some(bytes) = read_bounded(path, metadata::MAX_BYTES)? else {
+        return Ok(None);
+    };
+    let text = String::from_utf8(bytes).map_err(|error| Error::Metadata(error.to_string()))?;
+    match format {
+        Format::ConfigDrive => metadata::openstack(&text).map(Some),
+        Format::NoCloud => metadata::no_cloud(&text).map(Some),
+    }
+}
+
+/// A regular file of at most `limit` bytes; `None` when it does not exist.
+fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+    let failed = |error| Error::file("read", path, error);
+    // Opening a fifo on the media would wait for a writer.
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Err(failed(std::io::Error::other("not a regular file"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+        .map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::TooLarge {
+            path: path.to_owned(),
+            limit,
+        });
+    }
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_name_the_format() {
+        assert_eq!(Format::of_label("config-2"), Some(Format::ConfigDrive));
+        assert_eq!(Format::of_label("CONFIG-2"), Some(Format::ConfigDrive));
+        assert_eq!(Format::of_label("CIDATA"), Some(Format::NoCloud));
+        assert_eq!(Format::of_label("RANCHER_STATE"), None);
+    }
+
+    #[test]
+    fn both_layouts_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let openstack = directory.path().join("openstack/latest");
+        std::fs::create_dir_all(&openstack).unwrap();
+        std::fs::write(openstack.join("user_data"), "#cloud-config\n").unwrap();
+        std::fs::write(openstack.join("meta_data.json"), "{\"hostname\": \"a\"}").unwrap();
+        std::fs::write(directory.path().join("meta-data"), "local-hostname: b").unwrap();
+        let drive = read_directory(directory.path(), Format::ConfigDrive);
+        assert_eq!(
+            drive.user_data.unwrap().as_deref(),
+            Some(&b"#cloud-config\n"[..])
+        );
+        assert_eq!(
+            drive.metadata.unwrap().unwrap().hostname.as_deref(),
+            Some("a")
+        );
+        let no_cloud = read_directory(directory.path(), Format::NoCloud);
+        assert_eq!(no_cloud.user_data.unwrap(), None);
+        assert_eq!(
+            no_cloud.metadata.unwrap().unwrap().hostname.as_deref(),
+            Some("b")
+        );
+    }
+
+    #[test]
+    fn bad_metadata_does_not_hide_the_user_data() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("user-data"), "#cloud-config\n").unwrap();
+        std::fs::write(directory.path().join("meta-data"), "- [").unwrap();
+        let contents = read_directory(directory.path(), Format::NoCloud);
+        assert!(contents.user_data.unwrap().is_some());
+        assert!(contents.metadata.is_err());
+    }
+
+    #[test]
+    fn too_large_and_odd_files_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        std::fs::write(&path, [0; 11]).unwrap();
+        assert!(matches!(
+            read_bounded(&path, 10),
+            Err(Error::TooLarge { .. })
+        ));
+        assert!(read_bounded(&path, 11).unwrap().is_some());
+        assert!(read_bounded(directory.path(), 10).is_err());
+    }
+}

@@ -1,0 +1,140 @@
+//! Small files and links of a console: sudo, profile, issue, docker's links.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use anyhow::Context as _;
+use config::VERSION;
+
+use super::accounts::{self, DOCKER, RANCHER};
+use crate::machine_config::MachineConfig;
+
+/// Where the docker service puts its programs.
+const CLOSURE_BIN: &str = "/usr/lib/rancher/docker/bin";
+/// Programs that are linked into /usr/bin; the targets appear when the docker service starts.
+const LINKED: &[&str] = &["docker", "dockerd", "docker-proxy", "containerd", "ctr", "runc"];
+/// System Docker's socket.
+const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
+/// The socket of the syslog service.
+const SYSLOG_SOCKET: &str = "/run/syslog/log";
+
+fn write(path: &str, text: &str, mode: u32) -> anyhow::Result<()> {
+    let path = Path::new(path);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    }
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(sys::fs::set_mode(path, mode)?)
+}
+
+/// A link, made anew; a file that is there stays (a console image may bring its own docker).
+fn link(target: &str, path: &Path) -> anyhow::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_symlink() => return Ok(()),
+        Ok(_) => fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?,
+        Err(_) => {}
+    }
+    symlink(target, path).with_context(|| format!("cannot link {}", path.display()))
+}
+
+/// sudo without a password: rancher and docker have none.
+pub(super) fn write_sudoers() -> anyhow::Result<()> {
+    let text = format!("{RANCHER} ALL=(ALL:ALL) NOPASSWD: ALL\n{DOCKER} ALL=(ALL:ALL) NOPASSWD: ALL\n");
+    write("/etc/sudoers.d/rancher", &text, 0o440)
+}
+
+/// Paths and proxies for login shells.
+pub(super) fn write_profile(machine: &MachineConfig) -> anyhow::Result<()> {
+    let network = &machine.loaded.config.rancher.network;
+    let mut text = String::from("# written by ros console-init\n");
+    text.push_str("case \":$PATH:\" in *:/usr/sbin:*) ;; *) PATH=\"$PATH:/usr/sbin:/sbin\" ;; esac\nexport PATH\n");
+    let proxies = [
+        ("http_proxy", &network.http_proxy),
+        ("https_proxy", &network.https_proxy),
+        ("no_proxy", &network.no_proxy),
+    ];
+    for (name, value) in proxies {
+        if let Some(value) = value {
+            let quoted = value.replace('\'', "'\\''");
+            text.push_str(&format!("export {name}='{quoted}' {}='{quoted}'\n", name.to_uppercase()));
+        }
+    }
+    write("/etc/profile.d/rancher.sh", &text, 0o644)
+}
+
+/// `docker` and its companions in /usr/bin.
+pub(super) fn link_docker() -> anyhow::Result<()> {
+    for name in LINKED {
+        link(&format!("{CLOSURE_BIN}/{name}"), &Path::new("/usr/bin").join(name))?;
+    }
+    Ok(())
+}
+
+/// Lets group docker use System Docker. Its members own the machine already: User Docker gives them any container.
+pub(super) fn share_system_docker() -> anyhow::Result<()> {
+    let group = accounts::group_id(DOCKER)?;
+    Ok(sys::fs::set_owner(Path::new(SYSTEM_DOCKER), 0, group)?)
+}
+
+/// /dev/log of the host, which consoles and containers that bind it share.
+pub(super) fn link_syslog() -> anyhow::Result<()> {
+    link(SYSLOG_SOCKET, Path::new("/dev/log"))
+}
+
+/// What agetty prints above its prompt; it fills in terminal, host name and addresses (agetty(8)).
+pub(super) fn write_issue(machine: &MachineConfig) -> anyhow::Result<()> {
+    write("/etc/issue", &issue(machine.errors().count()), 0o644)
+}
+
+fn issue(errors: usize) -> String {
+    let mut text = format!("\nRancherOS v{VERSION} \\n \\l\n  address: \\4 \\6\n");
+    if errors > 0 {
+        text.push_str(&format!("  the configuration has {errors} errors: ros config validate\n"));
+    }
+    text.push('\n');
+    text
+}
+
+/// Directories in /run that programs of the image expect.
+pub(super) fn make_run_directories() -> anyhow::Result<()> {
+    for (path, mode) in [("/run/sshd", 0o755), ("/run/lock", 0o1777)] {
+        fs::create_dir_all(path).with_context(|| format!("cannot create {path}"))?;
+        sys::fs::set_mode(Path::new(path), mode)?;
+    }
+    if !Path::new("/run/utmp").exists() {
+        write("/run/utmp", "", 0o664)?;
+    }
+    Ok(())
+}
+
+/// From now on only errors of the kernel appear between the lines of a login; `rancher.debug` keeps all of them.
+pub(super) fn quiet_kernel(machine: &MachineConfig) -> anyhow::Result<()> {
+    if machine.loaded.config.rancher.debug == Some(true) {
+        return Ok(());
+    }
+    fs::write("/proc/sys/kernel/printk", "4").context("cannot write /proc/sys/kernel/printk")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_issue_tells_of_errors_only_when_there_are_some() {
+        assert!(!issue(0).contains("errors"));
+        assert!(issue(2).contains("2 errors: ros config validate"));
+    }
+
+    #[test]
+    fn links_are_made_anew_and_files_stay() {
+        let directory = tempfile::tempdir().unwrap();
+        let (a, b) = (directory.path().join("a"), directory.path().join("b"));
+        link("/old", &a).unwrap();
+        link("/new", &a).unwrap();
+        assert_eq!(fs::read_link(&a).unwrap(), Path::new("/new"));
+        fs::write(&b, "own").unwrap();
+        link("/new", &b).unwrap();
+        assert_eq!(fs::read_to_string(&b).unwrap(), "own");
+    }
+}

@@ -1,0 +1,71 @@
+//! The machine's name and its owners' keys.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+
+use super::accounts::{self, DOCKER, RANCHER};
+use crate::machine_config::MachineConfig;
+
+/// The kernel's host name as a file; the console shares the host's UTS namespace.
+const KERNEL_HOSTNAME: &str = "/proc/sys/kernel/hostname";
+
+/// Sets the host name in the kernel, /etc/hostname and /etc/hosts.
+pub(crate) fn set_hostname(name: &str) -> anyhow::Result<()> {
+    fs::write(KERNEL_HOSTNAME, name).with_context(|| format!("cannot write {KERNEL_HOSTNAME}"))?;
+    // In place: the engine may have mounted these files.
+    fs::write("/etc/hostname", format!("{name}\n")).context("cannot write /etc/hostname")?;
+    let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    fs::write("/etc/hosts", hosts_with(&hosts, name)).context("cannot write /etc/hosts")
+}
+
+/// The hosts file with `127.0.1.1 name` (RancherOS's line) and a localhost.
+fn hosts_with(hosts: &str, name: &str) -> String {
+    let is_own = |line: &&str| line.split_ascii_whitespace().next() == Some("127.0.1.1");
+    let mut lines: Vec<String> = hosts.lines().filter(|line| !is_own(line)).map(str::to_owned).collect();
+    let has_localhost = |line: &String| line.split_ascii_whitespace().skip(1).any(|word| word == "localhost");
+    if !lines.iter().any(has_localhost) {
+        lines.insert(0, "127.0.0.1\tlocalhost".to_owned());
+    }
+    let short = name.split('.').next().unwrap_or(name);
+    let names = if short == name { name.to_owned() } else { format!("{name} {short}") };
+    lines.push(format!("127.0.1.1\t{names}"));
+    lines.join("\n") + "\n"
+}
+
+/// Adds the machine's keys to rancher and docker; root never gets any.
+pub(crate) fn install_keys(machine: &MachineConfig) -> anyhow::Result<()> {
+    let (good, bad) = machine.authorized_keys();
+    let mut failures = Vec::new();
+    if !good.is_empty() {
+        for name in [RANCHER, DOCKER] {
+            let installed = accounts::user(name).and_then(|user| {
+                let home = Path::new(&user.home);
+                Ok(cloud_init::authorized_keys::install(home, user.uid, user.gid, &good)?)
+            });
+            failures.extend(installed.err().map(|error| format!("{name}: {error:#}")));
+        }
+    }
+    failures.extend(bad.iter().map(|key| {
+        let start: String = key.chars().take(24).filter(|c| !c.is_control()).collect();
+        format!("{start:?} is no public key")
+    }));
+    if failures.is_empty() {
+        return Ok(());
+    }
+    bail!("{}", failures.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_file_names_the_machine_once() {
+        let first = hosts_with("127.0.0.1\tlocalhost\n127.0.1.1\told\n10.0.0.1 nas\n", "new.example.org");
+        assert_eq!(first, "127.0.0.1\tlocalhost\n10.0.0.1 nas\n127.0.1.1\tnew.example.org new\n");
+        assert_eq!(hosts_with(&first, "new.example.org"), first);
+        assert_eq!(hosts_with("", "a"), "127.0.0.1\tlocalhost\n127.0.1.1\ta\n");
+    }
+}

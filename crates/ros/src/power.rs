@@ -1,0 +1,139 @@
+//! `poweroff`, `reboot`, `halt`, `shutdown`: ask PID 1 to end the machine in order, or end it at once.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use sys::process::Signal;
+use sys::reboot::Action;
+
+use crate::machine_config::MachineConfig;
+
+/// inode of the first pid namespace (PROC_PID_INIT_INO, linux/proc_ns.h): there, process 1 is the machine's.
+const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// Ends the machine.
+#[derive(Debug, Parser)]
+#[command(disable_help_flag = true)]
+struct Arguments {
+    /// At once: sync and tell the kernel, without stopping anything
+    #[arg(short, long)]
+    force: bool,
+    /// Stop the processors, keep the power
+    #[arg(short = 'H', long, group = "action")]
+    halt: bool,
+    /// Switch the power off
+    #[arg(short = 'P', long, group = "action")]
+    poweroff: bool,
+    /// Start again
+    #[arg(short, long, group = "action")]
+    reboot: bool,
+    /// Power off (shutdown only)
+    #[arg(short = 'h', group = "action")]
+    h: bool,
+    /// Seconds a container gets; taken for compatibility, rancher.shutdown_timeout decides
+    #[arg(short, long)]
+    timeout: Option<u32>,
+    /// Print this help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+    /// When (shutdown only): now or +0
+    time: Option<String>,
+}
+
+/// Runs the command called `name`.
+pub(crate) fn main(name: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::try_parse_from(arguments)?;
+    let action = action(name, &arguments)?;
+    if arguments.force {
+        sys::fs::sync();
+        return Err(sys::reboot::reboot(action).into());
+    }
+    if action == Action::Reboot {
+        refuse_bad_configuration()?;
+    }
+    let namespace = fs::read_link("/proc/self/ns/pid").context("cannot read /proc/self/ns/pid")?;
+    if namespace != Path::new(FIRST_PID_NAMESPACE) {
+        bail!("this container has its own processes: it cannot reach PID 1");
+    }
+    sys::process::kill(1, signal(action)).context("cannot ask PID 1")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn action(name: &str, arguments: &Arguments) -> anyhow::Result<Action> {
+    if (arguments.h || arguments.time.is_some()) && name != "shutdown" {
+        bail!("-h and a time belong to shutdown");
+    }
+    if let Some(time) = arguments.time.as_deref()
+        && !matches!(time, "now" | "+0")
+    {
+        bail!("time {time:?}: only now and +0 are possible");
+    }
+    Ok(if arguments.halt {
+        Action::Halt
+    } else if arguments.reboot {
+        Action::Reboot
+    } else if arguments.poweroff || arguments.h {
+        Action::PowerOff
+    } else {
+        match name {
+            "reboot" => Action::Reboot,
+            "halt" => Action::Halt,
+            _ => Action::PowerOff,
+        }
+    })
+}
+
+/// PID 1's signals (ARCHITECTURE.md; busybox init and sysvinit have the same for power off, halt and reboot).
+fn signal(action: Action) -> Signal {
+    match action {
+        Action::PowerOff => Signal::USR2,
+        Action::Halt => Signal::USR1,
+        Action::Reboot | Action::Kexec => Signal::TERM,
+    }
+}
+
+/// A reboot into a configuration that does not read would be a machine that comes back as another one.
+fn refuse_bad_configuration() -> anyhow::Result<()> {
+    let machine = MachineConfig::load();
+    let errors: Vec<String> = machine.errors().map(ToString::to_string).collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    bail!("the configuration has errors, reboot -f ignores them:\n{}", errors.join("\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> anyhow::Result<Action> {
+        let words: Vec<&str> = line.split(' ').collect();
+        let arguments = Arguments::try_parse_from(&words)?;
+        action(words[0], &arguments)
+    }
+
+    #[test]
+    fn names_and_flags_choose_the_action() {
+        for (line, want) in [
+            ("poweroff", Action::PowerOff),
+            ("reboot", Action::Reboot),
+            ("halt", Action::Halt),
+            ("shutdown", Action::PowerOff),
+            ("shutdown now", Action::PowerOff),
+            ("shutdown -h +0", Action::PowerOff),
+            ("shutdown -r now", Action::Reboot),
+            ("reboot -P", Action::PowerOff),
+            ("poweroff -H -t 5", Action::Halt),
+            ("poweroff --reboot", Action::Reboot),
+        ] {
+            assert_eq!(parsed(line).unwrap(), want, "{line}");
+        }
+        for line in ["shutdown +5", "reboot now", "poweroff -h", "reboot -H -P", "halt --bogus"] {
+            assert!(parsed(line).is_err(), "{line}");
+        }
+    }
+}

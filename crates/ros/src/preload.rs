@@ -1,0 +1,184 @@
+//! `ros preload-images`: images from the media and from the user's directory into User Docker, each once.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use engine_api::{Body, Client};
+use tokio::sync::mpsc;
+
+/// User Docker's socket.
+const USER_DOCKER: &str = "/run/docker.sock";
+/// Images the media brings.
+const MEDIA_IMAGES: &str = "/run/rancher/media/rancheros/user-images";
+/// Images the user wants loaded (RancherOS's place).
+const USER_IMAGES: &str = "/var/lib/rancher/preload/docker";
+/// Stamps of images from the media, which is read-only.
+const STAMPS: &str = "/var/lib/rancher/preload/media";
+/// Longest wait for User Docker (RancherOS's wait-for-docker: 300 s).
+const DOCKER_DEADLINE: Duration = Duration::from_secs(300);
+/// Pause between two tries.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Bytes read at once.
+const CHUNK_BYTES: usize = 256 << 10;
+/// Chunks read ahead of the daemon.
+const CHUNKS_AHEAD: usize = 4;
+
+/// A file to load and where its stamp is.
+#[derive(Debug, PartialEq, Eq)]
+struct Archive {
+    path: PathBuf,
+    stamp: PathBuf,
+}
+
+/// Waits for User Docker to answer.
+pub(crate) fn wait_for_docker() -> anyhow::Result<ExitCode> {
+    event_loop()?.block_on(answering(&Client::new(USER_DOCKER)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Loads what is not loaded yet. One file that fails does not keep the others out.
+pub(crate) fn main() -> anyhow::Result<ExitCode> {
+    let media = archives(Path::new(MEDIA_IMAGES), Some(Path::new(STAMPS)));
+    let own = archives(Path::new(USER_IMAGES), None);
+    let pending: Vec<Archive> = media.into_iter().chain(own).filter(|archive| !is_loaded(archive)).collect();
+    if pending.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let failed = event_loop()?.block_on(load_all(&pending))?;
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn event_loop() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("no event loop")
+}
+
+async fn answering(client: &Client) -> anyhow::Result<()> {
+    let answers = async {
+        while client.ping().await.is_err() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::time::timeout(DOCKER_DEADLINE, answers)
+        .await
+        .with_context(|| format!("user docker does not answer after {} s", DOCKER_DEADLINE.as_secs()))
+}
+
+async fn load_all(pending: &[Archive]) -> anyhow::Result<bool> {
+    let client = Client::new(USER_DOCKER);
+    answering(&client).await?;
+    let mut failed = false;
+    for archive in pending {
+        match load(&client, archive).await {
+            Ok(()) => println!("{}: loaded", archive.path.display()),
+            Err(error) => {
+                eprintln!("{}: {error:#}", archive.path.display());
+                failed = true;
+            }
+        }
+    }
+    Ok(failed)
+}
+
+/// Loads one file; the stamp is written only when the daemon has said that it succeeded.
+async fn load(client: &Client, archive: &Archive) -> anyhow::Result<()> {
+    let identity = identity(&archive.path)?;
+    let mut progress = client.image_load(body(&archive.path)?).await?;
+    while let Some(message) = progress.next().await? {
+        if !message.error.is_empty() {
+            bail!("{}", message.error);
+        }
+    }
+    cloud_init::store::write_atomic(&archive.stamp, identity.as_bytes(), 0o644)?;
+    Ok(())
+}
+
+/// A file as a request body, read by a thread of its own.
+fn body(path: &Path) -> anyhow::Result<Body> {
+    let mut file = fs::File::open(path).context("cannot open")?;
+    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+    std::thread::spawn(move || {
+        loop {
+            let mut chunk = vec![0; CHUNK_BYTES];
+            let piece = file.read(&mut chunk).map(|length| {
+                chunk.truncate(length);
+                Bytes::from(chunk)
+            });
+            let last = !matches!(&piece, Ok(bytes) if !bytes.is_empty());
+            if matches!(&piece, Ok(bytes) if bytes.is_empty()) || sender.blocking_send(piece).is_err() || last {
+                return;
+            }
+        }
+    });
+    Ok(Body::Stream(receiver))
+}
+
+/// Files of a directory in name order; stamps lie in `stamps`, or beside the files.
+fn archives(directory: &Path, stamps: Option<&Path>) -> Vec<Archive> {
+    let mut archives: Vec<Archive> = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().to_str()?.to_owned();
+            let is_archive = !name.starts_with('.') && !name.ends_with(".done") && entry.path().is_file();
+            is_archive.then(|| Archive {
+                path: entry.path(),
+                stamp: stamps.unwrap_or(directory).join(format!("{name}.done")),
+            })
+        })
+        .collect();
+    archives.sort_by(|a, b| a.path.cmp(&b.path));
+    archives
+}
+
+/// What tells one version of a file from the next: size and time of change.
+fn identity(path: &Path) -> anyhow::Result<String> {
+    let metadata = fs::metadata(path).context("cannot look at it")?;
+    Ok(format!("{} {}\n", metadata.len(), metadata.mtime()))
+}
+
+fn is_loaded(archive: &Archive) -> bool {
+    let Ok(stamp) = fs::read_to_string(&archive.stamp) else { return false };
+    identity(&archive.path).is_ok_and(|identity| identity == stamp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_pending_until_its_stamp_fits() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a.tar");
+        fs::write(&file, "one").unwrap();
+        fs::write(directory.path().join(".hidden"), "").unwrap();
+        let found = archives(directory.path(), None);
+        assert_eq!(found, [Archive { path: file.clone(), stamp: directory.path().join("a.tar.done") }]);
+        assert!(!is_loaded(&found[0]));
+        fs::write(&found[0].stamp, identity(&file).unwrap()).unwrap();
+        assert!(is_loaded(&found[0]));
+        assert_eq!(archives(directory.path(), None).len(), 1);
+        fs::write(&file, "another").unwrap();
+        assert!(!is_loaded(&found[0]));
+    }
+
+    #[test]
+    fn a_body_is_the_whole_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("f");
+        let content = vec![7; CHUNK_BYTES * 3 + 5];
+        fs::write(&file, &content).unwrap();
+        let Body::Stream(mut receiver) = body(&file).unwrap() else { panic!("not a stream") };
+        let mut read = Vec::new();
+        while let Some(piece) = receiver.blocking_recv() {
+            read.extend_from_slice(&piece.unwrap());
+        }
+        assert_eq!(read, content);
+    }
+}

@@ -1,0 +1,163 @@
+//! `ros user-docker`: becomes dockerd, in the console's view of the file system.
+//!
+//! The programs come from this container's image, as a closure (their own loader and libraries at a fixed prefix). They
+//! are mounted on a directory of the host that every console sees. Then this process leaves its own cgroup, so that
+//! restarting the service does not end the shims of running containers, enters the console's mount namespace, and
+//! executes dockerd.
+
+mod options;
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use config::Docker;
+use engine_api::Client;
+use sys::mount::{self, Attributes, MountFlags, Propagation, UnmountFlags};
+use sys::namespace::{CloneFlags, setns};
+
+use crate::machine_config::MachineConfig;
+
+/// The closure, in this container's image and in every console.
+const CLOSURE: &str = "/usr/lib/rancher/docker";
+/// The host's /usr/lib/rancher as this container sees it: a volume with shared propagation.
+const SHARED: &str = "/host/rancher";
+/// System Docker's socket.
+const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
+/// The cgroup of dockerd and of containerd's shims.
+const CGROUP: &str = "/sys/fs/cgroup/user-docker";
+/// Made by the console when it is ready.
+const CONSOLE_DONE: &str = "/run/console-done";
+/// Longest wait for the console; then the service fails and is restarted by its policy.
+const CONSOLE_DEADLINE: Duration = Duration::from_secs(120);
+/// Pause between two looks at the console.
+const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
+/// What dockerd finds its helpers by: the closure first.
+const PATH: &str = "/usr/lib/rancher/docker/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The user's own settings of the daemon; what stands there is not given as a flag.
+const DAEMON_JSON: &str = "/etc/docker/daemon.json";
+
+/// Returns only when it fails.
+pub(crate) fn main() -> anyhow::Result<ExitCode> {
+    let machine = MachineConfig::load();
+    let docker = &machine.loaded.config.rancher.docker;
+    let context = docker.storage_context.as_deref().unwrap_or("console");
+    let closure = open_closure()?;
+    // A custom console may lack the host's directory: this copy is mounted in it then.
+    let spare = open_closure()?;
+    if let Err(error) = publish(&closure) {
+        eprintln!("user-docker: {error:#}: docker is in {context} alone");
+    }
+    let pid = wait_for_console(context)?;
+    join_cgroup().context("cannot join the cgroup of user docker")?;
+    enter(pid).with_context(|| format!("cannot enter {context}, process {pid}"))?;
+    prepare_view(&spare)?;
+    let dockerd = Path::new(CLOSURE).join("bin/dockerd");
+    let daemon_json = fs::read_to_string(DAEMON_JSON).unwrap_or_default();
+    let mut arguments = vec!["dockerd".to_owned()];
+    arguments.extend(options::arguments(docker, &options::daemon_json_keys(&daemon_json)));
+    let environment = environment(&machine, docker);
+    println!("starting {}", arguments.join(" "));
+    let arguments: Vec<OsString> = arguments.into_iter().map(OsString::from).collect();
+    Err(sys::process::exec(&dockerd, &arguments, &environment).into())
+}
+
+/// A detached, read-only copy of the mount of the closure.
+fn open_closure() -> anyhow::Result<OwnedFd> {
+    use std::os::fd::AsFd as _;
+    let tree = mount::open_tree_clone(CLOSURE)?;
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    mount::set_attributes_fd(tree.as_fd(), Attributes::set(flags), true)?;
+    Ok(tree)
+}
+
+/// Puts the closure where consoles see it. An older one goes: lazily, for shims run from it.
+fn publish(closure: &OwnedFd) -> anyhow::Result<()> {
+    let target = Path::new(SHARED).join("docker");
+    fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
+    while mount::mountinfo()?.iter().any(|entry| entry.target == target) {
+        mount::unmount(&target, UnmountFlags::DETACH)?;
+    }
+    Ok(mount::move_mount_fd(closure, &target)?)
+}
+
+/// The host pid of the console's first process, once the console is ready.
+fn wait_for_console(name: &str) -> anyhow::Result<i32> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no event loop")?;
+    let client = Client::new(SYSTEM_DOCKER);
+    let ready = async {
+        loop {
+            if let Ok(container) = client.container_inspect(name, false).await
+                && container.state.running
+                && container.state.pid > 0
+                && Path::new(CONSOLE_DONE).exists()
+            {
+                return container.state.pid;
+            }
+            tokio::time::sleep(CONSOLE_PAUSE).await;
+        }
+    };
+    runtime
+        .block_on(async { tokio::time::timeout(CONSOLE_DEADLINE, ready).await })
+        .with_context(|| format!("container {name} is not ready after {} s", CONSOLE_DEADLINE.as_secs()))
+}
+
+/// Leaves the service's cgroup (cgroup v2: writing 0 moves the writer).
+fn join_cgroup() -> anyhow::Result<()> {
+    fs::create_dir_all(CGROUP)?;
+    fs::write(Path::new(CGROUP).join("cgroup.procs"), "0")?;
+    Ok(())
+}
+
+/// Enters the mount namespace of a process. Everything opened before stays open.
+fn enter(pid: i32) -> anyhow::Result<()> {
+    let namespace = fs::File::open(format!("/proc/{pid}/ns/mnt"))?;
+    setns(&namespace, CloneFlags::NEWNS)?;
+    std::env::set_current_dir("/")?;
+    Ok(())
+}
+
+/// What dockerd needs of the console's mounts: the closure, and propagation of `/` and `/run` for volumes and network
+/// namespaces of containers.
+fn prepare_view(spare: &OwnedFd) -> anyhow::Result<()> {
+    if !Path::new(CLOSURE).join("bin/dockerd").exists() {
+        // Fails when the directory exists or when it cannot be made; the mount tells.
+        let _ = fs::create_dir_all(CLOSURE);
+        mount::move_mount_fd(spare, CLOSURE).context("the console does not see docker's programs")?;
+    }
+    mount::set_propagation("/", Propagation::Shared, false)?;
+    if mount::mountinfo()?.iter().any(|entry| entry.target == Path::new("/run")) {
+        mount::set_propagation("/run", Propagation::Shared, false)?;
+    }
+    if !Path::new(CLOSURE).join("bin/dockerd").exists() {
+        bail!("{CLOSURE}/bin/dockerd does not exist");
+    }
+    Ok(())
+}
+
+/// The daemon's environment: nothing of this container's, the closure's places, proxies, then the configuration's own.
+fn environment(machine: &MachineConfig, docker: &Docker) -> Vec<OsString> {
+    let network = &machine.loaded.config.rancher.network;
+    let mut environment = vec![
+        format!("PATH={PATH}"),
+        format!("XTABLES_LIBDIR={CLOSURE}/lib/xtables"),
+        "HOME=/root".to_owned(),
+    ];
+    let proxies = [
+        ("HTTP_PROXY", &network.http_proxy),
+        ("HTTPS_PROXY", &network.https_proxy),
+        ("NO_PROXY", &network.no_proxy),
+    ];
+    for (name, value) in proxies {
+        environment.extend(value.as_ref().map(|value| format!("{name}={value}")));
+    }
+    environment.extend(docker.environment.iter().filter(|entry| entry.contains('=')).cloned());
+    environment.into_iter().map(OsString::from).collect()
+}
