@@ -9,8 +9,11 @@
 mod atomic_file;
 pub mod events;
 pub mod ids;
+pub mod image;
 mod io;
 mod logs;
+pub mod network;
 pub mod options;
 pub mod runtime;
 pub mod timestamp;
+pub mod volume;

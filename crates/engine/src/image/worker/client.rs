@@ -124,7 +124,7 @@ fn spawn(
             (answers.as_fd(), ANSWERS_FD),
         ],
         report: ANSWERS_FD,
-        wait_for_id_maps: false,
+        wait_for_go: false,
     });
     Ok(spawned.map_err(|error| Error::server(error.to_string()))?.pidfd)
 }
