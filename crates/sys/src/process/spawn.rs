@@ -45,9 +45,9 @@ pub struct SpawnIn<'a> {
     /// The number (in the child) of a socket on which the child says `!` and an errno (native order) should it fail
     /// before the program runs.
     pub report: i32,
-    /// The child waits for one byte on `report` before it goes on, and then becomes user and group 0 of its new
-    /// user namespace: the caller writes the id maps before.
-    pub wait_for_id_maps: bool,
+    /// The child waits for one byte on `report` before it goes on: the caller writes id maps or moves it to a cgroup
+    /// before. With a new user namespace it then becomes user and group 0 of it.
+    pub wait_for_go: bool,
 }
 
 /// A child made by clone3(2).
@@ -119,12 +119,14 @@ fn child(
             failed(errno());
         }
     }
-    if spawn.wait_for_id_maps {
+    if spawn.wait_for_go {
         let mut byte = [0_u8; 1];
         // SAFETY: the buffer has the length given.
         if unsafe { libc::syscall(libc::SYS_read, spawn.report, byte.as_mut_ptr(), 1) } != 1 {
             failed(libc::EPIPE);
         }
+    }
+    if spawn.options.namespaces.contains(CloneFlags::NEWUSER) {
         // SAFETY: a null list of length zero; the others have no memory arguments.
         let refused = unsafe {
             libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) < 0

@@ -1,0 +1,221 @@
+//! Control groups, version 2: `Documentation/admin-guide/cgroup-v2.rst`.
+
+mod stats;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+
+use crate::error::{Context, Error, Result};
+use crate::process::{Signal, kill};
+
+pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
+
+/// Where the tree is mounted on our machines.
+pub const ROOT: &str = "/sys/fs/cgroup";
+
+/// One group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroup {
+    /// The group of this directory, which may not exist.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Cgroup {
+        Cgroup { path: path.into() }
+    }
+
+    /// Makes the group and the groups above it, if they are missing.
+    ///
+    /// # Errors
+    /// When the directory is not on a cgroup file system or cannot be made.
+    pub fn create(path: impl Into<PathBuf>) -> Result<Cgroup> {
+        let group = Cgroup::at(path);
+        let what = || format!("create cgroup {}", group.path.display());
+        fs::create_dir_all(&group.path).what(what)?;
+        if !group.path.join("cgroup.procs").exists() {
+            return Err(Error::other(what(), "not on a cgroup v2 file system"));
+        }
+        Ok(group)
+    }
+
+    /// Its directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its directory, opened for CLONE_INTO_CGROUP.
+    ///
+    /// # Errors
+    /// When it does not exist.
+    pub fn open(&self) -> Result<OwnedFd> {
+        File::open(&self.path).map(OwnedFd::from).what(|| format!("open cgroup {}", self.path.display()))
+    }
+
+    /// Writes one of its files.
+    ///
+    /// # Errors
+    /// The controller is not there, or the kernel refuses the value.
+    pub fn write(&self, file: &str, value: &str) -> Result<()> {
+        let path = self.path.join(file);
+        let what = || format!("write {value:?} to {}", path.display());
+        OpenOptions::new().write(true).open(&path).and_then(|mut f| f.write_all(value.as_bytes())).what(what)
+    }
+
+    /// Reads one of its files.
+    ///
+    /// # Errors
+    /// When it does not exist.
+    pub fn read(&self, file: &str) -> Result<String> {
+        let path = self.path.join(file);
+        fs::read_to_string(&path).what(|| format!("read {}", path.display()))
+    }
+
+    /// Lets groups below have these controllers. Returns those that it has not itself (the machine has not, or the
+    /// group above does not give them).
+    ///
+    /// # Errors
+    /// When the group does not exist.
+    pub fn enable_controllers(&self, names: &[&str]) -> Result<Vec<String>> {
+        let has = self.read("cgroup.controllers")?;
+        let given = self.read("cgroup.subtree_control")?;
+        let mut missing = Vec::new();
+        for name in names {
+            if given.split_whitespace().any(|controller| controller == *name) {
+                continue;
+            }
+            let present = has.split_whitespace().any(|controller| controller == *name);
+            if !present || self.write("cgroup.subtree_control", &format!("+{name}")).is_err() {
+                missing.push((*name).to_owned());
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Moves a process into it.
+    ///
+    /// # Errors
+    /// No such process, or the group has controllers for groups below.
+    pub fn add_process(&self, pid: i32) -> Result<()> {
+        self.write("cgroup.procs", &pid.to_string())
+    }
+
+    /// Process numbers in it, not in the groups below.
+    ///
+    /// # Errors
+    /// When it does not exist.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        Ok(self.read("cgroup.procs")?.lines().filter_map(|line| line.parse().ok()).collect())
+    }
+
+    /// Kills everything in it and below (cgroup.kill, Linux 5.14; one by one before).
+    ///
+    /// # Errors
+    /// When it does not exist.
+    pub fn kill(&self) -> Result<()> {
+        match self.write("cgroup.kill", "1") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.path.exists() => {
+                for pid in self.processes()? {
+                    // Gone by itself: fine.
+                    let _ = kill(pid, Signal::KILL);
+                }
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Stops everything in it and below. It takes a moment: [`Cgroup::is_frozen`], [`Cgroup::watch`].
+    ///
+    /// # Errors
+    /// When it does not exist.
+    pub fn freeze(&self) -> Result<()> {
+        self.write("cgroup.freeze", "1")
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// When it does not exist.
+    pub fn thaw(&self) -> Result<()> {
+        self.write("cgroup.freeze", "0")
+    }
+
+    /// Whether everything has stopped.
+    ///
+    /// # Errors
+    /// When it does not exist.
+    pub fn is_frozen(&self) -> Result<bool> {
+        Ok(stats::flat(&self.read("cgroup.events")?).get("frozen") == Some(&1))
+    }
+
+    /// Whether there is a process in it or below.
+    ///
+    /// # Errors
+    /// When it does not exist.
+    pub fn is_populated(&self) -> Result<bool> {
+        Ok(stats::flat(&self.read("cgroup.events")?).get("populated") == Some(&1))
+    }
+
+    /// How many of its processes the kernel has killed for want of memory; 0 without the memory controller.
+    #[must_use]
+    pub fn oom_kills(&self) -> u64 {
+        let events = self.read("memory.events").unwrap_or_default();
+        stats::flat(&events).get("oom_kill").copied().unwrap_or(0)
+    }
+
+    /// Counters of all controllers that it has.
+    ///
+    /// # Errors
+    /// When it does not exist.
+    pub fn stats(&self) -> Result<Stats> {
+        stats::read(self)
+    }
+
+    /// A non-blocking file that becomes readable when cgroup.events or memory.events changes: read it empty, then look
+    /// (inotify(7)).
+    ///
+    /// # Errors
+    /// When the group does not exist or there are too many watches.
+    pub fn watch(&self) -> Result<OwnedFd> {
+        let what = || format!("watch cgroup {}", self.path.display());
+        let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).what(what)?;
+        inotify::add_watch(&fd, self.path.join("cgroup.events"), WatchFlags::MODIFY).what(what)?;
+        match inotify::add_watch(&fd, self.path.join("memory.events"), WatchFlags::MODIFY) {
+            Ok(_) | Err(rustix::io::Errno::NOENT) => Ok(fd),
+            Err(errno) => Err(errno).what(what),
+        }
+    }
+
+    /// Removes it and the groups below. That it does not exist is fine.
+    ///
+    /// # Errors
+    /// When a process is still in it (EBUSY).
+    pub fn delete(&self) -> Result<()> {
+        remove(&self.path).what(|| format!("remove cgroup {}", self.path.display()))
+    }
+}
+
+/// Groups below first: rmdir(2) takes empty ones only, and the files in them are the kernel's.
+fn remove(path: &Path) -> io::Result<()> {
+    let not_found = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let entries = match fs::read_dir(path) {
+        Err(error) if not_found(&error) => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove(&entry.path())?;
+        }
+    }
+    match fs::remove_dir(path) {
+        Err(error) if not_found(&error) => Ok(()),
+        result => result,
+    }
+}
