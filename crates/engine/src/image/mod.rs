@@ -30,9 +30,11 @@ use oci_image::{Digest, Reference};
 use serde::{Deserialize, Serialize};
 
 use crate::timestamp::Timestamp;
+pub use list::ImageListOptions;
 pub use media::mount_from_media;
 use media::MediaLayers;
 use table::Table;
+pub use transfer::{CommitOptions, ImportOptions, ProgressStream};
 use worker::client::Launcher;
 
 /// Shortest prefix of an id that is looked up, in characters.

@@ -12,7 +12,6 @@ use engine_api::{Error, ProgressMessage, Result};
 use http::StatusCode;
 use sys::process::{CloneOptions, Pidfd, Signal, SpawnIn, spawn_in};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
@@ -169,13 +168,10 @@ impl Worker {
         let Some(process) = self.process.take() else {
             return;
         };
-        if let Ok(ended) = AsyncFd::new(process) {
-            let in_time = tokio::time::timeout(END, ended.readable()).await.is_ok();
-            if in_time {
-                // the engine's reaper may have been faster
-                let _ = ended.get_ref().reap();
-            }
-        }
+        let mut rest = Vec::new();
+        // its end closes the answers; the engine's reaper may then be faster
+        let _ = tokio::time::timeout(END, (&mut self.answers).take(CHUNK as u64).read_to_end(&mut rest)).await;
+        let _ = process.reap();
     }
 
     /// Follows it to the end, handing progress to `send`. A receiver that went away ends the worker.
