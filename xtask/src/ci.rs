@@ -1,14 +1,74 @@
-//! Runs everything that continuous integration runs.
+//! Runs everything that continuous integration runs, and says how long each job took.
 
-use anyhow::{Result, bail};
+use std::time::Instant;
 
+use anyhow::{Context, Result, bail};
+use duct::cmd;
+
+use crate::progress;
 use crate::workspace::Build;
+use crate::{size, tidy};
 
 /// Options of `cargo xtask ci`.
 #[derive(clap::Args)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    /// Run only these jobs
+    jobs: Vec<String>,
+}
+
+/// One job: its name and the commands it runs.
+struct Job {
+    name: &'static str,
+    run: fn(&Build) -> Result<()>,
+}
+
+/// In order; the first failure ends the run. Quick checks come first.
+const JOBS: &[Job] = &[
+    Job { name: "setup", run: |build| xtask(build, &["setup"]) },
+    Job { name: "fmt", run: |build| cargo(build, &["fmt", "--all", "--check"]) },
+    Job { name: "tidy", run: tidy::check },
+    Job { name: "clippy", run: |build| cargo(build, &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]) },
+    Job { name: "test", run: |build| cargo(build, &["test", "--quiet", "--workspace", "--exclude", "qemu-test"]) },
+    Job { name: "iso", run: |build| xtask(build, &["iso"]) },
+    Job { name: "size", run: size::check },
+    Job { name: "qemu-test", run: |build| xtask(build, &["qemu-test"]) },
+];
 
 /// Entry point of the command.
-pub(crate) fn run(_build: &Build, _options: &Options) -> Result<()> {
-    bail!("ci is not there yet")
+pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
+    if let Some(unknown) = options.jobs.iter().find(|name| !JOBS.iter().any(|job| job.name == name.as_str())) {
+        let known: Vec<&str> = JOBS.iter().map(|job| job.name).collect();
+        bail!("there is no job {unknown}, known are {}", known.join(", "));
+    }
+    let mut times = Vec::new();
+    let start = Instant::now();
+    let mut outcome = Ok(());
+    for job in JOBS.iter().filter(|job| options.jobs.is_empty() || options.jobs.iter().any(|name| name == job.name)) {
+        let begin = Instant::now();
+        outcome = progress::step(job.name, || (job.run)(build)).with_context(|| format!("job {}", job.name));
+        times.push((job.name, begin.elapsed()));
+        if outcome.is_err() {
+            break;
+        }
+    }
+    eprintln!();
+    for (name, time) in times {
+        eprintln!("{name:>12} {:>8.1} s", time.as_secs_f64());
+    }
+    eprintln!("{:>12} {:>8.1} s", "all", start.elapsed().as_secs_f64());
+    outcome
+}
+
+/// Runs cargo in the workspace.
+fn cargo(build: &Build, arguments: &[&str]) -> Result<()> {
+    let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    cmd(program, arguments).dir(&build.root).run().with_context(|| format!("cargo {}", arguments.join(" ")))?;
+    Ok(())
+}
+
+/// Runs a command of this program as a user would.
+fn xtask(build: &Build, arguments: &[&str]) -> Result<()> {
+    let mut all = vec!["xtask", "--arch", build.arch.name()];
+    all.extend(arguments);
+    cargo(build, &all)
 }

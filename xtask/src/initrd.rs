@@ -1,14 +1,173 @@
-//! Builds the initial RAM disk.
+//! Builds the initial RAM disk: PID 1, its built-in configuration, and the modules that find the media.
+//!
+//! The network boot's variant carries the media's images too, in a second archive behind the first.
 
-use anyhow::{Result, bail};
+mod archive;
+mod modules;
 
-use crate::workspace::Build;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use duct::cmd;
+
+use crate::cache::{self, Inputs, Pending};
+use crate::kernel::{self, Kernel};
+use crate::setup::{self, Purpose};
+use crate::workspace::{Build, VERSION};
+use crate::{images, progress, rust};
+use archive::Archive;
 
 /// Options of `cargo xtask initrd`.
-#[derive(clap::Args)]
-pub(crate) struct Options {}
+#[derive(clap::Args, Default)]
+pub(crate) struct Options {
+    /// Static program to use as PID 1 instead of crates/init
+    #[arg(long)]
+    pub(crate) pid1: Option<PathBuf>,
+}
 
 /// Entry point of the command.
-pub(crate) fn run(_build: &Build, _options: &Options) -> Result<()> {
-    bail!("initrd is not there yet")
+pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
+    let kernel = kernel::ensure(build)?;
+    ensure(build, options, &kernel).map(|_| ())
+}
+
+/// Directories that PID 1 finds: mount points, and the parents of the files.
+const DIRECTORIES: &[&str] = &[
+    "dev",
+    "etc",
+    "lib",
+    "lib/modules",
+    "proc",
+    "run",
+    "sbin",
+    "sys",
+    "tmp",
+    "usr",
+    "usr/share",
+    "usr/share/ros",
+];
+
+/// Builds the initrd unless it is there; returns its path.
+pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Result<PathBuf> {
+    setup::ensure(build, Purpose::Programs)?;
+    let pid1 = match &options.pid1 {
+        Some(path) => path.clone(),
+        None => progress::step("program init", || rust::build(build, "init"))?,
+    };
+    let target = build
+        .dist()
+        .join(format!("initrd-{VERSION}-{}", build.arch.name()));
+    progress::step("initrd", || {
+        let config = build.root.join("rootfs/os-config.yml");
+        let mut inputs = Inputs::new("initrd");
+        inputs
+            .text("kernel", &kernel.key)
+            .text("version", VERSION)
+            .text("compressor", &COMPRESSOR.join(" "));
+        inputs.text(
+            "modules",
+            &kernel::Declaration::read(build)?.initrd.modules.join(" "),
+        );
+        inputs
+            .text("epoch", &build.epoch()?.to_string())
+            .file(&pid1)?
+            .file(&config)?;
+        let key = inputs.key();
+        if !cache::is_done(build, "initrd", &key, std::slice::from_ref(&target)) {
+            pack(build, kernel, &pid1, &config, &target)?;
+            cache::mark_done(build, "initrd", &key)?;
+        }
+        Ok(())
+    })?;
+    Ok(target)
+}
+
+fn pack(build: &Build, kernel: &Kernel, pid1: &Path, config: &Path, target: &Path) -> Result<()> {
+    check_static(pid1)?;
+    let plain = build.scratch().join("initrd.cpio");
+    let pending = Pending::create(&plain)?;
+    let mut archive = Archive::new(pending, build.epoch()?);
+    for name in DIRECTORIES {
+        archive.directory(name, 0o755)?;
+    }
+    archive.device("dev/console", 0o600, (5, 1))?;
+    archive.device("dev/null", 0o666, (1, 3))?;
+    archive.bytes("etc/os-release", 0o644, os_release().as_bytes())?;
+    archive.file("usr/share/ros/os-config.yml", 0o644, config)?;
+    archive.bytes(
+        "usr/share/ros/version",
+        0o644,
+        format!("{VERSION}\n").as_bytes(),
+    )?;
+    archive.file("init", 0o755, pid1)?;
+    // The kernel loads modules by this name when a program asks for a protocol or a file system it does not have
+    archive.link("sbin/modprobe", "../init")?;
+    modules::add(build, kernel, &mut archive)?;
+    archive.finish()?.commit()?;
+    compress(&plain, target)
+}
+
+/// zstd at its best: half the size of LZ4, and an emulated CPU unpacks it in under a second (ARCHITECTURE.md).
+const COMPRESSOR: &[&str] = &["zstd", "-19", "--threads=1", "--quiet", "--force"];
+
+fn compress(plain: &Path, target: &Path) -> Result<()> {
+    let pending = Pending::create(target)?;
+    let (program, options) = COMPRESSOR.split_first().context("no compressor")?;
+    let mut arguments: Vec<&std::ffi::OsStr> = options.iter().map(std::ffi::OsStr::new).collect();
+    arguments.extend(["-o".as_ref(), pending.path().as_os_str(), plain.as_os_str()]);
+    cmd(*program, arguments)
+        .run()
+        .with_context(|| format!("compress {}", plain.display()))?;
+    pending.commit()
+}
+
+/// A program that wants a loader cannot be PID 1: the initrd has no libraries.
+fn check_static(program: &Path) -> Result<()> {
+    let bytes = fs::read(program).with_context(|| format!("read {}", program.display()))?;
+    if bytes.windows(LOADER.len()).any(|window| window == LOADER) {
+        bail!(
+            "{} is not static: it names the loader {}",
+            program.display(),
+            String::from_utf8_lossy(LOADER)
+        );
+    }
+    Ok(())
+}
+
+/// What every dynamic program of x86-64 holds.
+const LOADER: &[u8] = b"/lib64/ld-linux-x86-64.so.2\0";
+
+fn os_release() -> String {
+    format!(
+        "NAME=\"RancherOS\"\nID=rancheros\nVERSION=\"{VERSION}\"\nVERSION_ID={VERSION}\nPRETTY_NAME=\"RancherOS {VERSION}\"\n\
+         HOME_URL=\"https://rancher.com/rancher-os/\"\n"
+    )
+}
+
+/// Builds the network boot's initrd unless it is there: `initrd` and behind it all that the ISO carries as `/rancheros`.
+pub(crate) fn netboot(build: &Build, initrd: &Path) -> Result<PathBuf> {
+    let target = build
+        .dist()
+        .join(format!("netboot-{VERSION}-{}", build.arch.name()));
+    let media = images::ensure(build)?;
+    progress::step("netboot initrd", || {
+        let mut inputs = Inputs::new("netboot");
+        inputs
+            .text("epoch", &build.epoch()?.to_string())
+            .file(initrd)?
+            .tree(&media)?;
+        let key = inputs.key();
+        if cache::is_done(build, "netboot", &key, std::slice::from_ref(&target)) {
+            return Ok(());
+        }
+        let mut pending = Pending::create(&target)?;
+        archive::append(&mut pending, initrd)?;
+        // Stored as it is: the images are compressed already
+        let mut archive = Archive::new(pending, build.epoch()?);
+        archive.tree("rancheros", &media)?;
+        archive.finish()?.commit()?;
+        cache::mark_done(build, "netboot", &key)
+    })?;
+    Ok(target)
 }

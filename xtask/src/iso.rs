@@ -1,14 +1,227 @@
-//! Builds the bootable ISO image.
+//! Builds the bootable ISO image: one file that starts from a disc or copied to a disk, under BIOS and under UEFI.
 
-use anyhow::{Result, bail};
+mod grub;
+mod menu;
 
-use crate::workspace::Build;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use duct::cmd;
+
+use crate::cache::{self, Inputs, Pending};
+use crate::kernel::{self, Kernel};
+use crate::setup::{self, Purpose};
+use crate::workspace::{Build, VERSION};
+use crate::{images, initrd, progress, size};
 
 /// Options of `cargo xtask iso`.
 #[derive(clap::Args)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    #[command(flatten)]
+    initrd: initrd::Options,
+}
 
 /// Entry point of the command.
-pub(crate) fn run(_build: &Build, _options: &Options) -> Result<()> {
-    bail!("iso is not there yet")
+pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
+    ensure(build, &options.initrd).map(|_| ())
+}
+
+/// Builds the ISO as `cargo xtask iso` does.
+pub(crate) fn build(build: &Build) -> Result<PathBuf> {
+    ensure(build, &initrd::Options::default())
+}
+
+/// Builds the ISO and everything it needs, unless it is there; returns its path.
+pub(crate) fn ensure(build: &Build, options: &initrd::Options) -> Result<PathBuf> {
+    for purpose in [
+        Purpose::Fetch,
+        Purpose::Programs,
+        Purpose::Kernel,
+        Purpose::Images,
+        Purpose::Iso,
+    ] {
+        setup::ensure(build, purpose)?;
+    }
+    let kernel = kernel::ensure(build)?;
+    let media = images::ensure(build)?;
+    let initrd = initrd::ensure(build, options, &kernel)?;
+    initrd::netboot(build, &initrd)?;
+    let iso = path(build);
+    progress::step("iso", || {
+        let key = key(build, &kernel, &initrd, &media)?;
+        if !cache::is_done(build, "iso", &key, std::slice::from_ref(&iso)) {
+            write(build, &kernel, &initrd, &media, &key, &iso)?;
+            cache::mark_done(build, "iso", &key)?;
+        }
+        checksums(build)
+    })?;
+    size::show(build)?;
+    progress::note("iso", &iso.display().to_string());
+    Ok(iso)
+}
+
+/// Where the ISO is, or will be.
+pub(crate) fn path(build: &Build) -> PathBuf {
+    build
+        .dist()
+        .join(format!("rancheros-{VERSION}-{}.iso", build.arch.name()))
+}
+
+fn key(build: &Build, kernel: &Kernel, initrd: &Path, media: &Path) -> Result<String> {
+    let mut inputs = Inputs::new("iso");
+    inputs
+        .text("kernel", &kernel.key)
+        .file(initrd)?
+        .tree(media)?
+        .tree(&build.root.join("iso"))?;
+    inputs
+        .text("version", VERSION)
+        .text("epoch", &build.epoch()?.to_string())
+        .text("grub", &grub::version()?);
+    Ok(inputs.key())
+}
+
+/// Lays the ISO's files out in a folder and packs it.
+fn write(
+    build: &Build,
+    kernel: &Kernel,
+    initrd: &Path,
+    media: &Path,
+    key: &str,
+    iso: &Path,
+) -> Result<()> {
+    let declaration = menu::Declaration::read(build)?;
+    let folder = build.scratch().join("iso");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
+    }
+    // The loader under UEFI starts from another partition and finds this one by a file that no other ISO has
+    let marker = format!("boot/{}", &key[..MARKER_LENGTH]);
+    cache::place(&kernel.image(), &folder.join("boot/vmlinuz"))?;
+    cache::place(initrd, &folder.join("boot/initrd"))?;
+    cache::write(&folder.join(&marker), b"")?;
+    cache::write(
+        &folder.join("boot/grub/grub.cfg"),
+        menu::write(build, &declaration)?.as_bytes(),
+    )?;
+    for path in cache::walk(media)? {
+        if media.join(&path).is_file() {
+            cache::place(&media.join(&path), &folder.join("rancheros").join(&path))?;
+        }
+    }
+    let loader = grub::Loader::build(build, &declaration, &marker)?;
+    let pending = Pending::create(iso)?;
+    xorriso(build, &declaration.label, &loader, &folder, pending.path())?;
+    pending.commit()
+}
+
+/// Characters of the ISO's key that name its marker.
+const MARKER_LENGTH: usize = 16;
+
+/// Packs `folder`: El Torito for discs, a hybrid MBR and GPT for disks.
+fn xorriso(
+    build: &Build,
+    label: &str,
+    loader: &grub::Loader,
+    folder: &Path,
+    target: &Path,
+) -> Result<()> {
+    let mut arguments: Vec<String> = [
+        "-as",
+        "mkisofs",
+        "-quiet",
+        "-r",
+        "-J",
+        "-joliet-long",
+        "-V",
+        label,
+        "-partition_offset",
+        "16",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let text = |path: &Path| path.display().to_string();
+    if let Some(bios) = &loader.bios {
+        cache::place(&bios.el_torito, &folder.join("boot/grub/eltorito.img"))?;
+        arguments.extend([
+            "--grub2-mbr".to_owned(),
+            text(&bios.mbr),
+            "--mbr-force-bootable".to_owned(),
+        ]);
+        arguments.extend(
+            [
+                "-c",
+                "/boot/boot.cat",
+                "-b",
+                "/boot/grub/eltorito.img",
+                "-no-emul-boot",
+            ]
+            .map(str::to_owned),
+        );
+        arguments.extend(
+            [
+                "-boot-load-size",
+                "4",
+                "-boot-info-table",
+                "--grub2-boot-info",
+                "-eltorito-alt-boot",
+            ]
+            .map(str::to_owned),
+        );
+    }
+    arguments.extend([
+        "-append_partition".to_owned(),
+        "2".to_owned(),
+        EFI_SYSTEM.to_owned(),
+        text(&loader.efi_partition),
+    ]);
+    arguments.extend(
+        [
+            "-appended_part_as_gpt",
+            "-e",
+            "--interval:appended_partition_2:all::",
+            "-no-emul-boot",
+        ]
+        .map(str::to_owned),
+    );
+    arguments.extend(["-o".to_owned(), text(target), text(folder)]);
+    cmd("xorriso", arguments)
+        .env("SOURCE_DATE_EPOCH", build.epoch()?.to_string())
+        .env("TZ", "UTC")
+        .run()
+        .with_context(|| format!("pack {}", folder.display()))?;
+    Ok(())
+}
+
+/// GPT type of an EFI system partition.
+const EFI_SYSTEM: &str = "C12A7328-F81F-11D2-BA4B-00C04FC93C9B";
+
+/// Writes `dist/SHA256SUMS` over all files that are handed out, in the form of sha256sum(1).
+fn checksums(build: &Build) -> Result<()> {
+    let dist = build.dist();
+    let suffix = format!("-{VERSION}-{}", build.arch.name());
+    let mut names = Vec::new();
+    for folder in ["", "images"] {
+        let Ok(entries) = fs::read_dir(dist.join(folder)) else {
+            continue;
+        };
+        for entry in entries {
+            let entry = entry.with_context(|| format!("list {}", dist.display()))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if (folder.is_empty() && name.contains(&suffix)) || name.ends_with(".oci.tar") {
+                names.push(Path::new(folder).join(name));
+            }
+        }
+    }
+    names.sort();
+    let mut sums = String::new();
+    for name in names {
+        sums.push_str(&format!(
+            "{}  {}\n",
+            cache::sha256_file(&dist.join(&name))?,
+            name.display()
+        ));
+    }
+    cache::write(&dist.join("SHA256SUMS"), sums.as_bytes())
 }

@@ -1,0 +1,100 @@
+//! Which crate of ours may import which: only lower layers, never sideways or up.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use duct::cmd;
+use serde::Deserialize;
+
+use crate::workspace::Build;
+
+/// Every crate, and the crates of ours it may import. ARCHITECTURE.md says what each is for.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("config", &[]),
+    ("sys", &[]),
+    ("oci-image", &[]),
+    ("engine-api", &[]),
+    ("engine", &["sys", "oci-image", "engine-api"]),
+    ("compose", &["config", "engine-api"]),
+    ("netconf", &["config", "sys"]),
+    ("cloud-init", &["config", "sys"]),
+    ("install", &["config", "sys"]),
+    ("init", &["config", "compose", "engine", "engine-api", "sys"]),
+    ("ros", &["config", "compose", "engine-api", "netconf", "cloud-init", "install", "sys"]),
+    ("xtask", &["config", "oci-image"]),
+    ("qemu-test", &[]),
+];
+
+/// What is read of `cargo metadata`.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+/// One crate of the workspace.
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    dependencies: Vec<Dependency>,
+}
+
+/// One line of a crate's dependencies; `path` is there for ours.
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    path: Option<String>,
+}
+
+/// Compares the manifests with the table.
+pub(super) fn check(build: &Build) -> Result<Vec<String>> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let text = cmd!(cargo, "metadata", "--no-deps", "--format-version", "1")
+        .dir(&build.root)
+        .read()
+        .context("run cargo metadata")?;
+    let metadata: Metadata = serde_json::from_str(&text).context("parse cargo metadata")?;
+    Ok(compare(&metadata))
+}
+
+fn compare(metadata: &Metadata) -> Vec<String> {
+    let mut complaints = BTreeSet::new();
+    for package in &metadata.packages {
+        let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == package.name) else {
+            complaints.insert(format!("crate {} is not in the table of crates (xtask/src/tidy/edges.rs)", package.name));
+            continue;
+        };
+        for dependency in package.dependencies.iter().filter(|dependency| dependency.path.is_some()) {
+            if !allowed.contains(&dependency.name.as_str()) {
+                complaints.insert(format!("crate {} imports {}, which the table of crates does not allow", package.name, dependency.name));
+            }
+        }
+    }
+    complaints.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str, imports: &[&str]) -> Package {
+        let dependency = |name: &&str| Dependency { name: (*name).to_owned(), path: Some("/".to_owned()) };
+        Package { name: name.to_owned(), dependencies: imports.iter().map(dependency).collect() }
+    }
+
+    #[test]
+    fn an_import_upwards_and_an_unknown_crate_are_told() {
+        let packages = vec![package("engine", &["sys"]), package("sys", &["engine"]), package("misc", &[])];
+        let complaints = compare(&Metadata { packages });
+        assert_eq!(complaints.len(), 2);
+        assert!(complaints[1].starts_with("crate sys imports engine"));
+    }
+
+    #[test]
+    fn the_table_has_no_cycle() {
+        for (index, (_, allowed)) in ALLOWED.iter().enumerate() {
+            for name in *allowed {
+                assert!(ALLOWED[..index].iter().any(|(lower, _)| lower == name), "{name} does not stand above");
+            }
+        }
+    }
+}
