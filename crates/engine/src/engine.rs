@@ -1,42 +1,280 @@
-//! The engine as its callers see it. Each group of methods is in the module that does the work:
-//! `container/*`, `exec`, `events`, `stats`, `storage`, `system`. The signatures, in one place:
-//!
-//! ```text
-//! Engine::new(EngineOptions) -> Result<Engine>                        async; inside a LocalSet
-//! shutdown(Vec<String>, Duration) -> Vec<String>                      async; names to stop last..first; errors collected
-//! images() -> &Images   volumes() -> &Volumes   networks() -> &Networks
-//!
-//! version() -> SystemVersion                                          sync
-//! info() -> Result<SystemInfo>                                        async
-//! disk_usage() -> Result<DiskUsage>                                   async
-//! events(EventsQuery) -> mpsc::Receiver<EventMessage>                 sync
-//!
-//! containers_list(ListOptions) -> Result<Vec<ContainerSummary>>       async, as all below unless noted
-//! container_create(Option<&str>, CreateRequest) -> Result<ContainerCreateResponse>
-//! container_inspect(&str, size: bool) -> Result<ContainerInspect>
-//! container_top(&str, ps_args: &str) -> Result<ContainerTop>
-//! container_logs(&str, LogsOptions) -> Result<LogSession>
-//! container_changes(&str) -> Result<Vec<engine_api::FilesystemChange>>
-//! container_export(&str) -> Result<ByteStream>
-//! container_stats(&str, stream: bool, one_shot: bool) -> Result<mpsc::Receiver<Stats>>
-//! container_resize(&str, height: u16, width: u16) -> Result<()>
-//! container_start(&str, detach_keys: Option<&str>) -> Result<()>      Err(not_modified) when it runs
-//! container_stop(&str, signal: Option<&str>, timeout: Option<i64>) -> Result<()>   Err(not_modified) when stopped; -1: no limit
-//! container_restart(&str, signal: Option<&str>, timeout: Option<i64>) -> Result<()>
-//! container_kill(&str, signal: Option<&str>) -> Result<()>
-//! container_update(&str, ContainerUpdate) -> Result<Vec<String>>      warnings
-//! container_rename(&str, new: &str) -> Result<()>
-//! container_pause(&str) -> Result<()>     container_unpause(&str) -> Result<()>
-//! container_attach(&str, AttachOptions) -> Result<AttachSession>
-//! container_wait(&str, WaitCondition) -> Result<LocalBoxFuture<'static, Result<WaitResponse>>>   sync; send the headers, then await
-//! container_remove(&str, RemoveOptions) -> Result<()>
-//! containers_prune(&Filters) -> Result<ContainersPruneReport>
-//! archive_stat(&str, path: &str) -> Result<engine_api::PathStat>
-//! archive_get(&str, path: &str) -> Result<(PathStat, ByteStream)>
-//! archive_put(&str, ArchivePutOptions, ByteStream) -> Result<()>
-//!
-//! exec_create(&str, ExecConfig) -> Result<String>                     the exec's id
-//! exec_start(&str, ExecStartConfig) -> Result<Option<AttachSession>>  none when detached
-//! exec_resize(&str, height: u16, width: u16) -> Result<()>
-//! exec_inspect(&str) -> Result<ExecInspect>
-//! ```
+//! The engine: what it is made of, its start, and what ties its parts together. The verbs are in the modules that
+//! do them: `container`, `exec`, `stats`, `storage`, `system`.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::rc::{Rc, Weak};
+
+use engine_api::{Error, EventMessage, Result};
+use tokio::sync::mpsc;
+
+use crate::cgroup::Tree;
+use crate::container::{Container, MountKind, Status};
+use crate::events::EventBus;
+use crate::exec::Exec;
+use crate::image::{ImageHooks, ImageUser, Images, ImagesOptions, LayerSource};
+use crate::network::{NetworkOptions, Networks};
+use crate::options::EventsQuery;
+use crate::reaper::Reaper;
+use crate::runtime::{NativeRuntime, RuntimeOptions};
+use crate::volume::{VolumeHooks, Volumes};
+use crate::{atomic_file, ids};
+
+/// How an engine is set up.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// What survives a reboot: containers, images, volumes, networks.
+    pub root: PathBuf,
+    /// What does not: mounted root file systems, bundles.
+    pub run: PathBuf,
+    /// This program, started again as `runtime`, `worker` and `docker-init`.
+    pub program: PathBuf,
+    /// The engine's cgroup, from the root of the tree.
+    pub cgroup_parent: String,
+    /// The engine's version.
+    pub version: String,
+    /// How networks are set up.
+    pub network: NetworkOptions,
+    /// How registries are reached.
+    pub registry: oci_image::registry::RegistryOptions,
+}
+
+impl EngineOptions {
+    /// System Docker's own: everything below `root` and `run`, the bridge `docker-sys`.
+    #[must_use]
+    pub fn new(root: PathBuf, run: PathBuf) -> Self {
+        Self {
+            network: NetworkOptions::new(root.join("networks"), run.join("network")),
+            root,
+            run,
+            program: PathBuf::from("/proc/self/exe"),
+            cgroup_parent: "system-docker".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            registry: oci_image::registry::RegistryOptions::default(),
+        }
+    }
+}
+
+/// The engine. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Engine(pub(crate) Rc<Inner>);
+
+/// Everything of the engine. Kernel objects are in [`Container::live`] and in the networks, never in tasks alone.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) root: PathBuf,
+    pub(crate) run: PathBuf,
+    pub(crate) program: PathBuf,
+    pub(crate) version: String,
+    /// The machine's identity in `info`.
+    pub(crate) id: String,
+    pub(crate) cgroups: Tree,
+    pub(crate) events: EventBus,
+    pub(crate) reaper: Rc<Reaper>,
+    pub(crate) runtime: NativeRuntime,
+    pub(crate) images: Images,
+    pub(crate) volumes: Volumes,
+    pub(crate) networks: Networks,
+    pub(crate) containers: RefCell<BTreeMap<String, Rc<Container>>>,
+    /// Names without slashes, to identifiers.
+    pub(crate) names: RefCell<BTreeMap<String, String>>,
+    pub(crate) execs: RefCell<BTreeMap<String, Rc<Exec>>>,
+    /// Number of the last start.
+    pub(crate) start_counter: Cell<u64>,
+    pub(crate) shutting_down: Cell<bool>,
+    /// Panics that were contained.
+    pub(crate) panics: Cell<u64>,
+}
+
+impl Engine {
+    /// Starts an engine: reads its state, ends what an earlier engine left running. Inside a `LocalSet`. Nothing is
+    /// started; see [`Self::resume`].
+    ///
+    /// # Errors
+    /// When its directories cannot be made or read.
+    pub async fn new(options: EngineOptions) -> Result<Self> {
+        for directory in [&options.root, &options.run] {
+            std::fs::create_dir_all(directory)
+                .map_err(|error| Error::server(format!("create {}: {error}", directory.display())))?;
+        }
+        let reaper = Reaper::start().map_err(|error| Error::server(format!("watch child processes: {error}")))?;
+        let images = Images::new(ImagesOptions {
+            root: options.root.clone(),
+            run: options.run.clone(),
+            program: options.program.clone(),
+            registry: options.registry,
+        })?;
+        let volumes = Volumes::new(&options.root)?;
+        // The networks are opened before the engine that their events go to exists.
+        let place: Rc<RefCell<Weak<Inner>>> = Rc::default();
+        let sink = Rc::clone(&place);
+        let networks = Networks::open(
+            options.network,
+            Box::new(move |action, id, attributes| {
+                if let Some(engine) = sink.borrow().upgrade() {
+                    engine.events.publish("network", action, id, attributes);
+                }
+            }),
+        )?;
+        let inner = Rc::new(Inner {
+            id: machine_id(&options.root),
+            cgroups: Tree::open(&options.cgroup_parent),
+            events: EventBus::default(),
+            reaper,
+            runtime: NativeRuntime::new(RuntimeOptions { program: options.program.clone(), ..RuntimeOptions::default() }),
+            images,
+            volumes,
+            networks,
+            containers: RefCell::default(),
+            names: RefCell::default(),
+            execs: RefCell::default(),
+            start_counter: Cell::default(),
+            shutting_down: Cell::default(),
+            panics: Cell::default(),
+            root: options.root,
+            run: options.run,
+            program: options.program,
+            version: options.version,
+        });
+        *place.borrow_mut() = Rc::downgrade(&inner);
+        let engine = Self(inner);
+        let hooks = Rc::new(Hooks(Rc::downgrade(&engine.0)));
+        engine.0.images.set_hooks(hooks.clone());
+        engine.0.volumes.set_hooks(hooks);
+        engine.restore()?;
+        for warning in engine.0.networks.warnings() {
+            crate::report(&warning);
+        }
+        // No container of an earlier engine lives on: its endpoints go.
+        for warning in engine.0.networks.reconcile(|_| None) {
+            crate::report(&warning);
+        }
+        Ok(engine)
+    }
+
+    /// The images.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.0.images
+    }
+
+    /// The volumes.
+    #[must_use]
+    pub fn volumes(&self) -> &Volumes {
+        &self.0.volumes
+    }
+
+    /// The networks.
+    #[must_use]
+    pub fn networks(&self) -> &Networks {
+        &self.0.networks
+    }
+
+    /// `GET /events`.
+    #[must_use]
+    pub fn events(&self, query: EventsQuery) -> mpsc::Receiver<EventMessage> {
+        self.0.events.subscribe(query)
+    }
+
+    /// The one reaper; PID 1's own children are waited for here too.
+    #[must_use]
+    pub fn reaper(&self) -> &Rc<Reaper> {
+        &self.0.reaper
+    }
+
+    /// Whether [`Self::shutdown`] has begun.
+    #[must_use]
+    pub fn is_shutting_down(&self) -> bool {
+        self.0.shutting_down.get()
+    }
+
+    /// Runs work to its end even when the caller goes away (a client that hangs up must not leave a container half
+    /// started), and contains its panics.
+    pub(crate) async fn detached<T, F>(&self, work: impl FnOnce(Self) -> F + 'static) -> Result<T>
+    where
+        T: 'static,
+        F: Future<Output = Result<T>> + 'static,
+    {
+        let engine = self.clone();
+        match tokio::task::spawn_local(async move { work(engine).await }).await {
+            Ok(result) => result,
+            Err(error) => {
+                self.0.panics.set(self.0.panics.get() + 1);
+                crate::report(&format!("contained: {error}"));
+                Err(Error::server(format!("internal error: {error}")))
+            }
+        }
+    }
+
+    /// Publishes an event of a container.
+    pub(crate) fn publish(&self, container: &Container, action: &str) {
+        self.0.events.publish("container", action, &container.id, container.event_attributes());
+    }
+}
+
+/// What identifies this machine's engine in `info`; made once.
+fn machine_id(root: &std::path::Path) -> String {
+    let path = root.join("engine-id");
+    if let Ok(id) = std::fs::read_to_string(&path) {
+        return id.trim().to_owned();
+    }
+    let id = ids::new_id().unwrap_or_default();
+    let uuid: Vec<&str> = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)].iter().filter_map(|(from, to)| id.get(*from..*to)).collect();
+    let uuid = uuid.join("-");
+    if let Err(error) = atomic_file::write(&path, uuid.as_bytes(), 0o600) {
+        crate::report(&format!("write {}: {error}", path.display()));
+    }
+    uuid
+}
+
+/// What images and volumes ask about containers.
+#[derive(Debug)]
+struct Hooks(Weak<Inner>);
+
+impl Hooks {
+    fn containers(&self) -> Vec<Rc<Container>> {
+        self.0.upgrade().map(|engine| engine.containers.borrow().values().cloned().collect()).unwrap_or_default()
+    }
+
+    fn publish(&self, kind: &str, action: &str, id: &str, attributes: BTreeMap<String, String>) {
+        if let Some(engine) = self.0.upgrade() {
+            engine.events.publish(kind, action, id, attributes);
+        }
+    }
+}
+
+impl ImageHooks for Hooks {
+    fn users(&self, image_id: &str) -> Vec<ImageUser> {
+        let containers = self.containers();
+        let users = containers.iter().filter(|container| container.record().image_id == image_id);
+        users
+            .map(|container| ImageUser {
+                container: container.id.clone(),
+                running: container.status().is_alive() || container.status() == Status::Restarting,
+            })
+            .collect()
+    }
+
+    fn layers_in_use(&self) -> BTreeSet<LayerSource> {
+        self.containers().iter().flat_map(|container| container.record().layers.clone()).collect()
+    }
+
+    fn event(&self, action: &str, id: &str, attributes: BTreeMap<String, String>) {
+        self.publish("image", action, id, attributes);
+    }
+}
+
+impl VolumeHooks for Hooks {
+    fn users(&self, name: &str) -> Vec<String> {
+        let uses = |container: &Rc<Container>| {
+            let record = container.record();
+            record.mounts.iter().any(|mount| mount.kind == MountKind::Volume && mount.name == name)
+        };
+        self.containers().iter().filter(|container| uses(container)).map(|container| container.id.clone()).collect()
+    }
+
+    fn event(&self, action: &str, name: &str, attributes: BTreeMap<String, String>) {
+        self.publish("volume", action, name, attributes);
+    }
+}

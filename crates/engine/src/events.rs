@@ -34,7 +34,7 @@ impl EventBus {
         let legacy = kind == "container" || kind == "image";
         let from = attributes.get("image").filter(|_| kind == "container").cloned().unwrap_or_default();
         let event = EventMessage {
-            kind: kind.to_owned(),
+            typ: kind.to_owned(),
             action: action.to_owned(),
             actor: EventActor { id: id.to_owned(), attributes },
             scope: "local".to_owned(),
@@ -145,23 +145,23 @@ fn matches_one(event: &EventMessage, key: &str, value: &str) -> bool {
             Some((verb, _)) => value == event.action || value == verb,
             None => value == event.action,
         },
-        "type" => value == event.kind,
+        "type" => value == event.typ,
         "scope" => value == event.scope,
         "label" => match value.split_once('=') {
             Some((label, wanted)) => attributes.get(label).is_some_and(|actual| actual == wanted),
             None => attributes.contains_key(value),
         },
         "image" => {
-            let image = if event.kind == "image" { name } else { attributes.get("image").map_or("", String::as_str) };
-            let id = if event.kind == "image" { event.actor.id.as_str() } else { image };
+            let image = if event.typ == "image" { name } else { attributes.get("image").map_or("", String::as_str) };
+            let id = if event.typ == "image" { event.actor.id.as_str() } else { image };
             id == value || image == value || without_tag(image) == value || without_tag(id) == value
         }
         "container" | "network" | "volume" | "daemon" | "plugin" | "service" | "node" | "secret" | "config" => {
-            let through_container = key == "container" && event.kind != "container";
+            let through_container = key == "container" && event.typ != "container";
             if through_container {
                 return attributes.get("container").is_some_and(|id| id.starts_with(value));
             }
-            event.kind == key && (event.actor.id.starts_with(value) || name.starts_with(value))
+            event.typ == key && (event.actor.id.starts_with(value) || name.starts_with(value))
         }
         _ => false,
     }

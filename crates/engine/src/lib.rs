@@ -6,14 +6,33 @@
 //!
 //! This crate does not parse cloud-config, decide what runs at boot, or talk to registries itself (a child process does).
 
+pub mod api;
 mod atomic_file;
+mod cgroup;
+mod container;
+mod engine;
 pub mod events;
+mod exec;
 pub mod ids;
 pub mod image;
 mod io;
 mod logs;
 pub mod network;
 pub mod options;
+mod reaper;
 pub mod runtime;
+mod spec;
+mod stats;
+mod storage;
+mod system;
 pub mod timestamp;
 pub mod volume;
+
+pub use container::CommitRequest;
+pub use engine::{Engine, EngineOptions};
+pub use reaper::{Reaper, exit_code};
+
+/// Says on the kernel's log what nobody else can be told.
+pub(crate) fn report(message: &str) {
+    sys::kmsg::log(sys::kmsg::Priority::Warning, &format!("engine: {message}"));
+}

@@ -1,0 +1,199 @@
+//! `docker create`.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::rc::Rc;
+
+use engine_api::{ContainerCreateResponse, CreateRequest, EndpointSettings, Error, HostConfig, Result};
+
+use super::record::Record;
+use super::{Container, Layout, merge, ports, validate};
+use crate::image::ImageRecord;
+use crate::network::{AttachRequest, NetworkMode};
+use crate::timestamp::Timestamp;
+use crate::{Engine, ids};
+
+/// Containers kept at most: each costs memory and a directory, and nobody runs so many on one machine.
+const CONTAINERS_MAX: usize = 10_000;
+
+impl Engine {
+    /// `POST /containers/create`.
+    ///
+    /// # Errors
+    /// 400 for what makes no sense or is left out, 404 without the image, 409 when the name is taken.
+    pub async fn container_create(&self, name: Option<&str>, request: CreateRequest) -> Result<ContainerCreateResponse> {
+        let name = name.map(str::to_owned);
+        self.detached(move |engine| async move { engine.create(name.as_deref(), request).await }).await
+    }
+
+    async fn create(&self, name: Option<&str>, mut request: CreateRequest) -> Result<ContainerCreateResponse> {
+        if self.0.containers.borrow().len() >= CONTAINERS_MAX {
+            return Err(Error::server(format!("there are {CONTAINERS_MAX} containers already")));
+        }
+        validate::config(&request.config)?;
+        let mut warnings = validate::host(&mut request.host_config)?;
+        crate::spec::choose_capabilities(&request.host_config)?;
+        let image = self.image_of(&request)?;
+        merge::complete(&mut request.config, &image.config)?;
+        ports::parse_bindings(&request.host_config.port_bindings)?;
+        self.0.networks.validate(&attach_request("", "", &request))?;
+        warnings.extend(self.limit_warnings(&request.host_config));
+
+        let id = ids::new_id()?;
+        let name = self.reserve_name(name, &id)?;
+        let made = self.make(&id, &name, request, image).await;
+        if made.is_err() {
+            self.release_name(&name);
+            self.0.containers.borrow_mut().remove(&id);
+            // Whatever was written belongs to nobody; the next start of the engine would clear it too.
+            let _ = fs::remove_dir_all(Layout::new(&self.0.root, &self.0.run, &id).directory);
+        }
+        let container = made?;
+        self.publish(&container, "create");
+        Ok(ContainerCreateResponse { id, warnings })
+    }
+
+    fn image_of(&self, request: &CreateRequest) -> Result<ImageRecord> {
+        if request.config.image.is_empty() {
+            return Err(Error::bad_parameter("no image specified"));
+        }
+        self.0.images.resolve(&request.config.image)
+    }
+
+    /// Limits that are kept but cannot be enforced on this machine.
+    fn limit_warnings(&self, host: &HostConfig) -> Vec<String> {
+        let tree = &self.0.cgroups;
+        let mut warnings = Vec::new();
+        let mut check = |set: bool, controller: &str, what: &str| {
+            if set && !tree.has(controller) {
+                warnings.push(format!(
+                    "Your kernel does not support {what} capabilities or the cgroup is not mounted. Limitation discarded."
+                ));
+            }
+        };
+        check(host.memory > 0 || host.memory_reservation > 0, "memory", "memory limit");
+        check(host.pids_limit.is_some_and(|limit| limit > 0), "pids", "PIDs limit");
+        check(host.cpu_shares > 0 || host.cpu_quota > 0 || host.nano_cpus > 0, "cpu", "CPU");
+        check(!host.cpuset_cpus.is_empty() || !host.cpuset_mems.is_empty(), "cpuset", "cpuset");
+        warnings
+    }
+
+    async fn make(&self, id: &str, name: &str, mut request: CreateRequest, image: ImageRecord) -> Result<Rc<Container>> {
+        let layout = Layout::new(&self.0.root, &self.0.run, id);
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o710).create(&layout.directory)?;
+        let mounts = self.new_mounts(&request)?;
+        self.settle(id, &mut request)?;
+        let endpoints = self.new_endpoints(&request)?;
+        let (path, args) = merge::command_line(&request.config);
+        let record = Record {
+            version: Record::version(),
+            id: id.to_owned(),
+            name: name.to_owned(),
+            created: Timestamp::now(),
+            image_id: image.id,
+            layers: image.layers,
+            path,
+            args,
+            config: request.config,
+            host_config: request.host_config,
+            endpoints,
+            mounts,
+            state: super::state::State::default(),
+            restart_count: 0,
+            manually_stopped: false,
+            start_order: 0,
+            health: None,
+        };
+        record.save(&layout.directory)?;
+        let cgroup = self.0.cgroups.of(id, &record.host_config.cgroup_parent);
+        let container = Rc::new(Container::new(record, layout, cgroup));
+        self.0.containers.borrow_mut().insert(id.to_owned(), Rc::clone(&container));
+        self.fill_volumes(&container).await?;
+        Ok(container)
+    }
+
+    /// Fills in what inspect shows of a request that left it open.
+    fn settle(&self, id: &str, request: &mut CreateRequest) -> Result<()> {
+        let (config, host) = (&mut request.config, &mut request.host_config);
+        let or = |field: &mut String, default: &str| {
+            if field.is_empty() {
+                default.clone_into(field);
+            }
+        };
+        if matches!(host.network_mode.as_str(), "" | "default") {
+            "bridge".clone_into(&mut host.network_mode);
+        }
+        if config.network_disabled {
+            "none".clone_into(&mut host.network_mode);
+        }
+        for mode in [&mut host.network_mode, &mut host.pid_mode, &mut host.ipc_mode] {
+            if let Some(other) = mode.strip_prefix("container:") {
+                *mode = format!("container:{}", self.find(other)?.id);
+            }
+        }
+        if host.network_mode.starts_with("container:") || host.network_mode == "host" || host.uts_mode == "host" {
+            if !config.hostname.is_empty() && host.uts_mode == "host" {
+                return Err(Error::bad_parameter("conflicting options: hostname and the UTS mode"));
+            }
+            if !config.hostname.is_empty() && host.network_mode.starts_with("container:") {
+                return Err(Error::bad_parameter("conflicting options: hostname and the network mode"));
+            }
+        }
+        let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let shares_name = host.network_mode == "host" || host.uts_mode == "host";
+        or(&mut config.hostname, if shares_name { &machine } else { ids::short(id) });
+        or(&mut host.ipc_mode, "private");
+        or(&mut host.cgroupns_mode, "private");
+        or(&mut host.runtime, super::RUNTIME_NAME);
+        or(&mut host.log_config.typ, "json-file");
+        or(&mut host.restart_policy.name, "no");
+        if host.shm_size == 0 && host.ipc_mode != "host" {
+            host.shm_size = crate::spec::SHM_SIZE;
+        }
+        if host.masked_paths.is_none() && !host.privileged {
+            let open = host.security_opt.iter().flatten().any(|option| option.starts_with("systempaths"));
+            host.masked_paths = Some(if open { Vec::new() } else { crate::spec::security::masked_paths() });
+            host.readonly_paths = Some(if open { Vec::new() } else { crate::spec::security::readonly_paths() });
+        }
+        Ok(())
+    }
+
+    /// The networks as inspect shows them before the first start.
+    fn new_endpoints(&self, request: &CreateRequest) -> Result<std::collections::BTreeMap<String, EndpointSettings>> {
+        let mut endpoints = request.networking_config.endpoints_config.clone();
+        if let Some(endpoint) = endpoints.remove("default") {
+            endpoints.entry("bridge".to_owned()).or_insert(endpoint);
+        }
+        let mode = NetworkMode::parse(&request.host_config.network_mode);
+        let Some(network) = mode.network() else {
+            return if endpoints.is_empty() {
+                Ok(endpoints)
+            } else {
+                Err(Error::bad_parameter("conflicting options: networks and the container type network mode"))
+            };
+        };
+        let same = |name: &str| name == network || self.0.networks.resolve(name).ok() == self.0.networks.resolve(network).ok();
+        if !endpoints.keys().any(|name| same(name)) {
+            endpoints.insert(network.to_owned(), EndpointSettings::default());
+        }
+        Ok(endpoints)
+    }
+}
+
+/// What the networks are asked for.
+pub(super) fn attach_request(id: &str, name: &str, request: &CreateRequest) -> AttachRequest {
+    AttachRequest {
+        container_id: id.to_owned(),
+        container_name: name.to_owned(),
+        hostname: request.config.hostname.clone(),
+        pid: 0,
+        network_mode: request.host_config.network_mode.clone(),
+        networks: request.networking_config.endpoints_config.clone(),
+        mac_address: request.config.mac_address.clone(),
+        port_bindings: request.host_config.port_bindings.clone(),
+        exposed_ports: request.config.exposed_ports.keys().cloned().collect(),
+        publish_all: request.host_config.publish_all_ports,
+        dns: request.host_config.dns.clone(),
+    }
+}

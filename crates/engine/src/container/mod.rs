@@ -1,0 +1,197 @@
+//! Containers: their state on disk and in memory, and every verb of their life.
+
+mod attach;
+mod commit;
+mod create;
+mod filter;
+mod health;
+mod inspect;
+mod kill;
+mod list;
+mod logging;
+mod merge;
+mod monitor;
+mod mounts;
+mod names;
+mod networks;
+mod pattern;
+mod pause;
+mod ports;
+mod prune;
+mod record;
+mod remove;
+mod restart;
+mod restore;
+mod signals;
+mod start;
+mod state;
+mod stop;
+mod top;
+mod update;
+mod validate;
+mod volumes;
+mod wait;
+
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use engine_api::{Error, PortMap, Result};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{Mutex, Notify, watch};
+
+pub use commit::CommitRequest;
+pub(crate) use commit::apply as apply_change;
+pub(crate) use mounts::{MountKind, MountRecord, clean};
+pub(crate) use record::{Layout, Record};
+pub(crate) use state::Status;
+
+use crate::io::Streams;
+use crate::logs::LogFile;
+use crate::runtime::Process;
+
+/// Name of this engine's own runtime in `info` and `HostConfig.Runtime`.
+pub const RUNTIME_NAME: &str = "system-docker";
+
+/// What the end of a run looked like; watched by those who wait.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Exits {
+    /// Runs that have ended.
+    pub(crate) count: u64,
+    /// Exit code of the last.
+    pub(crate) code: i32,
+    /// Why the last start failed.
+    pub(crate) error: String,
+    /// Whether a process lives now.
+    pub(crate) alive: bool,
+    /// Whether the container is gone.
+    pub(crate) removed: bool,
+}
+
+/// What exists only while a process lives; all of it is a kernel object or can be found again from the record.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// The first process.
+    pub(crate) process: Rc<Process>,
+    /// The terminal's master side.
+    pub(crate) terminal: Option<Rc<AsyncFd<OwnedFd>>>,
+    /// `NetworkSettings.Ports` of this run.
+    pub(crate) ports: PortMap,
+    /// `NetworkSettings.SandboxID` and `SandboxKey`.
+    pub(crate) sandbox: (String, String),
+    /// Told when the run ends, so that health checks stop.
+    pub(crate) ended: Rc<Notify>,
+}
+
+/// A container in memory.
+#[derive(Debug)]
+pub(crate) struct Container {
+    /// 64 hexadecimal digits.
+    pub(crate) id: String,
+    /// Where its files are.
+    pub(crate) layout: Layout,
+    /// Its cgroup's directory.
+    pub(crate) cgroup: PathBuf,
+    /// One lifecycle verb at a time.
+    pub(crate) operation: Mutex<()>,
+    /// Standard streams.
+    pub(crate) streams: Rc<Streams>,
+    /// Back-off of its restarts.
+    pub(crate) backoff: RefCell<restart::Backoff>,
+    /// Cuts a wait before a restart short.
+    pub(crate) wake: Notify,
+    /// Ends of runs.
+    pub(crate) exits: watch::Sender<Exits>,
+    /// Its execs that live.
+    pub(crate) execs: RefCell<BTreeSet<String>>,
+    /// The running process.
+    pub(crate) live: RefCell<Option<Live>>,
+    /// Not to be removed at exit although it says so: it is being restarted.
+    pub(crate) keep: Cell<bool>,
+    /// Volumes that its present run holds.
+    pub(crate) volumes: RefCell<Vec<String>>,
+    /// Whether its root file system is mounted.
+    pub(crate) mounted: Cell<bool>,
+    record: RefCell<Record>,
+}
+
+impl Container {
+    /// A container from its record; nothing is started.
+    pub(crate) fn new(record: Record, layout: Layout, cgroup: PathBuf) -> Self {
+        let config = &record.config;
+        let log = (record.host_config.log_config.typ != "none").then(|| {
+            let limits = logging::limits(&record.host_config.log_config).unwrap_or(crate::logs::LogLimits::DEFAULT);
+            let attributes = logging::attributes(&record.host_config.log_config, config);
+            Rc::new(LogFile::new(layout.log(&record.id), limits, attributes))
+        });
+        let streams = Streams::new(config.tty, config.open_stdin, config.stdin_once, log);
+        let exits = Exits { code: record.state.exit_code, ..Exits::default() };
+        Self {
+            id: record.id.clone(),
+            layout,
+            cgroup,
+            operation: Mutex::default(),
+            streams: Rc::new(streams),
+            backoff: RefCell::default(),
+            wake: Notify::new(),
+            exits: watch::Sender::new(exits),
+            execs: RefCell::default(),
+            live: RefCell::default(),
+            keep: Cell::default(),
+            volumes: RefCell::default(),
+            mounted: Cell::default(),
+            record: RefCell::new(record),
+        }
+    }
+
+    /// The record. Not to be held across an await.
+    pub(crate) fn record(&self) -> Ref<'_, Record> {
+        self.record.borrow()
+    }
+
+    /// The name without a slash.
+    pub(crate) fn name(&self) -> String {
+        self.record.borrow().name.clone()
+    }
+
+    /// Its state.
+    pub(crate) fn status(&self) -> Status {
+        self.record.borrow().state.status
+    }
+
+    /// Changes the record and writes it to disk.
+    ///
+    /// # Errors
+    /// 500 when the file system refuses; the change then holds in memory, which is the truth while the engine lives.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Record)) -> Result<()> {
+        change(&mut self.record.borrow_mut());
+        self.record
+            .borrow()
+            .save(&self.layout.directory)
+            .map_err(|error| Error::server(format!("write state of container {}: {error}", self.id)))
+    }
+
+    /// Changes the record where nobody can be told of a failure; it is said on the kernel's log.
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Record)) {
+        if let Err(error) = self.change(change) {
+            crate::report(&error.message);
+        }
+    }
+
+    /// The first process's number, when one lives.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        let pid = self.record.borrow().state.pid;
+        (pid > 0).then_some(pid)
+    }
+
+    /// Attributes of its events: labels, image, name.
+    pub(crate) fn event_attributes(&self) -> BTreeMap<String, String> {
+        let record = self.record.borrow();
+        let mut attributes = record.config.labels.clone();
+        attributes.insert("image".to_owned(), record.config.image.clone());
+        attributes.insert("name".to_owned(), record.name.clone());
+        attributes
+    }
+}

@@ -1,0 +1,51 @@
+//! `docker network connect` and `disconnect`: the container's side.
+
+use engine_api::{EndpointSettings, Error, Result};
+
+use super::{Container, Status};
+use crate::Engine;
+use crate::network::ConnectTarget;
+
+impl Engine {
+    /// `POST /networks/{id}/connect`.
+    ///
+    /// # Errors
+    /// Docker's: 404 for network and container, 403 when it is connected already, 400 for impossible wishes.
+    pub async fn network_connect(&self, network: &str, reference: &str, settings: &EndpointSettings) -> Result<()> {
+        let container = self.find(reference)?;
+        let _turn = container.operation.lock().await;
+        if matches!(container.status(), Status::Removing | Status::Dead) {
+            return Err(Error::conflict(format!("container {} is marked for removal and cannot be connected or disconnected to the network", container.id)));
+        }
+        let (name, endpoint) = self.0.networks.connect(network, &connect_target(&container), settings)?;
+        container.change(|record| {
+            record.endpoints.insert(name, endpoint);
+        })
+    }
+
+    /// `POST /networks/{id}/disconnect`.
+    ///
+    /// # Errors
+    /// Docker's: 404 for network and container, 500 when it is not connected.
+    pub async fn network_disconnect(&self, network: &str, reference: &str, force: bool) -> Result<()> {
+        let container = self.find(reference)?;
+        let _turn = container.operation.lock().await;
+        let name = self.0.networks.disconnect(network, &connect_target(&container), force)?;
+        container.change(|record| {
+            record.endpoints.remove(&name);
+        })
+    }
+}
+
+fn connect_target(container: &Container) -> ConnectTarget {
+    let record = container.record();
+    let names = record.endpoints.iter().flat_map(|(name, endpoint)| [name.clone(), endpoint.network_id.clone()]);
+    ConnectTarget {
+        container_id: record.id.clone(),
+        container_name: record.name.clone(),
+        hostname: record.config.hostname.clone(),
+        pid: record.state.status.is_alive().then_some(record.state.pid),
+        network_mode: record.host_config.network_mode.clone(),
+        networks: names.filter(|name| !name.is_empty()).collect(),
+    }
+}

@@ -1,0 +1,111 @@
+//! Volumes of a container: created with it, filled from the image once, checked at each start.
+
+use std::fs;
+use std::path::Path;
+use std::rc::Rc;
+
+use engine_api::{CreateRequest, Error, Result, VolumeCreate};
+
+use super::mounts::{self, MountKind, MountRecord, parse_volumes_from};
+use super::Container;
+use crate::{Engine, ids};
+
+impl Engine {
+    /// The mounts of a new container: read, with volumes created.
+    pub(super) fn new_mounts(&self, request: &CreateRequest) -> Result<Vec<MountRecord>> {
+        let mut inherited = Vec::new();
+        for text in &request.host_config.volumes_from {
+            let (name, writable) = parse_volumes_from(text)?;
+            let source = self.find(name)?;
+            let record = source.record();
+            for mount in record.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs) {
+                let mut mount = mount.clone();
+                mount.anonymous = false;
+                mount.copy_up = false;
+                mount.writable = mount.writable && writable.unwrap_or(true);
+                inherited.push(mount);
+            }
+        }
+        let mut all = mounts::collect(&request.config, &request.host_config, inherited)?;
+        for mount in &mut all {
+            if mount.kind == MountKind::Volume {
+                self.create_volume(mount)?;
+            }
+        }
+        Ok(all)
+    }
+
+    fn create_volume(&self, mount: &mut MountRecord) -> Result<()> {
+        if mount.name.is_empty() {
+            mount.name = ids::new_id()?;
+        }
+        let driver = mount.driver.clone().unwrap_or_default();
+        let mut labels = mount.labels.clone();
+        if mount.anonymous {
+            labels.insert("com.docker.volume.anonymous".to_owned(), String::new());
+        }
+        let wanted =
+            VolumeCreate { name: mount.name.clone(), driver: driver.name, driver_opts: driver.options, labels, ..VolumeCreate::default() };
+        let volume = self.0.volumes.create(&wanted)?;
+        mount.source = volume.mountpoint;
+        Ok(())
+    }
+
+    /// Copies the image's files into new, empty volumes.
+    pub(super) async fn fill_volumes(&self, container: &Rc<Container>) -> Result<()> {
+        let wanted: Vec<MountRecord> =
+            container.record().mounts.iter().filter(|mount| mount.kind == MountKind::Volume && mount.copy_up).cloned().collect();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        self.mount_rootfs(container)?;
+        for mount in wanted {
+            let volume = self.0.volumes.acquire(&mount.name).await?;
+            let (rootfs, destination) = (container.layout.rootfs.clone(), mount.destination.clone());
+            let filled = tokio::task::spawn_blocking(move || {
+                match crate::storage::host_path(&rootfs, Path::new(&destination))? {
+                    Some(source) if source.is_dir() => crate::volume::copy_up(&source, &volume).map(drop),
+                    _ => Ok(()),
+                }
+            })
+            .await;
+            self.0.volumes.release(&mount.name)?;
+            filled.map_err(|error| Error::server(format!("copy the image's files into a volume: {error}")))??;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that every source exists before a start.
+    pub(super) async fn acquire_sources(&self, container: &Container) -> Result<()> {
+        let mounts = container.record().mounts.clone();
+        for mount in &mounts {
+            match mount.kind {
+                MountKind::Tmpfs => {}
+                MountKind::Volume => {
+                    self.0.volumes.acquire(&mount.name).await?;
+                    container.volumes.borrow_mut().push(mount.name.clone());
+                }
+                MountKind::Bind if Path::new(&mount.source).exists() => {}
+                MountKind::Bind if mount.create_source => fs::create_dir_all(&mount.source)
+                    .map_err(|error| Error::server(format!("error while creating mount source path '{}': {error}", mount.source)))?,
+                MountKind::Bind => {
+                    return Err(Error::bad_parameter(format!(
+                        "invalid mount config for type \"bind\": bind source path does not exist: {}",
+                        mount.source
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the volumes that the container uses them no more.
+    pub(super) fn release_sources(&self, container: &Container) {
+        let names = std::mem::take(&mut *container.volumes.borrow_mut());
+        for name in names {
+            if let Err(error) = self.0.volumes.release(&name) {
+                crate::report(&format!("release volume {name}: {error}"));
+            }
+        }
+    }
+}

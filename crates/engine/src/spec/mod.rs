@@ -1,0 +1,132 @@
+//! From a container's record to an OCI runtime specification. Pure, apart from looking at the files it is told about.
+
+mod capabilities;
+mod devices;
+mod mounts;
+pub(crate) mod process;
+mod resources;
+pub(crate) mod security;
+mod user;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use engine_api::{HostConfig, Result};
+
+pub(crate) use capabilities::{EVERY as EVERY_CAPABILITY, choose as choose_capabilities};
+pub(crate) use resources::resources;
+pub(crate) use mounts::SHM_SIZE;
+pub(crate) use user::Account;
+
+use crate::container::Record;
+use crate::runtime::oci::{self, Linux, Namespace, NamespaceType};
+
+/// Other processes whose namespaces are joined.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Joins {
+    /// `container:` of the network.
+    pub(crate) network: Option<i32>,
+    /// `container:` of process numbers.
+    pub(crate) pid: Option<i32>,
+    /// `container:` of IPC.
+    pub(crate) ipc: Option<i32>,
+}
+
+/// Files that are bound into every container.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files {
+    /// `/etc/resolv.conf`.
+    pub(crate) resolv_conf: Option<PathBuf>,
+    /// `/etc/hostname`.
+    pub(crate) hostname: Option<PathBuf>,
+    /// `/etc/hosts`.
+    pub(crate) hosts: Option<PathBuf>,
+    /// `/dev/shm`, when it is shared with another container.
+    pub(crate) shm: Option<PathBuf>,
+    /// This program, for `--init`.
+    pub(crate) init: Option<PathBuf>,
+}
+
+/// Everything the specification is made from.
+#[derive(Debug)]
+pub(crate) struct Input<'a> {
+    /// The container.
+    pub(crate) record: &'a Record,
+    /// Where its root file system is mounted.
+    pub(crate) rootfs: &'a Path,
+    /// Files to bind.
+    pub(crate) files: &'a Files,
+    /// Namespaces to join.
+    pub(crate) joins: Joins,
+    /// Its cgroup, relative to the root of the tree.
+    pub(crate) cgroup: &'a str,
+}
+
+/// Builds the specification.
+///
+/// # Errors
+/// 400 for what only now turns out to be wrong (an unknown device, user or capability), 500 otherwise.
+pub(crate) fn build(input: &Input<'_>) -> Result<oci::Spec> {
+    let record = input.record;
+    let host = &record.host_config;
+    let account = Account::resolve(input.rootfs, &record.config.user, host.group_add.as_deref().unwrap_or_default())?;
+    let capabilities = choose_capabilities(host)?;
+    let security = security::Security::read(host, &capabilities)?;
+    let shares_host_name = host.uts_mode == "host";
+    Ok(oci::Spec {
+        oci_version: oci::VERSION.to_owned(),
+        process: Some(process::first(record, input.files, &account, capabilities, &security)),
+        root: Some(oci::Root { path: input.rootfs.to_string_lossy().into_owned(), readonly: host.readonly_rootfs }),
+        hostname: if shares_host_name { String::new() } else { record.config.hostname.clone() },
+        domainname: if shares_host_name { String::new() } else { record.config.domainname.clone() },
+        mounts: mounts::mounts(input),
+        annotations: host.annotations.clone(),
+        linux: Some(linux(input, security)?),
+    })
+}
+
+fn linux(input: &Input<'_>, security: security::Security) -> Result<Linux> {
+    let host = &input.record.host_config;
+    let devices = devices::Devices::read(host)?;
+    let mut resources = resources(host)?;
+    resources.devices = devices.rules;
+    Ok(Linux {
+        sysctl: sysctls(host, input.joins),
+        resources: Some(resources),
+        cgroups_path: input.cgroup.to_owned(),
+        namespaces: namespaces(host, input.joins),
+        devices: devices.nodes,
+        seccomp: security.seccomp,
+        rootfs_propagation: mounts::rootfs_propagation(input.record).to_owned(),
+        masked_paths: security.masked_paths,
+        readonly_paths: security.readonly_paths,
+        ..Linux::default()
+    })
+}
+
+fn namespaces(host: &HostConfig, joins: Joins) -> Vec<Namespace> {
+    let mut namespaces = vec![Namespace::new(NamespaceType::Mount)];
+    let mut add = |kind, mode: &str, join: Option<i32>, file: &str| match join {
+        Some(pid) => namespaces.push(Namespace::join(kind, format!("/proc/{pid}/ns/{file}"))),
+        None if mode == "host" => {}
+        None => namespaces.push(Namespace::new(kind)),
+    };
+    add(NamespaceType::Network, &host.network_mode, joins.network, "net");
+    add(NamespaceType::Pid, &host.pid_mode, joins.pid, "pid");
+    add(NamespaceType::Ipc, &host.ipc_mode, joins.ipc, "ipc");
+    add(NamespaceType::Uts, &host.uts_mode, None, "uts");
+    add(NamespaceType::Cgroup, &host.cgroupns_mode, None, "cgroup");
+    namespaces
+}
+
+/// The user's kernel parameters, and Docker's two defaults for a network namespace of one's own: any user may bind
+/// low ports and send pings.
+fn sysctls(host: &HostConfig, joins: Joins) -> BTreeMap<String, String> {
+    let mut sysctls = host.sysctls.clone();
+    if host.network_mode != "host" && joins.network.is_none() {
+        for (name, value) in [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")] {
+            sysctls.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        }
+    }
+    sysctls
+}

@@ -1,0 +1,105 @@
+//! `docker diff`: what the overlay's upper directory says that the container changed.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use engine_api::{Error, FilesystemChange, Result};
+
+use crate::Engine;
+
+/// Entries of `FilesystemChange.kind`.
+const MODIFIED: u8 = 0;
+const ADDED: u8 = 1;
+const DELETED: u8 = 2;
+
+impl Engine {
+    /// `GET /containers/{id}/changes`.
+    ///
+    /// # Errors
+    /// 404, 500 when a directory cannot be read.
+    pub async fn container_changes(&self, reference: &str) -> Result<Vec<FilesystemChange>> {
+        let container = self.find(reference)?;
+        let lowers = self.0.images.layer_directories(&container.record().layers)?;
+        let upper = container.layout.upper();
+        let found = tokio::task::spawn_blocking(move || changes(&upper, &lowers));
+        found.await.map_err(|error| Error::server(error.to_string()))?.map_err(Error::from)
+    }
+}
+
+fn changes(upper: &Path, lowers: &[PathBuf]) -> std::io::Result<Vec<FilesystemChange>> {
+    let mut changes = Vec::new();
+    super::walk(upper, &mut |relative, metadata| {
+        let below = find_lower(lowers, relative);
+        let kind = if is_whiteout(metadata) {
+            // A file that was made and removed by the container itself leaves a whiteout over nothing.
+            if below.is_none() {
+                return Ok(());
+            }
+            DELETED
+        } else if let Some(below) = below {
+            if metadata.is_dir() && is_untouched(metadata, &below) && !has_changes(&upper.join(relative)) {
+                return Ok(());
+            }
+            MODIFIED
+        } else {
+            ADDED
+        };
+        changes.push(FilesystemChange { path: format!("/{}", relative.display()), kind });
+        Ok(())
+    })?;
+    Ok(changes)
+}
+
+fn is_whiteout(metadata: &Metadata) -> bool {
+    metadata.file_type().is_char_device() && metadata.rdev() == 0
+}
+
+/// The file that the image has at this path.
+fn find_lower(lowers: &[PathBuf], relative: &Path) -> Option<Metadata> {
+    for lower in lowers {
+        let mut path = lower.clone();
+        let mut parts = relative.components().peekable();
+        while let Some(part) = parts.next() {
+            path.push(part);
+            match fs::symlink_metadata(&path) {
+                Ok(metadata) if is_whiteout(&metadata) => return None,
+                Ok(metadata) if parts.peek().is_none() => return Some(metadata),
+                Ok(metadata) if !metadata.is_dir() => return None,
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+    }
+    None
+}
+
+fn is_untouched(upper: &Metadata, lower: &Metadata) -> bool {
+    lower.is_dir()
+        && (upper.mode(), upper.uid(), upper.gid(), upper.mtime(), upper.mtime_nsec())
+            == (lower.mode(), lower.uid(), lower.gid(), lower.mtime(), lower.mtime_nsec())
+}
+
+fn has_changes(directory: &Path) -> bool {
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn added_and_modified_files_are_told_apart() {
+        let directory = tempfile::tempdir().unwrap();
+        let (lower, upper) = (directory.path().join("lower"), directory.path().join("upper"));
+        for path in [lower.join("etc"), upper.join("etc"), upper.join("new")] {
+            fs::create_dir_all(path).unwrap();
+        }
+        fs::write(lower.join("etc/passwd"), "old").unwrap();
+        fs::write(upper.join("etc/passwd"), "new").unwrap();
+        fs::write(upper.join("new/file"), "").unwrap();
+        let found: Vec<_> = changes(&upper, &[lower]).unwrap().into_iter().map(|one| (one.path, one.kind)).collect();
+        let expected = [("/etc", MODIFIED), ("/etc/passwd", MODIFIED), ("/new", ADDED), ("/new/file", ADDED)];
+        assert_eq!(found, expected.map(|(path, kind)| (path.to_owned(), kind)));
+    }
+}
