@@ -101,7 +101,11 @@ fn generate(path: &Path, kind: &str) -> anyhow::Result<()> {
 
 fn config(machine: &MachineConfig, keys: &[PathBuf]) -> String {
     let ssh = &machine.loaded.config.rancher.ssh;
-    let mut lines = vec!["# written by ros console-init at every start".to_owned()];
+    let mut lines = vec![
+        "# written by ros console-init at every start".to_owned(),
+        "# The first value counts: files of the machine's owner win.".to_owned(),
+        "Include /etc/ssh/sshd_config.d/*.conf".to_owned(),
+    ];
     if let Some(port) = ssh.port.and_then(|port| u16::try_from(port).ok()) {
         lines.push(format!("Port {port}"));
     }
