@@ -23,6 +23,7 @@ pub mod mount;
 pub mod namespace;
 pub mod netlink;
 pub mod process;
+pub mod readiness;
 pub mod reboot;
 pub mod seccomp;
 pub mod signal;
@@ -35,5 +36,8 @@ pub use error::{Context, Error, Result};
 /// The running kernel's release, as uname(2) gives it: the name of its directory in /lib/modules.
 #[must_use]
 pub fn kernel_release() -> String {
-    rustix::system::uname().release().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
 }

@@ -19,19 +19,30 @@ pub fn number(name: &str) -> Option<i32> {
     let upper = name.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     if let Some(rest) = name.strip_prefix("RTMIN") {
-        return offset(rest).map(|by| REALTIME_FIRST + by).filter(|n| (REALTIME_FIRST..=HIGHEST).contains(n));
+        return offset(rest)
+            .map(|by| REALTIME_FIRST + by)
+            .filter(|n| (REALTIME_FIRST..=HIGHEST).contains(n));
     }
     if let Some(rest) = name.strip_prefix("RTMAX") {
-        return offset(rest).map(|by| HIGHEST + by).filter(|n| (REALTIME_FIRST..=HIGHEST).contains(n));
+        return offset(rest)
+            .map(|by| HIGHEST + by)
+            .filter(|n| (REALTIME_FIRST..=HIGHEST).contains(n));
     }
-    NAMES.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
+    NAMES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, number)| *number)
 }
 
 /// First real-time signal that glibc leaves to programs (SIGRTMIN).
 const REALTIME_FIRST: i32 = 34;
 
 fn offset(text: &str) -> Option<i32> {
-    if text.is_empty() { Some(0) } else { text.parse().ok() }
+    if text.is_empty() {
+        Some(0)
+    } else {
+        text.parse().ok()
+    }
 }
 
 const NAMES: [(&str, i32); 34] = [
@@ -86,7 +97,11 @@ fn set_of(signals: &[i32]) -> libc::sigset_t {
 fn mask(how: i32, set: &libc::sigset_t) -> io::Result<()> {
     // SAFETY: the set is initialised; the old one is not asked for.
     let result = unsafe { libc::pthread_sigmask(how, set, std::ptr::null_mut()) };
-    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(result))
+    }
 }
 
 /// Blocks `signals` in this thread and the threads and children it will start.
@@ -143,7 +158,8 @@ impl SignalFd {
         block(signals)?;
         let set = set_of(signals);
         // SAFETY: the set is initialised, and -1 asks for a new descriptor.
-        let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        let fd =
+            unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
         let fd = check(i64::from(fd)).what(|| "open signalfd".into())?;
         // SAFETY: the kernel has just given us this descriptor and nobody else has it.
         let fd = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap_or(-1)) };
@@ -158,7 +174,9 @@ impl SignalFd {
         let mut record = [0_u8; size_of::<libc::signalfd_siginfo>()];
         match (&self.0).read(&mut record) {
             // ssi_signo is the first field, 32 bits.
-            Ok(_) => Ok(Some(i32::from_ne_bytes([record[0], record[1], record[2], record[3]]))),
+            Ok(_) => Ok(Some(i32::from_ne_bytes([
+                record[0], record[1], record[2], record[3],
+            ]))),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error).what(|| "read signalfd".into()),
         }
@@ -168,6 +186,12 @@ impl SignalFd {
 impl AsFd for SignalFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+impl std::os::fd::AsRawFd for SignalFd {
+    fn as_raw_fd(&self) -> i32 {
+        self.0.as_raw_fd()
     }
 }
 

@@ -32,7 +32,10 @@ pub struct Error {
 impl Error {
     /// An error of a class.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into() }
+        Error {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// Any other error.

@@ -30,6 +30,7 @@ use sys::process::Pidfd;
 pub use child::{docker_init, main};
 pub use error::{Error, ErrorKind, Result};
 pub use launcher::{NativeRuntime, RuntimeOptions};
+pub(crate) use resources::apply as apply_resources;
 pub use seccomp_profile::seccomp_default;
 
 /// Standard streams of a process.
@@ -95,7 +96,10 @@ pub struct Process {
 }
 
 /// What starts containers. Implementations can be swapped and compared.
-#[expect(async_fn_in_trait, reason = "the engine has one thread and its futures never leave it")]
+#[expect(
+    async_fn_in_trait,
+    reason = "the engine has one thread and its futures never leave it"
+)]
 pub trait Runtime {
     /// Makes a container up to the point where its program could start: namespaces exist, file systems are mounted, the
     /// program was found.

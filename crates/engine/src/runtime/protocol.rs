@@ -30,8 +30,6 @@ pub(super) enum Job {
         spec: Box<oci::Spec>,
         /// `CGROUP_FD` is there.
         has_cgroup: bool,
-        /// The caller said `go` before the program started.
-        went: bool,
     },
     /// Become another process of a container.
     Exec {
@@ -39,8 +37,6 @@ pub(super) enum Job {
         process: Box<oci::Process>,
         /// The container's filter.
         seccomp: Option<oci::Seccomp>,
-        /// Kinds of namespaces to join from the target (`sys::namespace::CloneFlags`).
-        namespaces: u64,
         /// `CGROUP_FD` is there.
         has_cgroup: bool,
     },
@@ -79,19 +75,34 @@ impl Report {
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Report> {
-        let unknown = || Error::other(format!("unknown report of {} bytes from the container's process", bytes.len()));
+        let unknown = || {
+            Error::other(format!(
+                "unknown report of {} bytes from the container's process",
+                bytes.len()
+            ))
+        };
         match bytes.split_first() {
             None => Ok(Report::Closed),
             Some((b'c', [])) => Ok(Report::Created),
             Some((b'p', pid)) => {
-                let pid = std::str::from_utf8(pid).ok().and_then(|text| text.parse().ok()).filter(|pid| *pid > 0);
+                let pid = std::str::from_utf8(pid)
+                    .ok()
+                    .and_then(|text| text.parse().ok())
+                    .filter(|pid| *pid > 0);
                 pid.map(Report::Sibling).ok_or_else(unknown)
             }
-            Some((b'e', error)) => Ok(Report::Failed(serde_json::from_slice(error).map_err(|_| unknown())?)),
+            Some((b'e', error)) => Ok(Report::Failed(
+                serde_json::from_slice(error).map_err(|_| unknown())?,
+            )),
             Some((b'!', errno)) => {
-                let errno = errno.try_into().map(i32::from_ne_bytes).map_err(|_| unknown())?;
+                let errno = errno
+                    .try_into()
+                    .map(i32::from_ne_bytes)
+                    .map_err(|_| unknown())?;
                 let cause = std::io::Error::from_raw_os_error(errno);
-                Ok(Report::Failed(Error::other(format!("start of the container's process: {cause}"))))
+                Ok(Report::Failed(Error::other(format!(
+                    "start of the container's process: {cause}"
+                ))))
             }
             _ => Err(unknown()),
         }
@@ -112,8 +123,15 @@ mod tests {
         for report in [Report::Sibling(42), Report::Created, failed, Report::Closed] {
             assert_eq!(Report::decode(&report.encode()).unwrap(), report);
         }
-        assert!(Report::decode(b"p-1").is_err() && Report::decode(b"?").is_err() && Report::decode(b"e{").is_err());
-        assert!(matches!(Report::decode(b"!\x02\0\0\0").unwrap(), Report::Failed(_)));
+        assert!(
+            Report::decode(b"p-1").is_err()
+                && Report::decode(b"?").is_err()
+                && Report::decode(b"e{").is_err()
+        );
+        assert!(matches!(
+            Report::decode(b"!\x02\0\0\0").unwrap(),
+            Report::Failed(_)
+        ));
     }
 
     #[test]

@@ -50,17 +50,48 @@ pub fn seccomp_default<S: AsRef<str>>(capabilities: &[S]) -> Seccomp {
     let profile = match serde_json::from_str::<Profile>(PROFILE) {
         Ok(profile) => profile,
         // A filter that allows nothing is the safe answer to the impossible.
-        Err(_) => return Seccomp { default_action: "SCMP_ACT_ERRNO".into(), ..Seccomp::default() },
+        Err(_) => {
+            return Seccomp {
+                default_action: "SCMP_ACT_ERRNO".into(),
+                ..Seccomp::default()
+            };
+        }
     };
-    let has = |name: &str| capabilities.iter().any(|capability| capability.as_ref() == name);
-    let names = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let has = |name: &str| {
+        capabilities
+            .iter()
+            .any(|capability| capability.as_ref() == name)
+    };
+    let names = |text: &str| {
+        text.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     let mut allowed: Vec<String> = profile.always.iter().flat_map(|line| names(line)).collect();
-    allowed.extend(profile.by_architecture.get(ARCH).iter().flat_map(|text| names(text)));
-    for (_, text) in profile.by_capability.iter().filter(|(capability, _)| has(capability)) {
+    allowed.extend(
+        profile
+            .by_architecture
+            .get(ARCH)
+            .iter()
+            .flat_map(|text| names(text)),
+    );
+    for (_, text) in profile
+        .by_capability
+        .iter()
+        .filter(|(capability, _)| has(capability))
+    {
         allowed.extend(names(text));
     }
-    let mut syscalls = vec![SeccompSyscall { names: allowed, action: "SCMP_ACT_ALLOW".into(), ..Default::default() }];
-    for (_, calls) in profile.refused_without.iter().filter(|(capability, _)| !has(capability)) {
+    let mut syscalls = vec![SeccompSyscall {
+        names: allowed,
+        action: "SCMP_ACT_ALLOW".into(),
+        ..Default::default()
+    }];
+    for (_, calls) in profile
+        .refused_without
+        .iter()
+        .filter(|(capability, _)| !has(capability))
+    {
         syscalls.extend(calls.iter().map(|(call, errno)| SeccompSyscall {
             names: vec![call.clone()],
             action: "SCMP_ACT_ERRNO".into(),
@@ -98,15 +129,25 @@ mod tests {
     use super::*;
 
     fn allows(profile: &Seccomp, call: &str) -> bool {
-        profile.syscalls.iter().any(|rule| rule.action == "SCMP_ACT_ALLOW" && rule.names.iter().any(|n| n == call))
+        profile
+            .syscalls
+            .iter()
+            .any(|rule| rule.action == "SCMP_ACT_ALLOW" && rule.names.iter().any(|n| n == call))
     }
 
     #[test]
     fn capabilities_open_their_calls_and_no_others() {
         let plain = seccomp_default(&["CAP_CHOWN"]);
         assert!(allows(&plain, "openat") && allows(&plain, "socket") && allows(&plain, "ptrace"));
-        assert!(!allows(&plain, "mount") && !allows(&plain, "bpf") && !allows(&plain, "io_uring_setup"));
-        assert!(plain.syscalls.iter().any(|rule| rule.names == ["clone3"] && rule.errno_ret == Some(38)));
+        assert!(
+            !allows(&plain, "mount") && !allows(&plain, "bpf") && !allows(&plain, "io_uring_setup")
+        );
+        assert!(
+            plain
+                .syscalls
+                .iter()
+                .any(|rule| rule.names == ["clone3"] && rule.errno_ret == Some(38))
+        );
         let admin = seccomp_default(&["CAP_SYS_ADMIN"]);
         assert!(allows(&admin, "mount") && !allows(&admin, "reboot"));
         assert!(!admin.syscalls.iter().any(|rule| rule.errno_ret == Some(38)));

@@ -35,6 +35,7 @@ pub struct Command {
     deadline: Option<Duration>,
     stdin: Vec<u8>,
     survive: bool,
+    inherit_group: bool,
 }
 
 /// What a program left.
@@ -69,6 +70,7 @@ impl Command {
             deadline: None,
             stdin: Vec::new(),
             survive: false,
+            inherit_group: false,
         }
     }
 
@@ -82,14 +84,16 @@ impl Command {
     /// Adds arguments.
     #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Command {
-        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.args
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
     /// Sets a variable of the environment.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Command {
-        self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.env
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -142,6 +146,13 @@ impl Command {
         self
     }
 
+    /// It stays in the caller's process group, and so in the foreground of a terminal; otherwise it leads its own.
+    #[must_use]
+    pub fn inherit_group(mut self) -> Command {
+        self.inherit_group = true;
+        self
+    }
+
     /// Runs it to its end. A program that fails is no error: look at [`Output::status`].
     ///
     /// # Errors
@@ -150,7 +161,11 @@ impl Command {
         let what = || format!("run {}", self.program.display());
         let mut command = self.prepare().what(what)?;
         if self.terminal.is_none() {
-            command.stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
+            command.stdin(if self.stdin.is_empty() {
+                Stdio::null()
+            } else {
+                Stdio::piped()
+            });
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
         }
         let mut streams = (None, None, None);
@@ -173,11 +188,18 @@ impl Command {
         let status = child.wait().what(what)?;
         if !ended.what(what)? {
             let limit = self.deadline.unwrap_or_default();
-            let cause = io::Error::new(io::ErrorKind::TimedOut, format!("not done after {} s", limit.as_secs_f32()));
+            let cause = io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("not done after {} s", limit.as_secs_f32()),
+            );
             return Err(Error::new(what(), cause));
         }
         let [stdout, stderr] = pumps.kept;
-        Ok(Output { status, stdout, stderr })
+        Ok(Output {
+            status,
+            stdout,
+            stderr,
+        })
     }
 
     /// Starts it with the caller's standard streams (or the terminal) and does not wait. No deadline applies.
@@ -199,20 +221,38 @@ impl Command {
         }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         let c_path = |path: &Option<PathBuf>| -> io::Result<Option<CString>> {
-            path.as_ref().map(|p| CString::new(p.as_os_str().as_bytes())).transpose().map_err(io::Error::from)
+            path.as_ref()
+                .map(|p| CString::new(p.as_os_str().as_bytes()))
+                .transpose()
+                .map_err(io::Error::from)
         };
-        let (root, cwd, terminal) = (c_path(&self.root)?, c_path(&self.cwd)?, c_path(&self.terminal)?);
-        let survive = self.survive;
+        let (root, cwd, terminal) = (
+            c_path(&self.root)?,
+            c_path(&self.cwd)?,
+            c_path(&self.terminal)?,
+        );
+        let (survive, inherit_group) = (self.survive, self.inherit_group);
         // SAFETY: the closure makes system calls only, on memory prepared above: nothing that a fork of a threaded
         // program forbids (signal-safety(7)).
         unsafe {
-            command.pre_exec(move || child_setup(root.as_ref(), cwd.as_ref(), terminal.as_ref(), survive));
+            command.pre_exec(move || {
+                child_setup(
+                    root.as_ref(),
+                    cwd.as_ref(),
+                    terminal.as_ref(),
+                    survive,
+                    inherit_group,
+                )
+            });
         }
         Ok(command)
     }
 }
 
-fn start(command: &mut std::process::Command, mut with: impl FnMut(&mut std::process::Child)) -> io::Result<Child> {
+fn start(
+    command: &mut std::process::Command,
+    mut with: impl FnMut(&mut std::process::Child),
+) -> io::Result<Child> {
     let mut pidfd = None;
     let pid = claim(|| -> io::Result<i32> {
         let mut child = command.spawn()?;
@@ -231,16 +271,22 @@ fn child_setup(
     cwd: Option<&CString>,
     terminal: Option<&CString>,
     survive: bool,
+    inherit_group: bool,
 ) -> io::Result<()> {
     use rustix::fs::{Mode, OFlags};
     if !survive {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     }
     match terminal {
+        None if inherit_group => {}
         None => rustix::process::setpgid(None, None)?,
         Some(terminal) => {
             rustix::process::setsid()?;
-            let tty = rustix::fs::open(terminal.as_c_str(), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+            let tty = rustix::fs::open(
+                terminal.as_c_str(),
+                OFlags::RDWR | OFlags::CLOEXEC,
+                Mode::empty(),
+            )?;
             // Taken from whoever has it: the rescue shell must get the console.
             // SAFETY: TIOCSCTTY takes a number.
             unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&tty), libc::TIOCSCTTY, 1) };
@@ -279,7 +325,9 @@ impl Child {
     pub fn wait(&self) -> Result<ExitStatus> {
         self.pidfd.wait_ended(None)?;
         let status = take_claimed(self.pid).what(|| format!("wait for process {}", self.pid))?;
-        status.ok_or_else(|| Error::other(format!("wait for process {}", self.pid), "it has no status"))
+        status.ok_or_else(|| {
+            Error::other(format!("wait for process {}", self.pid), "it has no status")
+        })
     }
 
     /// How it ended, or `None` while it runs.
@@ -307,10 +355,11 @@ impl Pumps<'_> {
             rustix::fs::fcntl_setfl(fd, flags | rustix::fs::OFlags::NONBLOCK)?;
         }
         loop {
-            let left = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                Some(Duration::ZERO) => return Ok(false),
-                left => left,
-            };
+            let left =
+                match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
+                    Some(Duration::ZERO) => return Ok(false),
+                    left => left,
+                };
             let ended = self.wait(child, left)?;
             self.feed();
             // After the end once more: what lies in the pipes is the program's, what its children say later is not.
@@ -325,7 +374,12 @@ impl Pumps<'_> {
 
     fn wait(&self, child: &Child, left: Option<Duration>) -> io::Result<bool> {
         let mut files = vec![PollFd::new(child.pidfd(), PollFlags::IN)];
-        files.extend(self.outputs.iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        files.extend(
+            self.outputs
+                .iter()
+                .flatten()
+                .map(|fd| PollFd::new(fd, PollFlags::IN)),
+        );
         files.extend(self.input.iter().map(|fd| PollFd::new(fd, PollFlags::OUT)));
         let left = left.map(|left| Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
@@ -381,7 +435,10 @@ mod tests {
 
     #[test]
     fn output_input_and_exit_code_come_through() {
-        let output = shell("cat; echo oops >&2; exit 3").stdin("hello").run().unwrap();
+        let output = shell("cat; echo oops >&2; exit 3")
+            .stdin("hello")
+            .run()
+            .unwrap();
         assert_eq!(output.status.code(), Some(3));
         assert_eq!(output.stdout, b"hello");
         assert_eq!(output.stderr, b"oops\n");
@@ -396,28 +453,43 @@ mod tests {
 
     #[test]
     fn deadline_ends_the_program_and_what_it_started() {
-        let error = shell("sleep 1000 & sleep 1000").deadline(Duration::from_millis(50)).run().unwrap_err();
+        let error = shell("sleep 1000 & sleep 1000")
+            .deadline(Duration::from_millis(50))
+            .run()
+            .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
     }
 
     #[test]
     fn background_child_that_holds_the_pipe_does_not_delay() {
         let output = shell("sleep 1000 & echo $!").run().unwrap();
-        let pid: i32 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+        let pid: i32 = String::from_utf8(output.stdout)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
         super::super::kill(pid, Signal::KILL).unwrap();
     }
 
     #[test]
     fn missing_program_is_an_error_that_names_it() {
         let error = Command::new("/no/such/program").run().unwrap_err();
-        assert!(error.to_string().starts_with("run /no/such/program: no such file"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("run /no/such/program: no such file"),
+            "{error}"
+        );
     }
 
     #[test]
     fn reaper_and_command_do_not_steal_from_each_other() {
         let child = shell("exit 5").spawn().unwrap();
         child.pidfd().wait_ended(None).unwrap();
-        assert_eq!(super::super::reap(child.pid()).unwrap().unwrap().code(), Some(5));
+        assert_eq!(
+            super::super::reap(child.pid()).unwrap().unwrap().code(),
+            Some(5)
+        );
         assert_eq!(child.wait().unwrap().code(), Some(5));
     }
 }

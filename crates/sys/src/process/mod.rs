@@ -51,7 +51,9 @@ impl Signal {
     /// The signal of a number, 1 to [`crate::signal::HIGHEST`].
     #[must_use]
     pub fn from_raw(number: i32) -> Option<Signal> {
-        (1..=crate::signal::HIGHEST).contains(&number).then_some(Signal(number))
+        (1..=crate::signal::HIGHEST)
+            .contains(&number)
+            .then_some(Signal(number))
     }
 
     /// The signal of a name or number (see [`crate::signal::number`]).
@@ -74,7 +76,9 @@ impl Signal {
 pub fn kill(pid: i32, signal: Signal) -> Result<()> {
     // SAFETY: kill has no memory arguments.
     let result = unsafe { libc::kill(pid, signal.0) };
-    check(i64::from(result)).map(drop).what(|| format!("send signal {} to process {pid}", signal.0))
+    check(i64::from(result))
+        .map(drop)
+        .what(|| format!("send signal {} to process {pid}", signal.0))
 }
 
 /// Sends a signal to every process but PID 1 and the caller (kill(2) with -1).
@@ -121,11 +125,20 @@ pub(crate) struct CStringArray {
 
 impl CStringArray {
     pub(crate) fn new<S: AsRef<OsStr>>(strings: &[S]) -> io::Result<CStringArray> {
-        let strings =
-            strings.iter().map(|s| CString::new(s.as_ref().as_bytes())).collect::<std::result::Result<Vec<_>, _>>()?;
+        let strings = strings
+            .iter()
+            .map(|s| CString::new(s.as_ref().as_bytes()))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
         // The heap blocks of the strings stay where they are when the vector of them moves.
-        let pointers = strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect();
-        Ok(CStringArray { pointers, _strings: strings })
+        let pointers = strings
+            .iter()
+            .map(|s| s.as_ptr())
+            .chain([std::ptr::null()])
+            .collect();
+        Ok(CStringArray {
+            pointers,
+            _strings: strings,
+        })
     }
 
     pub(crate) fn as_ptr(&self) -> *const *const libc::c_char {
@@ -156,7 +169,8 @@ pub fn set_name(name: &str) -> Result<()> {
 /// # Errors
 /// Never, on Linux.
 pub fn set_pdeathsig(signal: Signal) -> Result<()> {
-    prctl(libc::PR_SET_PDEATHSIG, u64::from(signal.0.unsigned_abs())).what(|| "set parent death signal".into())
+    prctl(libc::PR_SET_PDEATHSIG, u64::from(signal.0.unsigned_abs()))
+        .what(|| "set parent death signal".into())
 }
 
 /// The program and its descendants never gain privileges by execve(2) from now on (PR_SET_NO_NEW_PRIVS).
@@ -186,7 +200,9 @@ fn prctl(option: i32, value: u64) -> io::Result<()> {
 /// # Errors
 /// When the caller already leads a process group.
 pub fn setsid() -> Result<()> {
-    rustix::process::setsid().map(drop).what(|| "start session".into())
+    rustix::process::setsid()
+        .map(drop)
+        .what(|| "start session".into())
 }
 
 /// Makes `terminal` the session's terminal (TIOCSCTTY).
@@ -233,8 +249,13 @@ pub fn set_user(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
 pub fn new_session_keyring() -> Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
     // SAFETY: a null name asks for an anonymous keyring.
-    let result =
-        unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
     match check(result) {
         Err(error) if !matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
             Err(error).what(|| "join a new session keyring".into())
@@ -252,7 +273,10 @@ pub fn set_rlimit(name: &str, soft: u64, hard: u64) -> Result<()> {
     let what = || format!("set {name} to {soft}:{hard}");
     let found = RLIMITS.iter().find(|(known, _)| *known == name);
     let (_, resource) = found.ok_or_else(|| Error::other(what(), "unknown limit"))?;
-    let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+    let limit = libc::rlimit {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
     // SAFETY: the structure lives across the call.
     let result = unsafe { libc::setrlimit(*resource, &raw const limit) };
     check(i64::from(result)).map(drop).what(what)
@@ -284,8 +308,11 @@ const RLIMITS: [(&str, libc::__rlimit_resource_t); 16] = [
 pub fn close_on_exec_from(first: u32) -> Result<()> {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
     // SAFETY: only flags of descriptors change.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) };
-    check(result).map(drop).what(|| "close descriptors at exec".into())
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) };
+    check(result)
+        .map(drop)
+        .what(|| "close descriptors at exec".into())
 }
 
 /// Takes over a descriptor that the parent has placed at `number` for this program, and closes it at exec.

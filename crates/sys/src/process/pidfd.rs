@@ -25,8 +25,12 @@ impl Pidfd {
     /// No such process.
     pub fn open(pid: i32) -> Result<Pidfd> {
         let what = || format!("open process {pid}");
-        let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH)).what(what)?;
-        Ok(Pidfd { fd: pidfd_open(pid, PidfdFlags::empty()).what(what)? })
+        let pid = Pid::from_raw(pid)
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))
+            .what(what)?;
+        Ok(Pidfd {
+            fd: pidfd_open(pid, PidfdFlags::empty()).what(what)?,
+        })
     }
 
     /// A pidfd from clone3(2) or another process.
@@ -50,7 +54,9 @@ impl Pidfd {
                 0,
             )
         };
-        check(result).map(drop).what(|| format!("send signal {}", signal.raw()))
+        check(result)
+            .map(drop)
+            .what(|| format!("send signal {}", signal.raw()))
     }
 
     /// Waits until it has ended, at most `limit`. Does not reap it. `false`: it still runs.
@@ -78,7 +84,9 @@ impl Pidfd {
     pub fn wait(&self) -> Result<ExitStatus> {
         self.wait_ended(None)?;
         let status = self.reap()?;
-        status.ok_or_else(|| io::Error::from_raw_os_error(libc::ECHILD)).what(|| "wait for process".into())
+        status
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ECHILD))
+            .what(|| "wait for process".into())
     }
 
     /// Reaps a child that has ended; `None` while it runs.

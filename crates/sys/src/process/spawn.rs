@@ -77,13 +77,20 @@ pub enum Fork {
 /// What clone3(2) refuses, or too many open files.
 pub fn spawn_in(spawn: &SpawnIn<'_>) -> Result<Spawned> {
     let what = || format!("start {}", spawn.program.display());
-    let program = CString::new(spawn.program.as_os_str().as_bytes()).map_err(io::Error::from).what(what)?;
+    let program = CString::new(spawn.program.as_os_str().as_bytes())
+        .map_err(io::Error::from)
+        .what(what)?;
     let argv = CStringArray::new(spawn.argv).what(what)?;
     let env = CStringArray::new(spawn.env).what(what)?;
     let spares = spawn
         .fds
         .iter()
-        .map(|(fd, number)| Ok((rustix::io::fcntl_dupfd_cloexec(fd, FIRST_SPARE_FD)?, *number)))
+        .map(|(fd, number)| {
+            Ok((
+                rustix::io::fcntl_dupfd_cloexec(fd, FIRST_SPARE_FD)?,
+                *number,
+            ))
+        })
         .collect::<io::Result<Vec<(OwnedFd, i32)>>>()
         .what(what)?;
     // SAFETY: without CLONE_VM the child has its own copy of the memory. It calls `child` below, which only makes
@@ -107,7 +114,12 @@ fn child(
         message[1..].copy_from_slice(&errno.to_ne_bytes());
         // SAFETY: system calls on a buffer that lives across them; exit_group ends the process.
         unsafe {
-            libc::syscall(libc::SYS_write, spawn.report, message.as_ptr(), message.len());
+            libc::syscall(
+                libc::SYS_write,
+                spawn.report,
+                message.as_ptr(),
+                message.len(),
+            );
             loop {
                 libc::syscall(libc::SYS_exit_group, 126);
             }
@@ -138,7 +150,14 @@ fn child(
         }
     }
     // SAFETY: path and arrays are NUL-terminated and were made before the clone.
-    unsafe { libc::syscall(libc::SYS_execve, program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    unsafe {
+        libc::syscall(
+            libc::SYS_execve,
+            program.as_ptr(),
+            argv.as_ptr(),
+            env.as_ptr(),
+        )
+    };
     failed(errno())
 }
 
@@ -181,20 +200,35 @@ unsafe fn clone3(options: &CloneOptions<'_>) -> io::Result<Fork> {
         pidfd: (&raw mut pidfd) as u64,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: if options.sibling { 0 } else { libc::SIGCHLD as u64 },
+        exit_signal: if options.sibling {
+            0
+        } else {
+            libc::SIGCHLD as u64
+        },
         stack: 0,
         stack_size: 0,
         tls: 0,
         set_tid: 0,
         set_tid_size: 0,
-        cgroup: options.cgroup.map_or(0, |fd| u64::from(fd.as_raw_fd().unsigned_abs())),
+        cgroup: options
+            .cgroup
+            .map_or(0, |fd| u64::from(fd.as_raw_fd().unsigned_abs())),
     };
     // SAFETY: the structure and the pidfd's place live across the call; without CLONE_VM no stack is shared.
-    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) })?;
+    let pid = check(unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const args,
+            size_of::<libc::clone_args>(),
+        )
+    })?;
     if pid == 0 {
         return Ok(Fork::Child);
     }
     // SAFETY: the kernel has just opened it for us.
     let pidfd = Pidfd::from_fd(unsafe { OwnedFd::from_raw_fd(pidfd) });
-    Ok(Fork::Parent(Spawned { pid: i32::try_from(pid).map_err(io::Error::other)?, pidfd }))
+    Ok(Fork::Parent(Spawned {
+        pid: i32::try_from(pid).map_err(io::Error::other)?,
+        pidfd,
+    }))
 }

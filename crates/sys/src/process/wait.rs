@@ -21,7 +21,9 @@ fn claimed() -> MutexGuard<'static, BTreeMap<i32, Option<ExitStatus>>> {
 }
 
 /// Starts a child that the caller will wait for with [`take_claimed`].
-pub(super) fn claim<E>(start: impl FnOnce() -> std::result::Result<i32, E>) -> std::result::Result<i32, E> {
+pub(super) fn claim<E>(
+    start: impl FnOnce() -> std::result::Result<i32, E>,
+) -> std::result::Result<i32, E> {
     // The lock is held until the number is noted: the reaper cannot take the child before.
     let mut claimed = claimed();
     let pid = start()?;
@@ -57,7 +59,9 @@ pub(super) enum Target<'a> {
 pub fn waitid_any_nowait() -> Result<Option<i32>> {
     match wait_now(Target::Any, libc::WNOWAIT) {
         Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(None),
-        result => Ok(result.what(|| "wait for any child".into())?.map(|(pid, _)| pid)),
+        result => Ok(result
+            .what(|| "wait for any child".into())?
+            .map(|(pid, _)| pid)),
     }
 }
 
@@ -71,7 +75,9 @@ pub fn reap(pid: i32) -> Result<Option<ExitStatus>> {
 
 pub(super) fn reap_target(target: Target<'_>) -> io::Result<Option<ExitStatus>> {
     let mut claimed = claimed();
-    let Some((pid, status)) = wait_now(target, 0)? else { return Ok(None) };
+    let Some((pid, status)) = wait_now(target, 0)? else {
+        return Ok(None);
+    };
     if let Some(place) = claimed.get_mut(&pid) {
         *place = Some(status);
     }
@@ -94,8 +100,14 @@ fn wait_now(target: Target<'_>, options: i32) -> io::Result<Option<(i32, ExitSta
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     loop {
         // SAFETY: info is large enough and aligned; zeroed, so that "nobody" shows as pid 0.
-        let result =
-            unsafe { libc::waitid(kind, id, info.as_mut_ptr(), libc::WEXITED | libc::WNOHANG | options) };
+        let result = unsafe {
+            libc::waitid(
+                kind,
+                id,
+                info.as_mut_ptr(),
+                libc::WEXITED | libc::WNOHANG | options,
+            )
+        };
         if result == 0 {
             break;
         }

@@ -48,7 +48,9 @@ impl Linux {
     /// The namespace of this kind, if it is not the host's.
     #[must_use]
     pub fn namespace(&self, kind: NamespaceType) -> Option<&Namespace> {
-        self.namespaces.iter().find(|namespace| namespace.kind == kind)
+        self.namespaces
+            .iter()
+            .find(|namespace| namespace.kind == kind)
     }
 }
 
@@ -101,13 +103,19 @@ impl Namespace {
     /// A new namespace.
     #[must_use]
     pub fn new(kind: NamespaceType) -> Namespace {
-        Namespace { kind, path: String::new() }
+        Namespace {
+            kind,
+            path: String::new(),
+        }
     }
 
     /// An existing namespace.
     #[must_use]
     pub fn join(kind: NamespaceType, path: impl Into<String>) -> Namespace {
-        Namespace { kind, path: path.into() }
+        Namespace {
+            kind,
+            path: path.into(),
+        }
     }
 }
 
@@ -241,10 +249,16 @@ pub struct BlockIo {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub throttle_write_bps_device: Vec<ThrottleDevice>,
     /// Operations a second.
-    #[serde(rename = "throttleReadIOPSDevice", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "throttleReadIOPSDevice",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub throttle_read_iops_device: Vec<ThrottleDevice>,
     /// Operations a second.
-    #[serde(rename = "throttleWriteIOPSDevice", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "throttleWriteIOPSDevice",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub throttle_write_iops_device: Vec<ThrottleDevice>,
 }
 

@@ -8,8 +8,8 @@ mod seccomp;
 use serde::{Deserialize, Serialize};
 
 pub use linux::{
-    BlockIo, CpuResources, Device, DeviceCgroup, HugepageLimit, IdMapping, Linux, MemoryResources, Namespace,
-    NamespaceType, PidsResources, Resources, ThrottleDevice, WeightDevice,
+    BlockIo, CpuResources, Device, DeviceCgroup, HugepageLimit, IdMapping, Linux, MemoryResources,
+    Namespace, NamespaceType, PidsResources, Resources, ThrottleDevice, WeightDevice,
 };
 pub use seccomp::{Seccomp, SeccompArg, SeccompSyscall};
 
