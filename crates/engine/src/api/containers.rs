@@ -1,0 +1,274 @@
+//! Endpoints about containers that answer at once.
+
+use engine_api::{ContainerUpdate, ContainerUpdateResponse, CreateRequest, Error, Result};
+use http::header::TRANSFER_ENCODING;
+use serde_json::Value;
+
+use super::call::{self, Call};
+use super::reply::{self, Reply};
+use super::version::ApiVersion;
+use crate::options::{ListOptions, RemoveOptions};
+
+/// Longest body that `POST /containers/{id}/start` tolerates, in bytes: some clients send `{}` or `null`.
+const MAX_START_BODY: u64 = 7;
+
+/// `GET /containers/json`.
+pub(super) async fn list(call: &Call) -> Result<Reply> {
+    let options = ListOptions {
+        all: call.query.flag("all"),
+        limit: call.query.number("limit")?.unwrap_or(0),
+        size: call.query.flag("size"),
+        filters: call.query.filters()?,
+    };
+    reply::ok(&call.engine.containers_list(options).await?)
+}
+
+/// `POST /containers/create`.
+pub(super) async fn create(mut call: Call) -> Result<Reply> {
+    let request = create_request(call.json_bytes().await?.as_deref())?;
+    if let Some(platform) = call.query.non_empty("platform") {
+        check_platform(platform, &request.config.image)?;
+    }
+    let endpoints = &request.networking_config.endpoints_config;
+    if call.version < ApiVersion(1, 44) && endpoints.len() > 1 {
+        let names: Vec<&str> = endpoints.keys().map(String::as_str).collect();
+        return Err(Error::bad_parameter(format!(
+            "Container cannot be connected to network endpoints: {}",
+            names.join(", ")
+        )));
+    }
+    let name = call
+        .query
+        .non_empty("name")
+        .map(|name| name.strip_prefix('/').unwrap_or(name));
+    reply::created(&call.engine.container_create(name, request).await?)
+}
+
+/// Reads the body of a create request; one without any configuration is refused as in Docker.
+fn create_request(bytes: Option<&[u8]>) -> Result<CreateRequest> {
+    const EMPTY: &str = "config cannot be empty in order to create a container";
+    let Some(bytes) = bytes else {
+        return Err(Error::bad_parameter(
+            "invalid JSON: got EOF while reading request body",
+        ));
+    };
+    // First its shape, then its content: the second names the field that is wrong.
+    let shape: Value = call::parse(bytes)?;
+    let Value::Object(fields) = shape else {
+        return Err(Error::bad_parameter(EMPTY));
+    };
+    if !fields
+        .keys()
+        .any(|key| key != "HostConfig" && key != "NetworkingConfig")
+    {
+        return Err(Error::bad_parameter(EMPTY));
+    }
+    call::parse(bytes)
+}
+
+/// Refuses an image of a foreign platform: this engine has one only.
+pub(super) fn check_platform(platform: &str, image: &str) -> Result<()> {
+    let mut parts = platform.split('/');
+    let first = parts.next().unwrap_or("");
+    let (os, architecture) = match parts.next() {
+        Some(architecture) => (first, architecture),
+        None if first == "linux" => (first, ""),
+        None => ("linux", first),
+    };
+    let here = if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    };
+    let same = match architecture {
+        "" => true,
+        "x86_64" | "x86-64" => here == "amd64",
+        "aarch64" => here == "arm64",
+        other => other == here,
+    };
+    if os == "linux" && same {
+        return Ok(());
+    }
+    let wanted = if platform.contains('/') {
+        platform.to_owned()
+    } else {
+        format!("linux/{platform}")
+    };
+    Err(Error::not_found(format!(
+        "image with reference {image} was found but does not match the specified platform: wanted {wanted}, actual: linux/{here}"
+    )))
+}
+
+/// `GET /containers/{id}/json`.
+pub(super) async fn inspect(call: &Call, id: &str) -> Result<Reply> {
+    reply::ok(
+        &call
+            .engine
+            .container_inspect(id, call.query.flag("size"))
+            .await?,
+    )
+}
+
+/// `GET /containers/{id}/top`.
+pub(super) async fn top(call: &Call, id: &str) -> Result<Reply> {
+    let arguments = call.query.non_empty("ps_args").unwrap_or("-ef");
+    reply::ok(&call.engine.container_top(id, arguments).await?)
+}
+
+/// `GET /containers/{id}/changes`; null when there are none.
+pub(super) async fn changes(call: &Call, id: &str) -> Result<Reply> {
+    let changes = call.engine.container_changes(id).await?;
+    reply::ok(&(!changes.is_empty()).then_some(changes))
+}
+
+/// `POST /containers/{id}/start`.
+pub(super) async fn start(call: &Call, id: &str) -> Result<Reply> {
+    if call.content_length().unwrap_or(0) > MAX_START_BODY
+        || call.headers.contains_key(TRANSFER_ENCODING)
+    {
+        return Err(Error::bad_parameter(
+            "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24",
+        ));
+    }
+    if call.query.non_empty("checkpoint").is_some() {
+        return super::refused::checkpoints();
+    }
+    call.engine.container_start(id).await?;
+    reply::no_content()
+}
+
+/// The signal parameter, which stop and restart have since 1.42.
+fn signal(call: &Call) -> Option<&str> {
+    (call.version >= ApiVersion(1, 42))
+        .then(|| call.query.non_empty("signal"))
+        .flatten()
+}
+
+/// `POST /containers/{id}/stop`.
+pub(super) async fn stop(call: &Call, id: &str) -> Result<Reply> {
+    call.engine
+        .container_stop(id, signal(call), call.query.number("t")?)
+        .await?;
+    reply::no_content()
+}
+
+/// `POST /containers/{id}/restart`.
+pub(super) async fn restart(call: &Call, id: &str) -> Result<Reply> {
+    call.engine
+        .container_restart(id, signal(call), call.query.number("t")?)
+        .await?;
+    reply::no_content()
+}
+
+/// `POST /containers/{id}/kill`.
+pub(super) async fn kill(call: &Call, id: &str) -> Result<Reply> {
+    call.engine
+        .container_kill(id, call.query.non_empty("signal"))
+        .await?;
+    reply::no_content()
+}
+
+/// `POST /containers/{id}/pause`.
+pub(super) async fn pause(call: &Call, id: &str) -> Result<Reply> {
+    call.engine.container_pause(id).await?;
+    reply::no_content()
+}
+
+/// `POST /containers/{id}/unpause`.
+pub(super) async fn unpause(call: &Call, id: &str) -> Result<Reply> {
+    call.engine.container_unpause(id).await?;
+    reply::no_content()
+}
+
+/// `POST /containers/{id}/rename`.
+pub(super) async fn rename(call: &Call, id: &str) -> Result<Reply> {
+    call.engine
+        .container_rename(id, call.query.text("name"))
+        .await?;
+    reply::no_content()
+}
+
+/// `POST /containers/{id}/resize`.
+pub(super) async fn resize(call: &Call, id: &str) -> Result<Reply> {
+    let (height, width) = size(call)?;
+    call.engine.container_resize(id, height, width).await?;
+    reply::empty(http::StatusCode::OK)
+}
+
+/// The size parameters of a terminal.
+pub(super) fn size(call: &Call) -> Result<(u16, u16)> {
+    let one = |key: &str| {
+        let text = call.query.text(key);
+        text.parse::<u16>().map_err(|_| {
+            Error::bad_parameter(format!("strconv.Atoi: parsing {text:?}: invalid syntax"))
+        })
+    };
+    Ok((one("h")?, one("w")?))
+}
+
+/// `POST /containers/{id}/update`.
+pub(super) async fn update(mut call: Call, id: &str) -> Result<Reply> {
+    let update: ContainerUpdate = call.json().await?;
+    let warnings = call.engine.container_update(id, update).await?;
+    reply::ok(&ContainerUpdateResponse { warnings })
+}
+
+/// `DELETE /containers/{id}`.
+pub(super) async fn remove(call: &Call, id: &str) -> Result<Reply> {
+    let options = RemoveOptions {
+        volumes: call.query.flag("v"),
+        force: call.query.flag("force"),
+        link: call.query.flag("link"),
+    };
+    call.engine.container_remove(id, options).await?;
+    reply::no_content()
+}
+
+/// `POST /containers/prune`.
+pub(super) async fn prune(call: &Call) -> Result<Reply> {
+    reply::ok(&call.engine.containers_prune(&call.query.filters()?).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_create_request_needs_a_configuration() {
+        for body in [&b"{}"[..], b"null", b"[]", b"{\"HostConfig\":{}}"] {
+            let error = create_request(Some(body)).unwrap_err();
+            assert_eq!(
+                error.message,
+                "config cannot be empty in order to create a container"
+            );
+        }
+        assert!(
+            create_request(None)
+                .unwrap_err()
+                .message
+                .starts_with("invalid JSON")
+        );
+        let request =
+            create_request(Some(br#"{"Image":"a","Cmd":"ls","HostConfig":null}"#)).unwrap();
+        assert_eq!(request.config.cmd, Some(vec!["ls".to_owned()]));
+    }
+
+    #[test]
+    fn wrong_types_are_named() {
+        let error =
+            create_request(Some(br#"{"Image":"a","HostConfig":{"Memory":"lots"}}"#)).unwrap_err();
+        assert_eq!(error.status, 400);
+        assert!(
+            error.message.starts_with("invalid JSON: "),
+            "{}",
+            error.message
+        );
+    }
+
+    #[test]
+    fn foreign_platforms_are_refused() {
+        assert!(check_platform("linux", "a").is_ok());
+        assert!(check_platform("windows/amd64", "a").is_err());
+        assert_eq!(check_platform("linux/s390x", "a").unwrap_err().status, 404);
+    }
+}

@@ -1,0 +1,70 @@
+//! Endpoints about processes in running containers.
+
+use bytes::Bytes;
+use engine_api::{Error, ExecConfig, ExecStartConfig, IdResponse, Result};
+use tokio::sync::mpsc;
+
+use super::call::Call;
+use super::reply::{self, Reply};
+use super::{containers, hijack};
+use crate::options::{AttachSession, StreamKind};
+
+/// `POST /containers/{id}/exec`.
+pub(super) async fn create(mut call: Call, id: &str) -> Result<Reply> {
+    let config: ExecConfig = call.json().await?;
+    if config.cmd.as_ref().is_none_or(Vec::is_empty) {
+        return Err(Error::bad_parameter("No exec command specified"));
+    }
+    let id = call.engine.exec_create(id, config).await?;
+    reply::created(&IdResponse { id })
+}
+
+/// `POST /exec/{id}/start`.
+pub(super) async fn start(mut call: Call, id: &str) -> Result<Reply> {
+    let config: ExecStartConfig = call.json().await?;
+    let state = call.engine.exec_inspect(id).await?;
+    if config.console_size.is_some() && !config.tty {
+        return Err(Error::bad_parameter(
+            "console size is set, but the exec process has no terminal",
+        ));
+    }
+    if config.detach {
+        call.engine.exec_start(id, config).await?;
+        return reply::empty(http::StatusCode::OK);
+    }
+    let tty = config.tty || state.process_config.tty;
+    let session = match call.engine.exec_start(id, config).await {
+        Ok(Some(session)) => session,
+        Ok(None) => ended(tty, None),
+        // Docker has handed the connection over by now: the client reads the reason as output, the code by inspect.
+        Err(error) => ended(tty, Some(&error)),
+    };
+    hijack::start(call, session)
+}
+
+/// A session that says one thing, or nothing, and ends.
+fn ended(tty: bool, error: Option<&Error>) -> AttachSession {
+    let (sender, output) = mpsc::channel(1);
+    if let Some(error) = error {
+        let text = format!("{}\r\n", error.message);
+        // The channel has room for one.
+        let _ = sender.try_send((StreamKind::Stdout, Bytes::from(text)));
+    }
+    AttachSession {
+        input: None,
+        output,
+        tty,
+    }
+}
+
+/// `POST /exec/{id}/resize`.
+pub(super) async fn resize(call: &Call, id: &str) -> Result<Reply> {
+    let (height, width) = containers::size(call)?;
+    call.engine.exec_resize(id, height, width).await?;
+    reply::empty(http::StatusCode::OK)
+}
+
+/// `GET /exec/{id}/json`.
+pub(super) async fn inspect(call: &Call, id: &str) -> Result<Reply> {
+    reply::ok(&call.engine.exec_inspect(id).await?)
+}

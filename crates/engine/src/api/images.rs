@@ -1,0 +1,231 @@
+//! Endpoints about images.
+
+use engine_api::{
+    AuthConfig, AuthResponse, Body, ContainerConfig, Error, IdResponse, ProgressMessage, Result,
+};
+
+use super::call::{Call, parse};
+use super::containers::check_platform;
+use super::reply::{self, Reply};
+use super::streams;
+use super::version::ApiVersion;
+use crate::CommitRequest;
+use crate::image::{ImageListOptions, ImportOptions, ProgressStream};
+
+/// First version that leaves `VirtualSize` out.
+const NO_VIRTUAL_SIZE: ApiVersion = ApiVersion(1, 44);
+
+/// `GET /images/json`.
+pub(super) fn list(call: &Call) -> Result<Reply> {
+    let mut filters = call.query.filters()?;
+    if call.version < ApiVersion(1, 41)
+        && let Some(pattern) = call.query.non_empty("filter")
+    {
+        filters = filters.with("reference", pattern);
+    }
+    let options = ImageListOptions {
+        all: call.query.flag("all"),
+        shared_size: call.version >= ApiVersion(1, 42) && call.query.flag("shared-size"),
+        filters,
+    };
+    let mut images = call.engine.images().list(&options)?;
+    if call.version < NO_VIRTUAL_SIZE {
+        for image in &mut images {
+            image.virtual_size = image.size;
+        }
+    }
+    reply::ok(&images)
+}
+
+/// `GET /images/{name}/json`.
+pub(super) fn inspect(call: &Call, name: &str) -> Result<Reply> {
+    let mut image = call.engine.images().inspect(name)?;
+    if call.version < NO_VIRTUAL_SIZE {
+        image.virtual_size = image.size;
+    }
+    reply::ok(&image)
+}
+
+/// `GET /images/{name}/history`.
+pub(super) fn history(call: &Call, name: &str) -> Result<Reply> {
+    reply::ok(&call.engine.images().history(name)?)
+}
+
+/// `GET /images/search`.
+pub(super) fn search(call: &Call) -> Result<Reply> {
+    reply::ok(&call.engine.images().search(call.query.text("term"))?)
+}
+
+/// `POST /images/create`: pull or import.
+pub(super) async fn create(call: Call) -> Result<Reply> {
+    let query = &call.query;
+    let platform = query.non_empty("platform");
+    if let Some(image) = query.non_empty("fromImage") {
+        if let Some(platform) = platform {
+            check_platform(platform, image)?;
+        }
+        // `:` at the end of the name is what `pull -a` sends.
+        let image = image.strip_suffix(':').unwrap_or(image);
+        return progress(
+            call.engine
+                .images()
+                .pull(image, query.text("tag"), platform, call.registry_auth())
+                .await?,
+        );
+    }
+    let mut config = ContainerConfig::default();
+    for change in query.all("changes") {
+        crate::container::apply_change(&mut config, &change)?;
+    }
+    let options = ImportOptions {
+        repository: query.text("repo").to_owned(),
+        tag: query.text("tag").to_owned(),
+        message: query.text("message").to_owned(),
+        source: query.text("fromSrc").to_owned(),
+        platform: platform.map(str::to_owned),
+        config,
+    };
+    if options.source != "-" {
+        return Err(Error::not_implemented(format!(
+            "import from {:?} is not available in System Docker: send the archive itself (docker import -)",
+            options.source
+        )));
+    }
+    let engine = call.engine.clone();
+    progress(engine.images().import(options, call.upload()).await?)
+}
+
+/// `POST /images/load`.
+pub(super) async fn load(call: Call) -> Result<Reply> {
+    let quiet = call.query.flag("quiet");
+    let engine = call.engine.clone();
+    progress(engine.images().load(call.upload(), quiet).await?)
+}
+
+/// `GET /images/get` and `GET /images/{name}/get`.
+pub(super) async fn save(call: &Call, names: Vec<String>) -> Result<Reply> {
+    let archive = call.engine.images().save(&names).await?;
+    Ok(reply::stream("application/x-tar", Body::Stream(archive)))
+}
+
+/// `POST /images/{name}/push`.
+pub(super) async fn push(call: &Call, name: &str) -> Result<Reply> {
+    progress(
+        call.engine
+            .images()
+            .push(name, call.query.text("tag"), call.registry_auth())
+            .await?,
+    )
+}
+
+/// `POST /images/{name}/tag`.
+pub(super) fn tag(call: &Call, name: &str) -> Result<Reply> {
+    call.engine
+        .images()
+        .tag(name, call.query.text("repo"), call.query.text("tag"))?;
+    reply::empty(http::StatusCode::CREATED)
+}
+
+/// `DELETE /images/{name}`.
+pub(super) async fn remove(call: &Call, name: &str) -> Result<Reply> {
+    // `noprune` keeps untagged parents: this engine has none.
+    reply::ok(
+        &call
+            .engine
+            .images()
+            .remove(name, call.query.flag("force"))
+            .await?,
+    )
+}
+
+/// `POST /images/prune`.
+pub(super) async fn prune(call: &Call) -> Result<Reply> {
+    reply::ok(&call.engine.images().prune(&call.query.filters()?).await?)
+}
+
+/// `POST /commit`.
+pub(super) async fn commit(mut call: Call) -> Result<Reply> {
+    let config = call
+        .json_bytes()
+        .await?
+        .map(|bytes| parse(&bytes))
+        .transpose()?;
+    let query = &call.query;
+    let request = CommitRequest {
+        repository: query.text("repo").to_owned(),
+        tag: query.text("tag").to_owned(),
+        comment: query.text("comment").to_owned(),
+        author: query.text("author").to_owned(),
+        pause: query.flag_or("pause", true),
+        changes: query.all("changes"),
+        config,
+    };
+    let id = call
+        .engine
+        .container_commit(query.text("container"), request)
+        .await?;
+    reply::created(&IdResponse { id })
+}
+
+/// `POST /auth`.
+pub(super) async fn auth(mut call: Call) -> Result<Reply> {
+    let auth: AuthConfig = call.json().await?;
+    call.engine.images().login(auth).await?;
+    reply::ok(&AuthResponse {
+        status: "Login Succeeded".to_owned(),
+        identity_token: String::new(),
+    })
+}
+
+/// The answer of a transfer. What fails before the first report is an ordinary error; later it is the stream's last line.
+fn progress(mut reports: ProgressStream) -> Result<Reply> {
+    let (sender, body) = streams::channel();
+    tokio::task::spawn_local(async move {
+        loop {
+            let report = tokio::select! {
+                biased;
+                report = reports.recv() => report,
+                // Dropping the reports ends the transfer, as in Docker.
+                () = sender.closed() => return,
+            };
+            let Some(report) = report else { return };
+            if sender.send(line(&report)).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(reply::stream("application/json", body))
+}
+
+/// Progress lines end as Docker's do.
+fn line(message: &ProgressMessage) -> std::io::Result<bytes::Bytes> {
+    let mut text = serde_json::to_vec(message)?;
+    text.extend_from_slice(b"\r\n");
+    Ok(text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use engine_api::ErrorDetail;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_is_docker_s_last_line() {
+        let message = "no such host".to_owned();
+        let detail = ErrorDetail {
+            code: 0,
+            message: message.clone(),
+        };
+        let report = ProgressMessage {
+            error_detail: Some(detail),
+            error: message,
+            ..ProgressMessage::default()
+        };
+        let text = line(&report).unwrap();
+        assert_eq!(
+            &text[..],
+            b"{\"errorDetail\":{\"message\":\"no such host\"},\"error\":\"no such host\"}\r\n"
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! The Engine API's server: HTTP/1.1 on a Unix socket, Docker's paths, status codes and error texts.
+//!
+//! A connection is one task, a request another one, so that a panic in a handler ends that request (500) and a client
+//! that goes away does not stop a change half way. Bodies that go on are bounded channels: a slow client holds its
+//! producer back and nobody else.
+//!
+//! This module does not run containers: it asks [`Engine`](crate::Engine).
+
+mod archive;
+mod attach;
+mod call;
+mod connection;
+mod containers;
+mod exec;
+mod hijack;
+mod images;
+mod networks;
+mod panics;
+mod plain_hijack;
+mod query;
+mod refused;
+mod reply;
+mod router;
+mod sha1;
+mod streams;
+mod system;
+mod version;
+mod volumes;
+mod websocket;
+
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+
+use tokio::net::UnixListener;
+
+use crate::Engine;
+
+/// Answers clients of `listener` for as long as the future is polled. Runs inside a `LocalSet`.
+pub async fn serve(engine: Engine, listener: UnixListener) {
+    connection::accept(
+        Rc::new(move |request| router::answer(engine.clone(), request)),
+        listener,
+    )
+    .await;
+}

@@ -1,0 +1,74 @@
+//! The [`engine_api::Engine`] trait without a socket: how `init` hands services to the engine in its own process.
+
+use engine_api::{ContainerInspect, ContainerSummary, CreateRequest, Error, Filters, Result};
+use http::StatusCode;
+
+use crate::Engine;
+use crate::options::{ListOptions, RemoveOptions, WaitCondition};
+
+/// Turns "it is so already" into success.
+fn already(result: Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.status == StatusCode::NOT_MODIFIED => Ok(()),
+        other => other,
+    }
+}
+
+impl engine_api::Engine for Engine {
+    async fn image_exists(&self, reference: &str) -> Result<bool> {
+        match self.images().inspect(reference) {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn image_pull(&self, reference: &str) -> Result<()> {
+        self.images().pull_to_end(reference, None).await
+    }
+
+    async fn container_list(&self, all: bool, filters: &Filters) -> Result<Vec<ContainerSummary>> {
+        self.containers_list(ListOptions {
+            all,
+            filters: filters.clone(),
+            ..ListOptions::default()
+        })
+        .await
+    }
+
+    async fn container_inspect(&self, id: &str) -> Result<ContainerInspect> {
+        Self::container_inspect(self, id, false).await
+    }
+
+    async fn container_create(&self, name: &str, request: CreateRequest) -> Result<String> {
+        Ok(Self::container_create(self, Some(name), request).await?.id)
+    }
+
+    async fn container_start(&self, id: &str) -> Result<()> {
+        already(Self::container_start(self, id).await)
+    }
+
+    async fn container_stop(&self, id: &str, timeout: Option<i64>) -> Result<()> {
+        already(Self::container_stop(self, id, None, timeout).await)
+    }
+
+    async fn container_wait(&self, id: &str) -> Result<i64> {
+        let answer = Self::container_wait(self, id, WaitCondition::NotRunning)?.await?;
+        match answer.error {
+            Some(error) => Err(Error::server(error.message)),
+            None => Ok(answer.status_code),
+        }
+    }
+
+    async fn container_remove(&self, id: &str, force: bool) -> Result<()> {
+        Self::container_remove(
+            self,
+            id,
+            RemoveOptions {
+                force,
+                ..RemoveOptions::default()
+            },
+        )
+        .await
+    }
+}
