@@ -15,6 +15,7 @@ pub mod events;
 mod exec;
 pub mod ids;
 pub mod image;
+mod in_process;
 mod io;
 mod logs;
 pub mod network;
