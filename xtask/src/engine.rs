@@ -26,7 +26,7 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     let media: Vec<_> = if options.media { vec!["--media".into(), build.media().into_os_string()] } else { Vec::new() };
     let sudo = (!is_root()).then_some("sudo");
     println!("DOCKER_HOST=unix://{}", socket.display());
-    cmd!(shell, "{sudo...} {program} engine --root {root} --run {run} --socket {socket} {media...}")
+    cmd!(shell, "env {sudo...} {program} engine --root {root} --run {run} --socket {socket} {media...}")
         .quiet()
         .run()
         .context("init engine")
