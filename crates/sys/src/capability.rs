@@ -39,7 +39,12 @@ impl CapSet {
     /// The names of its members, with `CAP_`.
     #[must_use]
     pub fn names(self) -> Vec<String> {
-        all_names().into_iter().enumerate().filter(|(n, _)| self.0 & (1 << n) != 0).map(|(_, name)| name).collect()
+        all_names()
+            .into_iter()
+            .enumerate()
+            .filter(|(n, _)| self.0 & (1 << n) != 0)
+            .map(|(_, name)| name)
+            .collect()
     }
 
     /// What is in both.
@@ -60,7 +65,10 @@ impl CapSet {
 pub fn number(name: &str) -> Option<u32> {
     let upper = name.to_ascii_uppercase();
     let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    NAMES.iter().position(|known| *known == name).and_then(|at| u32::try_from(at).ok())
+    NAMES
+        .iter()
+        .position(|known| *known == name)
+        .and_then(|at| u32::try_from(at).ok())
 }
 
 /// Names of all capabilities, with `CAP_`, in the order of their numbers.
@@ -115,7 +123,9 @@ pub fn limit_bounding(keep: CapSet) -> Result<()> {
     for number in 0..u64::BITS {
         let capability = CapabilitySet::from_bits_retain(1 << number);
         // EINVAL: beyond the kernel's last one.
-        let Ok(present) = thread::capability_is_in_bounding_set(capability) else { break };
+        let Ok(present) = thread::capability_is_in_bounding_set(capability) else {
+            break;
+        };
         if present && keep.0 & (1 << number) == 0 {
             thread::remove_capability_from_bounding_set(capability)
                 .what(|| format!("drop capability {number} from the bounding set"))?;
@@ -132,7 +142,11 @@ pub fn set_ambient(set: CapSet) -> Result<()> {
     let what = || "set ambient capabilities".to_owned();
     thread::clear_ambient_capability_set().what(what)?;
     for number in (0..u64::BITS).filter(|number| set.0 & (1 << number) != 0) {
-        thread::configure_capability_in_ambient_set(CapabilitySet::from_bits_retain(1 << number), true).what(what)?;
+        thread::configure_capability_in_ambient_set(
+            CapabilitySet::from_bits_retain(1 << number),
+            true,
+        )
+        .what(what)?;
     }
     Ok(())
 }

@@ -8,5 +8,8 @@ use rustix::time::{ClockId, clock_gettime};
 #[must_use]
 pub fn boottime() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }

@@ -88,7 +88,12 @@ const JUMP_EQUAL: u8 = 0x16;
 const EXIT: u8 = 0x95;
 
 fn instruction(code: u8, to: u8, from: u8, offset: i16, immediate: i32) -> Instruction {
-    Instruction { code, registers: (from << 4) | to, offset, immediate }
+    Instruction {
+        code,
+        registers: (from << 4) | to,
+        offset,
+        immediate,
+    }
 }
 
 /// The program. r1 is the context (access and kind, major, minor); r2 kind, r3 access, r4 major, r5 minor.
@@ -111,8 +116,10 @@ fn compile(rules: &[Rule]) -> Vec<Instruction> {
         let exact = |number: u32| number.cast_signed();
         tests.extend(rule.major.map(|major| (JUMP_NOT_EQUAL, 4, exact(major))));
         tests.extend(rule.minor.map(|minor| (JUMP_NOT_EQUAL, 5, exact(minor))));
-        let mut block: Vec<Instruction> =
-            tests.into_iter().map(|(code, register, value)| instruction(code, register, 0, 0, value)).collect();
+        let mut block: Vec<Instruction> = tests
+            .into_iter()
+            .map(|(code, register, value)| instruction(code, register, 0, 0, value))
+            .collect();
         if rule.access != Access::ALL {
             let bits = i32::from(rule.access.0);
             block.push(instruction(MOVE_REGISTER, 1, 3, 0, 0));
@@ -185,7 +192,14 @@ struct QueryAttr {
 fn bpf<T>(command: libc::c_int, attr: &mut T) -> io::Result<i64> {
     // SAFETY: the structure is the command's prefix of bpf_attr, its size is given, and what its pointers point to
     // lives in the callers across the call.
-    check(unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) })
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of::<T>(),
+        )
+    })
 }
 
 fn number(fd: BorrowedFd<'_>) -> u32 {
@@ -225,7 +239,11 @@ pub fn attach(cgroup: impl AsFd, rules: &[Rule]) -> Result<()> {
     bpf(BPF_PROG_ATTACH, &mut attr).what(what)?;
     // The new one first: there is no moment without a filter.
     for old in before {
-        let mut attr = AttachAttr { attach_bpf_fd: number(old.as_fd()), attach_flags: 0, ..attr };
+        let mut attr = AttachAttr {
+            attach_bpf_fd: number(old.as_fd()),
+            attach_flags: 0,
+            ..attr
+        };
         bpf(BPF_PROG_DETACH, &mut attr).what(what)?;
     }
     Ok(())
@@ -241,7 +259,9 @@ fn attached(cgroup: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
         ..QueryAttr::default()
     };
     bpf(BPF_PROG_QUERY, &mut attr)?;
-    let count = usize::try_from(attr.prog_cnt).unwrap_or(0).min(MOST_PROGRAMS);
+    let count = usize::try_from(attr.prog_cnt)
+        .unwrap_or(0)
+        .min(MOST_PROGRAMS);
     let mut programs = Vec::with_capacity(count);
     for id in &ids[..count] {
         /// The part of `union bpf_attr` for BPF_PROG_GET_FD_BY_ID.
@@ -251,10 +271,15 @@ fn attached(cgroup: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
             next_id: u32,
             open_flags: u32,
         }
-        let mut attr = IdAttr { id: *id, next_id: 0, open_flags: 0 };
+        let mut attr = IdAttr {
+            id: *id,
+            next_id: 0,
+            open_flags: 0,
+        };
         let fd = bpf(BPF_PROG_GET_FD_BY_ID, &mut attr)?;
         // SAFETY: the kernel has just opened it for us.
-        programs.push(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) });
+        programs
+            .push(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) });
     }
     Ok(programs)
 }
@@ -263,8 +288,20 @@ fn attached(cgroup: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
 mod tests {
     use super::*;
 
-    fn rule(allow: bool, kind: DeviceKind, major: Option<u32>, minor: Option<u32>, letters: &str) -> Rule {
-        Rule { allow, kind, major, minor, access: Access::from_letters(letters) }
+    fn rule(
+        allow: bool,
+        kind: DeviceKind,
+        major: Option<u32>,
+        minor: Option<u32>,
+        letters: &str,
+    ) -> Rule {
+        Rule {
+            allow,
+            kind,
+            major,
+            minor,
+            access: Access::from_letters(letters),
+        }
     }
 
     #[test]
@@ -283,11 +320,17 @@ mod tests {
         let mut at = 0_usize;
         loop {
             let line = code[at];
-            let (to, from) = (usize::from(line.registers & 15), usize::from(line.registers >> 4));
+            let (to, from) = (
+                usize::from(line.registers & 15),
+                usize::from(line.registers >> 4),
+            );
             let value = line.immediate.cast_unsigned();
             at += 1;
             match line.code {
-                LOAD_WORD => registers[to] = [access << 16 | kind, major, minor][usize::try_from(line.offset / 4).unwrap()],
+                LOAD_WORD => {
+                    registers[to] = [access << 16 | kind, major, minor]
+                        [usize::try_from(line.offset / 4).unwrap()]
+                }
                 MOVE_REGISTER => registers[to] = registers[from],
                 MOVE_IMMEDIATE => registers[to] = value,
                 AND_IMMEDIATE => registers[to] &= value,
@@ -313,18 +356,30 @@ mod tests {
         assert!(run(&code, 2, 1, 99, 99), "mknod of any character device");
         assert!(!run(&code, 2, 2, 99, 99), "read of another");
         assert!(run(&code, 2, 6, 1, 3), "read and write of /dev/null");
-        assert!(run(&code, 1, 6, 8, 0) && !run(&code, 1, 7, 8, 0), "sda without mknod");
-        assert!(run(&code, 1, 2, 8, 1) && !run(&code, 1, 6, 8, 1), "sda1 without write");
+        assert!(
+            run(&code, 1, 6, 8, 0) && !run(&code, 1, 7, 8, 0),
+            "sda without mknod"
+        );
+        assert!(
+            run(&code, 1, 2, 8, 1) && !run(&code, 1, 6, 8, 1),
+            "sda1 without write"
+        );
         assert!(!run(&compile(&[]), 2, 2, 1, 3), "no rule, no access");
     }
 
     #[test]
     fn the_kernel_takes_the_program() {
-        let rules = [rule(false, DeviceKind::All, None, None, ""), rule(true, DeviceKind::Block, Some(8), None, "r")];
+        let rules = [
+            rule(false, DeviceKind::All, None, None, ""),
+            rule(true, DeviceKind::Block, Some(8), None, "r"),
+        ];
         match load(&rules) {
             Ok(_) => {}
             // Without CAP_BPF, or without the feature, there is nothing to prove here.
-            Err(error) => assert!(matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)), "{error}"),
+            Err(error) => assert!(
+                matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)),
+                "{error}"
+            ),
         }
     }
 }

@@ -19,12 +19,18 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error for `what` with its cause.
     pub fn new(what: impl Into<String>, source: impl Into<io::Error>) -> Error {
-        Error { what: what.into(), source: source.into() }
+        Error {
+            what: what.into(),
+            source: source.into(),
+        }
     }
 
     /// An error whose cause is a text and not an errno.
     pub fn other(what: impl Into<String>, cause: impl Into<String>) -> Error {
-        Error { what: what.into(), source: io::Error::other(cause.into()) }
+        Error {
+            what: what.into(),
+            source: io::Error::other(cause.into()),
+        }
     }
 
     /// The class of the cause.
@@ -48,7 +54,13 @@ impl fmt::Display for Error {
         let mut letters = cause.chars();
         match letters.next() {
             Some(first) if !letters.as_str().starts_with(char::is_uppercase) => {
-                write!(f, "{}: {}{}", self.what, first.to_lowercase(), letters.as_str())
+                write!(
+                    f,
+                    "{}: {}{}",
+                    self.what,
+                    first.to_lowercase(),
+                    letters.as_str()
+                )
             }
             _ => write!(f, "{}: {cause}", self.what),
         }
@@ -74,13 +86,20 @@ pub trait Context<T> {
 
 impl<T, E: Into<io::Error>> Context<T> for std::result::Result<T, E> {
     fn what(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|cause| Error { what: what(), source: cause.into() })
+        self.map_err(|cause| Error {
+            what: what(),
+            source: cause.into(),
+        })
     }
 }
 
 /// The result of a raw system call that says -1 and sets errno.
 pub(crate) fn check(result: i64) -> io::Result<i64> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }
 
 #[cfg(test)]
@@ -90,8 +109,14 @@ mod tests {
     #[test]
     fn text_names_the_step_and_the_cause_in_lower_case() {
         let error = Error::new("open /nowhere", io::Error::from_raw_os_error(2));
-        assert_eq!(error.to_string(), "open /nowhere: no such file or directory");
+        assert_eq!(
+            error.to_string(),
+            "open /nowhere: no such file or directory"
+        );
         assert_eq!(error.errno(), Some(2));
-        assert_eq!(Error::other("load x", "EOF in header").to_string(), "load x: EOF in header");
+        assert_eq!(
+            Error::other("load x", "EOF in header").to_string(),
+            "load x: EOF in header"
+        );
     }
 }

@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
 use crate::error::{Context, Result};
@@ -22,8 +22,13 @@ pub const MAX_MESSAGE: usize = 16 * 1024;
 /// # Errors
 /// Too many open files.
 pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
-    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .what(|| "open socket pair".into())
+    socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .what(|| "open socket pair".into())
 }
 
 /// Sends one message with open files. Never raises SIGPIPE.
@@ -34,10 +39,18 @@ pub fn send(socket: impl AsFd, message: &[u8], fds: &[BorrowedFd<'_>]) -> io::Re
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(fds)) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("more than {MAX_FDS} files in a message")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("more than {MAX_FDS} files in a message"),
+        ));
     }
     loop {
-        match sendmsg(&socket, &[IoSlice::new(message)], &mut ancillary, SendFlags::NOSIGNAL) {
+        match sendmsg(
+            &socket,
+            &[IoSlice::new(message)],
+            &mut ancillary,
+            SendFlags::NOSIGNAL,
+        ) {
             Err(rustix::io::Errno::INTR) => {}
             result => return Ok(result.map(drop)?),
         }
@@ -62,7 +75,12 @@ pub fn recv(socket: impl AsFd) -> io::Result<Message> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
-        match recvmsg(&socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+        match recvmsg(
+            &socket,
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        ) {
             Err(rustix::io::Errno::INTR) => {}
             result => break result?,
         }
@@ -74,7 +92,10 @@ pub fn recv(socket: impl AsFd) -> io::Result<Message> {
         }
     }
     if received.flags.contains(rustix::net::ReturnFlags::TRUNC) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("message longer than {MAX_MESSAGE} bytes")));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("message longer than {MAX_MESSAGE} bytes"),
+        ));
     }
     bytes.truncate(received.bytes);
     Ok(Message { bytes, fds })
@@ -97,7 +118,9 @@ mod tests {
         let mut message = recv(&right).unwrap();
         assert_eq!(message.bytes, b"take it");
         let mut text = String::new();
-        std::fs::File::from(message.fds.remove(0)).read_to_string(&mut text).unwrap();
+        std::fs::File::from(message.fds.remove(0))
+            .read_to_string(&mut text)
+            .unwrap();
         assert_eq!(text, "content");
         assert_eq!(recv(&right).unwrap().bytes, b"second");
         let end = recv(&right).unwrap();

@@ -12,7 +12,8 @@ use crate::error::{Context, Result};
 /// # Errors
 /// What chmod(2) refuses.
 pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
-    rustix::fs::chmod(path, Mode::from_raw_mode(mode)).what(|| format!("chmod {mode:o} {}", path.display()))
+    rustix::fs::chmod(path, Mode::from_raw_mode(mode))
+        .what(|| format!("chmod {mode:o} {}", path.display()))
 }
 
 /// Gives `path`, and not what a symbolic link points to, an owner (lchown(2)).
@@ -21,8 +22,14 @@ pub fn set_mode(path: &Path, mode: u32) -> Result<()> {
 /// What lchown(2) refuses.
 pub fn set_owner(path: &Path, uid: u32, gid: u32) -> Result<()> {
     let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::chownat(CWD, path, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), flags)
-        .what(|| format!("chown {uid}:{gid} {}", path.display()))
+    rustix::fs::chownat(
+        CWD,
+        path,
+        Some(Uid::from_raw(uid)),
+        Some(Gid::from_raw(gid)),
+        flags,
+    )
+    .what(|| format!("chown {uid}:{gid} {}", path.display()))
 }
 
 /// Writes all dirty pages of all file systems to their disks (sync(2)).
@@ -89,7 +96,13 @@ pub fn open_in_root_with(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Re
     // An absolute path starts at the root that RESOLVE_IN_ROOT sets.
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     for _ in 0..RACE_ATTEMPTS {
-        match rustix::fs::openat2(root.as_fd(), path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+        match rustix::fs::openat2(
+            root.as_fd(),
+            path,
+            flags | OFlags::CLOEXEC,
+            Mode::empty(),
+            resolve,
+        ) {
             Err(rustix::io::Errno::AGAIN) => {}
             result => return result.what(|| format!("open {}", path.display())),
         }

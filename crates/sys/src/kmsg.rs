@@ -34,7 +34,10 @@ const LONGEST_RECORD: usize = 976;
 /// a reason to fail.
 pub fn log(priority: Priority, line: &str) {
     let record = record(priority, line);
-    let written = OpenOptions::new().write(true).open("/dev/kmsg").and_then(|mut file| file.write_all(record.as_bytes()));
+    let written = OpenOptions::new()
+        .write(true)
+        .open("/dev/kmsg")
+        .and_then(|mut file| file.write_all(record.as_bytes()));
     if written.is_err() {
         let _ = writeln!(std::io::stderr(), "{line}");
     }

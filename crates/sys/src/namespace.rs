@@ -34,7 +34,9 @@ pub fn setns(fd: impl AsFd, flags: CloneFlags) -> Result<()> {
     let kinds = i32::try_from(flags.bits()).unwrap_or(0);
     // SAFETY: no memory arguments.
     let result = unsafe { libc::setns(fd.as_fd().as_raw_fd(), kinds) };
-    check(i64::from(result)).map(drop).what(|| format!("join namespaces {:#x}", flags.bits()))
+    check(i64::from(result))
+        .map(drop)
+        .what(|| format!("join namespaces {:#x}", flags.bits()))
 }
 
 /// Moves the caller into new namespaces.
@@ -45,7 +47,9 @@ pub fn unshare(flags: CloneFlags) -> Result<()> {
     let kinds = i32::try_from(flags.bits()).unwrap_or(0);
     // SAFETY: no memory arguments.
     let result = unsafe { libc::unshare(kinds) };
-    check(i64::from(result)).map(drop).what(|| format!("unshare namespaces {:#x}", flags.bits()))
+    check(i64::from(result))
+        .map(drop)
+        .what(|| format!("unshare namespaces {:#x}", flags.bits()))
 }
 
 /// Switches the loopback link of the caller's network namespace on (netdevice(7), SIOCSIFFLAGS).
@@ -55,12 +59,21 @@ pub fn unshare(flags: CloneFlags) -> Result<()> {
 pub fn loopback_up() -> Result<()> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
     let what = || "set link lo up".to_owned();
-    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None).what(what)?;
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::DGRAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .what(what)?;
     let mut name = [0; libc::IFNAMSIZ];
     name[0] = b'l' as libc::c_char;
     name[1] = b'o' as libc::c_char;
     let flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    let request = libc::ifreq { ifr_name: name, ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: flags } };
+    let request = libc::ifreq {
+        ifr_name: name,
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: flags },
+    };
     // SAFETY: SIOCSIFFLAGS reads an ifreq, which lives across the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
     check(i64::from(result)).map(drop).what(what)

@@ -29,7 +29,10 @@ pub fn reboot(action: Action) -> Error {
         Action::Kexec => RebootCommand::Kexec,
     };
     let result: Result<Infallible> = match raw_reboot(command) {
-        Ok(()) => Err(Error::other(format!("{action:?}").to_lowercase(), "reboot(2) came back")),
+        Ok(()) => Err(Error::other(
+            format!("{action:?}").to_lowercase(),
+            "reboot(2) came back",
+        )),
         Err(errno) => Err(errno).what(|| format!("{action:?}").to_lowercase()),
     };
     match result {

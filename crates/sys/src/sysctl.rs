@@ -14,11 +14,28 @@ pub fn path(name: &str) -> Result<PathBuf> {
     let first = name.find(['.', '/']);
     let exchanged: String = match first.map(|at| name.as_bytes()[at]) {
         Some(b'/') => name.to_owned(),
-        _ => name.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect(),
+        _ => name
+            .chars()
+            .map(|c| {
+                if c == '.' {
+                    '/'
+                } else if c == '/' {
+                    '.'
+                } else {
+                    c
+                }
+            })
+            .collect(),
     };
-    let bad = exchanged.is_empty() || exchanged.split('/').any(|part| part.is_empty() || part == "." || part == "..");
+    let bad = exchanged.is_empty()
+        || exchanged
+            .split('/')
+            .any(|part| part.is_empty() || part == "." || part == "..");
     if bad {
-        return Err(Error::other(format!("sysctl {name:?}"), "not a parameter's name"));
+        return Err(Error::other(
+            format!("sysctl {name:?}"),
+            "not a parameter's name",
+        ));
     }
     Ok(PathBuf::from("/proc/sys").join(exchanged))
 }
@@ -46,9 +63,18 @@ mod tests {
 
     #[test]
     fn dots_become_slashes_unless_a_slash_comes_first() {
-        assert_eq!(path("net.ipv4.ip_forward").unwrap(), PathBuf::from("/proc/sys/net/ipv4/ip_forward"));
-        assert_eq!(path("net.ipv4.conf.eth0/1.x").unwrap(), PathBuf::from("/proc/sys/net/ipv4/conf/eth0.1/x"));
-        assert_eq!(path("net/ipv4/conf/eth0.1/x").unwrap(), PathBuf::from("/proc/sys/net/ipv4/conf/eth0.1/x"));
+        assert_eq!(
+            path("net.ipv4.ip_forward").unwrap(),
+            PathBuf::from("/proc/sys/net/ipv4/ip_forward")
+        );
+        assert_eq!(
+            path("net.ipv4.conf.eth0/1.x").unwrap(),
+            PathBuf::from("/proc/sys/net/ipv4/conf/eth0.1/x")
+        );
+        assert_eq!(
+            path("net/ipv4/conf/eth0.1/x").unwrap(),
+            PathBuf::from("/proc/sys/net/ipv4/conf/eth0.1/x")
+        );
         assert!(path("").is_err() && path("a..b").is_err() && path("../etc/passwd").is_err());
     }
 }

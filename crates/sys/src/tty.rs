@@ -23,7 +23,9 @@ pub struct Pty {
 /// When there is no devpts or it is full.
 pub fn open_pty() -> Result<Pty> {
     let what = || "open pseudo-terminal".to_owned();
-    let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).what(what)?;
+    let master =
+        rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+            .what(what)?;
     let slave = open_slave(&master)?;
     Ok(Pty { master, slave })
 }
@@ -46,7 +48,11 @@ pub fn open_slave(master: impl AsFd) -> Result<OwnedFd> {
 pub fn slave_number(master: impl AsFd) -> Result<u32> {
     let what = || "name of pseudo-terminal".to_owned();
     let name = rustix::pty::ptsname(master, Vec::new()).what(what)?;
-    let number = name.to_string_lossy().rsplit('/').next().and_then(|number| number.parse().ok());
+    let number = name
+        .to_string_lossy()
+        .rsplit('/')
+        .next()
+        .and_then(|number| number.parse().ok());
     number.ok_or_else(|| Error::other(what(), format!("{name:?} has no number")))
 }
 
@@ -55,8 +61,14 @@ pub fn slave_number(master: impl AsFd) -> Result<u32> {
 /// # Errors
 /// When `terminal` is not one.
 pub fn set_winsize(terminal: impl AsFd, rows: u16, columns: u16) -> Result<()> {
-    let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-    rustix::termios::tcsetwinsize(terminal, size).what(|| format!("set terminal size {rows}x{columns}"))
+    let size = Winsize {
+        ws_row: rows,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    rustix::termios::tcsetwinsize(terminal, size)
+        .what(|| format!("set terminal size {rows}x{columns}"))
 }
 
 /// The size in rows and columns.
@@ -90,7 +102,8 @@ pub fn make_raw(terminal: impl AsFd) -> Result<Settings> {
 /// # Errors
 /// When `terminal` is not one.
 pub fn restore(terminal: impl AsFd, settings: &Settings) -> Result<()> {
-    rustix::termios::tcsetattr(terminal, OptionalActions::Now, &settings.0).what(|| "restore terminal".into())
+    rustix::termios::tcsetattr(terminal, OptionalActions::Now, &settings.0)
+        .what(|| "restore terminal".into())
 }
 
 /// Whether it is a terminal (isatty(3)).
@@ -105,9 +118,13 @@ pub fn is_terminal(file: impl AsFd) -> bool {
 /// When it cannot be opened.
 pub fn open(path: &std::path::Path) -> Result<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
-    rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())
-        .map(|fd| OwnedFd::from(File::from(fd)))
-        .what(|| format!("open terminal {}", path.display()))
+    rustix::fs::open(
+        path,
+        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map(|fd| OwnedFd::from(File::from(fd)))
+    .what(|| format!("open terminal {}", path.display()))
 }
 
 #[cfg(test)]

@@ -69,7 +69,13 @@ pub fn passwd(root: &Path) -> Vec<Passwd> {
             let mut fields = fields.skip(1);
             let home = fields.next().unwrap_or_default().to_owned();
             let shell = fields.next().unwrap_or_default().to_owned();
-            Some(Passwd { name, uid, gid, home, shell })
+            Some(Passwd {
+                name,
+                uid,
+                gid,
+                home,
+                shell,
+            })
         })
         .collect()
 }
@@ -83,8 +89,16 @@ pub fn groups(root: &Path) -> Vec<Group> {
             let mut fields = line.split(':');
             let name = fields.next().filter(|name| !name.is_empty())?.to_owned();
             let gid = fields.nth(1)?.parse().ok()?;
-            let members = fields.next().unwrap_or_default().split(',').filter(|m| !m.is_empty());
-            Some(Group { name, gid, members: members.map(str::to_owned).collect() })
+            let members = fields
+                .next()
+                .unwrap_or_default()
+                .split(',')
+                .filter(|m| !m.is_empty());
+            Some(Group {
+                name,
+                gid,
+                members: members.map(str::to_owned).collect(),
+            })
         })
         .collect()
 }
@@ -92,9 +106,13 @@ pub fn groups(root: &Path) -> Vec<Group> {
 /// The file's text, as far as it is there: a container without one has no names.
 fn read(root: &Path, file: &str) -> String {
     let mut bytes = Vec::new();
-    let opened = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .what(|| format!("open {}", root.display()))
-        .and_then(|root| read_in_root(root.as_fd(), Path::new(file)));
+    let opened = rustix::fs::open(
+        root,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .what(|| format!("open {}", root.display()))
+    .and_then(|root| read_in_root(root.as_fd(), Path::new(file)));
     if let Ok(fd) = opened {
         let _ = File::from(fd).take(LARGEST_FILE).read_to_end(&mut bytes);
     }
@@ -112,14 +130,33 @@ pub fn resolve(root: &Path, user: &str, additional: &[String]) -> Result<Resolve
         None => (user, None),
     };
     let user = if user.is_empty() { "0" } else { user };
-    let known_groups = if group.is_some() || !additional.is_empty() || user != "0" { groups(root) } else { Vec::new() };
+    let known_groups = if group.is_some() || !additional.is_empty() || user != "0" {
+        groups(root)
+    } else {
+        Vec::new()
+    };
     let number: Option<u32> = user.parse().ok();
-    let entry = passwd(root).into_iter().find(|entry| entry.name == user || Some(entry.uid) == number);
+    let entry = passwd(root)
+        .into_iter()
+        .find(|entry| entry.name == user || Some(entry.uid) == number);
     let mut resolved = match (&entry, number) {
-        (Some(entry), _) => Resolved { uid: entry.uid, gid: entry.gid, groups: Vec::new(), home: entry.home.clone() },
-        (None, Some(uid)) => Resolved { uid: in_range(uid)?, gid: 0, groups: Vec::new(), home: String::new() },
+        (Some(entry), _) => Resolved {
+            uid: entry.uid,
+            gid: entry.gid,
+            groups: Vec::new(),
+            home: entry.home.clone(),
+        },
+        (None, Some(uid)) => Resolved {
+            uid: in_range(uid)?,
+            gid: 0,
+            groups: Vec::new(),
+            home: String::new(),
+        },
         (None, None) => {
-            return Err(Error::other(format!("unable to find user {user}"), "no matching entries in passwd file"));
+            return Err(Error::other(
+                format!("unable to find user {user}"),
+                "no matching entries in passwd file",
+            ));
         }
     };
     if resolved.home.is_empty() {
@@ -128,7 +165,9 @@ pub fn resolve(root: &Path, user: &str, additional: &[String]) -> Result<Resolve
     match (group, entry) {
         (Some(group), _) => resolved.gid = group_id(&known_groups, group)?,
         (None, Some(entry)) => {
-            let member = known_groups.iter().filter(|group| group.members.contains(&entry.name));
+            let member = known_groups
+                .iter()
+                .filter(|group| group.members.contains(&entry.name));
             resolved.groups = member.map(|group| group.gid).collect();
         }
         (None, None) => {}
@@ -148,7 +187,10 @@ fn group_id(known: &[Group], group: &str) -> Result<u32> {
     }
     match group.parse() {
         Ok(gid) => in_range(gid),
-        Err(_) => Err(Error::other(format!("unable to find group {group}"), "no matching entries in group file")),
+        Err(_) => Err(Error::other(
+            format!("unable to find group {group}"),
+            "no matching entries in group file",
+        )),
     }
 }
 
@@ -156,7 +198,10 @@ fn in_range(id: u32) -> Result<u32> {
     if id <= LARGEST_ID {
         return Ok(id);
     }
-    Err(Error::other(format!("id {id}"), format!("uids and gids must be in range 0-{LARGEST_ID}")))
+    Err(Error::other(
+        format!("id {id}"),
+        format!("uids and gids must be in range 0-{LARGEST_ID}"),
+    ))
 }
 
 #[cfg(test)]
@@ -168,7 +213,11 @@ mod tests {
         std::fs::create_dir(root.path().join("etc")).unwrap();
         let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\napp:x:1000:1001::/home/app:/bin/sh\n";
         std::fs::write(root.path().join("etc/passwd"), passwd).unwrap();
-        std::fs::write(root.path().join("etc/group"), "root:x:0:\nwheel:x:10:root,app\nvideo:x:44:app\n").unwrap();
+        std::fs::write(
+            root.path().join("etc/group"),
+            "root:x:0:\nwheel:x:10:root,app\nvideo:x:44:app\n",
+        )
+        .unwrap();
         root
     }
 
@@ -180,18 +229,36 @@ mod tests {
     #[test]
     fn users_are_found_by_name_and_number() {
         assert_eq!(of("", &[]).unwrap(), (0, 0, vec![], "/root".into()));
-        assert_eq!(of("app", &[]).unwrap(), (1000, 1001, vec![10, 44], "/home/app".into()));
-        assert_eq!(of("1000", &[]).unwrap(), (1000, 1001, vec![10, 44], "/home/app".into()));
-        assert_eq!(of("app:video", &[]).unwrap(), (1000, 44, vec![], "/home/app".into()));
-        assert_eq!(of("4242:17", &["wheel", "99"]).unwrap(), (4242, 17, vec![10, 99], "/".into()));
+        assert_eq!(
+            of("app", &[]).unwrap(),
+            (1000, 1001, vec![10, 44], "/home/app".into())
+        );
+        assert_eq!(
+            of("1000", &[]).unwrap(),
+            (1000, 1001, vec![10, 44], "/home/app".into())
+        );
+        assert_eq!(
+            of("app:video", &[]).unwrap(),
+            (1000, 44, vec![], "/home/app".into())
+        );
+        assert_eq!(
+            of("4242:17", &["wheel", "99"]).unwrap(),
+            (4242, 17, vec![10, 99], "/".into())
+        );
     }
 
     #[test]
     fn unknown_names_have_dockers_words() {
         let text = of("nobody", &[]).unwrap_err().to_string();
-        assert_eq!(text, "unable to find user nobody: no matching entries in passwd file");
+        assert_eq!(
+            text,
+            "unable to find user nobody: no matching entries in passwd file"
+        );
         let text = of("app:nope", &[]).unwrap_err().to_string();
-        assert_eq!(text, "unable to find group nope: no matching entries in group file");
+        assert_eq!(
+            text,
+            "unable to find group nope: no matching entries in group file"
+        );
         assert!(of("4294967295", &[]).is_err());
     }
 
@@ -199,7 +266,11 @@ mod tests {
     fn a_link_out_of_the_root_is_not_followed() {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("etc")).unwrap();
-        std::os::unix::fs::symlink("../../../../../../etc/passwd", root.path().join("etc/passwd")).unwrap();
+        std::os::unix::fs::symlink(
+            "../../../../../../etc/passwd",
+            root.path().join("etc/passwd"),
+        )
+        .unwrap();
         assert!(passwd(root.path()).is_empty());
     }
 }

@@ -69,8 +69,16 @@ impl AsRef<Path> for LoopDevice {
 /// When the file cannot be opened or the kernel has no loop devices.
 pub fn loop_attach(file: &Path, read_only: bool) -> Result<LoopDevice> {
     let what = || format!("attach loop device to {}", file.display());
-    let backing = OpenOptions::new().read(true).write(!read_only).open(file).what(what)?;
-    let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control").what(what)?;
+    let backing = OpenOptions::new()
+        .read(true)
+        .write(!read_only)
+        .open(file)
+        .what(what)?;
+    let control = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/loop-control")
+        .what(what)?;
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -81,11 +89,21 @@ pub fn loop_attach(file: &Path, read_only: bool) -> Result<LoopDevice> {
     }
 }
 
-fn attach_free(control: &File, backing: &File, file: &Path, read_only: bool) -> io::Result<LoopDevice> {
+fn attach_free(
+    control: &File,
+    backing: &File,
+    file: &Path,
+    read_only: bool,
+) -> io::Result<LoopDevice> {
     // SAFETY: LOOP_CTL_GET_FREE has no argument.
-    let number = check(i64::from(unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE) }))?;
+    let number = check(i64::from(unsafe {
+        libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE)
+    }))?;
     let path = PathBuf::from(format!("/dev/loop{number}"));
-    let open = OpenOptions::new().read(true).write(!read_only).open(&path)?;
+    let open = OpenOptions::new()
+        .read(true)
+        .write(!read_only)
+        .open(&path)?;
     let mut file_name = [0; 64];
     let name = file.as_os_str().as_encoded_bytes();
     let shown = name.len().min(file_name.len() - 1);
@@ -111,7 +129,9 @@ fn attach_free(control: &File, backing: &File, file: &Path, read_only: bool) -> 
         reserved: [0; 8],
     };
     // SAFETY: the structure is the kernel's and lives across the call.
-    check(i64::from(unsafe { libc::ioctl(open.as_raw_fd(), LOOP_CONFIGURE, &raw const config) }))?;
+    check(i64::from(unsafe {
+        libc::ioctl(open.as_raw_fd(), LOOP_CONFIGURE, &raw const config)
+    }))?;
     Ok(LoopDevice { path, _open: open })
 }
 

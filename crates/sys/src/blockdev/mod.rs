@@ -36,7 +36,9 @@ pub fn list() -> Vec<BlockDevice> {
 
 fn list_from(class: &Path) -> Vec<BlockDevice> {
     let entries = fs::read_dir(class).into_iter().flatten().flatten();
-    let mut devices: Vec<BlockDevice> = entries.filter_map(|entry| describe(&entry.path())).collect();
+    let mut devices: Vec<BlockDevice> = entries
+        .filter_map(|entry| describe(&entry.path()))
+        .collect();
     devices.sort();
     devices
 }
@@ -44,7 +46,9 @@ fn list_from(class: &Path) -> Vec<BlockDevice> {
 /// The device that has a file system with this label, the first in order of paths.
 #[must_use]
 pub fn find_by_label(label: &str) -> Option<BlockDevice> {
-    list().into_iter().find(|device| probe(&device.path).is_some_and(|found| found.label.as_deref() == Some(label)))
+    list().into_iter().find(|device| {
+        probe(&device.path).is_some_and(|found| found.label.as_deref() == Some(label))
+    })
 }
 
 /// Bytes in one unit of the kernel's `size` file, whatever the disk's own sectors are.
@@ -57,7 +61,11 @@ fn describe(entry: &Path) -> Option<BlockDevice> {
         return None;
     }
     let partition = number(&directory.join("partition")).and_then(|n| u32::try_from(n).ok());
-    let disk = if partition.is_some() { directory.parent()? } else { &directory };
+    let disk = if partition.is_some() {
+        directory.parent()?
+    } else {
+        &directory
+    };
     let device = fs::read_to_string(directory.join("dev")).ok()?;
     let (major, minor) = device.trim().split_once(':')?;
     Some(BlockDevice {
@@ -108,7 +116,10 @@ mod tests {
         std::os::unix::fs::symlink(disk.join("sda1"), class.join("sda1")).unwrap();
         let devices = list_from(&class);
         assert_eq!(devices.len(), 2);
-        assert_eq!((devices[0].size, devices[0].parent.as_deref()), (1_048_576, None));
+        assert_eq!(
+            (devices[0].size, devices[0].parent.as_deref()),
+            (1_048_576, None)
+        );
         assert_eq!(devices[1].parent.as_deref(), Some(Path::new("/dev/sda")));
         assert!(devices[1].read_only && devices[1].removable && devices[1].partition == Some(1));
     }

@@ -51,8 +51,9 @@ pub fn probe(path: &Path) -> Option<Superblock> {
 }
 
 /// FAT is last but one: boot sectors of other formats look like it.
-const PROBES: [fn(&File) -> Option<Superblock>; 10] =
-    [luks, squashfs, xfs, iso9660, ext4, erofs, btrfs, lvm, vfat, swap];
+const PROBES: [fn(&File) -> Option<Superblock>; 10] = [
+    luks, squashfs, xfs, iso9660, ext4, erofs, btrfs, lvm, vfat, swap,
+];
 
 fn read<const N: usize>(file: &File, offset: u64) -> Option<[u8; N]> {
     let mut bytes = [0; N];
@@ -66,7 +67,10 @@ fn magic<const N: usize>(file: &File, offset: u64, expected: &[u8; N]) -> Option
 
 /// Text up to the first NUL, without blanks at the end; `None` if empty.
 fn text(bytes: &[u8]) -> Option<String> {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len());
     let text = String::from_utf8_lossy(&bytes[..end]).trim_end().to_owned();
     (!text.is_empty()).then_some(text)
 }
@@ -87,27 +91,47 @@ fn uuid(bytes: [u8; 16]) -> Option<String> {
 
 fn ext4(file: &File) -> Option<Superblock> {
     magic(file, 0x438, &[0x53, 0xef])?;
-    Some(Superblock { kind: Kind::Ext4, label: text(&read::<16>(file, 0x478)?), uuid: uuid(read(file, 0x468)?) })
+    Some(Superblock {
+        kind: Kind::Ext4,
+        label: text(&read::<16>(file, 0x478)?),
+        uuid: uuid(read(file, 0x468)?),
+    })
 }
 
 fn squashfs(file: &File) -> Option<Superblock> {
     magic(file, 0, b"hsqs")?;
-    Some(Superblock { kind: Kind::Squashfs, label: None, uuid: None })
+    Some(Superblock {
+        kind: Kind::Squashfs,
+        label: None,
+        uuid: None,
+    })
 }
 
 fn erofs(file: &File) -> Option<Superblock> {
     magic(file, 1024, &0xE0F5_E1E2_u32.to_le_bytes())?;
-    Some(Superblock { kind: Kind::Erofs, label: text(&read::<16>(file, 1088)?), uuid: uuid(read(file, 1072)?) })
+    Some(Superblock {
+        kind: Kind::Erofs,
+        label: text(&read::<16>(file, 1088)?),
+        uuid: uuid(read(file, 1072)?),
+    })
 }
 
 fn xfs(file: &File) -> Option<Superblock> {
     magic(file, 0, b"XFSB")?;
-    Some(Superblock { kind: Kind::Xfs, label: text(&read::<12>(file, 108)?), uuid: uuid(read(file, 32)?) })
+    Some(Superblock {
+        kind: Kind::Xfs,
+        label: text(&read::<12>(file, 108)?),
+        uuid: uuid(read(file, 32)?),
+    })
 }
 
 fn btrfs(file: &File) -> Option<Superblock> {
     magic(file, 0x10040, b"_BHRfS_M")?;
-    Some(Superblock { kind: Kind::Btrfs, label: text(&read::<256>(file, 0x1012b)?), uuid: uuid(read(file, 0x10020)?) })
+    Some(Superblock {
+        kind: Kind::Btrfs,
+        label: text(&read::<256>(file, 0x1012b)?),
+        uuid: uuid(read(file, 0x10020)?),
+    })
 }
 
 fn iso9660(file: &File) -> Option<Superblock> {
@@ -115,22 +139,33 @@ fn iso9660(file: &File) -> Option<Superblock> {
     // Modification time, or creation time where that is not set: YYYYMMDDhhmmsscc as digits.
     let date = [0x8000 + 830, 0x8000 + 813].into_iter().find_map(|offset| {
         let digits = read::<16>(file, offset)?;
-        let set = digits.iter().all(u8::is_ascii_digit) && digits.iter().any(|digit| *digit != b'0');
+        let set =
+            digits.iter().all(u8::is_ascii_digit) && digits.iter().any(|digit| *digit != b'0');
         set.then_some(digits)
     });
     let uuid = date.and_then(|digits| {
         let text = std::str::from_utf8(&digits).ok()?.to_owned();
-        let pairs: Vec<&str> = (4..16).step_by(2).filter_map(|at| text.get(at..at + 2)).collect();
+        let pairs: Vec<&str> = (4..16)
+            .step_by(2)
+            .filter_map(|at| text.get(at..at + 2))
+            .collect();
         Some(format!("{}-{}", &text[..4], pairs.join("-")))
     });
-    Some(Superblock { kind: Kind::Iso9660, label: text(&read::<32>(file, 0x8028)?), uuid })
+    Some(Superblock {
+        kind: Kind::Iso9660,
+        label: text(&read::<32>(file, 0x8028)?),
+        uuid,
+    })
 }
 
 fn vfat(file: &File) -> Option<Superblock> {
     magic(file, 510, &[0x55, 0xaa])?;
     let (label, serial) = if magic(file, 82, b"FAT32   ").is_some() {
         (71, 67)
-    } else if magic(file, 54, b"FAT16   ").or_else(|| magic(file, 54, b"FAT12   ")).is_some() {
+    } else if magic(file, 54, b"FAT16   ")
+        .or_else(|| magic(file, 54, b"FAT12   "))
+        .is_some()
+    {
         (43, 39)
     } else {
         return None;
@@ -146,17 +181,29 @@ fn vfat(file: &File) -> Option<Superblock> {
 fn swap(file: &File) -> Option<Superblock> {
     // The signature ends the first page: 4 KiB on both architectures.
     magic(file, 4086, b"SWAPSPACE2")?;
-    Some(Superblock { kind: Kind::Swap, label: text(&read::<16>(file, 1052)?), uuid: uuid(read(file, 1036)?) })
+    Some(Superblock {
+        kind: Kind::Swap,
+        label: text(&read::<16>(file, 1052)?),
+        uuid: uuid(read(file, 1036)?),
+    })
 }
 
 fn luks(file: &File) -> Option<Superblock> {
     magic(file, 0, b"LUKS\xba\xbe")?;
-    Some(Superblock { kind: Kind::Luks, label: None, uuid: text(&read::<40>(file, 168)?) })
+    Some(Superblock {
+        kind: Kind::Luks,
+        label: None,
+        uuid: text(&read::<40>(file, 168)?),
+    })
 }
 
 fn lvm(file: &File) -> Option<Superblock> {
     magic(file, 512, b"LABELONE")?;
-    Some(Superblock { kind: Kind::Lvm, label: None, uuid: None })
+    Some(Superblock {
+        kind: Kind::Lvm,
+        label: None,
+        uuid: None,
+    })
 }
 
 #[cfg(test)]
@@ -175,29 +222,53 @@ mod tests {
     #[test]
     fn ext4_label_and_uuid_are_read() {
         let id: Vec<u8> = (1..=16).collect();
-        let file = image(&[(0x438, &[0x53, 0xef]), (0x478, b"RANCHER_STATE"), (0x468, &id)]);
+        let file = image(&[
+            (0x438, &[0x53, 0xef]),
+            (0x478, b"RANCHER_STATE"),
+            (0x468, &id),
+        ]);
         let found = probe(file.path()).unwrap();
-        assert_eq!((found.kind, found.label.as_deref()), (Kind::Ext4, Some("RANCHER_STATE")));
-        assert_eq!(found.uuid.as_deref(), Some("01020304-0506-0708-090a-0b0c0d0e0f10"));
+        assert_eq!(
+            (found.kind, found.label.as_deref()),
+            (Kind::Ext4, Some("RANCHER_STATE"))
+        );
+        assert_eq!(
+            found.uuid.as_deref(),
+            Some("01020304-0506-0708-090a-0b0c0d0e0f10")
+        );
     }
 
     #[test]
     fn iso_with_a_boot_sector_is_an_iso() {
         let mut label = *b"RANCHEROS                       ";
         label[9] = b' ';
-        let parts: &[(u64, &[u8])] =
-            &[(510, &[0x55, 0xaa]), (0x8001, b"CD001"), (0x8028, &label), (0x8000 + 830, b"2026112101330000")];
+        let parts: &[(u64, &[u8])] = &[
+            (510, &[0x55, 0xaa]),
+            (0x8001, b"CD001"),
+            (0x8028, &label),
+            (0x8000 + 830, b"2026112101330000"),
+        ];
         let found = probe(image(parts).path()).unwrap();
-        assert_eq!((found.kind, found.label.as_deref()), (Kind::Iso9660, Some("RANCHEROS")));
+        assert_eq!(
+            (found.kind, found.label.as_deref()),
+            (Kind::Iso9660, Some("RANCHEROS"))
+        );
         assert_eq!(found.uuid.as_deref(), Some("2026-11-21-01-33-00-00"));
     }
 
     #[test]
     fn fat_serial_has_its_usual_form_and_a_partition_table_is_not_fat() {
-        let parts: &[(u64, &[u8])] =
-            &[(510, &[0x55, 0xaa]), (82, b"FAT32   "), (71, b"CIDATA     "), (67, &[0xcd, 0xab, 0x34, 0x12])];
+        let parts: &[(u64, &[u8])] = &[
+            (510, &[0x55, 0xaa]),
+            (82, b"FAT32   "),
+            (71, b"CIDATA     "),
+            (67, &[0xcd, 0xab, 0x34, 0x12]),
+        ];
         let found = probe(image(parts).path()).unwrap();
-        assert_eq!((found.label.as_deref(), found.uuid.as_deref()), (Some("CIDATA"), Some("1234-ABCD")));
+        assert_eq!(
+            (found.label.as_deref(), found.uuid.as_deref()),
+            (Some("CIDATA"), Some("1234-ABCD"))
+        );
         assert_eq!(probe(image(&[(510, &[0x55, 0xaa])]).path()), None);
     }
 

@@ -55,7 +55,9 @@ impl Cgroup {
     /// # Errors
     /// When it does not exist.
     pub fn open(&self) -> Result<OwnedFd> {
-        File::open(&self.path).map(OwnedFd::from).what(|| format!("open cgroup {}", self.path.display()))
+        File::open(&self.path)
+            .map(OwnedFd::from)
+            .what(|| format!("open cgroup {}", self.path.display()))
     }
 
     /// Writes one of its files.
@@ -65,7 +67,11 @@ impl Cgroup {
     pub fn write(&self, file: &str, value: &str) -> Result<()> {
         let path = self.path.join(file);
         let what = || format!("write {value:?} to {}", path.display());
-        OpenOptions::new().write(true).open(&path).and_then(|mut f| f.write_all(value.as_bytes())).what(what)
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .and_then(|mut f| f.write_all(value.as_bytes()))
+            .what(what)
     }
 
     /// Reads one of its files.
@@ -87,11 +93,18 @@ impl Cgroup {
         let given = self.read("cgroup.subtree_control")?;
         let mut missing = Vec::new();
         for name in names {
-            if given.split_whitespace().any(|controller| controller == *name) {
+            if given
+                .split_whitespace()
+                .any(|controller| controller == *name)
+            {
                 continue;
             }
             let present = has.split_whitespace().any(|controller| controller == *name);
-            if !present || self.write("cgroup.subtree_control", &format!("+{name}")).is_err() {
+            if !present
+                || self
+                    .write("cgroup.subtree_control", &format!("+{name}"))
+                    .is_err()
+            {
                 missing.push((*name).to_owned());
             }
         }
@@ -111,7 +124,11 @@ impl Cgroup {
     /// # Errors
     /// When it does not exist.
     pub fn processes(&self) -> Result<Vec<i32>> {
-        Ok(self.read("cgroup.procs")?.lines().filter_map(|line| line.parse().ok()).collect())
+        Ok(self
+            .read("cgroup.procs")?
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            .collect())
     }
 
     /// Kills everything in it and below (cgroup.kill, Linux 5.14; one by one before).

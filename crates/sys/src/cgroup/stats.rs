@@ -97,10 +97,16 @@ pub(super) fn read(group: &Cgroup) -> Result<Stats> {
             peak: number("memory.peak"),
             max: optional("memory.max").trim().parse().ok(),
             swap_current: number("memory.swap.current"),
-            failures: flat(&optional("memory.events")).get("max").copied().unwrap_or(0),
+            failures: flat(&optional("memory.events"))
+                .get("max")
+                .copied()
+                .unwrap_or(0),
             stat: flat(&optional("memory.stat")),
         },
-        pids: PidsStats { current: number("pids.current"), max: optional("pids.max").trim().parse().ok() },
+        pids: PidsStats {
+            current: number("pids.current"),
+            max: optional("pids.max").trim().parse().ok(),
+        },
         io: optional("io.stat").lines().filter_map(io_line).collect(),
     })
 }
@@ -117,7 +123,11 @@ pub(super) fn flat(text: &str) -> BTreeMap<String, u64> {
 fn io_line(line: &str) -> Option<IoStats> {
     let mut words = line.split_whitespace();
     let (major, minor) = words.next()?.split_once(':')?;
-    let mut stats = IoStats { major: major.parse().ok()?, minor: minor.parse().ok()?, ..IoStats::default() };
+    let mut stats = IoStats {
+        major: major.parse().ok()?,
+        minor: minor.parse().ok()?,
+        ..IoStats::default()
+    };
     for (name, value) in words.filter_map(|word| word.split_once('=')) {
         let value = value.parse().unwrap_or(0);
         match name {
@@ -139,18 +149,31 @@ mod tests {
     fn io_lines_and_flat_files_are_read() {
         let line = "8:16 rbytes=1459200 wbytes=314773504 rios=192 wios=353 dbytes=0 dios=0";
         let stats = io_line(line).unwrap();
-        assert_eq!((stats.major, stats.minor, stats.write_bytes, stats.reads), (8, 16, 314_773_504, 192));
-        assert_eq!(flat("populated 1\nfrozen 0\n\nbad\n").get("populated"), Some(&1));
+        assert_eq!(
+            (stats.major, stats.minor, stats.write_bytes, stats.reads),
+            (8, 16, 314_773_504, 192)
+        );
+        assert_eq!(
+            flat("populated 1\nfrozen 0\n\nbad\n").get("populated"),
+            Some(&1)
+        );
         assert!(io_line("garbage").is_none());
     }
 
     #[test]
     fn a_group_without_controllers_has_zeroes() {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("cpu.stat"), "usage_usec 5\nuser_usec 3\n").unwrap();
+        std::fs::write(
+            directory.path().join("cpu.stat"),
+            "usage_usec 5\nuser_usec 3\n",
+        )
+        .unwrap();
         std::fs::write(directory.path().join("pids.max"), "max\n").unwrap();
         let stats = Cgroup::at(directory.path()).stats().unwrap();
-        assert_eq!((stats.cpu.usage_usec, stats.cpu.user_usec, stats.pids.max), (5, 3, None));
+        assert_eq!(
+            (stats.cpu.usage_usec, stats.cpu.user_usec, stats.pids.max),
+            (5, 3, None)
+        );
         assert!(Cgroup::at("/no/such/cgroup").stats().is_err());
     }
 }

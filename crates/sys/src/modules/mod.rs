@@ -67,7 +67,9 @@ impl ModuleIndex {
         };
         for (file, needs) in dep.lines().filter_map(|line| line.split_once(':')) {
             let needs = needs.split_whitespace().map(str::to_owned).collect();
-            index.modules.insert(canonical(file), (file.to_owned(), needs));
+            index
+                .modules
+                .insert(canonical(file), (file.to_owned(), needs));
         }
         for line in optional("modules.alias").lines() {
             let mut words = line.split_whitespace().skip(1);
@@ -117,7 +119,10 @@ impl ModuleIndex {
             return self.load_with_needs(&module, params);
         }
         match self.load_alias(name) {
-            Ok(None) => Err(Error::other(format!("load module {name}"), "no such module")),
+            Ok(None) => Err(Error::other(
+                format!("load module {name}"),
+                "no such module",
+            )),
             Ok(Some(count)) => Ok(count),
             Err(error) => Err(error),
         }
@@ -184,7 +189,10 @@ impl ModuleIndex {
 
     fn load_with_needs(&mut self, module: &str, params: &str) -> Result<usize> {
         let Some((file, needs)) = self.modules.get(module).cloned() else {
-            return Err(Error::other(format!("load module {module}"), "no such module"));
+            return Err(Error::other(
+                format!("load module {module}"),
+                "no such module",
+            ));
         };
         if !self.done.insert(module.to_owned()) {
             return Ok(0);
@@ -215,7 +223,11 @@ impl ModuleIndex {
         let opened = File::open(&path).what(what)?;
         let params = CString::new(params).map_err(io::Error::from).what(what)?;
         let compressed = path.extension().is_some_and(|extension| extension != "ko");
-        let flags = if compressed { MODULE_INIT_COMPRESSED_FILE } else { 0 };
+        let flags = if compressed {
+            MODULE_INIT_COMPRESSED_FILE
+        } else {
+            0
+        };
         match rustix::system::finit_module(&opened, &params, flags) {
             Ok(()) => Ok(1),
             Err(rustix::io::Errno::EXIST) => Ok(0),
@@ -234,9 +246,13 @@ fn bus(alias: &str) -> &str {
 }
 
 fn collect_modaliases(directory: &Path, depth: usize, aliases: &mut BTreeSet<String>) {
-    let Some(below) = depth.checked_sub(1) else { return };
+    let Some(below) = depth.checked_sub(1) else {
+        return;
+    };
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let Ok(kind) = entry.file_type() else { continue };
+        let Ok(kind) = entry.file_type() else {
+            continue;
+        };
         if kind.is_dir() {
             collect_modaliases(&entry.path(), below, aliases);
         } else if kind.is_file() && entry.file_name() == "modalias" {
@@ -255,9 +271,18 @@ mod tests {
     fn index() -> (tempfile::TempDir, ModuleIndex) {
         let directory = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
-        write("modules.dep", "kernel/virtio-net.ko.xz: kernel/failover.ko\nkernel/failover.ko:\nkernel/e1000.ko:\n");
-        write("modules.alias", "# x\nalias virtio:d00000001v* virtio_net\nalias pci:v00008086d0000100Esv* e1000\n");
-        write("modules.softdep", "softdep e1000 pre: crc32c post: led-class\n");
+        write(
+            "modules.dep",
+            "kernel/virtio-net.ko.xz: kernel/failover.ko\nkernel/failover.ko:\nkernel/e1000.ko:\n",
+        );
+        write(
+            "modules.alias",
+            "# x\nalias virtio:d00000001v* virtio_net\nalias pci:v00008086d0000100Esv* e1000\n",
+        );
+        write(
+            "modules.softdep",
+            "softdep e1000 pre: crc32c post: led-class\n",
+        );
         write("modules.builtin", "kernel/fs/ext4/ext4.ko\n");
         let index = ModuleIndex::open(directory.path()).unwrap();
         (directory, index)
@@ -271,8 +296,14 @@ mod tests {
         assert!(index.matching("usb:v1").is_empty());
         assert!(index.contains("virtio-net") && index.contains("ext4") && !index.contains("zfs"));
         assert_eq!(index.load("ext4", "").unwrap(), 0);
-        assert_eq!(index.soft["e1000"], (vec!["crc32c".to_owned()], vec!["led_class".to_owned()]));
-        assert_eq!(index.load("zfs", "").unwrap_err().to_string(), "load module zfs: no such module");
+        assert_eq!(
+            index.soft["e1000"],
+            (vec!["crc32c".to_owned()], vec!["led_class".to_owned()])
+        );
+        assert_eq!(
+            index.load("zfs", "").unwrap_err().to_string(),
+            "load module zfs: no such module"
+        );
     }
 
     #[test]
@@ -283,8 +314,16 @@ mod tests {
         fs::create_dir_all(&device).unwrap();
         fs::write(device.join("modalias"), "pci:v00008086d0000100Esv1\n").unwrap();
         let round = index.coldplug(sysfs.path());
-        assert_eq!((round.loaded, round.errors.len()), (0, 1), "the file is missing");
-        assert!(round.errors[0].to_string().starts_with("load module e1000: "));
+        assert_eq!(
+            (round.loaded, round.errors.len()),
+            (0, 1),
+            "the file is missing"
+        );
+        assert!(
+            round.errors[0]
+                .to_string()
+                .starts_with("load module e1000: ")
+        );
         assert_eq!(index.coldplug(sysfs.path()).errors.len(), 0);
     }
 }

@@ -63,7 +63,10 @@ mod tests {
 
     #[test]
     fn stars_sets_and_single_characters() {
-        assert!(matches("pci:v*d0000100Esv*", "pci:v00008086d0000100Esv00001AF4"));
+        assert!(matches(
+            "pci:v*d0000100Esv*",
+            "pci:v00008086d0000100Esv00001AF4"
+        ));
         assert!(matches("usb:v04[0-9]*d?", "usb:v0451d3"));
         assert!(matches("a[!b]c", "axc") && !matches("a[!b]c", "abc"));
         assert!(matches("*", "") && matches("", "") && !matches("", "x") && !matches("x", ""));

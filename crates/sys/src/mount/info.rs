@@ -38,7 +38,10 @@ pub struct MountEntry {
 /// When /proc is not mounted.
 pub fn mountinfo() -> Result<Vec<MountEntry>> {
     let text = fs::read("/proc/self/mountinfo").what(|| "read /proc/self/mountinfo".into())?;
-    Ok(text.split(|byte| *byte == b'\n').filter_map(parse).collect())
+    Ok(text
+        .split(|byte| *byte == b'\n')
+        .filter_map(parse)
+        .collect())
 }
 
 fn parse(line: &[u8]) -> Option<MountEntry> {
@@ -61,7 +64,18 @@ fn parse(line: &[u8]) -> Option<MountEntry> {
     let fstype = text(word()?);
     let source = unescape(word()?).to_string_lossy().into_owned();
     let super_options = text(word()?);
-    Some(MountEntry { id, parent, device, root, target, options, propagation, fstype, source, super_options })
+    Some(MountEntry {
+        id,
+        parent,
+        device,
+        root,
+        target,
+        options,
+        propagation,
+        fstype,
+        source,
+        super_options,
+    })
 }
 
 /// Undoes the `\040` escapes of blanks, tabs, newlines and backslashes.
@@ -69,10 +83,14 @@ fn unescape(word: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(word.len());
     let mut rest = word;
     while let Some((&first, tail)) = rest.split_first() {
-        let digits = tail.get(..3).filter(|d| d.iter().all(|c| (b'0'..=b'7').contains(c)));
+        let digits = tail
+            .get(..3)
+            .filter(|d| d.iter().all(|c| (b'0'..=b'7').contains(c)));
         match (first, digits) {
             (b'\\', Some(d)) => {
-                bytes.push(d.iter().fold(0_u8, |value, c| value.wrapping_mul(8).wrapping_add(c - b'0')));
+                bytes.push(d.iter().fold(0_u8, |value, c| {
+                    value.wrapping_mul(8).wrapping_add(c - b'0')
+                }));
                 rest = &tail[3..];
             }
             _ => {
@@ -95,11 +113,19 @@ mod tests {
         assert_eq!(entry.root, PathBuf::from("/a b"));
         assert_eq!(entry.target, PathBuf::from(r"/mnt\x"));
         assert_eq!(entry.propagation, ["master:1", "shared:7"]);
-        assert_eq!((entry.fstype.as_str(), entry.source.as_str()), ("ext4", "/dev/root"));
+        assert_eq!(
+            (entry.fstype.as_str(), entry.source.as_str()),
+            ("ext4", "/dev/root")
+        );
     }
 
     #[test]
     fn this_process_has_a_root_mount() {
-        assert!(mountinfo().unwrap().iter().any(|entry| entry.target == PathBuf::from("/")));
+        assert!(
+            mountinfo()
+                .unwrap()
+                .iter()
+                .any(|entry| entry.target == PathBuf::from("/"))
+        );
     }
 }

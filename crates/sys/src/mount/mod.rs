@@ -14,8 +14,8 @@ use rustix::mount as raw;
 pub use info::{MountEntry, mountinfo};
 pub use overlay::overlay;
 pub use tree::{
-    Attributes, create, move_mount_fd, move_mount_to, open_tree_clone, open_tree_clone_at, set_attributes,
-    set_attributes_fd,
+    Attributes, create, move_mount_fd, move_mount_to, open_tree_clone, open_tree_clone_at,
+    set_attributes, set_attributes_fd,
 };
 
 use crate::error::{Context, Result};
@@ -109,10 +109,16 @@ pub fn mount(
         if flags.contains(MountFlags::REMOUNT) {
             format!("remount {}", target.display())
         } else {
-            format!("mount {fstype} {} on {}", source.display(), target.display())
+            format!(
+                "mount {fstype} {} on {}",
+                source.display(),
+                target.display()
+            )
         }
     };
-    let data = CString::new(data).map_err(std::io::Error::from).what(what)?;
+    let data = CString::new(data)
+        .map_err(std::io::Error::from)
+        .what(what)?;
     let data = (!data.is_empty()).then_some(data);
     let bits = raw::MountFlags::from_bits_retain(flags.bits() as u32);
     raw::mount(source, target, fstype, bits, data.as_deref()).what(what)
@@ -124,8 +130,11 @@ pub fn mount(
 /// What mount(2) refuses.
 pub fn bind(source: impl AsRef<Path>, target: impl AsRef<Path>, recursive: bool) -> Result<()> {
     let (source, target) = (source.as_ref(), target.as_ref());
-    let result =
-        if recursive { raw::mount_bind_recursive(source, target) } else { raw::mount_bind(source, target) };
+    let result = if recursive {
+        raw::mount_bind_recursive(source, target)
+    } else {
+        raw::mount_bind(source, target)
+    };
     result.what(|| format!("bind {} on {}", source.display(), target.display()))
 }
 
@@ -134,18 +143,29 @@ pub fn bind(source: impl AsRef<Path>, target: impl AsRef<Path>, recursive: bool)
 /// # Errors
 /// What mount(2) refuses.
 pub fn remount_bind(target: impl AsRef<Path>, flags: MountFlags) -> Result<()> {
-    mount("none", target, "", flags | MountFlags::REMOUNT | MountFlags::BIND, "")
+    mount(
+        "none",
+        target,
+        "",
+        flags | MountFlags::REMOUNT | MountFlags::BIND,
+        "",
+    )
 }
 
 /// Sets who sees later mounts below `target`.
 ///
 /// # Errors
 /// What mount(2) refuses; `target` must be a mount point.
-pub fn set_propagation(target: impl AsRef<Path>, propagation: Propagation, recursive: bool) -> Result<()> {
+pub fn set_propagation(
+    target: impl AsRef<Path>,
+    propagation: Propagation,
+    recursive: bool,
+) -> Result<()> {
     let target = target.as_ref();
     let rec = if recursive { libc::MS_REC } else { 0 };
     let bits = raw::MountPropagationFlags::from_bits_retain((propagation.bits() | rec) as u32);
-    raw::mount_change(target, bits).what(|| format!("make {} {propagation:?}", target.display()).to_lowercase())
+    raw::mount_change(target, bits)
+        .what(|| format!("make {} {propagation:?}", target.display()).to_lowercase())
 }
 
 /// Unmounts `target`.
@@ -174,7 +194,8 @@ pub fn move_mount(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
 /// the initial ramfs.
 pub fn pivot_root(new_root: impl AsRef<Path>, put_old: impl AsRef<Path>) -> Result<()> {
     let (new_root, put_old) = (new_root.as_ref(), put_old.as_ref());
-    rustix::process::pivot_root(new_root, put_old).what(|| format!("pivot_root to {}", new_root.display()))
+    rustix::process::pivot_root(new_root, put_old)
+        .what(|| format!("pivot_root to {}", new_root.display()))
 }
 
 fn c_string(path: &Path) -> std::io::Result<CString> {

@@ -16,7 +16,12 @@ const LONGEST_VALUE: usize = 255;
 ///
 /// # Errors
 /// When a path is longer than 255 bytes, there is no lower directory, or the kernel refuses.
-pub fn overlay(lowers: &[PathBuf], upper: Option<&Path>, work: Option<&Path>, target: &Path) -> Result<()> {
+pub fn overlay(
+    lowers: &[PathBuf],
+    upper: Option<&Path>,
+    work: Option<&Path>,
+    target: &Path,
+) -> Result<()> {
     let what = || format!("mount overlay on {}", target.display());
     if lowers.is_empty() {
         return Err(Error::other(what(), "no lower directory"));
@@ -24,15 +29,33 @@ pub fn overlay(lowers: &[PathBuf], upper: Option<&Path>, work: Option<&Path>, ta
     let context = raw::fsopen("overlay", raw::FsOpenFlags::FSOPEN_CLOEXEC).what(what)?;
     raw::fsconfig_set_string(&context, "source", "overlay").what(what)?;
     let lowers = lowers.iter().map(|lower| ("lowerdir+", lower.as_path()));
-    let writable = upper.map(|upper| ("upperdir", upper)).into_iter().chain(work.map(|work| ("workdir", work)));
+    let writable = upper
+        .map(|upper| ("upperdir", upper))
+        .into_iter()
+        .chain(work.map(|work| ("workdir", work)));
     for (key, path) in lowers.chain(writable) {
         let named = || format!("{}: {key}={}", what(), path.display());
         if path.as_os_str().len() > LONGEST_VALUE {
-            return Err(Error::other(named(), format!("path is longer than {LONGEST_VALUE} bytes")));
+            return Err(Error::other(
+                named(),
+                format!("path is longer than {LONGEST_VALUE} bytes"),
+            ));
         }
         raw::fsconfig_set_string(&context, key, path).what(named)?;
     }
     raw::fsconfig_create(&context).what(what)?;
-    let mount = raw::fsmount(&context, raw::FsMountFlags::FSMOUNT_CLOEXEC, raw::MountAttrFlags::empty()).what(what)?;
-    raw::move_mount(&mount, "", CWD, target, raw::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).what(what)
+    let mount = raw::fsmount(
+        &context,
+        raw::FsMountFlags::FSMOUNT_CLOEXEC,
+        raw::MountAttrFlags::empty(),
+    )
+    .what(what)?;
+    raw::move_mount(
+        &mount,
+        "",
+        CWD,
+        target,
+        raw::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
+    .what(what)
 }

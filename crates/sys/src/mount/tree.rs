@@ -25,13 +25,19 @@ impl Attributes {
     /// Only `flags` set.
     #[must_use]
     pub fn set(flags: MountFlags) -> Attributes {
-        Attributes { set: flags, ..Attributes::default() }
+        Attributes {
+            set: flags,
+            ..Attributes::default()
+        }
     }
 
     /// Only the propagation.
     #[must_use]
     pub fn propagation(propagation: Propagation) -> Attributes {
-        Attributes { propagation: Some(propagation), ..Attributes::default() }
+        Attributes {
+            propagation: Some(propagation),
+            ..Attributes::default()
+        }
     }
 
     fn is_empty(&self) -> bool {
@@ -60,7 +66,11 @@ pub fn open_tree_clone(path: impl AsRef<Path>) -> Result<OwnedFd> {
 ///
 /// # Errors
 /// What open_tree(2) refuses.
-pub fn open_tree_clone_at(directory: BorrowedFd<'_>, path: impl AsRef<Path>, recursive: bool) -> Result<OwnedFd> {
+pub fn open_tree_clone_at(
+    directory: BorrowedFd<'_>,
+    path: impl AsRef<Path>,
+    recursive: bool,
+) -> Result<OwnedFd> {
     let path = path.as_ref();
     let mut flags = raw::OpenTreeFlags::OPEN_TREE_CLONE | raw::OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if path.as_os_str().is_empty() {
@@ -100,8 +110,14 @@ pub fn create(fstype: &str, source: &str, flags: MountFlags, data: &str) -> Resu
 /// What move_mount(2) refuses.
 pub fn move_mount_fd(mount: &OwnedFd, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
-    raw::move_mount(mount, "", CWD, path, raw::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .what(|| format!("attach mount at {}", path.display()))
+    raw::move_mount(
+        mount,
+        "",
+        CWD,
+        path,
+        raw::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )
+    .what(|| format!("attach mount at {}", path.display()))
 }
 
 /// Attaches a detached mount on the very file or directory that `target` is open on.
@@ -109,7 +125,8 @@ pub fn move_mount_fd(mount: &OwnedFd, path: impl AsRef<Path>) -> Result<()> {
 /// # Errors
 /// What move_mount(2) refuses.
 pub fn move_mount_to(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
-    let flags = raw::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | raw::MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    let flags =
+        raw::MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | raw::MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     raw::move_mount(mount, "", target, "", flags).what(|| "attach mount".into())
 }
 
@@ -117,7 +134,11 @@ pub fn move_mount_to(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()
 ///
 /// # Errors
 /// What mount_setattr(2) refuses.
-pub fn set_attributes(path: impl AsRef<Path>, attributes: Attributes, recursive: bool) -> Result<()> {
+pub fn set_attributes(
+    path: impl AsRef<Path>,
+    attributes: Attributes,
+    recursive: bool,
+) -> Result<()> {
     mount_setattr(CWD, path.as_ref(), attributes, recursive)
 }
 
@@ -125,11 +146,20 @@ pub fn set_attributes(path: impl AsRef<Path>, attributes: Attributes, recursive:
 ///
 /// # Errors
 /// What mount_setattr(2) refuses.
-pub fn set_attributes_fd(mount: BorrowedFd<'_>, attributes: Attributes, recursive: bool) -> Result<()> {
+pub fn set_attributes_fd(
+    mount: BorrowedFd<'_>,
+    attributes: Attributes,
+    recursive: bool,
+) -> Result<()> {
     mount_setattr(mount, Path::new(""), attributes, recursive)
 }
 
-fn mount_setattr(directory: BorrowedFd<'_>, path: &Path, attributes: Attributes, recursive: bool) -> Result<()> {
+fn mount_setattr(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    attributes: Attributes,
+    recursive: bool,
+) -> Result<()> {
     if attributes.is_empty() {
         return Ok(());
     }
@@ -140,7 +170,8 @@ fn mount_setattr(directory: BorrowedFd<'_>, path: &Path, attributes: Attributes,
     let attr = MountAttr {
         attr_set: attribute_bits(attributes.set),
         // The access time is a field, not a bit: it must be cleared to be set.
-        attr_clr: attribute_bits(attributes.clear.without(atime)) | if sets_atime { MOUNT_ATTR_ATIME } else { 0 },
+        attr_clr: attribute_bits(attributes.clear.without(atime))
+            | if sets_atime { MOUNT_ATTR_ATIME } else { 0 },
         propagation: attributes.propagation.map_or(0, Propagation::bits),
         userns_fd: 0,
     };
@@ -179,5 +210,8 @@ fn attribute_bits(flags: MountFlags) -> u64 {
         (MountFlags::NODIRATIME, 0x80),
         (MountFlags::NOSYMFOLLOW, 0x20_0000),
     ];
-    TABLE.iter().filter(|(flag, _)| flags.contains(*flag)).fold(0, |bits, (_, bit)| bits | bit)
+    TABLE
+        .iter()
+        .filter(|(flag, _)| flags.contains(*flag))
+        .fold(0, |bits, (_, bit)| bits | bit)
 }

@@ -45,7 +45,10 @@ enum Leaf {
 pub fn assemble(arches: &[Arch], default: Action, rules: &[Rule]) -> Result<Program> {
     for condition in rules.iter().flat_map(|rule| &rule.conditions) {
         if condition.arg > 5 {
-            return Err(Error::other(format!("system call argument {}", condition.arg), "there are six, from 0 to 5"));
+            return Err(Error::other(
+                format!("system call argument {}", condition.arg),
+                "there are six, from 0 to 5",
+            ));
         }
     }
     let mut code = vec![statement(LOAD, ARCHITECTURE)];
@@ -57,7 +60,10 @@ pub fn assemble(arches: &[Arch], default: Action, rules: &[Rule]) -> Result<Prog
     }
     code.push(give(Action::KillProcess));
     if code.len() > LONGEST {
-        return Err(Error::other("system call filter", format!("{} instructions, at most {LONGEST}", code.len())));
+        return Err(Error::other(
+            "system call filter",
+            format!("{} instructions, at most {LONGEST}", code.len()),
+        ));
     }
     Ok(Program(code))
 }
@@ -78,18 +84,26 @@ fn leaves(arch: Arch, default: Action, rules: &[Rule]) -> Vec<(u32, Leaf)> {
     for rule in rules {
         let clauses = clauses(rule);
         for number in rule.names.iter().filter_map(|name| arch.number(name)) {
-            calls.entry(number).or_default().extend(clauses.iter().cloned());
+            calls
+                .entry(number)
+                .or_default()
+                .extend(clauses.iter().cloned());
         }
     }
     let after = calls.keys().next_back().map_or(0, |last| last + 1);
-    let unknown = if matches!(default, Action::Errno(_)) { Action::Errno(libc::ENOSYS as u16) } else { default };
+    let unknown = if matches!(default, Action::Errno(_)) {
+        Action::Errno(libc::ENOSYS as u16)
+    } else {
+        default
+    };
     let mut leaves: Vec<(u32, Leaf)> = Vec::new();
     for number in 0..=after {
         let leaf = match calls.get(&number) {
             None if number == after => Leaf::Always(unknown),
             None => Leaf::Always(default),
             Some(clauses) => {
-                let (depends, always): (Vec<_>, Vec<_>) = clauses.iter().cloned().partition(|(c, _)| !c.is_empty());
+                let (depends, always): (Vec<_>, Vec<_>) =
+                    clauses.iter().cloned().partition(|(c, _)| !c.is_empty());
                 let otherwise = always.first().map_or(default, |(_, action)| *action);
                 // A condition that changes nothing is left out.
                 if depends.iter().all(|(_, action)| *action == otherwise) {
@@ -114,7 +128,10 @@ fn clauses(rule: &Rule) -> Vec<Clause> {
         std::mem::replace(place, true)
     });
     if repeated {
-        rule.conditions.iter().map(|condition| (vec![*condition], rule.action)).collect()
+        rule.conditions
+            .iter()
+            .map(|condition| (vec![*condition], rule.action))
+            .collect()
     } else {
         vec![(rule.conditions.clone(), rule.action)]
     }
@@ -133,7 +150,10 @@ fn search(leaves: &[(u32, Leaf)]) -> Vec<sock_filter> {
         _ => {
             let (low, high) = leaves.split_at(leaves.len() / 2);
             let low = search(low);
-            let mut code = vec![branch(JUMP_GREATER_EQUAL, high[0].0, 0, 1), statement(JUMP, length(&low))];
+            let mut code = vec![
+                branch(JUMP_GREATER_EQUAL, high[0].0, 0, 1),
+                statement(JUMP, length(&low)),
+            ];
             code.extend(low);
             code.extend(search(high));
             code
@@ -153,7 +173,11 @@ enum To {
 fn clause((conditions, action): &Clause) -> Vec<sock_filter> {
     let mut lines: Vec<(sock_filter, To, To, usize)> = Vec::new();
     for (index, condition) in conditions.iter().enumerate() {
-        lines.extend(compare(condition).into_iter().map(|(code, yes, no)| (code, yes, no, index)));
+        lines.extend(
+            compare(condition)
+                .into_iter()
+                .map(|(code, yes, no)| (code, yes, no, index)),
+        );
     }
     let end_of = |index: usize| lines.iter().rposition(|line| line.3 == index).unwrap_or(0);
     let mut code = Vec::with_capacity(lines.len() + 1);
@@ -166,7 +190,11 @@ fn clause((conditions, action): &Clause) -> Vec<sock_filter> {
         };
         // A clause has at most six conditions of seven lines: the distances fit.
         let small = |distance: usize| u8::try_from(distance).unwrap_or(u8::MAX);
-        code.push(sock_filter { jt: small(skip(yes)), jf: small(skip(no)), ..*line });
+        code.push(sock_filter {
+            jt: small(skip(yes)),
+            jf: small(skip(no)),
+            ..*line
+        });
     }
     code.push(give(*action));
     code
@@ -210,14 +238,31 @@ fn compare(condition: &Condition) -> Vec<(sock_filter, To, To)> {
             test(JUMP_EQUAL, low, To::Holds, To::Fails),
         ],
         Compare::Gt => ordered(To::Holds, To::Fails, JUMP_GREATER, To::Holds, To::Fails),
-        Compare::Ge => ordered(To::Holds, To::Fails, JUMP_GREATER_EQUAL, To::Holds, To::Fails),
-        Compare::Lt => ordered(To::Fails, To::Holds, JUMP_GREATER_EQUAL, To::Fails, To::Holds),
+        Compare::Ge => ordered(
+            To::Holds,
+            To::Fails,
+            JUMP_GREATER_EQUAL,
+            To::Holds,
+            To::Fails,
+        ),
+        Compare::Lt => ordered(
+            To::Fails,
+            To::Holds,
+            JUMP_GREATER_EQUAL,
+            To::Fails,
+            To::Holds,
+        ),
         Compare::Le => ordered(To::Fails, To::Holds, JUMP_GREATER, To::Fails, To::Holds),
     }
 }
 
 fn statement(code: u16, k: u32) -> sock_filter {
-    sock_filter { code, jt: 0, jf: 0, k }
+    sock_filter {
+        code,
+        jt: 0,
+        jf: 0,
+        k,
+    }
 }
 
 fn branch(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
@@ -264,19 +309,31 @@ mod tests {
 
     fn rule(names: &[&str], action: Action, conditions: &[Condition]) -> Rule {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Rule { names, action, conditions: conditions.to_vec() }
+        Rule {
+            names,
+            action,
+            conditions: conditions.to_vec(),
+        }
     }
 
     const EPERM: Action = Action::Errno(1);
 
     #[test]
     fn every_number_gets_its_rule_and_new_ones_are_unknown() {
-        let rules = [rule(&["read", "openat", "mseal", "no_such_call"], Action::Allow, &[])];
+        let rules = [rule(
+            &["read", "openat", "mseal", "no_such_call"],
+            Action::Allow,
+            &[],
+        )];
         let program = assemble(&[Arch::X86_64, Arch::X86], EPERM, &rules).unwrap();
         let of = |arch: Arch, number| run(&program, arch, number, [0; 6]);
         for arch in [Arch::X86_64, Arch::X86] {
             for number in 0..600 {
-                let name = arch.table().iter().find(|(_, n)| *n == number).map(|(name, _)| *name);
+                let name = arch
+                    .table()
+                    .iter()
+                    .find(|(_, n)| *n == number)
+                    .map(|(name, _)| *name);
                 let expected = match name {
                     Some("read" | "openat" | "mseal") => Action::Allow,
                     _ if number > 462 => Action::Errno(38),
@@ -292,7 +349,17 @@ mod tests {
     #[test]
     fn comparisons_are_of_64_bits() {
         let value = 0x1_0000_0005_u64;
-        let samples = [0, 5, 6, value - 1, value, value + 1, 0x2_0000_0000, u64::MAX, 0xFFFF_FFFF];
+        let samples = [
+            0,
+            5,
+            6,
+            value - 1,
+            value,
+            value + 1,
+            0x2_0000_0000,
+            u64::MAX,
+            0xFFFF_FFFF,
+        ];
         type Holds = fn(u64, u64) -> bool;
         let table: [(Compare, Holds); 7] = [
             (Compare::Eq, |a, b| a == b),
@@ -301,13 +368,28 @@ mod tests {
             (Compare::Le, |a, b| a <= b),
             (Compare::Gt, |a, b| a > b),
             (Compare::Ge, |a, b| a >= b),
-            (Compare::MaskedEq(0x1_0000_0007), |a, b| a & 0x1_0000_0007 == b),
+            (Compare::MaskedEq(0x1_0000_0007), |a, b| {
+                a & 0x1_0000_0007 == b
+            }),
         ];
         for (compare, holds) in table {
-            let conditions = [Condition { arg: 2, compare, value }];
-            let program = assemble(&[Arch::X86_64], EPERM, &[rule(&["ioctl"], Action::Allow, &conditions)]).unwrap();
+            let conditions = [Condition {
+                arg: 2,
+                compare,
+                value,
+            }];
+            let program = assemble(
+                &[Arch::X86_64],
+                EPERM,
+                &[rule(&["ioctl"], Action::Allow, &conditions)],
+            )
+            .unwrap();
             for sample in samples {
-                let expected = if holds(sample, value) { Action::Allow } else { EPERM };
+                let expected = if holds(sample, value) {
+                    Action::Allow
+                } else {
+                    EPERM
+                };
                 let result = run(&program, Arch::X86_64, 16, [9, 9, sample, 9, 9, 9]);
                 assert_eq!(result, expected.value(), "{compare:?} {sample:#x}");
             }
@@ -316,15 +398,28 @@ mod tests {
 
     #[test]
     fn conditions_on_one_argument_are_alternatives_and_on_several_are_not() {
-        let is = |arg, value| Condition { arg, compare: Compare::Eq, value };
+        let is = |arg, value| Condition {
+            arg,
+            compare: Compare::Eq,
+            value,
+        };
         let rules = [
             rule(&["personality"], Action::Allow, &[is(0, 8), is(0, 0)]),
             rule(&["fcntl"], Action::Allow, &[is(0, 1), is(1, 2)]),
         ];
         let program = assemble(&[Arch::X86_64], EPERM, &rules).unwrap();
-        let allowed = |number, args| run(&program, Arch::X86_64, number, args) == Action::Allow.value();
-        assert!(allowed(135, [8, 0, 0, 0, 0, 0]) && allowed(135, [0; 6]) && !allowed(135, [1, 0, 0, 0, 0, 0]));
-        assert!(allowed(72, [1, 2, 0, 0, 0, 0]) && !allowed(72, [1, 3, 0, 0, 0, 0]) && !allowed(72, [0, 2, 0, 0, 0, 0]));
+        let allowed =
+            |number, args| run(&program, Arch::X86_64, number, args) == Action::Allow.value();
+        assert!(
+            allowed(135, [8, 0, 0, 0, 0, 0])
+                && allowed(135, [0; 6])
+                && !allowed(135, [1, 0, 0, 0, 0, 0])
+        );
+        assert!(
+            allowed(72, [1, 2, 0, 0, 0, 0])
+                && !allowed(72, [1, 3, 0, 0, 0, 0])
+                && !allowed(72, [0, 2, 0, 0, 0, 0])
+        );
     }
 
     #[test]
@@ -333,15 +428,29 @@ mod tests {
             assert!(arch.table().is_sorted_by(|a, b| a.0 < b.0), "{arch:?}");
         }
         assert_eq!(Arch::Aarch64.number("openat"), Some(56));
-        let bad = [rule(&["read"], Action::Allow, &[Condition { arg: 6, compare: Compare::Eq, value: 0 }])];
+        let bad = [rule(
+            &["read"],
+            Action::Allow,
+            &[Condition {
+                arg: 6,
+                compare: Compare::Eq,
+                value: 0,
+            }],
+        )];
         assert!(assemble(&[Arch::X86_64], EPERM, &bad).is_err());
     }
 
     #[test]
     fn numbers_of_the_table_are_this_machines() {
         let native = Arch::native();
-        assert_eq!(native.number("execve").map(i64::from), Some(libc::SYS_execve));
-        assert_eq!(native.number("clone3").map(i64::from), Some(libc::SYS_clone3));
+        assert_eq!(
+            native.number("execve").map(i64::from),
+            Some(libc::SYS_execve)
+        );
+        assert_eq!(
+            native.number("clone3").map(i64::from),
+            Some(libc::SYS_clone3)
+        );
         assert_eq!(native.number("mount").map(i64::from), Some(libc::SYS_mount));
     }
 }

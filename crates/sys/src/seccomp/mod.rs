@@ -104,14 +104,21 @@ impl Arch {
     /// The architecture that this program was built for.
     #[must_use]
     pub const fn native() -> Arch {
-        if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 }
+        if cfg!(target_arch = "aarch64") {
+            Arch::Aarch64
+        } else {
+            Arch::X86_64
+        }
     }
 
     /// Number of a call by its name.
     #[must_use]
     pub fn number(self, name: &str) -> Option<u32> {
         let table = self.table();
-        table.binary_search_by(|(known, _)| (*known).cmp(name)).ok().map(|at| table[at].1)
+        table
+            .binary_search_by(|(known, _)| (*known).cmp(name))
+            .ok()
+            .map(|at| table[at].1)
     }
 
     fn table(self) -> &'static [(&'static str, u32)] {
@@ -158,11 +165,23 @@ impl Program {
         const SECCOMP_SET_MODE_FILTER: libc::c_uint = 1;
         const SECCOMP_FILTER_FLAG_LOG: libc::c_uint = 2;
         let what = || "install system call filter".to_owned();
-        let length = u16::try_from(self.0.len()).map_err(|_| Errno::TOOBIG).what(what)?;
-        let program = libc::sock_fprog { len: length, filter: self.0.as_ptr().cast_mut() };
+        let length = u16::try_from(self.0.len())
+            .map_err(|_| Errno::TOOBIG)
+            .what(what)?;
+        let program = libc::sock_fprog {
+            len: length,
+            filter: self.0.as_ptr().cast_mut(),
+        };
         let flags = if log { SECCOMP_FILTER_FLAG_LOG } else { 0 };
         // SAFETY: the program and its instructions live across the call; the kernel copies and only reads them.
-        let result = unsafe { libc::syscall(libc::SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_seccomp,
+                SECCOMP_SET_MODE_FILTER,
+                flags,
+                &raw const program,
+            )
+        };
         check(result).map(drop).what(what)
     }
 }
