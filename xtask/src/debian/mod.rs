@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use reqwest::blocking::Client;
+use ureq::Agent;
 
 use crate::cache::Inputs;
 use crate::download::{self, Failure};
@@ -134,7 +134,7 @@ impl std::error::Error for Vanished {}
 /// The lock file with, only when they are needed, the mirror and its index.
 struct Archive<'a> {
     build: &'a Build,
-    client: Client,
+    client: Agent,
     lock: Lock,
     mirror: OnceCell<Mirror>,
     index: OnceCell<Index>,

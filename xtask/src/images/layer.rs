@@ -64,8 +64,8 @@ pub(crate) fn cached(key: &str) -> Result<Option<Layer>> {
 
 /// What packing depends on besides the tree.
 pub(crate) fn packer() -> Result<String> {
-    let version = cmd!("sqfstar", "-version").stdout_capture().stderr_to_stdout().unchecked().run();
-    let version = version.context("run sqfstar (package squashfs-tools 4.5 or later, cargo xtask setup)")?;
+    let version = cmd!("mksquashfs", "-version").stdout_capture().stderr_to_stdout().unchecked().run();
+    let version = version.context("run mksquashfs (package squashfs-tools 4.5 or later, cargo xtask setup)")?;
     let first = String::from_utf8_lossy(&version.stdout).lines().next().unwrap_or_default().to_owned();
     Ok(format!("{first} {}", SQUASHFS_OPTIONS.join(" ")))
 }
@@ -147,22 +147,22 @@ fn gzip(tar: &Path, diff_id: &Digest) -> Result<(Digest, u64)> {
 fn squash(tar: &Path, epoch: u64) -> Result<(String, u64)> {
     let image = tar.with_extension("squashfs");
     fs::remove_file(&image).ok();
-    let epoch = epoch.to_string();
-    let mut arguments = vec!["-mkfs-time", &epoch, "-all-time", &epoch, "-root-mode", "0755", "-root-uid", "0", "-root-gid", "0", "-quiet"];
+    let (epoch, path) = (epoch.to_string(), image.to_string_lossy().into_owned());
+    // Not sqfstar: that of squashfs-tools 4.5 misreads the compression level
+    let mut arguments = vec!["-", &path, "-tar", "-mkfs-time", &epoch, "-all-time", &epoch];
+    arguments.extend(["-root-mode", "0755", "-root-uid", "0", "-root-gid", "0", "-quiet"]);
     arguments.extend(SQUASHFS_OPTIONS);
-    let path = image.to_string_lossy().into_owned();
-    arguments.push(&path);
-    let outcome = cmd("sqfstar", &arguments)
+    let outcome = cmd("mksquashfs", &arguments)
         .stdin_path(tar)
         .env_remove("SOURCE_DATE_EPOCH") // the options above say it, and both together are refused
         .stdout_capture()
         .stderr_capture()
         .unchecked()
         .run()
-        .context("run sqfstar (package squashfs-tools 4.5 or later, cargo xtask setup)")?;
+        .context("run mksquashfs (package squashfs-tools 4.5 or later, cargo xtask setup)")?;
     if !outcome.status.success() {
         let text = String::from_utf8_lossy(&outcome.stderr).trim().to_owned();
-        bail!("sqfstar could not pack {}: {text}", tar.display());
+        bail!("mksquashfs could not pack {}: {text}", tar.display());
     }
     let sha256 = cache::sha256_file(&image)?;
     let size = fs::metadata(&image).with_context(|| format!("stat {}", image.display()))?.len();
