@@ -76,7 +76,7 @@ fn is_shell(file: &Path, text: &str) -> bool {
 fn has_unsafe(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or_default();
     ["{", "fn", "impl", "trait", "extern"].iter().any(|next| code.contains(&format!("{KEYWORD} {next}")))
-        || code.contains("allow(unsafe_code)")
+        || code.contains(&format!("allow({KEYWORD}_code)"))
 }
 
 /// Written apart, so that this file does not break its own rule.
