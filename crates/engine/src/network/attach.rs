@@ -14,8 +14,8 @@ use super::proxy::Proxy;
 use super::record::{EndpointRecord, NetworkRecord, PublishedPort, SandboxRecord};
 use super::sandbox::{Sandbox, Setup, configure, gateways};
 use super::{
-    AttachRequest, Attachment, DEFAULT_NETWORK, Driver, NetworkMode, Networks, State, dns, server,
-    store,
+    AttachRequest, Attachment, DEFAULT_NETWORK, Driver, NetworkMode, Networks, State, bridge, dns,
+    server, store,
 };
 use crate::ids;
 
@@ -276,6 +276,7 @@ impl Networks {
                 endpoint.ipv6.map(Cidr::address),
             );
             let failed = |error: Error| failed_ports(request, endpoint, &error);
+            bridge::set_port(network, endpoint, true).map_err(failed)?;
             // The default bridge's own 0.0.0.0 means "everywhere", IPv6 included.
             let default = network
                 .driver_options()

@@ -142,13 +142,27 @@ pub(super) fn connect(
     if options.icc {
         return Ok(());
     }
-    let isolated = netlink
-        .link(host_link)
-        .map_err(server)?
-        .map_or(Ok(()), |port| {
-            netlink.set_bridge_port(port.index, host_link, true, false)
-        });
-    isolated.map_err(server)
+    set_port(network, endpoint, false)
+}
+
+/// Sets the flags of the endpoint's port on the bridge. A container that publishes ports needs `hairpin` to reach its
+/// own through the host where br_netfilter is on: the frame then goes back out of the port it came from.
+pub(super) fn set_port(
+    network: &NetworkRecord,
+    endpoint: &EndpointRecord,
+    hairpin: bool,
+) -> Result<()> {
+    let Some(host_link) = &endpoint.host_link else {
+        return Ok(());
+    };
+    let isolated = !network.driver_options().icc;
+    let mut netlink = Rtnetlink::open().map_err(server)?;
+    match netlink.link(host_link).map_err(server)? {
+        Some(port) => netlink
+            .set_bridge_port(port.index, host_link, isolated, hairpin)
+            .map_err(server),
+        None => Err(Error::server(format!("link {host_link} is missing"))),
+    }
 }
 
 /// A locally administered MAC address under Docker's prefix.

@@ -43,6 +43,12 @@ const OUTPUT: Chain = Chain {
     hook: Hook::Output,
     priority: PRIORITY_DSTNAT,
 };
+const LOCAL: Chain = Chain {
+    name: "local-output",
+    kind: ChainType::Filter,
+    hook: Hook::Output,
+    priority: PRIORITY_FILTER,
+};
 const FORWARD: Chain = Chain {
     name: "forward",
     kind: ChainType::Filter,
@@ -55,7 +61,7 @@ const POSTROUTING: Chain = Chain {
     hook: Hook::Postrouting,
     priority: PRIORITY_SRCNAT,
 };
-const CHAINS: [Chain; 5] = [RAW, PREROUTING, OUTPUT, FORWARD, POSTROUTING];
+const CHAINS: [Chain; 6] = [RAW, PREROUTING, OUTPUT, LOCAL, FORWARD, POSTROUTING];
 
 type Rules = Vec<(&'static str, Rule)>;
 
@@ -125,6 +131,12 @@ fn rules<'a>(
                 .destination(loopback)
                 .drop_packet(),
         ));
+        for ipv6 in [false, true] {
+            // Between two containers of a network translated packets turn back into the bridge. The kernel would tell
+            // the sender a "shorter way" that leads the next connection past the translation.
+            let redirect = Rule::new().to_link(&device).icmp_redirect(ipv6);
+            rules.push((LOCAL.name, redirect.drop_packet()));
+        }
         if network.internal {
             rules.push((
                 FORWARD.name,

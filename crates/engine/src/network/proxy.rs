@@ -3,13 +3,17 @@
 //!
 //! All other traffic never gets here: nf_tables translates it first. Bounded by [`CLIENT_LIMIT`] per port.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
+use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet, spawn_local};
@@ -28,45 +32,93 @@ const DATAGRAM_BYTES: usize = 64 * 1024;
 /// Wait after a failed accept, so that a lasting error (no descriptors left) does not spin.
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
-/// A held port; dropping it ends the proxy and frees the port.
+/// A held port; dropping it ends the proxy and frees the port at once, before its task is next polled: a container
+/// that restarts takes the same port in the same breath.
 #[derive(Debug)]
-pub(super) struct Proxy(AbortHandle);
+pub(super) struct Proxy {
+    socket: Slot,
+    task: AbortHandle,
+}
+
+/// The socket, until its [`Proxy`] goes.
+type Slot = Rc<RefCell<Option<Socket>>>;
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.0.abort();
+        self.socket.borrow_mut().take();
+        self.task.abort();
     }
 }
 
 impl Proxy {
     /// Starts on the current `LocalSet`.
     pub(super) fn start(socket: BoundSocket, target: SocketAddr) -> io::Result<Self> {
-        let task = match socket {
-            BoundSocket::Tcp(listener) => {
-                spawn_local(tcp(TcpListener::from_std(listener)?, target))
-            }
-            BoundSocket::Udp(socket) => {
-                spawn_local(udp(Rc::new(UdpSocket::from_std(socket)?), target))
-            }
+        let (socket, is_tcp) = match socket {
+            BoundSocket::Tcp(listener) => (Socket::Tcp(TcpListener::from_std(listener)?), true),
+            BoundSocket::Udp(socket) => (Socket::Udp(UdpSocket::from_std(socket)?), false),
         };
-        Ok(Self(task.abort_handle()))
+        let socket = Rc::new(RefCell::new(Some(socket)));
+        let task = if is_tcp {
+            spawn_local(tcp(socket.clone(), target)).abort_handle()
+        } else {
+            spawn_local(udp(socket.clone(), target)).abort_handle()
+        };
+        Ok(Self { socket, task })
     }
 }
 
-async fn tcp(listener: TcpListener, target: SocketAddr) {
-    let slots = Arc::new(Semaphore::new(CLIENT_LIMIT));
+async fn accept(slot: &Slot) -> io::Result<TcpStream> {
+    poll_fn(|context| match &*slot.borrow() {
+        Some(Socket::Tcp(listener)) => listener.poll_accept(context).map_ok(|(stream, _)| stream),
+        _ => Poll::Pending,
+    })
+    .await
+}
+
+async fn receive(slot: &Slot, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    poll_fn(|context| match &*slot.borrow() {
+        Some(Socket::Udp(socket)) => {
+            let mut space = ReadBuf::new(buffer);
+            let received = ready!(socket.poll_recv_from(context, &mut space));
+            Poll::Ready(received.map(|from| (space.filled().len(), from)))
+        }
+        _ => Poll::Pending,
+    })
+    .await
+}
+
+async fn send_back(slot: &Slot, datagram: &[u8], client: SocketAddr) -> io::Result<usize> {
+    poll_fn(|context| match &*slot.borrow() {
+        // One task at a time could be woken for writing, but several answer: a full socket loses the datagram.
+        Some(Socket::Udp(socket)) => match socket.poll_send_to(context, datagram, client) {
+            Poll::Pending => Poll::Ready(Ok(0)),
+            done => done,
+        },
+        _ => Poll::Ready(Ok(0)),
+    })
+    .await
+}
+
+async fn tcp(slot: Slot, target: SocketAddr) {
+    let permits = Arc::new(Semaphore::new(CLIENT_LIMIT));
     // Dropped with this task, and with it every connection.
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = accept(&slot) => accepted,
             Some(_) = connections.join_next() => continue,
         };
-        let Ok((mut client, _)) = accepted else {
+        let Ok(mut client) = accepted else {
             tokio::time::sleep(ERROR_PAUSE).await;
             continue;
         };
-        let Ok(slot) = slots.clone().try_acquire_owned() else {
+        let Ok(permit) = permits.clone().try_acquire_owned() else {
             continue;
         };
         connections.spawn_local(async move {
@@ -75,28 +127,26 @@ async fn tcp(listener: TcpListener, target: SocketAddr) {
                 // A broken connection ends both sides; there is nobody to tell.
                 let _ = tokio::io::copy_bidirectional(&mut client, &mut container).await;
             }
-            drop(slot);
+            drop(permit);
         });
     }
 }
 
-async fn udp(socket: Rc<UdpSocket>, target: SocketAddr) {
+async fn udp(slot: Slot, target: SocketAddr) {
     let mut clients: HashMap<SocketAddr, Rc<UdpSocket>> = HashMap::new();
     let mut answers = JoinSet::new();
     let mut buffer = vec![0; DATAGRAM_BYTES];
     loop {
-        let (len, client) = tokio::select! {
-            received = socket.recv_from(&mut buffer) => match received {
-                Ok(received) => received,
-                Err(_) => {
-                    tokio::time::sleep(ERROR_PAUSE).await;
-                    continue;
-                }
-            },
+        let received = tokio::select! {
+            received = receive(&slot, &mut buffer) => received,
             Some(Ok(gone)) = answers.join_next() => {
                 clients.remove(&gone);
                 continue;
             }
+        };
+        let Ok((len, client)) = received else {
+            tokio::time::sleep(ERROR_PAUSE).await;
+            continue;
         };
         if !clients.contains_key(&client) {
             if clients.len() >= CLIENT_LIMIT {
@@ -107,9 +157,10 @@ async fn udp(socket: Rc<UdpSocket>, target: SocketAddr) {
             };
             let upstream = Rc::new(upstream);
             clients.insert(client, upstream.clone());
-            answers.spawn_local(answer(socket.clone(), upstream, client));
+            answers.spawn_local(answer(slot.clone(), upstream, client));
         }
         if let Some(upstream) = clients.get(&client) {
+            // Datagrams may be lost.
             let _ = upstream.send(&buffer[..len]).await;
         }
     }
@@ -127,10 +178,11 @@ async fn connect_udp(target: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// Carries the container's answers back until the client has been silent for [`UDP_IDLE`].
-async fn answer(socket: Rc<UdpSocket>, upstream: Rc<UdpSocket>, client: SocketAddr) -> SocketAddr {
+async fn answer(slot: Slot, upstream: Rc<UdpSocket>, client: SocketAddr) -> SocketAddr {
     let mut buffer = vec![0; DATAGRAM_BYTES];
     while let Ok(Ok(len)) = timeout(UDP_IDLE, upstream.recv(&mut buffer)).await {
-        let _ = socket.send_to(&buffer[..len], client).await;
+        // Datagrams may be lost.
+        let _ = send_back(&slot, &buffer[..len], client).await;
     }
     client
 }

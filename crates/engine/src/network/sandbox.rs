@@ -93,6 +93,10 @@ pub(super) fn configure(netns: BorrowedFd<'_>, setup: &Setup<'_>) -> Result<Opti
 
 fn address(netlink: &mut Rtnetlink, endpoint: &EndpointRecord) -> sys::netlink::Result<()> {
     let name = &endpoint.interface;
+    if name.is_empty() {
+        // The network `none`: an endpoint without a link.
+        return Ok(());
+    }
     let Some(link) = netlink.link(name)? else {
         return Ok(());
     };

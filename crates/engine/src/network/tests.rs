@@ -112,6 +112,11 @@ struct World {
     neighbour: Container,
 }
 
+impl Drop for World {
+    /// Makes closures capture the world as a whole: its directory must live as long as its networks.
+    fn drop(&mut self) {}
+}
+
 impl World {
     fn options(directory: &TempDir) -> NetworkOptions {
         let mut options = NetworkOptions::new(
@@ -122,7 +127,9 @@ impl World {
         options
     }
 
+    /// The engine dies, with everything its process holds, and starts again.
     fn reopen(&mut self) {
+        self.networks.0.state.borrow_mut().sandboxes.clear();
         let options = Self::options(&self.directory);
         self.networks = Networks::open(options, Box::new(|_, _, _| {})).unwrap();
         assert_eq!(self.networks.warnings(), Vec::<String>::new());

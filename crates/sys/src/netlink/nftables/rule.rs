@@ -347,6 +347,31 @@ impl Rule {
         )
     }
 
+    /// The packet is an ICMP (or ICMPv6) redirect: "there is a shorter way".
+    #[must_use]
+    pub fn icmp_redirect(self, ipv6: bool) -> Self {
+        let (protocol, kind) = if ipv6 { (58, 137) } else { (1, 5) };
+        self.ipv6(ipv6).then(
+            "icmp type redirect",
+            [
+                Expression::Meta { key: META_L4PROTO },
+                Expression::Compare {
+                    op: Compare::Equal,
+                    value: vec![protocol],
+                },
+                Expression::Payload {
+                    base: Base::Transport,
+                    offset: 0,
+                    len: 1,
+                },
+                Expression::Compare {
+                    op: Compare::Equal,
+                    value: vec![kind],
+                },
+            ],
+        )
+    }
+
     fn conntrack(self, text: &str, key: u32, bits: u32) -> Self {
         self.then(
             text,
