@@ -24,28 +24,78 @@ struct Job {
 
 /// In order; the first failure ends the run. Quick checks come first.
 const JOBS: &[Job] = &[
-    Job { name: "setup", run: |build| xtask(build, &["setup"]) },
-    Job { name: "fmt", run: |build| cargo(build, &["fmt", "--all", "--check"]) },
-    Job { name: "tidy", run: tidy::check },
-    Job { name: "clippy", run: |build| cargo(build, &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]) },
-    Job { name: "test", run: |build| cargo(build, &["test", "--quiet", "--workspace", "--exclude", "qemu-test"]) },
-    Job { name: "iso", run: |build| xtask(build, &["iso"]) },
-    Job { name: "size", run: size::check },
-    Job { name: "qemu-test", run: |build| xtask(build, &["qemu-test"]) },
+    Job {
+        name: "setup",
+        run: |build| xtask(build, &["setup"]),
+    },
+    Job {
+        name: "fmt",
+        run: |build| cargo(build, &["fmt", "--all", "--check"]),
+    },
+    Job {
+        name: "tidy",
+        run: tidy::check,
+    },
+    Job {
+        name: "clippy",
+        run: |build| {
+            cargo(
+                build,
+                &[
+                    "clippy",
+                    "--quiet",
+                    "--workspace",
+                    "--all-targets",
+                    "--",
+                    "-D",
+                    "warnings",
+                ],
+            )
+        },
+    },
+    Job {
+        name: "test",
+        run: |build| {
+            cargo(
+                build,
+                &["test", "--quiet", "--workspace", "--exclude", "qemu-test"],
+            )
+        },
+    },
+    Job {
+        name: "iso",
+        run: |build| xtask(build, &["iso"]),
+    },
+    Job {
+        name: "size",
+        run: size::check,
+    },
+    Job {
+        name: "qemu-test",
+        run: |build| xtask(build, &["qemu-test"]),
+    },
 ];
 
 /// Entry point of the command.
 pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
-    if let Some(unknown) = options.jobs.iter().find(|name| !JOBS.iter().any(|job| job.name == name.as_str())) {
+    if let Some(unknown) = options
+        .jobs
+        .iter()
+        .find(|name| !JOBS.iter().any(|job| job.name == name.as_str()))
+    {
         let known: Vec<&str> = JOBS.iter().map(|job| job.name).collect();
         bail!("there is no job {unknown}, known are {}", known.join(", "));
     }
     let mut times = Vec::new();
     let start = Instant::now();
     let mut outcome = Ok(());
-    for job in JOBS.iter().filter(|job| options.jobs.is_empty() || options.jobs.iter().any(|name| name == job.name)) {
+    for job in JOBS
+        .iter()
+        .filter(|job| options.jobs.is_empty() || options.jobs.iter().any(|name| name == job.name))
+    {
         let begin = Instant::now();
-        outcome = progress::step(job.name, || (job.run)(build)).with_context(|| format!("job {}", job.name));
+        outcome = progress::step(job.name, || (job.run)(build))
+            .with_context(|| format!("job {}", job.name));
         times.push((job.name, begin.elapsed()));
         if outcome.is_err() {
             break;
@@ -62,7 +112,10 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
 /// Runs cargo in the workspace.
 fn cargo(build: &Build, arguments: &[&str]) -> Result<()> {
     let program = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    cmd(program, arguments).dir(&build.root).run().with_context(|| format!("cargo {}", arguments.join(" ")))?;
+    cmd(program, arguments)
+        .dir(&build.root)
+        .run()
+        .with_context(|| format!("cargo {}", arguments.join(" ")))?;
     Ok(())
 }
 

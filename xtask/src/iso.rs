@@ -142,7 +142,10 @@ fn xorriso(
     .map(str::to_owned)
     .to_vec();
     let text = |path: &Path| path.display().to_string();
-    arguments.extend(["--set_all_file_dates".to_owned(), format!("={}", build.epoch()?)]);
+    arguments.extend([
+        "--set_all_file_dates".to_owned(),
+        format!("={}", build.epoch()?),
+    ]);
     if let Some(bios) = &loader.bios {
         cache::place(&bios.el_torito, &folder.join("boot/grub/eltorito.img"))?;
         arguments.extend([

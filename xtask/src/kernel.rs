@@ -84,9 +84,13 @@ fn kernel(build: &Build, declaration: &Declaration) -> Result<Kernel> {
         .text("recipe", RECIPE)
         .text("arch", build.arch.name())
         .text("fragments", &fragments);
+    let arch = declaration.arch(build)?;
     inputs.text(
         "declaration",
-        &format!("{:?} {:?}", declaration.identity, declaration.arch(build)?),
+        &format!(
+            "{:?} {} {} {:?}",
+            declaration.identity, arch.name, arch.target, arch.image
+        ),
     );
     inputs.text("compiler", &compiler(build)?).file(&source)?;
     let key = inputs.key();

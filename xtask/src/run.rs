@@ -45,14 +45,26 @@ pub(crate) struct Options {
 /// Entry point of the command.
 pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     setup::ensure(build, Purpose::Machine)?;
-    let iso = if options.no_build { iso::path(build) } else { iso::ensure(build, &options.initrd)? };
+    let iso = if options.no_build {
+        iso::path(build)
+    } else {
+        iso::ensure(build, &options.initrd)?
+    };
     if !iso.is_file() {
         bail!("{} is missing: run without --no-build", iso.display());
     }
     let machine = Machine::of(build.arch);
     let arguments = arguments(build, options, &machine, &iso)?;
-    progress::note("run", &format!("Ctrl-A X ends the machine; ssh -p {} rancher@localhost reaches it", options.ssh_port));
-    cmd(machine.program, arguments).run().with_context(|| format!("run {}", machine.program))?;
+    progress::note(
+        "run",
+        &format!(
+            "Ctrl-A X ends the machine; ssh -p {} rancher@localhost reaches it",
+            options.ssh_port
+        ),
+    );
+    cmd(machine.program, arguments)
+        .run()
+        .with_context(|| format!("run {}", machine.program))?;
     Ok(())
 }
 
@@ -72,7 +84,10 @@ impl Machine {
                 program: "qemu-system-x86_64",
                 kind: "q35",
                 emulated: "qemu64",
-                firmware: &["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_CODE.fd"],
+                firmware: &[
+                    "/usr/share/OVMF/OVMF_CODE_4M.fd",
+                    "/usr/share/OVMF/OVMF_CODE.fd",
+                ],
             },
             Arch::Aarch64 => Self {
                 program: "qemu-system-aarch64",
@@ -84,30 +99,71 @@ impl Machine {
     }
 }
 
-fn arguments(build: &Build, options: &Options, machine: &Machine, iso: &Path) -> Result<Vec<String>> {
+fn arguments(
+    build: &Build,
+    options: &Options,
+    machine: &Machine,
+    iso: &Path,
+) -> Result<Vec<String>> {
     let (accelerator, cpu) = match accelerator(build.arch, machine.program)? {
         Accelerator::Kvm => ("kvm", "host"),
         Accelerator::Tcg => ("tcg,thread=multi", machine.emulated),
     };
-    let mut all: Vec<String> = ["-nographic", "-no-reboot", "-accel", accelerator, "-cpu", cpu, "-machine", machine.kind].map(str::to_owned).to_vec();
+    let mut all: Vec<String> = [
+        "-nographic",
+        "-no-reboot",
+        "-accel",
+        accelerator,
+        "-cpu",
+        cpu,
+        "-machine",
+        machine.kind,
+    ]
+    .map(str::to_owned)
+    .to_vec();
     let mut add = |name: &str, value: String| all.extend([name.to_owned(), value]);
     add("-m", options.memory.to_string());
     add("-smp", options.cpus.to_string());
-    add("-netdev", format!("user,id=net0,hostfwd=tcp:127.0.0.1:{}-:22", options.ssh_port));
+    add(
+        "-netdev",
+        format!(
+            "user,id=net0,hostfwd=tcp:127.0.0.1:{}-:22",
+            options.ssh_port
+        ),
+    );
     add("-device", "virtio-net-pci,netdev=net0".to_owned());
     add("-device", "virtio-rng-pci".to_owned());
-    add("-drive", format!("file={},format=raw,if=none,id=iso,readonly=on,media=cdrom", iso.display()));
+    add(
+        "-drive",
+        format!(
+            "file={},format=raw,if=none,id=iso,readonly=on,media=cdrom",
+            iso.display()
+        ),
+    );
     add("-device", "virtio-scsi-pci".to_owned());
     add("-device", "scsi-cd,drive=iso,bootindex=1".to_owned());
     if options.uefi || build.arch == Arch::Aarch64 {
-        let Some(firmware) = machine.firmware.iter().find(|path| Path::new(path).exists()) else {
-            bail!("no UEFI firmware: none of {} exists", machine.firmware.join(", "));
+        let Some(firmware) = machine
+            .firmware
+            .iter()
+            .find(|path| Path::new(path).exists())
+        else {
+            bail!(
+                "no UEFI firmware: none of {} exists",
+                machine.firmware.join(", ")
+            );
         };
-        add("-drive", format!("if=pflash,format=raw,unit=0,readonly=on,file={firmware}"));
+        add(
+            "-drive",
+            format!("if=pflash,format=raw,unit=0,readonly=on,file={firmware}"),
+        );
     }
     if let Some(disk) = &options.disk {
         blank_disk(disk, options.disk_size)?;
-        add("-drive", format!("file={},format=raw,if=virtio", disk.display()));
+        add(
+            "-drive",
+            format!("file={},format=raw,if=virtio", disk.display()),
+        );
     }
     Ok(all)
 }
@@ -118,7 +174,8 @@ fn blank_disk(path: &Path, gibibytes: u32) -> Result<()> {
         return Ok(());
     }
     let file = fs::File::create_new(path).with_context(|| format!("create {}", path.display()))?;
-    file.set_len(u64::from(gibibytes) << 30).with_context(|| format!("grow {}", path.display()))
+    file.set_len(u64::from(gibibytes) << 30)
+        .with_context(|| format!("grow {}", path.display()))
 }
 
 /// What runs a guest's instructions.
@@ -143,14 +200,37 @@ fn accelerator(arch: Arch, program: &str) -> Result<Accelerator> {
         Err(_) => {}
     }
     let possible = arch == Arch::host()? && arch == Arch::X86_64 && Path::new("/dev/kvm").exists();
-    Ok(if possible && speaks(program)? { Accelerator::Kvm } else { Accelerator::Tcg })
+    Ok(if possible && speaks(program)? {
+        Accelerator::Kvm
+    } else {
+        Accelerator::Tcg
+    })
 }
 
 /// Whether the BIOS of an empty machine under KVM writes a line to its debug port.
 fn speaks(program: &str) -> Result<bool> {
-    let port = ["-chardev", "stdio,id=port", "-device", "isa-debugcon,iobase=0x402,chardev=port"];
-    let machine = ["-accel", "kvm", "-cpu", "host", "-m", "64", "-display", "none", "-nodefaults", "-no-reboot"];
-    let guest = cmd(program, machine.into_iter().chain(port)).stdin_null().stderr_null().unchecked();
+    let port = [
+        "-chardev",
+        "stdio,id=port",
+        "-device",
+        "isa-debugcon,iobase=0x402,chardev=port",
+    ];
+    let machine = [
+        "-accel",
+        "kvm",
+        "-cpu",
+        "host",
+        "-m",
+        "64",
+        "-display",
+        "none",
+        "-nodefaults",
+        "-no-reboot",
+    ];
+    let guest = cmd(program, machine.into_iter().chain(port))
+        .stdin_null()
+        .stderr_null()
+        .unchecked();
     let guest = Arc::new(guest.reader().with_context(|| format!("run {program}"))?);
     let (sender, receiver) = mpsc::channel();
     let output = Arc::clone(&guest);

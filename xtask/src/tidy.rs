@@ -32,32 +32,56 @@ pub(crate) fn check(build: &Build) -> Result<()> {
         progress::note("tidy", &format!("{} files keep the rules", files.len()));
         return Ok(());
     }
-    bail!("{} rules are broken:\n  {}", complaints.len(), complaints.join("\n  "))
+    bail!(
+        "{} rules are broken:\n  {}",
+        complaints.len(),
+        complaints.join("\n  ")
+    )
 }
 
 /// Every file that is in the repository or would be with the next commit, relative to its top.
 fn files(build: &Build) -> Result<Vec<PathBuf>> {
-    let listing = cmd!("git", "ls-files", "--cached", "--others", "--exclude-standard", "--deduplicate")
-        .dir(&build.root)
-        .read()
-        .context("list the repository's files with git")?;
+    let listing = cmd!(
+        "git",
+        "ls-files",
+        "--cached",
+        "--others",
+        "--exclude-standard",
+        "--deduplicate"
+    )
+    .dir(&build.root)
+    .read()
+    .context("list the repository's files with git")?;
     // A file that is deleted but not yet committed is listed too
-    Ok(listing.lines().map(PathBuf::from).filter(|path| build.root.join(path).exists()).collect())
+    Ok(listing
+        .lines()
+        .map(PathBuf::from)
+        .filter(|path| build.root.join(path).exists())
+        .collect())
 }
 
 /// The version that is built has one heading in the change log.
 fn changelog(build: &Build) -> Result<Option<String>> {
     let path = build.root.join("CHANGELOG.md");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     Ok(match headings(&text, VERSION) {
         1 => None,
-        count => Some(format!("CHANGELOG.md: version {VERSION} has {count} headings, it must have one")),
+        count => Some(format!(
+            "CHANGELOG.md: version {VERSION} has {count} headings, it must have one"
+        )),
     })
 }
 
 fn headings(text: &str, version: &str) -> usize {
-    let names = |line: &&str| line.split_whitespace().any(|word| word.trim_matches(['[', ']', ',']) == version);
-    text.lines().filter_map(|line| line.strip_prefix("## ")).filter(names).count()
+    let names = |line: &&str| {
+        line.split_whitespace()
+            .any(|word| word.trim_matches(['[', ']', ',']) == version)
+    };
+    text.lines()
+        .filter_map(|line| line.strip_prefix("## "))
+        .filter(names)
+        .count()
 }
 
 #[cfg(test)]

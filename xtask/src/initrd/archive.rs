@@ -23,12 +23,21 @@ pub(super) struct Archive<W: Write> {
 impl<W: Write> Archive<W> {
     /// Starts an archive whose files have the time `epoch` (seconds since 1970).
     pub(super) fn new(writer: W, epoch: u64) -> Self {
-        Self { writer, inode: 0, time: u32::try_from(epoch).unwrap_or(u32::MAX) }
+        Self {
+            writer,
+            inode: 0,
+            time: u32::try_from(epoch).unwrap_or(u32::MAX),
+        }
     }
 
     fn entry(&mut self, name: &str, kind: ModeFileType, mode: u32) -> Builder {
         self.inode += 1;
-        Builder::new(name).ino(self.inode).mtime(self.time).nlink(1).mode(mode).set_mode_file_type(kind)
+        Builder::new(name)
+            .ino(self.inode)
+            .mtime(self.time)
+            .nlink(1)
+            .mode(mode)
+            .set_mode_file_type(kind)
     }
 
     fn write(&mut self, name: &str, entry: Builder, content: &[u8]) -> Result<()> {
@@ -47,8 +56,16 @@ impl<W: Write> Archive<W> {
     }
 
     /// Adds a character device of (major, minor).
-    pub(super) fn device(&mut self, name: &str, mode: u32, (major, minor): (u32, u32)) -> Result<()> {
-        let entry = self.entry(name, ModeFileType::Char, mode).rdev_major(major).rdev_minor(minor);
+    pub(super) fn device(
+        &mut self,
+        name: &str,
+        mode: u32,
+        (major, minor): (u32, u32),
+    ) -> Result<()> {
+        let entry = self
+            .entry(name, ModeFileType::Char, mode)
+            .rdev_major(major)
+            .rdev_minor(minor);
         self.write(name, entry, &[])
     }
 
@@ -68,7 +85,8 @@ impl<W: Write> Archive<W> {
     pub(super) fn file(&mut self, name: &str, mode: u32, source: &Path) -> Result<()> {
         let context = || format!("add {} to the archive", source.display());
         let mut file = File::open(source).with_context(context)?;
-        let size = u32::try_from(file.metadata().with_context(context)?.len()).with_context(context)?;
+        let size =
+            u32::try_from(file.metadata().with_context(context)?.len()).with_context(context)?;
         let entry = self.entry(name, ModeFileType::Regular, mode);
         let mut writer = entry.write(&mut self.writer, size);
         io::copy(&mut file, &mut writer).with_context(context)?;
@@ -84,7 +102,8 @@ impl<W: Write> Archive<W> {
         for path in paths {
             let inside = format!("{name}/{}", path.display());
             let full = source.join(&path);
-            let kind = fs::symlink_metadata(&full).with_context(|| format!("stat {}", full.display()))?;
+            let kind =
+                fs::symlink_metadata(&full).with_context(|| format!("stat {}", full.display()))?;
             if kind.is_dir() {
                 self.directory(&inside, 0o755)?;
             } else {
@@ -122,12 +141,25 @@ mod tests {
         archive.bytes("init", 0o755, b"program").unwrap();
         let bytes = archive.finish().unwrap();
         let reader = cpio::NewcReader::new(bytes.as_slice()).unwrap();
-        assert_eq!((reader.entry().name(), reader.entry().mode()), ("dev", 0o040_755));
+        assert_eq!(
+            (reader.entry().name(), reader.entry().mode()),
+            ("dev", 0o040_755)
+        );
         let reader = cpio::NewcReader::new(reader.finish().unwrap()).unwrap();
         let console = reader.entry();
-        assert_eq!((console.mode(), console.rdev_major(), console.rdev_minor()), (0o020_600, 5, 1));
+        assert_eq!(
+            (console.mode(), console.rdev_major(), console.rdev_minor()),
+            (0o020_600, 5, 1)
+        );
         let mut reader = cpio::NewcReader::new(reader.finish().unwrap()).unwrap();
-        assert_eq!((reader.entry().mode(), reader.entry().uid(), reader.entry().mtime()), (0o100_755, 0, 7));
+        assert_eq!(
+            (
+                reader.entry().mode(),
+                reader.entry().uid(),
+                reader.entry().mtime()
+            ),
+            (0o100_755, 0, 7)
+        );
         let mut content = String::new();
         io::Read::read_to_string(&mut reader, &mut content).unwrap();
         assert_eq!(content, "program");

@@ -16,10 +16,18 @@ use crate::workspace::Build;
 const INDEXES: [&str; 3] = ["modules.alias", "modules.dep", "modules.softdep"];
 
 /// What depmod wants beside the modules.
-const DEPMOD_INPUTS: [&str; 3] = ["modules.builtin", "modules.builtin.modinfo", "modules.order"];
+const DEPMOD_INPUTS: [&str; 3] = [
+    "modules.builtin",
+    "modules.builtin.modinfo",
+    "modules.order",
+];
 
 /// Adds the modules to the archive, with indexes of their own.
-pub(super) fn add<W: Write>(build: &Build, kernel: &Kernel, archive: &mut Archive<W>) -> Result<()> {
+pub(super) fn add<W: Write>(
+    build: &Build,
+    kernel: &Kernel,
+    archive: &mut Archive<W>,
+) -> Result<()> {
     let release = kernel.release()?;
     let source = kernel.modules().join(&release);
     let index = source.join("modules.dep");
@@ -33,8 +41,14 @@ pub(super) fn add<W: Write>(build: &Build, kernel: &Kernel, archive: &mut Archiv
     for path in paths.iter().map(String::as_str).chain(DEPMOD_INPUTS) {
         copy(&source.join(path), &target.join(path))?;
     }
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-    cmd!("depmod", "--basedir", &staging, &release).env("PATH", path).run().context("run depmod")?;
+    let path = format!(
+        "{}:/usr/sbin:/sbin",
+        std::env::var("PATH").unwrap_or_default()
+    );
+    cmd!("depmod", "--basedir", &staging, &release)
+        .env("PATH", path)
+        .run()
+        .context("run depmod")?;
     let inside = format!("lib/modules/{release}");
     archive.directory(&inside, 0o755)?;
     let files: BTreeSet<&str> = paths.iter().map(String::as_str).chain(INDEXES).collect();
@@ -51,7 +65,9 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     if let Some(parent) = to.parent() {
         fs::create_dir_all(parent).with_context(|| format!("create {}", parent.display()))?;
     }
-    fs::copy(from, to).map(|_| ()).with_context(|| format!("copy {}", from.display()))
+    fs::copy(from, to)
+        .map(|_| ())
+        .with_context(|| format!("copy {}", from.display()))
 }
 
 /// Paths of the named modules and all that they depend on, by the content of modules.dep.
@@ -82,7 +98,9 @@ fn module_name(path: &str) -> String {
 fn folders(files: &BTreeSet<&str>) -> BTreeSet<String> {
     let mut folders = BTreeSet::new();
     for file in files {
-        let parents = file.match_indices('/').map(|(position, _)| file[..position].to_owned());
+        let parents = file
+            .match_indices('/')
+            .map(|(position, _)| file[..position].to_owned());
         folders.extend(parents);
     }
     folders
@@ -97,7 +115,14 @@ mod tests {
     #[test]
     fn a_module_brings_what_it_depends_on() {
         let paths = closure(INDEX, &["one_two".to_owned()]).unwrap();
-        assert_eq!(paths.into_iter().collect::<Vec<_>>(), ["kernel/a/one-two.ko", "kernel/b/four.ko", "kernel/b/three.ko"]);
+        assert_eq!(
+            paths.into_iter().collect::<Vec<_>>(),
+            [
+                "kernel/a/one-two.ko",
+                "kernel/b/four.ko",
+                "kernel/b/three.ko"
+            ]
+        );
     }
 
     #[test]

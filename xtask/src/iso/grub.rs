@@ -34,7 +34,9 @@ pub(super) struct Bios {
 
 /// GRUB as it names itself.
 pub(super) fn version() -> Result<String> {
-    cmd!("grub-mkimage", "--version").read().context("run grub-mkimage")
+    cmd!("grub-mkimage", "--version")
+        .read()
+        .context("run grub-mkimage")
 }
 
 impl Loader {
@@ -51,13 +53,23 @@ impl Loader {
             Arch::Aarch64 => ("arm64-efi", "BOOTAA64.EFI"),
         };
         let first = folder.join("uefi.cfg");
-        let text = format!("search --no-floppy --set=root --file /{marker}\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n");
+        let text = format!(
+            "search --no-floppy --set=root --file /{marker}\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n"
+        );
         cache::write(&first, text.as_bytes())?;
         let image = folder.join(program);
-        mkimage(platform, &image, &declaration.grub.uefi.modules, Some(&first))?;
+        mkimage(
+            platform,
+            &image,
+            &declaration.grub.uefi.modules,
+            Some(&first),
+        )?;
         let efi_partition = folder.join("efi.img");
         efi_file_system(build, &image, program, &efi_partition)?;
-        Ok(Self { bios, efi_partition })
+        Ok(Self {
+            bios,
+            efi_partition,
+        })
     }
 }
 
@@ -72,17 +84,32 @@ fn bios(folder: &Path, modules: &[String]) -> Result<Bios> {
     el_torito.extend(read(core)?);
     let path = folder.join("eltorito.img");
     cache::write(&path, &el_torito)?;
-    Ok(Bios { el_torito: path, mbr: parts.join("boot_hybrid.img") })
+    Ok(Bios {
+        el_torito: path,
+        mbr: parts.join("boot_hybrid.img"),
+    })
 }
 
 fn mkimage(platform: &str, target: &Path, modules: &[String], first: Option<&Path>) -> Result<()> {
-    let mut arguments = vec!["--format".to_owned(), platform.to_owned(), "--prefix".to_owned(), "/boot/grub".to_owned()];
-    arguments.extend(["--directory".to_owned(), format!("{PARTS}/{platform}"), "--output".to_owned(), target.display().to_string()]);
+    let mut arguments = vec![
+        "--format".to_owned(),
+        platform.to_owned(),
+        "--prefix".to_owned(),
+        "/boot/grub".to_owned(),
+    ];
+    arguments.extend([
+        "--directory".to_owned(),
+        format!("{PARTS}/{platform}"),
+        "--output".to_owned(),
+        target.display().to_string(),
+    ]);
     if let Some(first) = first {
         arguments.extend(["--config".to_owned(), first.display().to_string()]);
     }
     arguments.extend_from_slice(modules);
-    cmd("grub-mkimage", arguments).run().with_context(|| format!("build GRUB for {platform}"))?;
+    cmd("grub-mkimage", arguments)
+        .run()
+        .with_context(|| format!("build GRUB for {platform}"))?;
     Ok(())
 }
 
@@ -91,10 +118,15 @@ const EFI_OVERHEAD: u64 = 128;
 
 /// Makes the file system that UEFI firmware looks for: FAT with the loader under the name for removable media.
 fn efi_file_system(build: &Build, program: &Path, name: &str, target: &Path) -> Result<()> {
-    let size = fs::metadata(program).with_context(|| format!("stat {}", program.display()))?.len();
+    let size = fs::metadata(program)
+        .with_context(|| format!("stat {}", program.display()))?
+        .len();
     let kibibytes = (size / 1024 + EFI_OVERHEAD).next_multiple_of(64);
     fs::remove_file(target).ok();
-    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let path = format!(
+        "{}:/usr/sbin:/sbin",
+        std::env::var("PATH").unwrap_or_default()
+    );
     let epoch = build.epoch()?.to_string();
     let run = |program: &str, arguments: &[&str]| {
         let result = cmd(program, arguments)
@@ -107,8 +139,28 @@ fn efi_file_system(build: &Build, program: &Path, name: &str, target: &Path) -> 
         result.with_context(|| format!("run {program} for the EFI partition"))
     };
     let image = target.display().to_string();
-    run("mkfs.vfat", &["-C", "--invariant", "-i", EFI_SERIAL, "-n", "RANCHEREFI", &image, &kibibytes.to_string()])?;
+    run(
+        "mkfs.vfat",
+        &[
+            "-C",
+            "--invariant",
+            "-i",
+            EFI_SERIAL,
+            "-n",
+            "RANCHEREFI",
+            &image,
+            &kibibytes.to_string(),
+        ],
+    )?;
     run("mmd", &["-i", &image, "::/EFI", "::/EFI/BOOT"])?;
-    run("mcopy", &["-i", &image, &program.display().to_string(), &format!("::/EFI/BOOT/{name}")])?;
+    run(
+        "mcopy",
+        &[
+            "-i",
+            &image,
+            &program.display().to_string(),
+            &format!("::/EFI/BOOT/{name}"),
+        ],
+    )?;
     Ok(())
 }

@@ -55,8 +55,18 @@ impl Declaration {
 
     /// The kernel parameters of the first entry.
     fn parameters(&self, entry: &Entry) -> String {
-        let quiet = if entry.add.is_empty() { self.quiet.as_slice() } else { &[] };
-        let all: Vec<&str> = self.command_line.iter().chain(quiet).chain(&entry.add).map(String::as_str).collect();
+        let quiet = if entry.add.is_empty() {
+            self.quiet.as_slice()
+        } else {
+            &[]
+        };
+        let all: Vec<&str> = self
+            .command_line
+            .iter()
+            .chain(quiet)
+            .chain(&entry.add)
+            .map(String::as_str)
+            .collect();
         all.join(" ")
     }
 }
@@ -66,7 +76,9 @@ pub(super) fn write(build: &Build, declaration: &Declaration) -> Result<String> 
     let path = build.root.join("iso/grub.cfg");
     let mut menu = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
     for entry in &declaration.entry {
-        let title = entry.title.replacen("RancherOS", &format!("RancherOS {VERSION}"), 1);
+        let title = entry
+            .title
+            .replacen("RancherOS", &format!("RancherOS {VERSION}"), 1);
         let parameters = declaration.parameters(entry);
         menu.push_str(&format!(
             "menuentry '{title}' {{\n  linux /boot/vmlinuz {parameters}\n  initrd /boot/initrd\n}}\n\n"

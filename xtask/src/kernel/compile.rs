@@ -31,14 +31,28 @@ pub(super) struct Tree<'a> {
 
 impl<'a> Tree<'a> {
     /// Unpacks the source package `package` for the kernel called `key`.
-    pub(super) fn new(build: &'a Build, declaration: &'a Declaration, package: &Path, key: &str) -> Result<Self> {
+    pub(super) fn new(
+        build: &'a Build,
+        declaration: &'a Declaration,
+        package: &Path,
+        key: &str,
+    ) -> Result<Self> {
         let arch = declaration.arch(build)?;
         let folder = build.scratch().join("kernel").join(&key[..KEY_PART]);
-        let tree = Self { build, declaration, arch, source: folder.join("source"), output: folder.join("build"), folder };
+        let tree = Self {
+            build,
+            declaration,
+            arch,
+            source: folder.join("source"),
+            output: folder.join("build"),
+            folder,
+        };
+        tree.remove_others()?;
         if !tree.source.is_dir() {
             progress::step("kernel source", || tree.unpack(package))?;
         }
-        fs::create_dir_all(&tree.output).with_context(|| format!("create {}", tree.output.display()))?;
+        fs::create_dir_all(&tree.output)
+            .with_context(|| format!("create {}", tree.output.display()))?;
         Ok(tree)
     }
 
@@ -49,24 +63,63 @@ impl<'a> Tree<'a> {
         deb::extract(package, &format!("usr/src/{name}.tar.xz"), &archive)?;
         let partial = self.folder.join("source.part");
         if partial.exists() {
-            fs::remove_dir_all(&partial).with_context(|| format!("remove {}", partial.display()))?;
+            fs::remove_dir_all(&partial)
+                .with_context(|| format!("remove {}", partial.display()))?;
         }
         fs::create_dir_all(&partial).with_context(|| format!("create {}", partial.display()))?;
-        cmd!("tar", "--extract", "--xz", "--strip-components=1", "--file", &archive, "--directory", &partial)
-            .run()
-            .with_context(|| format!("unpack {}", archive.display()))?;
+        cmd!(
+            "tar",
+            "--extract",
+            "--xz",
+            "--strip-components=1",
+            "--file",
+            &archive,
+            "--directory",
+            &partial
+        )
+        .run()
+        .with_context(|| format!("unpack {}", archive.display()))?;
         fs::remove_file(&archive).with_context(|| format!("remove {}", archive.display()))?;
         self.check_series(&partial)?;
-        fs::rename(&partial, &self.source).with_context(|| format!("rename to {}", self.source.display()))
+        fs::rename(&partial, &self.source)
+            .with_context(|| format!("rename to {}", self.source.display()))
+    }
+
+    /// Removes what interrupted builds of other kernels left: gigabytes.
+    fn remove_others(&self) -> Result<()> {
+        let parent = self.folder.parent().context("the tree has no parent")?;
+        let Ok(entries) = fs::read_dir(parent) else {
+            return Ok(());
+        };
+        for entry in entries {
+            let path = entry
+                .with_context(|| format!("list {}", parent.display()))?
+                .path();
+            if path != self.folder {
+                fs::remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
+            }
+        }
+        Ok(())
     }
 
     fn check_series(&self, source: &Path) -> Result<()> {
         let path = source.join("Makefile");
-        let makefile = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-        let number = |name: &str| makefile.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+        let makefile =
+            fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let number = |name: &str| {
+            makefile
+                .lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap_or_default()
+                .trim()
+        };
         let series = format!("{}.{}", number("VERSION ="), number("PATCHLEVEL ="));
         if series != self.declaration.series {
-            bail!("{} holds Linux {series}, kernel.toml wants {}", self.declaration.source_package, self.declaration.series);
+            bail!(
+                "{} holds Linux {series}, kernel.toml wants {}",
+                self.declaration.source_package,
+                self.declaration.series
+            );
         }
         Ok(())
     }
@@ -75,10 +128,20 @@ impl<'a> Tree<'a> {
     pub(super) fn configure(&self, fragments: &str) -> Result<()> {
         let wanted = self.output.join("fragments.config");
         cache::write(&wanted, fragments.as_bytes())?;
-        let make = self.make(&["allnoconfig"])?.env("KCONFIG_ALLCONFIG", &wanted);
-        let output = make.stderr_to_stdout().stdout_capture().unchecked().run().context("run make")?;
+        let make = self
+            .make(&["allnoconfig"])?
+            .env("KCONFIG_ALLCONFIG", &wanted);
+        let output = make
+            .stderr_to_stdout()
+            .stdout_capture()
+            .unchecked()
+            .run()
+            .context("run make")?;
         if !output.status.success() {
-            bail!("make allnoconfig failed:\n{}", String::from_utf8_lossy(&output.stdout));
+            bail!(
+                "make allnoconfig failed:\n{}",
+                String::from_utf8_lossy(&output.stdout)
+            );
         }
         options::check(self.declaration, fragments, &self.read(".config")?)
     }
@@ -88,7 +151,8 @@ impl<'a> Tree<'a> {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
         let make = self.make(&["-j", &jobs.to_string(), &self.arch.target, "modules"])?;
         let path = self.folder.join("build.log");
-        let mut log = fs::File::create(&path).with_context(|| format!("create {}", path.display()))?;
+        let mut log =
+            fs::File::create(&path).with_context(|| format!("create {}", path.display()))?;
         let bar = progress::count("compile kernel", self.arch.lines);
         let reader = make.stderr_to_stdout().reader().context("run make")?;
         let mut last = VecDeque::with_capacity(LAST_LINES);
@@ -96,7 +160,10 @@ impl<'a> Tree<'a> {
             // The reader's error is make's failure: what it said last tells more than its exit code
             let Ok(line) = line else {
                 let said = Vec::from(last).join("\n  ");
-                return Err(anyhow!("the kernel does not compile, last lines of {}:\n  {said}", path.display()));
+                return Err(anyhow!(
+                    "the kernel does not compile, last lines of {}:\n  {said}",
+                    path.display()
+                ));
             };
             writeln!(log, "{line}").with_context(|| format!("write {}", path.display()))?;
             if line.starts_with("  ") {
@@ -113,11 +180,18 @@ impl<'a> Tree<'a> {
 
     /// Puts `vmlinuz`, `modules/<release>`, `config`, `System.map` and `release` into `folder`.
     pub(super) fn install(&self, folder: &Path) -> Result<()> {
-        for (from, to) in [(self.arch.image.as_path(), "vmlinuz"), (Path::new(".config"), "config"), (Path::new("System.map"), "System.map")] {
+        for (from, to) in [
+            (self.arch.image.as_path(), "vmlinuz"),
+            (Path::new(".config"), "config"),
+            (Path::new("System.map"), "System.map"),
+        ] {
             let from = self.output.join(from);
             fs::copy(&from, folder.join(to)).with_context(|| format!("copy {}", from.display()))?;
         }
-        let release = self.read("include/config/kernel.release")?.trim().to_owned();
+        let release = self
+            .read("include/config/kernel.release")?
+            .trim()
+            .to_owned();
         fs::write(folder.join("release"), &release).context("write the kernel's release")?;
         let staging = self.folder.join("modules");
         self.make(&["INSTALL_MOD_STRIP=1", "modules_install"])?
@@ -128,22 +202,37 @@ impl<'a> Tree<'a> {
         let installed = staging.join("lib/modules");
         // A link to this machine's build folder
         fs::remove_file(installed.join(&release).join("build")).ok();
-        cmd!("depmod", "--basedir", &staging, "--filesyms", folder.join("System.map"), "--errsyms", &release)
-            .env("PATH", path_with_sbin())
+        cmd!(
+            "depmod",
+            "--basedir",
+            &staging,
+            "--filesyms",
+            folder.join("System.map"),
+            "--errsyms",
+            &release
+        )
+        .env("PATH", path_with_sbin())
+        .run()
+        .context("run depmod")?;
+        cmd!("cp", "--archive", &installed, folder.join("modules"))
             .run()
-            .context("run depmod")?;
-        cmd!("cp", "--archive", &installed, folder.join("modules")).run().context("copy modules")?;
+            .context("copy modules")?;
         Ok(())
     }
 
     /// Removes source and build folder: gigabytes that nothing needs once the artifacts are kept.
     pub(super) fn remove(&self) -> Result<()> {
-        fs::remove_dir_all(&self.folder).with_context(|| format!("remove {}", self.folder.display()))
+        fs::remove_dir_all(&self.folder)
+            .with_context(|| format!("remove {}", self.folder.display()))
     }
 
     /// A make in the source tree with everything that must be the same everywhere.
     fn make(&self, arguments: &[&str]) -> Result<Expression> {
-        let mut all = vec!["--no-print-directory".to_owned(), "--directory".to_owned(), self.source.display().to_string()];
+        let mut all = vec![
+            "--no-print-directory".to_owned(),
+            "--directory".to_owned(),
+            self.source.display().to_string(),
+        ];
         all.push(format!("O={}", self.output.display()));
         all.push(format!("ARCH={}", self.arch.name));
         all.push(format!("CROSS_COMPILE={}", cross_prefix(self.build)?));
@@ -172,5 +261,8 @@ const KEY_PART: usize = 16;
 
 /// depmod is in /usr/sbin, which is not in every user's PATH.
 fn path_with_sbin() -> String {
-    format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
+    format!(
+        "{}:/usr/sbin:/sbin",
+        std::env::var("PATH").unwrap_or_default()
+    )
 }

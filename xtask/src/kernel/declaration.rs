@@ -103,7 +103,9 @@ impl Declaration {
     /// The part about the architecture that is built.
     pub(crate) fn arch(&self, build: &Build) -> Result<&Architecture> {
         let name = build.arch.name();
-        self.arch.get(name).with_context(|| format!("kernel.toml has no [arch.{name}]"))
+        self.arch
+            .get(name)
+            .with_context(|| format!("kernel.toml has no [arch.{name}]"))
     }
 
     /// All fragments of the architecture in one text.
@@ -111,7 +113,8 @@ impl Declaration {
         let mut merged = String::new();
         for name in self.fragments.iter().chain([&self.arch(build)?.fragment]) {
             let path = folder(build).join(format!("{name}.config"));
-            let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+            let text =
+                fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
             merged.push_str(&text);
         }
         Ok(merged)

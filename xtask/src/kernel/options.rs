@@ -16,7 +16,9 @@ pub(super) fn check(declaration: &Declaration, fragments: &str, config: &str) ->
     let mut complaints = lost(fragments, &found);
     let on = |option: &str| found.contains_key(option);
     complaints.extend(broken(&declaration.required, "is off", on));
-    complaints.extend(broken(&declaration.built_in, "is not built in", |option| found.get(option) == Some(&"y")));
+    complaints.extend(broken(&declaration.built_in, "is not built in", |option| {
+        found.get(option) == Some(&"y")
+    }));
     complaints.extend(broken(&declaration.absent, "is on", |option| !on(option)));
     if complaints.is_empty() {
         return Ok(());
@@ -35,7 +37,9 @@ fn lost(fragments: &str, found: &Values<'_>) -> Vec<String> {
         .into_iter()
         .filter(|(option, value)| found.get(option) != Some(value))
         .map(|(option, value)| {
-            let now = found.get(option).map_or_else(|| "is off".to_owned(), |now| format!("is {now}"));
+            let now = found
+                .get(option)
+                .map_or_else(|| "is off".to_owned(), |now| format!("is {now}"));
             format!("CONFIG_{option}={value} was asked for and {now}")
         })
         .collect();
@@ -50,7 +54,11 @@ fn lost(fragments: &str, found: &Values<'_>) -> Vec<String> {
 }
 
 fn broken(rules: &[Rule], complaint: &str, holds: impl Fn(&str) -> bool) -> Vec<String> {
-    let options = rules.iter().flat_map(|rule| rule.options.iter().map(move |option| (option, &rule.reason)));
+    let options = rules.iter().flat_map(|rule| {
+        rule.options
+            .iter()
+            .map(move |option| (option, &rule.reason))
+    });
     options
         .filter(|(option, _)| !holds(option))
         .map(|(option, reason)| format!("CONFIG_{option} {complaint} (needed: {reason})"))
@@ -71,7 +79,10 @@ mod tests {
     #[test]
     fn a_dropped_a_weakened_and_a_forced_option_are_told() {
         let found = parse("CONFIG_A=y\nCONFIG_B=m\nCONFIG_D=y\n# CONFIG_C is not set\n");
-        let complaints = lost("CONFIG_A=y\nCONFIG_B=y\nCONFIG_C=m\n# CONFIG_D is not set\n", &found);
+        let complaints = lost(
+            "CONFIG_A=y\nCONFIG_B=y\nCONFIG_C=m\n# CONFIG_D is not set\n",
+            &found,
+        );
         assert_eq!(
             complaints,
             [
@@ -84,7 +95,10 @@ mod tests {
 
     #[test]
     fn a_broken_rule_gives_its_reason() {
-        let rule = Rule { reason: "because".to_owned(), options: vec!["A".to_owned(), "B".to_owned()] };
+        let rule = Rule {
+            reason: "because".to_owned(),
+            options: vec!["A".to_owned(), "B".to_owned()],
+        };
         let found = parse("CONFIG_A=m\n");
         let complaints = broken(&[rule], "is off", |option| found.contains_key(option));
         assert_eq!(complaints, ["CONFIG_B is off (needed: because)"]);

@@ -11,17 +11,35 @@ use crate::workspace::Build;
 
 /// zstd at its best: packed once, read at every boot. 128 KiB blocks are the best of size and reading time (ARCHITECTURE.md).
 const OPTIONS: &[&str] = &[
-    "-comp", "zstd", "-Xcompression-level", "19", "-b", "128K", "-all-root", "-no-xattrs", "-noappend", "-no-progress",
-    "-no-exports", "-quiet",
+    "-comp",
+    "zstd",
+    "-Xcompression-level",
+    "19",
+    "-b",
+    "128K",
+    "-all-root",
+    "-no-xattrs",
+    "-noappend",
+    "-no-progress",
+    "-no-exports",
+    "-quiet",
 ];
 
 /// The packer as it names itself: another version may make other bytes.
 pub(super) fn packer() -> Result<String> {
     // Some versions end with status 1 after saying their version
-    let output = cmd!("mksquashfs", "-version").stderr_null().stdout_capture().unchecked().run();
+    let output = cmd!("mksquashfs", "-version")
+        .stderr_null()
+        .stdout_capture()
+        .unchecked()
+        .run();
     let output = output.context("run mksquashfs")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(format!("{} {}", text.lines().next().unwrap_or_default(), OPTIONS.join(" ")))
+    Ok(format!(
+        "{} {}",
+        text.lines().next().unwrap_or_default(),
+        OPTIONS.join(" ")
+    ))
 }
 
 /// Packs the content of `folder` into `target`.

@@ -19,8 +19,22 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("netconf", &["config", "sys"]),
     ("cloud-init", &["config", "sys"]),
     ("install", &["config", "sys"]),
-    ("init", &["config", "compose", "engine", "engine-api", "sys"]),
-    ("ros", &["config", "compose", "engine-api", "netconf", "cloud-init", "install", "sys"]),
+    (
+        "init",
+        &["config", "compose", "engine", "engine-api", "sys"],
+    ),
+    (
+        "ros",
+        &[
+            "config",
+            "compose",
+            "engine-api",
+            "netconf",
+            "cloud-init",
+            "install",
+            "sys",
+        ],
+    ),
     ("xtask", &["config", "oci-image"]),
     ("qemu-test", &[]),
 ];
@@ -60,12 +74,22 @@ fn compare(metadata: &Metadata) -> Vec<String> {
     let mut complaints = BTreeSet::new();
     for package in &metadata.packages {
         let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == package.name) else {
-            complaints.insert(format!("crate {} is not in the table of crates (xtask/src/tidy/edges.rs)", package.name));
+            complaints.insert(format!(
+                "crate {} is not in the table of crates (xtask/src/tidy/edges.rs)",
+                package.name
+            ));
             continue;
         };
-        for dependency in package.dependencies.iter().filter(|dependency| dependency.path.is_some()) {
+        for dependency in package
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.path.is_some())
+        {
             if !allowed.contains(&dependency.name.as_str()) {
-                complaints.insert(format!("crate {} imports {}, which the table of crates does not allow", package.name, dependency.name));
+                complaints.insert(format!(
+                    "crate {} imports {}, which the table of crates does not allow",
+                    package.name, dependency.name
+                ));
             }
         }
     }
@@ -77,13 +101,23 @@ mod tests {
     use super::*;
 
     fn package(name: &str, imports: &[&str]) -> Package {
-        let dependency = |name: &&str| Dependency { name: (*name).to_owned(), path: Some("/".to_owned()) };
-        Package { name: name.to_owned(), dependencies: imports.iter().map(dependency).collect() }
+        let dependency = |name: &&str| Dependency {
+            name: (*name).to_owned(),
+            path: Some("/".to_owned()),
+        };
+        Package {
+            name: name.to_owned(),
+            dependencies: imports.iter().map(dependency).collect(),
+        }
     }
 
     #[test]
     fn an_import_upwards_and_an_unknown_crate_are_told() {
-        let packages = vec![package("engine", &["sys"]), package("sys", &["engine"]), package("misc", &[])];
+        let packages = vec![
+            package("engine", &["sys"]),
+            package("sys", &["engine"]),
+            package("misc", &[]),
+        ];
         let complaints = compare(&Metadata { packages });
         assert_eq!(complaints.len(), 2);
         assert!(complaints[1].starts_with("crate sys imports engine"));
@@ -93,7 +127,10 @@ mod tests {
     fn the_table_has_no_cycle() {
         for (index, (_, allowed)) in ALLOWED.iter().enumerate() {
             for name in *allowed {
-                assert!(ALLOWED[..index].iter().any(|(lower, _)| lower == name), "{name} does not stand above");
+                assert!(
+                    ALLOWED[..index].iter().any(|(lower, _)| lower == name),
+                    "{name} does not stand above"
+                );
             }
         }
     }

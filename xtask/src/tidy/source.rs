@@ -15,7 +15,15 @@ const SHELL: &str = ".ci/run";
 const EMPTY_NAMES: [&str; 4] = ["utils", "util", "common", "helpers"];
 
 /// First labels of hosts that serve Debian's archive. None may stand in the repository: the mirror is the host's own.
-const MIRRORS: [&str; 7] = ["deb", "ftp", "security", "snapshot", "archive", "httpredir", "cdn-fastly"];
+const MIRRORS: [&str; 7] = [
+    "deb",
+    "ftp",
+    "security",
+    "snapshot",
+    "archive",
+    "httpredir",
+    "cdn-fastly",
+];
 
 /// The domain that makes one of [`MIRRORS`] a mirror's name.
 const MIRROR_DOMAIN: &str = ".debian.org";
@@ -23,12 +31,17 @@ const MIRROR_DOMAIN: &str = ".debian.org";
 /// Checks one file, named relative to `root`.
 pub(super) fn check(root: &Path, file: &Path) -> Result<Vec<String>> {
     let path = root.join(file);
-    if fs::symlink_metadata(&path).with_context(|| format!("stat {}", path.display()))?.is_symlink() {
+    if fs::symlink_metadata(&path)
+        .with_context(|| format!("stat {}", path.display()))?
+        .is_symlink()
+    {
         return Ok(Vec::new());
     }
     let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
     // What is not text has none of these rules
-    Ok(String::from_utf8(bytes).map(|text| complaints(file, &text)).unwrap_or_default())
+    Ok(String::from_utf8(bytes)
+        .map(|text| complaints(file, &text))
+        .unwrap_or_default())
 }
 
 fn complaints(file: &Path, text: &str) -> Vec<String> {
@@ -42,13 +55,20 @@ fn complaints(file: &Path, text: &str) -> Vec<String> {
     if name == "build.rs" {
         complain("is a build script; xtask does such work");
     }
-    if MIRRORS.iter().any(|label| text.contains(&format!("{label}{MIRROR_DOMAIN}"))) {
+    if MIRRORS
+        .iter()
+        .any(|label| text.contains(&format!("{label}{MIRROR_DOMAIN}")))
+    {
         complain("names a package mirror; the host's own is used");
     }
     if !rust {
         return found;
     }
-    if file.with_extension("").components().any(|part| EMPTY_NAMES.iter().any(|name| part.as_os_str() == *name)) {
+    if file
+        .with_extension("")
+        .components()
+        .any(|part| EMPTY_NAMES.iter().any(|name| part.as_os_str() == *name))
+    {
         complain("has a name that says nothing about its subject");
     }
     let lines = text.lines().count();
@@ -59,15 +79,25 @@ fn complaints(file: &Path, text: &str) -> Vec<String> {
         complain("does not begin with //! and what it is for");
     }
     if !file.starts_with("crates/sys") {
-        let lines = text.lines().enumerate().filter(|(_, line)| has_unsafe(line));
-        lines.for_each(|(index, _)| complain(&format!("line {} is unsafe code, which only crates/sys has", index + 1)));
+        let lines = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| has_unsafe(line));
+        lines.for_each(|(index, _)| {
+            complain(&format!(
+                "line {} is unsafe code, which only crates/sys has",
+                index + 1
+            ))
+        });
     }
     found
 }
 
 fn is_shell(file: &Path, text: &str) -> bool {
     let first = text.lines().next().unwrap_or_default();
-    let interpreter = first.strip_prefix("#!").and_then(|rest| rest.split(['/', ' ']).rfind(|part| part.ends_with("sh")));
+    let interpreter = first
+        .strip_prefix("#!")
+        .and_then(|rest| rest.split(['/', ' ']).rfind(|part| part.ends_with("sh")));
     let shebang = interpreter.is_some() && !file.starts_with("rootfs/files");
     shebang || file.extension().is_some_and(|extension| extension == "sh")
 }
@@ -75,7 +105,9 @@ fn is_shell(file: &Path, text: &str) -> bool {
 /// Whether a line of code opens an unsafe block, function, implementation or trait.
 fn has_unsafe(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or_default();
-    ["{", "fn", "impl", "trait", "extern"].iter().any(|next| code.contains(&format!("{KEYWORD} {next}")))
+    ["{", "fn", "impl", "trait", "extern"]
+        .iter()
+        .any(|next| code.contains(&format!("{KEYWORD} {next}")))
         || code.contains(&format!("allow({KEYWORD}_code)"))
 }
 
@@ -103,11 +135,25 @@ mod tests {
         assert_eq!(check("crates/a/src/utils.rs", "//! x\n").len(), 1);
         assert_eq!(check("crates/a/src/utils/b.rs", "//! x\n").len(), 1);
         assert_eq!(check("crates/a/src/b.rs", "fn f() {}\n").len(), 1);
-        assert_eq!(check("crates/a/src/b.rs", &format!("//! x\n{}", "\n".repeat(MAX_LINES))).len(), 1);
+        assert_eq!(
+            check(
+                "crates/a/src/b.rs",
+                &format!("//! x\n{}", "\n".repeat(MAX_LINES))
+            )
+            .len(),
+            1
+        );
         assert_eq!(check("crates/a/build.rs", "//! x\n").len(), 1);
         assert_eq!(check("tools/x", "#!/bin/bash\n").len(), 1);
         assert_eq!(check("tools/x.sh", "").len(), 1);
-        assert_eq!(check("docs/x.md", &format!("see http://{}{MIRROR_DOMAIN}/", MIRRORS[0])).len(), 1);
+        assert_eq!(
+            check(
+                "docs/x.md",
+                &format!("see http://{}{MIRROR_DOMAIN}/", MIRRORS[0])
+            )
+            .len(),
+            1
+        );
         assert!(check(SHELL, "#!/bin/sh\n").is_empty());
     }
 }
