@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use config::{CommandLine, Config, Loaded, Severity, Source};
+use config::{CommandLine, Loaded, Severity, Source};
 use sys::modules::ModuleIndex;
 use sys::sysctl;
 
@@ -59,26 +59,18 @@ pub(crate) fn read(mut machine: Machine) -> anyhow::Result<Machine> {
     Ok(machine)
 }
 
-/// The configuration as it is now, for the services that read it after cloud-init ran.
-pub(crate) fn reload(command_line: &str) -> anyhow::Result<Config> {
-    let mut files = vec![PathBuf::from(BUILT_IN)];
-    files.extend(directory(Path::new(CLOUD_CONFIG_DIRECTORY)));
-    files.push(CLOUD_CONFIG.into());
-    Ok(load(command_line, &files)?.config)
-}
-
 /// Sets the host name, kernel settings and modules that the configuration names.
 pub(crate) fn apply(mut machine: Machine) -> anyhow::Result<Machine> {
     let config = &machine.config;
     let name = config.hostname.clone().or_else(|| config.rancher.defaults.hostname.clone());
     let name = name.unwrap_or_else(|| DEFAULT_HOST_NAME.to_owned());
     let mut errors = Vec::new();
-    errors.extend(sys::hostname::set(&name).err().map(|error| error.to_string()));
+    errors.extend(sysctl::write("kernel.hostname", &name).err().map(|error| error.to_string()));
     for (key, value) in SYSCTLS {
-        errors.extend(sysctl::set(key, value).err().map(|error| error.to_string()));
+        errors.extend(sysctl::write(key, value).err().map(|error| error.to_string()));
     }
     for (key, value) in &config.rancher.sysctl {
-        errors.extend(sysctl::set(key, value.as_deref().unwrap_or("")).err().map(|error| error.to_string()));
+        errors.extend(sysctl::write(key, value.as_deref().unwrap_or("")).err().map(|error| error.to_string()));
     }
     if !config.rancher.modules.is_empty() {
         errors.extend(load_modules(&config.rancher.modules));

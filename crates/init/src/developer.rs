@@ -66,7 +66,7 @@ fn run(options: Options) -> anyhow::Result<()> {
 
 async fn serve(options: Options) -> anyhow::Result<()> {
     let mut requests = Requests::listen().context("cannot listen for signals")?;
-    let engine = Engine::new(EngineOptions::new(&options.root, &options.run)).await.context("cannot start the engine")?;
+    let engine = Engine::new(EngineOptions::new(options.root.clone(), options.run.clone())).await.context("cannot start the engine")?;
     if let Some(media) = &options.media {
         for error in engine.images().add_media(media) {
             eprintln!("init engine: system image: {error}");

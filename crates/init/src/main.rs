@@ -33,7 +33,7 @@ use machine::Machine;
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
-        Some("runtime") => engine::runtime::main(arguments.collect()),
+        Some("runtime") => engine::runtime::main(&arguments.collect::<Vec<_>>()),
         Some("worker") => engine::image::worker::main(arguments.collect()),
         Some("engine") => developer::main(arguments.collect()),
         _ if std::process::id() == 1 => boot_machine(),
@@ -48,6 +48,6 @@ fn main() -> ExitCode {
 fn boot_machine() -> ExitCode {
     match phase::run(boot::PHASES, boot::TOTAL, Machine::default()) {
         Ok(machine) => system::run(machine),
-        Err((fatal, machine)) => match rescue::shell(&fatal, &machine) {},
+        Err((fatal, machine)) => rescue::shell(&fatal, &machine),
     }
 }

@@ -3,7 +3,6 @@
 //! It runs in a root from the media when that is there, else with the busybox of the initrd. When
 //! the operator leaves it, the machine reboots: nothing half-started is ever continued.
 
-use std::convert::Infallible;
 use std::path::Path;
 
 use sys::process::Command;
@@ -19,7 +18,7 @@ use crate::toolbox::Toolbox;
 const BUSYBOX: &str = "/bin/busybox";
 
 /// Tells the console what failed and gives it a shell, again and again until a reboot.
-pub(crate) fn shell(fatal: &Fatal, machine: &Machine) -> Infallible {
+pub(crate) fn shell(fatal: &Fatal, machine: &Machine) -> ! {
     log::error(&format!("rescue: {fatal}"));
     let toolbox = Toolbox::open(machine);
     let (root, program) = match &toolbox {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use compose::{Plan, Rebuild, Scope, Step};
 use engine::Engine;
-use engine_api::{Client, Engine as _};
+use engine_api::Client;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -36,7 +36,6 @@ pub(crate) struct Launch {
 
 #[derive(Default)]
 struct Progress {
-    started: RefCell<Vec<String>>,
     errors: RefCell<Vec<String>>,
 }
 
@@ -78,11 +77,6 @@ impl Launch {
         }
     }
 
-    /// The containers that were started, in that order.
-    pub(crate) fn started(&self) -> Vec<String> {
-        self.progress.started.borrow().clone()
-    }
-
     /// What failed, in one line; none when all is well.
     pub(crate) fn errors(&self) -> Option<String> {
         let errors = self.progress.errors.borrow();
@@ -106,12 +100,7 @@ async fn start_and_report(engine: &Engine, step: &Step, progress: &Progress) {
     let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("not started after {} s", START_DEADLINE.as_secs())));
     let duration_s = sys::clock::boottime().as_secs_f64() - start_s;
     match result {
-        Ok(()) => {
-            log::info(&format!("service: {}: started, {duration_s:.2} s", step.name));
-            if step.scope == Scope::System && !step.create_only && !step.wait_for_exit {
-                progress.started.borrow_mut().push(step.container_name.clone());
-            }
-        }
+        Ok(()) => log::info(&format!("service: {}: started, {duration_s:.2} s", step.name)),
         Err(error) => progress.fail(&format!("{}: {error:#}", step.name)),
     }
 }
@@ -136,7 +125,7 @@ async fn start<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result
         if !engine.image_exists(image).await? {
             engine.image_pull(image).await?;
         }
-        engine.container_create(Some(name), step.request.clone()).await?;
+        engine.container_create(name, step.request.clone()).await?;
     }
     if step.create_only {
         return Ok(());
@@ -160,7 +149,7 @@ async fn start<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result
 async fn keep_existing<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<bool> {
     let existing = match engine.container_inspect(&step.container_name).await {
         Ok(existing) => existing,
-        Err(error) if error.status() == 404 => return Ok(false),
+        Err(error) if error.is_not_found() => return Ok(false),
         Err(error) => return Err(error.into()),
     };
     if step.rebuild == Rebuild::Never {

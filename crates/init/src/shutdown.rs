@@ -38,19 +38,19 @@ const USER_CONTAINERS: &str = "/sys/fs/cgroup/docker";
 /// Where `ros user-docker` puts dockerd, containerd and the shims.
 const USER_DOCKER: &str = "/sys/fs/cgroup/user-docker";
 
-/// Stops everything and leaves; `services` are the containers in the order they were started.
-pub(crate) async fn finish(engine: &Engine, services: &[String], action: Action, deadline: Duration) -> Infallible {
-    log::info(&format!("shutdown: {action}"));
+/// Stops everything and leaves.
+pub(crate) async fn finish(engine: &Engine, action: Action, deadline: Duration) -> Infallible {
+    log::info(&format!("shutdown: {action:?}"));
     arm(action, deadline);
     // User Docker first and gently: it stops taking orders, then its containers end, then the
     // services that they may have used.
     if let Err(error) = engine.container_stop(USER_DOCKER_SERVICE, None, None).await
-        && error.status() != 304
+        && error.status != 304
     {
         log::warning(&format!("shutdown: {error}"));
     }
     stop_user_containers().await;
-    for error in engine.shutdown(services.to_vec(), deadline / 2).await {
+    for error in engine.shutdown(Vec::new(), deadline / 2).await {
         log::warning(&format!("shutdown: {error}"));
     }
     stop_leftovers().await;
@@ -63,7 +63,7 @@ pub(crate) async fn finish(engine: &Engine, services: &[String], action: Action,
 }
 
 /// Leaves without an engine: the boot failed before there was one.
-pub(crate) fn leave(action: Action) -> Infallible {
+pub(crate) fn leave(action: Action) -> ! {
     sys::fs::sync();
     loop {
         let error = reboot::reboot(action);

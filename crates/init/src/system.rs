@@ -46,7 +46,7 @@ pub(crate) fn run(machine: Machine) -> ExitCode {
         },
         Err(error) => Fatal { phase: ENGINE_PHASES[0], reason: format!("no event loop: {error}") },
     };
-    match rescue::shell(&fatal, &machine) {}
+    rescue::shell(&fatal, &machine)
 }
 
 /// Starts the engine and the services, then serves until a request to leave.
@@ -69,21 +69,21 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
         action = requests.next() => Some(action),
     };
     trace.end(Record::ended(ENGINE_PHASES[1], start_s, launch.errors()));
-    let names = launch.started();
     let action = match action {
         Some(action) => action,
         None => {
+            // Containers that the user made on System Docker, by their restart policies.
+            engine.resume();
             trace.end(Record::ended(ENGINE_PHASES[2], clock::boottime().as_secs_f64(), None));
             requests.next().await
         }
     };
-    Ok(shutdown::finish(&engine, &names, action, deadline).await)
+    Ok(shutdown::finish(&engine, action, deadline).await)
 }
 
 async fn start_engine(machine: &Machine) -> anyhow::Result<Engine> {
-    let mut options = EngineOptions::new(ENGINE_ROOT, ENGINE_RUN);
+    let mut options = EngineOptions::new(ENGINE_ROOT.into(), ENGINE_RUN.into());
     options.program = root::PROGRAM.into();
-    options.name = machine.hostname.clone();
     let engine = Engine::new(options).await.context("cannot start the engine")?;
     if machine.media.is_some() {
         for error in engine.images().add_media(&Path::new(MEDIA).join("rancheros")) {

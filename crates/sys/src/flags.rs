@@ -36,6 +36,12 @@ macro_rules! flag_set {
 
             /// Without the flags of `other`.
             #[must_use]
+            pub const fn union(self, other: $name) -> $name {
+                $name(self.0 | other.0)
+            }
+
+            /// These flags but for the other ones.
+            #[must_use]
             pub const fn without(self, other: $name) -> $name {
                 $name(self.0 & !other.0)
             }
