@@ -1,1 +1,562 @@
+//! Layers against hostile and odd archives. Needs root, as the engine does.
 
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, XattrFlags};
+
+use super::pax::record;
+use super::writer::encode;
+use super::*;
+use crate::digest::Digest;
+use crate::error::Error;
+
+/// A small deterministic generator (xorshift64*), so that a failure can be repeated.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        usize::try_from(self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33).unwrap() % limit
+    }
+}
+
+/// A directory to unpack into, beside one that nothing may touch.
+struct Work {
+    _directory: tempfile::TempDir,
+    target: PathBuf,
+    outside: PathBuf,
+}
+
+impl Work {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, outside) = (
+            directory.path().join("target"),
+            directory.path().join("outside"),
+        );
+        fs::create_dir(&target).unwrap();
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("secret"), "secret").unwrap();
+        Self {
+            _directory: directory,
+            target,
+            outside,
+        }
+    }
+
+    fn unpack(&self, tar: &[u8]) -> crate::Result<Unpacked> {
+        let limits = Limits {
+            entries: 1000,
+            bytes: 16 * 1024 * 1024,
+            header: 64 * 1024,
+        };
+        unpack(
+            tar,
+            &self.target,
+            UnpackOptions {
+                limits,
+                ..UnpackOptions::layer()
+            },
+        )
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.target.join(path)
+    }
+
+    fn assert_outside_untouched(&self) {
+        let names: Vec<_> = fs::read_dir(&self.outside)
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["secret"], "something was put outside");
+        assert_eq!(
+            fs::read_to_string(self.outside.join("secret")).unwrap(),
+            "secret"
+        );
+        assert_eq!(
+            fs::metadata(self.outside.join("secret")).unwrap().nlink(),
+            1,
+            "a hard link was made"
+        );
+        let parent = fs::read_dir(self.target.parent().unwrap()).unwrap().count();
+        assert_eq!(parent, 2, "something was put beside the target");
+    }
+}
+
+fn file(path: &str, content: &str) -> (Entry, Vec<u8>) {
+    let mut entry = Entry::new(path, Kind::File, 0o644);
+    entry.size = content.len() as u64;
+    (entry, content.as_bytes().to_vec())
+}
+
+fn directory(path: &str) -> (Entry, Vec<u8>) {
+    (Entry::new(path, Kind::Directory, 0o755), Vec::new())
+}
+
+fn link(path: &str, kind: Kind, target: &str) -> (Entry, Vec<u8>) {
+    let mut entry = Entry::new(path, kind, 0o777);
+    entry.link = target.as_bytes().to_vec();
+    (entry, Vec::new())
+}
+
+fn tar(entries: &[(Entry, Vec<u8>)]) -> Vec<u8> {
+    let mut writer = TarWriter::new(Vec::new());
+    for (entry, content) in entries {
+        writer.append(entry, &mut content.as_slice()).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+fn opaque(path: &Path) -> bool {
+    let mut value = [0_u8; 4];
+    rustix::fs::getxattr(path, OPAQUE_XATTR, &mut value[..]).is_ok_and(|n| &value[..n] == b"y")
+}
+
+fn is_whiteout(path: &Path) -> bool {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    metadata.file_type().is_char_device() && metadata.rdev() == 0
+}
+
+#[test]
+fn whiteouts_become_what_overlayfs_understands() {
+    let work = Work::new();
+    let layer = tar(&[
+        directory("d/"),
+        file("d/.wh.gone", ""),
+        directory("o/"),
+        file("o/.wh..wh..opq", ""),
+        file("o/kept", "k"),
+        file(".wh..wh.plnk", "aufs"),
+        file(".wh.replaced", ""),
+        directory("replaced/"),
+        directory("late/"),
+        file(".wh.late", ""),
+    ]);
+    work.unpack(&layer).unwrap();
+    assert!(is_whiteout(&work.path("d/gone")));
+    assert!(opaque(&work.path("o")) && !opaque(&work.path("d")));
+    assert!(work.path("o/kept").is_file());
+    assert!(!work.path(".wh..wh.plnk").exists());
+    assert!(
+        opaque(&work.path("replaced")),
+        "a directory that was deleted and made again must not merge"
+    );
+    assert!(opaque(&work.path("late")));
+}
+
+#[test]
+fn whiteouts_survive_packing() {
+    let work = Work::new();
+    let layer = tar(&[
+        directory("d/"),
+        file("d/.wh..wh..opq", ""),
+        file("d/.wh.gone", ""),
+    ]);
+    work.unpack(&layer).unwrap();
+    let mut packed = TarWriter::new(Vec::new());
+    pack(&work.target, &mut packed, &PackOptions::layer()).unwrap();
+    let packed = packed.finish().unwrap();
+    let again = Work::new();
+    again.unpack(&packed).unwrap();
+    assert!(opaque(&again.path("d")) && is_whiteout(&again.path("d/gone")));
+}
+
+#[test]
+fn nothing_escapes_the_target() {
+    let climbing = |path: &str| vec![file(path, "evil")];
+    let attacks: Vec<Vec<(Entry, Vec<u8>)>> = vec![
+        climbing("../outside/evil"),
+        climbing("a/../../outside/evil"),
+        climbing("../../../../../../../../outside/evil"),
+        vec![
+            link("l", Kind::Symlink, "../outside"),
+            file("l/evil", "evil"),
+        ],
+        vec![
+            link("l", Kind::Symlink, "../outside"),
+            file("l/secret", "evil"),
+        ],
+        vec![
+            link("l", Kind::Symlink, "../outside/secret"),
+            file("l", "evil"),
+        ],
+        vec![link("h", Kind::HardLink, "../outside/secret")],
+        vec![
+            link("l", Kind::Symlink, "../outside"),
+            link("h", Kind::HardLink, "l/secret"),
+            file("h", "evil"),
+        ],
+        vec![
+            link("l", Kind::Symlink, ".."),
+            link("m", Kind::Symlink, "l/outside"),
+            file("m/evil", "evil"),
+        ],
+        vec![
+            link("l", Kind::Symlink, "../outside"),
+            file("l/.wh.secret", ""),
+        ],
+        vec![
+            link("l", Kind::Symlink, "../outside"),
+            file("l/.wh..wh..opq", ""),
+        ],
+        vec![
+            link("l", Kind::Symlink, "../outside"),
+            directory("l/"),
+            file("l/evil", "x"),
+        ],
+        vec![
+            link("l", Kind::Symlink, "/proc/self/root"),
+            file("l/evil", "evil"),
+        ],
+        vec![
+            directory("d/"),
+            link("d/l", Kind::Symlink, "../../outside"),
+            file("d/l/evil", "x"),
+            file("d", "x"),
+        ],
+        vec![file(".wh..", "")],
+        vec![file(".wh...", "")],
+        vec![file("d/.wh.", "")],
+    ];
+    for (number, attack) in attacks.iter().enumerate() {
+        let work = Work::new();
+        // refusing and taming are both fine
+        let _ = work.unpack(&tar(attack));
+        work.assert_outside_untouched();
+        assert!(!Path::new("/evil").exists(), "attack {number}");
+    }
+}
+
+#[test]
+fn absolute_paths_and_links_stay_inside() {
+    let work = Work::new();
+    let absolute = work.outside.join("evil").display().to_string();
+    let layer = tar(&[
+        file(&absolute, "tamed"),
+        link("l", Kind::Symlink, &work.outside.display().to_string()),
+        file("l/evil2", "tamed"),
+    ]);
+    work.unpack(&layer).unwrap();
+    work.assert_outside_untouched();
+    assert_eq!(
+        fs::read_to_string(work.path(absolute.trim_start_matches('/'))).unwrap(),
+        "tamed"
+    );
+}
+
+#[test]
+fn attributes_are_kept() {
+    let work = Work::new();
+    let (mut set_id, content) = file("su", "x");
+    (set_id.mode, set_id.uid, set_id.gid, set_id.mtime) =
+        (0o4755, 7, 3_000_000, (1_000_000_000, 500));
+    let capability =
+        b"\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+            .to_vec();
+    set_id
+        .xattrs
+        .push((b"security.capability".to_vec(), capability.clone()));
+    set_id
+        .xattrs
+        .push((b"trusted.overlay.redirect".to_vec(), b"/etc".to_vec()));
+    let mut null = Entry::new("null", Kind::CharDevice, 0o666);
+    null.device = (1, 3);
+    let mut old = Entry::new("old/", Kind::Directory, 0o1777);
+    old.mtime = (-5, 0);
+    let long = "n".repeat(200);
+    let layer = tar(&[
+        (set_id, content),
+        (null, Vec::new()),
+        (Entry::new("pipe", Kind::Fifo, 0o600), Vec::new()),
+        (old, Vec::new()),
+        file(&format!("old/{long}"), "long"),
+        link("hard", Kind::HardLink, "su"),
+    ]);
+    work.unpack(&layer).unwrap();
+    let metadata = fs::metadata(work.path("su")).unwrap();
+    assert_eq!(
+        (metadata.mode() & 0o7777, metadata.uid(), metadata.gid()),
+        (0o4755, 7, 3_000_000)
+    );
+    assert_eq!(
+        (metadata.mtime(), metadata.mtime_nsec(), metadata.nlink()),
+        (1_000_000_000, 500, 2)
+    );
+    let mut value = [0_u8; 64];
+    let length =
+        rustix::fs::getxattr(work.path("su"), "security.capability", &mut value[..]).unwrap();
+    assert_eq!(&value[..length], capability);
+    assert!(
+        rustix::fs::getxattr(work.path("su"), "trusted.overlay.redirect", &mut value[..]).is_err()
+    );
+    assert_eq!(
+        fs::metadata(work.path("null")).unwrap().rdev(),
+        rustix::fs::makedev(1, 3)
+    );
+    assert!(
+        fs::metadata(work.path("pipe"))
+            .unwrap()
+            .file_type()
+            .is_fifo()
+    );
+    let old = fs::metadata(work.path("old")).unwrap();
+    assert_eq!(
+        (old.mtime(), old.mode() & 0o7777),
+        (-5, 0o1777),
+        "set after the file in it"
+    );
+    assert_eq!(
+        fs::read_to_string(work.path(&format!("old/{long}"))).unwrap(),
+        "long"
+    );
+}
+
+fn sample_tree(root: &Path) {
+    fs::create_dir_all(root.join("a/b")).unwrap();
+    fs::write(root.join("a/b/file"), "content").unwrap();
+    fs::write(root.join("empty"), "").unwrap();
+    symlink("a/b", root.join("link")).unwrap();
+    fs::hard_link(root.join("empty"), root.join("zz-hard")).unwrap();
+    fs::set_permissions(root.join("a"), PermissionsExt::from_mode(0o2750)).unwrap();
+    rustix::fs::mknodat(
+        CWD,
+        root.join("fifo"),
+        FileType::Fifo,
+        Mode::from_raw_mode(0o644),
+        0,
+    )
+    .unwrap();
+    rustix::fs::setxattr(root.join("a"), "trusted.other", b"x", XattrFlags::empty()).unwrap();
+}
+
+#[test]
+fn packing_what_was_unpacked_gives_the_same_bytes() {
+    let work = Work::new();
+    let source = work.path("source");
+    fs::create_dir(&source).unwrap();
+    sample_tree(&source);
+    let packed = |directory: &Path| {
+        let mut writer = TarWriter::new(Vec::new());
+        pack(directory, &mut writer, &PackOptions::layer()).unwrap();
+        writer.finish().unwrap()
+    };
+    let first = packed(&source);
+    let copy = Work::new();
+    let unpacked = copy.unpack(&first).unwrap();
+    assert_eq!(unpacked.diff_id, Digest::sha256(&first));
+    assert_eq!(packed(&copy.target), first);
+    assert_eq!(fs::metadata(copy.path("empty")).unwrap().nlink(), 2);
+}
+
+#[test]
+fn a_foreign_tar_is_written_again_exactly() {
+    // another order, another format, junk after the end
+    let mut foreign = tar(&[
+        file("z", "zz"),
+        directory("a/"),
+        link("a/l", Kind::Symlink, "../z"),
+        file("a/f", "1234567"),
+    ]);
+    foreign[257..265].copy_from_slice(b"ustar  \0");
+    let sum: u64 = foreign[..512]
+        .iter()
+        .enumerate()
+        .map(|(i, b)| {
+            if (148..156).contains(&i) {
+                32
+            } else {
+                u64::from(*b)
+            }
+        })
+        .sum();
+    foreign[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    foreign.extend_from_slice(&[0; 5000]);
+    foreign.extend_from_slice(b"junk");
+    let work = Work::new();
+    let split = work.target.with_file_name("split.gz");
+    let options = UnpackOptions {
+        split: Some(SplitWriter::new(fs::File::create(&split).unwrap())),
+        ..UnpackOptions::layer()
+    };
+    let unpacked = unpack(foreign.as_slice(), &work.target, options).unwrap();
+    unpacked.split.unwrap().finish().unwrap();
+    let mut again = Vec::new();
+    assemble(&work.target, fs::File::open(&split).unwrap(), &mut again).unwrap();
+    assert_eq!(again, foreign);
+    assert_eq!(unpacked.diff_id, Digest::sha256(&foreign));
+}
+
+#[test]
+fn implied_directories_look_as_in_the_layer_below() {
+    let (lower, upper) = (Work::new(), Work::new());
+    let mut shared = Entry::new("tmp/", Kind::Directory, 0o1777);
+    shared.uid = 9;
+    lower.unpack(&tar(&[(shared, Vec::new())])).unwrap();
+    let unpacked = upper.unpack(&tar(&[file("tmp/new/x", "x")])).unwrap();
+    assert_eq!(unpacked.implied, [b"tmp".to_vec(), b"tmp/new".to_vec()]);
+    adopt_implied(&upper.target, &unpacked.implied, &[lower.target.clone()]).unwrap();
+    let adopted = fs::metadata(upper.path("tmp")).unwrap();
+    assert_eq!((adopted.mode() & 0o7777, adopted.uid()), (0o1777, 9));
+}
+
+#[test]
+fn plain_archives_keep_whiteout_names() {
+    let work = Work::new();
+    let archive = tar(&[file(".wh.x", "x"), directory("d/")]);
+    unpack(archive.as_slice(), &work.target, UnpackOptions::plain()).unwrap();
+    assert_eq!(fs::read_to_string(work.path(".wh.x")).unwrap(), "x");
+    let refused = UnpackOptions {
+        keep_kinds: true,
+        ..UnpackOptions::plain()
+    };
+    let error = unpack(tar(&[file("d", "x")]).as_slice(), &work.target, refused)
+        .err()
+        .unwrap();
+    assert!(
+        error.to_string().contains("cannot overwrite directory"),
+        "{error}"
+    );
+}
+
+/// A sparse file of 1,000,000 bytes with "abc" at 500,000, in pax form 1.0 or in the old GNU form.
+fn sparse_tar(old: bool) -> Vec<u8> {
+    let mut archive = Vec::new();
+    let push = |archive: &mut Vec<u8>, bytes: &[u8]| {
+        archive.extend_from_slice(bytes);
+        archive.resize(archive.len().next_multiple_of(BLOCK), 0);
+    };
+    if old {
+        let mut block = encode(&Entry::new("s", Kind::File, 0o644), 3, b'S');
+        block[257..265].copy_from_slice(b"ustar  \0");
+        block[386..398].copy_from_slice(format!("{:011o}\0", 500_000).as_bytes());
+        block[398..410].copy_from_slice(format!("{:011o}\0", 3).as_bytes());
+        block[483..495].copy_from_slice(format!("{:011o}\0", 1_000_000).as_bytes());
+        block[148..156].fill(b' ');
+        let sum: u64 = block.iter().map(|b| u64::from(*b)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        push(&mut archive, &block);
+        push(&mut archive, b"abc");
+    } else {
+        let mut records = Vec::new();
+        for (key, value) in [
+            ("major", "1"),
+            ("minor", "0"),
+            ("name", "s"),
+            ("realsize", "1000000"),
+        ] {
+            records.extend(record(
+                format!("GNU.sparse.{key}").as_bytes(),
+                value.as_bytes(),
+            ));
+        }
+        let header = Entry::new("pax", Kind::File, 0o644);
+        push(&mut archive, &encode(&header, records.len() as u64, b'x'));
+        push(&mut archive, &records);
+        push(
+            &mut archive,
+            &encode(
+                &Entry::new("GNUSparse.0/s", Kind::File, 0o644),
+                512 + 3,
+                b'0',
+            ),
+        );
+        push(&mut archive, b"1\n500000\n3\n");
+        push(&mut archive, b"abc");
+    }
+    archive.extend_from_slice(&[0; 1024]);
+    archive
+}
+
+#[test]
+fn sparse_files_have_holes() {
+    for old in [true, false] {
+        let work = Work::new();
+        work.unpack(&sparse_tar(old)).unwrap();
+        let content = fs::read(work.path("s")).unwrap();
+        assert_eq!(content.len(), 1_000_000);
+        assert_eq!(&content[500_000..500_003], b"abc");
+        assert!(content.iter().filter(|b| **b != 0).count() == 3);
+    }
+}
+
+#[test]
+fn limits_hold() {
+    let work = Work::new();
+    let mut huge = encode(&Entry::new("x", Kind::File, 0o644), 1 << 32, b'L').to_vec();
+    huge.extend_from_slice(&[b'a'; 4096]);
+    assert!(matches!(work.unpack(&huge), Err(Error::Limit { .. })));
+    let many: Vec<_> = (0..1001).map(|n| file(&format!("f{n}"), "")).collect();
+    assert!(matches!(work.unpack(&tar(&many)), Err(Error::Limit { .. })));
+    let bomb = std::io::repeat(0).take(64 * 1024 * 1024);
+    let mut header = encode(
+        &Entry::new("bomb", Kind::File, 0o644),
+        64 * 1024 * 1024,
+        b'0',
+    )
+    .to_vec();
+    bomb.take(20 * 1024 * 1024)
+        .read_to_end(&mut header)
+        .unwrap();
+    assert!(
+        work.unpack(&header).is_err(),
+        "more bytes than the limit were taken"
+    );
+    let deep = "d/".repeat(2000) + "f";
+    assert!(work.unpack(&tar(&[file(&deep, "")])).is_err());
+}
+
+#[test]
+fn every_cut_is_an_error_or_harmless() {
+    let whole = tar(&[
+        file("a", "aaaa"),
+        directory("d/"),
+        file("d/b", &"b".repeat(1500)),
+    ]);
+    for end in (0..whole.len() - 2 * BLOCK).step_by(100) {
+        let work = Work::new();
+        let result = work.unpack(&whole[..end]);
+        if end % BLOCK != 0 {
+            assert!(result.is_err(), "cut at {end} was not noticed");
+        }
+    }
+}
+
+#[test]
+fn mutated_layers_never_escape() {
+    let base = tar(&[
+        directory("dir/"),
+        file("dir/file", "content"),
+        link("dir/link", Kind::Symlink, "../../outside"),
+        link("hard", Kind::HardLink, "dir/file"),
+        file("dir/.wh.gone", ""),
+        file(&format!("{}/x", "long".repeat(50)), "x"),
+        file("dir/link/x", "x"),
+    ]);
+    let mut seed = Random(0x5eed);
+    for _ in 0..300 {
+        let mut mutated = base.clone();
+        for _ in 0..=seed.below(4) {
+            let position = seed.below(mutated.len());
+            mutated[position] = u8::try_from(seed.below(256)).unwrap();
+        }
+        // most mutations break a checksum: make the headers whole again
+        for start in (0..mutated.len() - BLOCK).step_by(BLOCK) {
+            let block = &mut mutated[start..start + BLOCK];
+            if &block[257..262] == b"ustar" {
+                block[148..156].fill(b' ');
+                let sum: u64 = block.iter().map(|b| u64::from(*b)).sum();
+                block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
+        }
+        let work = Work::new();
+        // refusing is fine, escaping or panicking is not
+        let _ = work.unpack(&mutated);
+        work.assert_outside_untouched();
+    }
+}

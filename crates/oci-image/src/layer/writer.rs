@@ -163,7 +163,7 @@ fn pax_name(path: &[u8]) -> Vec<u8> {
     name
 }
 
-fn encode(entry: &Entry, size: u64, flag: u8) -> [u8; BLOCK] {
+pub(super) fn encode(entry: &Entry, size: u64, flag: u8) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     put(&mut block[0..100], &entry.path);
     octal(&mut block[100..108], u64::from(entry.mode));

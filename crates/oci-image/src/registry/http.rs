@@ -212,7 +212,11 @@ impl<'a> Http<'a> {
                 "grant_type=refresh_token&client_id=rancheros&{query}&refresh_token={}",
                 query_value(&credentials.identity_token)
             );
-            let headers = [("content-type", "application/x-www-form-urlencoded")];
+            let length = form.len().to_string();
+            let headers = [
+                ("content-type", "application/x-www-form-urlencoded"),
+                ("content-length", length.as_str()),
+            ];
             self.once(
                 &Method::POST,
                 realm,

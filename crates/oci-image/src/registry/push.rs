@@ -211,7 +211,11 @@ impl Pusher<'_> {
         let bytes = serde_json::to_vec_pretty(manifest)
             .map_err(|error| Error::invalid(format!("encode JSON: {error}")))?;
         let path = format!("/v2/{}/manifests/{tag}", self.reference.path());
-        let headers = [("content-type", DOCKER_MANIFEST)];
+        let length = bytes.len().to_string();
+        let headers = [
+            ("content-type", DOCKER_MANIFEST),
+            ("content-length", length.as_str()),
+        ];
         let open = || Ok(Box::new(bytes.as_slice()) as Box<dyn Read>);
         let response = self.http.send(&Method::PUT, &path, &headers, Some(&open))?;
         if !matches!(response.status().as_u16(), 200..=202) {

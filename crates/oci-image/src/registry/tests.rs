@@ -1,1 +1,467 @@
+//! Pull and push against a registry in this process that behaves, and misbehaves, as real ones do.
 
+mod server;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::*;
+use crate::config::ImageConfig;
+use crate::digest::Digest;
+use crate::layer::TarWriter;
+use crate::manifest::{
+    DOCKER_LAYER_GZIP, Descriptor, Manifest, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST,
+};
+use crate::progress::Progress;
+use crate::store::{LayerSet, Store};
+use server::{Fault, Registry, Settings};
+
+struct Client {
+    _root: tempfile::TempDir,
+    layers: LayerSet,
+    options: RegistryOptions,
+    credentials: Credentials,
+    progress: Mutex<Vec<Progress>>,
+}
+
+impl Client {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let layers = LayerSet {
+            store: Store::open(root.path()).unwrap(),
+            external: BTreeMap::new(),
+        };
+        let options = RegistryOptions {
+            idle_timeout: Duration::from_secs(1),
+            retry_pause: Duration::from_millis(1),
+            retries: 3,
+            ..RegistryOptions::default()
+        };
+        Self {
+            _root: root,
+            layers,
+            options,
+            credentials: Credentials::default(),
+            progress: Mutex::default(),
+        }
+    }
+
+    fn with<T>(&self, run: impl FnOnce(&Transfer<'_>) -> T) -> T {
+        let report = |progress: Progress| self.progress.lock().unwrap().push(progress);
+        run(&Transfer {
+            options: &self.options,
+            credentials: &self.credentials,
+            platform: Some(&Platform::parse("linux/amd64").unwrap()),
+            report: &report,
+        })
+    }
+
+    fn pull(&self, reference: &str) -> crate::Result<Pulled> {
+        let reference = Reference::parse(reference).unwrap().or_latest();
+        self.with(|transfer| pull(&reference, &self.layers, transfer))
+    }
+
+    fn statuses(&self, wanted: &str) -> usize {
+        self.progress
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|progress| progress.status == wanted)
+            .count()
+    }
+
+    fn work_is_empty(&self) -> bool {
+        fs::read_dir(self.layers.store.root().join("tmp"))
+            .unwrap()
+            .count()
+            == 0
+    }
+}
+
+fn tar(name: &str, size: usize) -> Vec<u8> {
+    let content: Vec<u8> = (0..size)
+        .map(|n| u8::try_from(n * 7 % 251).unwrap())
+        .collect();
+    let mut writer = TarWriter::new(Vec::new());
+    writer.append_bytes(name, &content).unwrap();
+    writer.finish().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// An image of two layers behind an index, tagged `latest` and known to the registry.
+struct Sample {
+    id: Digest,
+    index: Digest,
+    large: Digest,
+    diff_ids: Vec<Digest>,
+}
+
+fn publish(registry: &Registry) -> Sample {
+    let tars = [tar("small", 10), tar("large", 600_000)];
+    let blobs: Vec<Vec<u8>> = tars.iter().map(|tar| gzip(tar)).collect();
+    let mut config = ImageConfig {
+        os: "linux".to_owned(),
+        architecture: "amd64".to_owned(),
+        ..ImageConfig::default()
+    };
+    config.rootfs.diff_ids = tars.iter().map(|tar| Digest::sha256(tar)).collect();
+    let config_bytes = config.to_bytes();
+    let describe = |media_type: &str, bytes: &[u8]| {
+        Descriptor::new(media_type, Digest::sha256(bytes), bytes.len() as u64)
+    };
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: OCI_MANIFEST.to_owned(),
+        config: describe(OCI_CONFIG, &config_bytes),
+        layers: blobs
+            .iter()
+            .map(|blob| describe(DOCKER_LAYER_GZIP, blob))
+            .collect(),
+        annotations: BTreeMap::new(),
+    };
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    let index = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[
+        {{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":1,"platform":{{"os":"linux","architecture":"arm64"}}}},
+        {{"mediaType":"{OCI_MANIFEST}","digest":"{}","size":{},"platform":{{"os":"linux","architecture":"amd64"}}}}]}}"#,
+        Digest::sha256(b"arm"),
+        Digest::sha256(&manifest),
+        manifest.len()
+    );
+    let sample = Sample {
+        id: Digest::sha256(&config_bytes),
+        index: Digest::sha256(index.as_bytes()),
+        large: Digest::sha256(&blobs[1]),
+        diff_ids: config.rootfs.diff_ids,
+    };
+    let mut content = registry.content();
+    content.manifests.insert(
+        "latest".to_owned(),
+        (OCI_INDEX.to_owned(), index.clone().into_bytes()),
+    );
+    content.manifests.insert(
+        sample.index.to_string(),
+        (OCI_INDEX.to_owned(), index.into_bytes()),
+    );
+    content.manifests.insert(
+        Digest::sha256(&manifest).to_string(),
+        (OCI_MANIFEST.to_owned(), manifest),
+    );
+    for bytes in blobs.into_iter().chain([config_bytes]) {
+        content
+            .blobs
+            .insert(Digest::sha256(&bytes).to_string(), bytes);
+    }
+    drop(content);
+    sample
+}
+
+fn size_of_large(layers: &LayerSet, sample: &Sample) -> u64 {
+    fs::metadata(layers.store.layer_diff(&sample.diff_ids[1]).join("large"))
+        .unwrap()
+        .len()
+}
+
+#[test]
+fn pulls_through_an_index_and_knows_what_it_has() {
+    let registry = Registry::start(Settings::default());
+    let sample = publish(&registry);
+    let client = Client::new();
+    let pulled = client.pull(&format!("{}/a/b", registry.address)).unwrap();
+    assert_eq!(
+        (pulled.id, pulled.digest, pulled.layers),
+        (
+            sample.id.clone(),
+            sample.index.clone(),
+            sample.diff_ids.clone()
+        )
+    );
+    assert_eq!(size_of_large(&client.layers, &sample), 600_000);
+    assert_eq!(client.statuses("Pull complete"), 2);
+    let info = client.layers.store.layer_info(&sample.diff_ids[1]).unwrap();
+    assert_eq!(info.compressed[0].digest, sample.large);
+    let again = client
+        .pull(&format!("{}/a/b@{}", registry.address, sample.index))
+        .unwrap();
+    assert_eq!(again.id, sample.id);
+    assert_eq!(client.statuses("Already exists"), 2);
+    assert!(client.work_is_empty());
+}
+
+#[test]
+fn tokens_are_fetched_with_scope_and_credentials() {
+    let registry = Registry::start(Settings {
+        token: true,
+        user: Some(("user", "pass word")),
+        ..Settings::default()
+    });
+    publish(&registry);
+    let mut client = Client::new();
+    let name = format!("{}/a/b", registry.address);
+    let denied = client.pull(&name).unwrap_err();
+    assert_eq!(denied.status(), 404);
+    assert!(
+        denied
+            .to_string()
+            .starts_with(&format!("pull access denied for {name}")),
+        "{denied}"
+    );
+    client.credentials = Credentials {
+        username: "user".to_owned(),
+        password: "pass word".to_owned(),
+        ..Credentials::default()
+    };
+    client.pull(&name).unwrap();
+    assert!(
+        registry
+            .requests()
+            .iter()
+            .any(|line| line.contains("scope=repository%3Aa%2Fb%3Apull"))
+    );
+    login(&registry.address, &client.credentials, &client.options).unwrap();
+    client.credentials.password = "wrong".to_owned();
+    assert!(matches!(
+        login(&registry.address, &client.credentials, &client.options),
+        Err(Error::Denied(_))
+    ));
+}
+
+#[test]
+fn basic_credentials_work_and_do_not_follow_redirects() {
+    let other = Registry::start(Settings::default());
+    let sample = publish(&other);
+    let settings = Settings {
+        user: Some(("user", "pass")),
+        redirect_blobs: Some(other.address.clone()),
+        ..Settings::default()
+    };
+    let registry = Registry::start(settings);
+    publish(&registry);
+    let mut client = Client::new();
+    client.credentials = Credentials {
+        username: "user".to_owned(),
+        password: "pass".to_owned(),
+        ..Credentials::default()
+    };
+    client.pull(&format!("{}/a/b", registry.address)).unwrap();
+    assert_eq!(size_of_large(&client.layers, &sample), 600_000);
+    assert!(
+        !other
+            .requests()
+            .iter()
+            .any(|line| line.contains("authorization")),
+        "another host saw the credentials"
+    );
+}
+
+#[test]
+fn broken_downloads_go_on_where_they_stopped() {
+    for fault in [
+        Fault::CutOff,
+        Fault::Stall,
+        Fault::Unavailable,
+        Fault::CutOffWithoutRanges,
+    ] {
+        let registry = Registry::start(Settings::default());
+        let sample = publish(&registry);
+        registry
+            .content()
+            .faults
+            .insert(sample.large.to_string(), (fault, 2));
+        let client = Client::new();
+        client
+            .pull(&format!("{}/a/b", registry.address))
+            .unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+        assert_eq!(size_of_large(&client.layers, &sample), 600_000, "{fault:?}");
+        let ranges = registry
+            .requests()
+            .iter()
+            .filter(|line| line.contains("range: bytes="))
+            .count();
+        assert!(
+            ranges > 0 || fault == Fault::Unavailable,
+            "{fault:?} was not resumed"
+        );
+    }
+}
+
+#[test]
+fn content_that_lies_is_refused_and_leaves_nothing() {
+    for fault in [Fault::WrongBytes, Fault::CutOff, Fault::Missing] {
+        let registry = Registry::start(Settings::default());
+        let sample = publish(&registry);
+        registry
+            .content()
+            .faults
+            .insert(sample.large.to_string(), (fault, usize::MAX));
+        let client = Client::new();
+        let error = client
+            .pull(&format!("{}/a/b", registry.address))
+            .unwrap_err();
+        if fault == Fault::WrongBytes {
+            assert!(error.to_string().contains("verification failed"), "{error}");
+        }
+        assert!(!client.layers.has(&sample.diff_ids[1]), "{fault:?}");
+        assert!(client.work_is_empty(), "{fault:?} leaves work behind");
+        assert!(
+            client.layers.store.read_blob(&sample.id).is_err(),
+            "{fault:?}"
+        );
+    }
+}
+
+#[test]
+fn a_manifest_must_have_its_digest() {
+    let registry = Registry::start(Settings::default());
+    let sample = publish(&registry);
+    let lie = Digest::sha256(b"something else");
+    let index = registry.content().manifests["latest"].clone();
+    registry.content().manifests.insert(lie.to_string(), index);
+    let client = Client::new();
+    let error = client
+        .pull(&format!("{}/a/b@{lie}", registry.address))
+        .unwrap_err();
+    assert!(matches!(error, Error::DigestMismatch { .. }), "{error}");
+    assert!(!client.layers.has(&sample.diff_ids[0]));
+}
+
+#[test]
+fn missing_images_are_told_in_dockers_words() {
+    let registry = Registry::start(Settings::default());
+    publish(&registry);
+    let client = Client::new();
+    let name = format!("{}/a/b:nope", registry.address);
+    let error = client.pull(&name).unwrap_err();
+    assert_eq!(error.status(), 404);
+    assert!(
+        error
+            .to_string()
+            .starts_with(&format!("manifest for {name} not found: manifest unknown")),
+        "{error}"
+    );
+    let platform = Platform::parse("linux/riscv64").unwrap();
+    let reference = Reference::parse(&format!("{}/a/b:latest", registry.address)).unwrap();
+    let error = client.with(|transfer| {
+        let transfer = Transfer {
+            platform: Some(&platform),
+            options: transfer.options,
+            credentials: transfer.credentials,
+            report: transfer.report,
+        };
+        pull(&reference, &client.layers, &transfer).unwrap_err()
+    });
+    assert_eq!(
+        error.to_string(),
+        "no matching manifest for linux/riscv64 in the manifest list entries"
+    );
+}
+
+#[test]
+fn mirrors_serve_docker_io_and_a_broken_one_is_passed_over() {
+    let (broken, good) = (
+        Registry::start(Settings::default()),
+        Registry::start(Settings::default()),
+    );
+    let sample = publish(&good);
+    good.content().prefix = Some("library/busybox".to_owned());
+    let mut client = Client::new();
+    client.options.mirrors = vec![
+        format!("http://{}", broken.address),
+        format!("http://{}/", good.address),
+    ];
+    let pulled = client.pull("busybox").unwrap();
+    assert_eq!(pulled.id, sample.id);
+    assert!(
+        !broken.requests().is_empty(),
+        "the first mirror was not asked"
+    );
+}
+
+#[test]
+fn pushed_images_can_be_pulled() {
+    let (source, target) = (
+        Registry::start(Settings::default()),
+        Registry::start(Settings {
+            token: true,
+            ..Settings::default()
+        }),
+    );
+    let sample = publish(&source);
+    let client = Client::new();
+    client.pull(&format!("{}/a/b", source.address)).unwrap();
+    let reference = Reference::parse(&format!("{}/c/d:2", target.address)).unwrap();
+    let image = PushImage {
+        reference: reference.clone(),
+        config: client.layers.store.read_blob(&sample.id).unwrap(),
+    };
+    let pushed = client
+        .with(|transfer| push(&image, &client.layers, transfer))
+        .unwrap();
+    assert_eq!(client.statuses("Pushed"), 2);
+    let again = client
+        .with(|transfer| push(&image, &client.layers, transfer))
+        .unwrap();
+    assert_eq!(again, pushed);
+    assert_eq!(client.statuses("Layer already exists"), 2);
+    assert!(client.work_is_empty());
+    let other = Client::new();
+    let pulled = other.pull(&reference.to_string()).unwrap();
+    assert_eq!(
+        (pulled.id, pulled.digest),
+        (sample.id.clone(), pushed.digest)
+    );
+    assert_eq!(size_of_large(&other.layers, &sample), 600_000);
+}
+
+#[test]
+fn insecure_networks_are_recognised() {
+    let options = RegistryOptions {
+        insecure: vec![
+            "10.0.0.0/8".to_owned(),
+            "reg.example:5000".to_owned(),
+            "fd00::/8".to_owned(),
+        ],
+        ..RegistryOptions::default()
+    };
+    for (authority, expected) in [
+        ("10.1.2.3:5000", true),
+        ("11.1.2.3:5000", false),
+        ("reg.example:5000", true),
+        ("reg.example", false),
+        ("127.0.0.1:5000", true),
+        ("[::1]:5000", true),
+        ("[fd00::1]:5000", true),
+        ("[fe80::1]", false),
+        ("localhost:1", true),
+        ("example.org", false),
+    ] {
+        assert_eq!(options.is_insecure(authority), expected, "{authority}");
+    }
+}
+
+#[test]
+fn private_authorities_are_read_from_their_directory() {
+    // a file that is no certificate must be reported, not skipped: the registry would look unreachable
+    let directory = tempfile::tempdir().unwrap();
+    let host = directory.path().join("registry.invalid:5000");
+    fs::create_dir_all(&host).unwrap();
+    fs::write(
+        host.join("ca.crt"),
+        "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    let mut client = Client::new();
+    client.options.certificates = Path::new(directory.path()).to_owned();
+    client.options.retries = 0;
+    let error = client.pull("registry.invalid:5000/x").unwrap_err();
+    assert!(error.to_string().contains("ca.crt"), "{error}");
+}
