@@ -268,7 +268,9 @@ impl Volumes {
 
     /// Takes the volume out of sight by one rename, then removes its files.
     async fn destroy(&self, name: &str) -> Result<()> {
-        if self.0.mounted.borrow_mut().remove(name).is_some() {
+        self.0.mounted.borrow_mut().remove(name);
+        // an engine before this one may have left it mounted: what is removed below must be the volume's own
+        while is_mounted(&self.mountpoint(name))? {
             self.unmount(name)?;
         }
         let doomed = self.0.root.join(format!(".{name}"));
@@ -356,7 +358,10 @@ impl Volumes {
             *count += 1;
             *count == 1
         };
-        if first && let Err(error) = mount(options, target.clone()).await {
+        if first
+            && !is_mounted(&target)?
+            && let Err(error) = mount(options, target.clone()).await
+        {
             self.0.mounted.borrow_mut().remove(name);
             return Err(Error::server(format!("error while mounting volume '{}': {error}", target.display())));
         }
@@ -387,6 +392,12 @@ impl Volumes {
         let unmounted = sys::mount::unmount(self.mountpoint(name), UnmountFlags::DETACH);
         unmounted.map_err(|error| Error::server(format!("volume {name}: {error}")))
     }
+}
+
+fn is_mounted(path: &Path) -> Result<bool> {
+    let mounts = sys::mount::mountinfo().map_err(|error| Error::server(error.to_string()))?;
+    let path = fs::canonicalize(path)?;
+    Ok(mounts.iter().any(|entry| entry.target == path))
 }
 
 /// Mounts in another thread: a network file system can take its time.
