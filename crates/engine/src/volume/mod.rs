@@ -352,6 +352,7 @@ impl Volumes {
         let Some(options) = options else {
             return Ok(target);
         };
+        let left_mounted = is_mounted(&target)?;
         let first = {
             let mut mounted = self.0.mounted.borrow_mut();
             let count = mounted.entry(name.to_owned()).or_insert(0);
@@ -359,7 +360,7 @@ impl Volumes {
             *count == 1
         };
         if first
-            && !is_mounted(&target)?
+            && !left_mounted
             && let Err(error) = mount(options, target.clone()).await
         {
             self.0.mounted.borrow_mut().remove(name);
