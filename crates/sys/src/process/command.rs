@@ -274,6 +274,8 @@ fn child_setup(
     inherit_group: bool,
 ) -> io::Result<()> {
     use rustix::fs::{Mode, OFlags};
+    // A mask is inherited, and a program expects none.
+    crate::signal::unblock_all()?;
     if !survive {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     }
@@ -480,6 +482,17 @@ mod tests {
                 .starts_with("run /no/such/program: no such file"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn blocked_signals_are_not_inherited() {
+        let blocked = || {
+            crate::signal::block(&[libc::SIGUSR1]).unwrap();
+            shell("kill -USR1 $$; exit 0").run().unwrap().status
+        };
+        // In a thread of its own: the mask is the thread's.
+        let status = std::thread::spawn(blocked).join().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGUSR1));
     }
 
     #[test]
