@@ -492,7 +492,10 @@ mod tests {
         };
         // In a thread of its own: the mask is the thread's.
         let status = std::thread::spawn(blocked).join().unwrap();
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGUSR1));
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&status),
+            Some(libc::SIGUSR1)
+        );
     }
 
     #[test]
