@@ -1,5 +1,6 @@
 //! Signals to a container's processes.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use engine_api::{Error, Result};
@@ -49,20 +50,18 @@ impl Engine {
     /// Sends a signal to the first process; SIGKILL goes to all.
     pub(super) fn signal(&self, container: &Container, number: i32) -> Result<()> {
         let signal = Signal::from_raw(number).ok_or_else(|| Error::bad_parameter(format!("invalid signal: {number}")))?;
-        let live = container.live.borrow();
-        let Some(live) = live.as_ref() else {
-            return Err(Error::conflict(format!("container {} is not running", container.id)));
-        };
+        let process = container.live.borrow().as_ref().map(|live| Rc::clone(&live.process));
+        let process = process.ok_or_else(|| Error::conflict(format!("container {} is not running", container.id)))?;
         if number == signals::KILL {
             // A missing cgroup.kill (no cgroup v2 here) leaves the first process, whose end takes its namespace along.
             let _ = crate::cgroup::kill(&container.cgroup);
         }
-        if let Err(error) = live.process.pidfd.send_signal(signal) {
-            if error.kind() != std::io::ErrorKind::NotFound && error.errno() != Some(ESRCH) {
+        match process.pidfd.send_signal(signal) {
+            Err(error) if error.errno() != Some(ESRCH) => {
                 return Err(Error::server(format!("Cannot kill container: {}: {error}", container.id)));
             }
+            _ => {}
         }
-        drop(live);
         let mut attributes = container.event_attributes();
         attributes.insert("signal".to_owned(), number.to_string());
         self.0.events.publish("container", "kill", &container.id, attributes);

@@ -88,7 +88,7 @@ impl Engine {
             return Err(error);
         }
         self.release_name(&old);
-        self.0.networks.rename(&container.id, &name);
+        self.0.networks.rename(&container.id, &name)?;
         let mut attributes = container.event_attributes();
         attributes.insert("oldName".to_owned(), format!("/{old}"));
         self.0.events.publish("container", "rename", &container.id, attributes);

@@ -19,12 +19,11 @@ use crate::spec;
 use crate::timestamp::Timestamp;
 
 impl Engine {
-    /// `POST /containers/{id}/start`; the detach keys count for clients that attach, so here they are only checked.
+    /// `POST /containers/{id}/start`.
     ///
     /// # Errors
     /// 304 when it runs, 404, 409 when its state forbids it, 400 when its program cannot be run.
-    pub async fn container_start(&self, reference: &str, detach_keys: Option<&str>) -> Result<()> {
-        crate::io::check_detach_keys(detach_keys)?;
+    pub async fn container_start(&self, reference: &str) -> Result<()> {
         let container = self.find(reference)?;
         self.detached(move |engine| async move {
             let _turn = container.operation.lock().await;

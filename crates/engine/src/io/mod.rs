@@ -10,11 +10,3 @@ mod streams;
 
 pub use pump::{Descriptors, Pumps};
 pub use streams::{Streams, Wanted};
-
-/// Refuses detach keys that make no sense.
-///
-/// # Errors
-/// 400 with Docker's words.
-pub(crate) fn check_detach_keys(text: Option<&str>) -> engine_api::Result<()> {
-    detach::DetachKeys::parse(text).map(drop)
-}

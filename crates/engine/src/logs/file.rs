@@ -152,14 +152,11 @@ impl LogFile {
                 }
             }
             self.flush(&mut writer);
+            if writer.lost > 0 {
+                crate::report(&format!("{} pieces of the log {} could not be written", writer.lost, self.path.display()));
+            }
         }
         self.position.send_modify(|position| position.open = false);
-    }
-
-    /// Lines lost because they could not be written.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.writer.borrow().as_ref().map_or(0, |writer| writer.lost)
     }
 
     fn flush(&self, writer: &mut Writer) {
