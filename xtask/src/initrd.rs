@@ -20,6 +20,7 @@ use archive::Archive;
 
 /// Options of `cargo xtask initrd`.
 #[derive(clap::Args, Default)]
+#[group(skip)] // flattened into the options of iso
 pub(crate) struct Options {
     /// Static program to use as PID 1 instead of crates/init
     #[arg(long)]

@@ -11,8 +11,8 @@ use sys::process::{Command, Output};
 
 use crate::machine::Machine;
 
-/// The image that has them; udev's, since it is there in every variant and small.
-const IMAGE: &str = "rancher/os-udev";
+/// The image that has them.
+const IMAGE: &str = "rancher/os-console";
 
 const MOUNT_POINT: &str = "/run/rancher/toolbox";
 

@@ -85,9 +85,11 @@ impl<'a> Resolver<'a, '_> {
             .iter()
             .partition(|wanted| self.wanted.contains(wanted.name.as_str()));
         for wanted in first.into_iter().chain(then) {
-            let excluded = self.exclude.contains(wanted.name.as_str());
-            if !excluded
-                && self
+            // Leaving out an alternative by name is a decision: the next best is not hunted for
+            if self.exclude.contains(wanted.name.as_str()) {
+                return Ok(());
+            }
+            if self
                     .candidate(&wanted.name)
                     .is_some_and(|found| wanted.accepts(&found.version))
             {
@@ -101,15 +103,8 @@ impl<'a> Resolver<'a, '_> {
                 return self.add(&name.clone(), path);
             }
         }
-        let is_excluded = |wanted: &Dependency| {
-            self.exclude.contains(wanted.name.as_str())
-                || self
-                    .providers(wanted)
-                    .iter()
-                    .any(|name| self.exclude.contains(name.as_str()))
-        };
-        if group.iter().any(is_excluded) {
-            return Ok(());
+        if group.iter().any(|wanted| !self.providers(wanted).is_empty()) {
+            return Ok(()); // all that provide it are excluded
         }
         let names: Vec<&str> = group.iter().map(|wanted| wanted.name.as_str()).collect();
         bail!(
@@ -208,6 +203,12 @@ mod tests {
             ("libc", "2", "", ""),
         ]);
         assert_eq!(names(&index, &request(&["a"], &["perl"], &["libc"])), ["a"]);
+    }
+
+    #[test]
+    fn leaving_out_the_first_alternative_leaves_out_the_rest() {
+        let index = index(&[("a", "1", "cron | anacron, mail", ""), ("cron", "1", "", ""), ("anacron", "1", "", ""), ("exim", "1", "", "mail")]);
+        assert_eq!(names(&index, &request(&["a"], &["cron", "exim"], &[])), ["a"]);
     }
 
     #[test]
