@@ -90,8 +90,8 @@ impl<'a> Resolver<'a, '_> {
                 return Ok(());
             }
             if self
-                    .candidate(&wanted.name)
-                    .is_some_and(|found| wanted.accepts(&found.version))
+                .candidate(&wanted.name)
+                .is_some_and(|found| wanted.accepts(&found.version))
             {
                 return self.add(&wanted.name, path);
             }
@@ -103,7 +103,10 @@ impl<'a> Resolver<'a, '_> {
                 return self.add(&name.clone(), path);
             }
         }
-        if group.iter().any(|wanted| !self.providers(wanted).is_empty()) {
+        if group
+            .iter()
+            .any(|wanted| !self.providers(wanted).is_empty())
+        {
             return Ok(()); // all that provide it are excluded
         }
         let names: Vec<&str> = group.iter().map(|wanted| wanted.name.as_str()).collect();
@@ -207,8 +210,16 @@ mod tests {
 
     #[test]
     fn leaving_out_the_first_alternative_leaves_out_the_rest() {
-        let index = index(&[("a", "1", "cron | anacron, mail", ""), ("cron", "1", "", ""), ("anacron", "1", "", ""), ("exim", "1", "", "mail")]);
-        assert_eq!(names(&index, &request(&["a"], &["cron", "exim"], &[])), ["a"]);
+        let index = index(&[
+            ("a", "1", "cron | anacron, mail", ""),
+            ("cron", "1", "", ""),
+            ("anacron", "1", "", ""),
+            ("exim", "1", "", "mail"),
+        ]);
+        assert_eq!(
+            names(&index, &request(&["a"], &["cron", "exim"], &[])),
+            ["a"]
+        );
     }
 
     #[test]
