@@ -62,7 +62,8 @@ const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// An HTTP client that honours the system's proxy variables and certificates.
 pub(crate) fn client() -> Result<Agent> {
-    let path = std::env::var_os("SSL_CERT_FILE").map_or_else(|| PathBuf::from(CERTIFICATES), PathBuf::from);
+    let path = std::env::var_os("SSL_CERT_FILE")
+        .map_or_else(|| PathBuf::from(CERTIFICATES), PathBuf::from);
     // Without the file only mirrors by https need anything: the built-in roots serve then
     let roots = match fs::read(&path) {
         Ok(pem) => RootCerts::new_with_certs(&certificates(&pem)),
@@ -192,7 +193,13 @@ fn append(client: &Agent, item: &Item, partial: &Path, bar: &ProgressBar) -> Res
         .with_context(|| format!("write {}", partial.display()))
         .map_err(other)?;
     let done = if resumed { have } else { 0 };
-    copy(&mut answer.body_mut().as_reader(), &mut file, item.size - done, bar).map_err(other)
+    copy(
+        &mut answer.body_mut().as_reader(),
+        &mut file,
+        item.size - done,
+        bar,
+    )
+    .map_err(other)
 }
 
 /// Copies at most `limit` bytes, and fails when there are fewer.

@@ -21,15 +21,28 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     let program = progress::step("build init", || rust::build(build, "init"))?;
     let folder = build.scratch().join("engine");
     let shell = Shell::new().context("open a shell")?;
-    shell.create_dir(&folder).with_context(|| format!("create {}", folder.display()))?;
-    let (root, run, socket) = (folder.join("root"), folder.join("run"), folder.join("system-docker.sock"));
-    let media: Vec<_> = if options.media { vec!["--media".into(), build.media().into_os_string()] } else { Vec::new() };
+    shell
+        .create_dir(&folder)
+        .with_context(|| format!("create {}", folder.display()))?;
+    let (root, run, socket) = (
+        folder.join("root"),
+        folder.join("run"),
+        folder.join("system-docker.sock"),
+    );
+    let media: Vec<_> = if options.media {
+        vec!["--media".into(), build.media().into_os_string()]
+    } else {
+        Vec::new()
+    };
     let sudo = (!is_root()).then_some("sudo");
     println!("DOCKER_HOST=unix://{}", socket.display());
-    cmd!(shell, "env {sudo...} {program} engine --root {root} --run {run} --socket {socket} {media...}")
-        .quiet()
-        .run()
-        .context("init engine")
+    cmd!(
+        shell,
+        "env {sudo...} {program} engine --root {root} --run {run} --socket {socket} {media...}"
+    )
+    .quiet()
+    .run()
+    .context("init engine")
 }
 
 /// Whether this process may make namespaces without sudo: `/proc/self` belongs to its user.

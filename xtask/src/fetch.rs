@@ -17,7 +17,10 @@ pub(crate) fn run(build: &Build, _options: &Options) -> Result<()> {
         let declarations = Declarations::read(build)?;
         let closures = debian::fetch_closures(build, &declarations.requests())?;
         for (image, packages) in declarations.image.iter().zip(&closures) {
-            let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+            let names: Vec<&str> = packages
+                .iter()
+                .map(|package| package.name.as_str())
+                .collect();
             progress::note(&image.name, &names.join(" "));
         }
         Ok(())

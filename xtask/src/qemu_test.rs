@@ -30,8 +30,11 @@ pub(crate) fn start(build: &Build, verb: &str, arguments: &[String]) -> Result<(
     shell.change_dir(&build.root);
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let (dist, arch) = (build.dist(), build.arch.name());
-    cmd!(shell, "{cargo} run --quiet --package qemu-test -- {dist} {arch} {verb} {arguments...}")
-        .quiet()
-        .run()
-        .with_context(|| format!("qemu-test {verb}"))
+    cmd!(
+        shell,
+        "{cargo} run --quiet --package qemu-test -- {dist} {arch} {verb} {arguments...}"
+    )
+    .quiet()
+    .run()
+    .with_context(|| format!("qemu-test {verb}"))
 }

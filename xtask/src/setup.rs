@@ -35,8 +35,14 @@ pub(crate) enum Purpose {
 }
 
 /// Every purpose.
-const ALL: [Purpose; 6] =
-    [Purpose::Fetch, Purpose::Programs, Purpose::Kernel, Purpose::Images, Purpose::Iso, Purpose::Machine];
+const ALL: [Purpose; 6] = [
+    Purpose::Fetch,
+    Purpose::Programs,
+    Purpose::Kernel,
+    Purpose::Images,
+    Purpose::Iso,
+    Purpose::Machine,
+];
 
 /// One host package: name, what needs it, and the target architecture that needs it (all if none).
 type Row = (&'static str, &'static [Purpose], Option<Arch>);
@@ -103,23 +109,33 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
 /// Makes sure that the host packages for one purpose are there.
 pub(crate) fn ensure(build: &Build, purpose: Purpose) -> Result<()> {
     let missing = missing(build, &[purpose])?;
-    if missing.is_empty() { Ok(()) } else { install(&missing) }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        install(&missing)
+    }
 }
 
 /// Names of needed packages that are not installed.
 fn missing(build: &Build, purposes: &[Purpose]) -> Result<Vec<&'static str>> {
     let wanted = wanted(build.arch, Arch::host()?, purposes);
     let installed = installed(&wanted)?;
-    Ok(wanted.into_iter().filter(|name| !installed.contains(*name)).collect())
+    Ok(wanted
+        .into_iter()
+        .filter(|name| !installed.contains(*name))
+        .collect())
 }
 
 /// Names of the packages in the table for these purposes.
 fn wanted(arch: Arch, host: Arch, purposes: &[Purpose]) -> Vec<&'static str> {
     let rows = PACKAGES.iter().filter(|(_, needed, only)| {
-        purposes.iter().any(|purpose| needed.contains(purpose)) && only.is_none_or(|only| only == arch)
+        purposes.iter().any(|purpose| needed.contains(purpose))
+            && only.is_none_or(|only| only == arch)
     });
     let mut names: Vec<&str> = rows.map(|(name, _, _)| *name).collect();
-    let compiles = purposes.iter().any(|purpose| matches!(purpose, Purpose::Programs | Purpose::Kernel));
+    let compiles = purposes
+        .iter()
+        .any(|purpose| matches!(purpose, Purpose::Programs | Purpose::Kernel));
     if compiles && arch != host {
         names.extend(cross_packages(arch));
     }
@@ -130,7 +146,11 @@ fn wanted(arch: Arch, host: Arch, purposes: &[Purpose]) -> Vec<&'static str> {
 fn installed(names: &[&str]) -> Result<BTreeSet<String>> {
     let mut arguments = vec!["-W", "-f", "${db:Status-Abbrev} ${Package}\n"];
     arguments.extend(names);
-    let answer = cmd("dpkg-query", arguments).stdout_capture().stderr_null().unchecked().run();
+    let answer = cmd("dpkg-query", arguments)
+        .stdout_capture()
+        .stderr_null()
+        .unchecked()
+        .run();
     let Ok(answer) = answer else {
         bail!(
             "this host has no dpkg, so its packages cannot be looked up; the build needs what Debian calls: {}",
@@ -157,7 +177,8 @@ fn install(names: &[&str]) -> Result<()> {
         if apt_get(&prefix, names, true).is_err() {
             // The lists may be missing or old: fresh ones, then for real
             apt(&prefix, &["update"]).context("apt-get update failed (is there a network?)")?;
-            apt_get(&prefix, names, false).with_context(|| format!("apt-get could not install {list}"))?;
+            apt_get(&prefix, names, false)
+                .with_context(|| format!("apt-get could not install {list}"))?;
         }
         Ok(())
     })
@@ -176,7 +197,11 @@ fn privilege(list: &str) -> Result<Vec<String>> {
     let mut prefix = vec!["sudo".to_owned()];
     if !std::io::stdin().is_terminal() {
         prefix.push("--non-interactive".to_owned());
-        if cmd!("sudo", "--non-interactive", "true").stderr_null().run().is_err() {
+        if cmd!("sudo", "--non-interactive", "true")
+            .stderr_null()
+            .run()
+            .is_err()
+        {
             bail!("host packages are missing and sudo would ask for a password: {by_hand}");
         }
     }
@@ -201,7 +226,11 @@ fn apt(prefix: &[String], arguments: &[&str]) -> Result<()> {
     let mut line: Vec<&str> = prefix.iter().map(String::as_str).collect();
     line.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
     line.extend(arguments);
-    cmd(line[0], &line[1..]).stdin_null().stdout_to_stderr().run().with_context(|| line.join(" "))?;
+    cmd(line[0], &line[1..])
+        .stdin_null()
+        .stdout_to_stderr()
+        .run()
+        .with_context(|| line.join(" "))?;
     Ok(())
 }
 
@@ -218,7 +247,11 @@ mod tests {
     #[test]
     fn packages_follow_purpose_and_architecture() {
         let iso = wanted(Arch::X86_64, Arch::X86_64, &[Purpose::Iso]);
-        assert!(iso.contains(&"grub-pc-bin") && !iso.contains(&"grub-efi-arm64-bin") && !iso.contains(&"flex"));
+        assert!(
+            iso.contains(&"grub-pc-bin")
+                && !iso.contains(&"grub-efi-arm64-bin")
+                && !iso.contains(&"flex")
+        );
         let kernel = wanted(Arch::Aarch64, Arch::X86_64, &[Purpose::Kernel]);
         assert!(kernel.contains(&"gcc-aarch64-linux-gnu"));
         assert!(!wanted(Arch::X86_64, Arch::X86_64, &ALL).contains(&"gcc-x86-64-linux-gnu"));

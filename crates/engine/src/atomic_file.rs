@@ -10,7 +10,9 @@ use std::path::Path;
 /// # Errors
 /// The first system call that failed; `path` then has its old content.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let directory = path.parent().ok_or_else(|| io::Error::other("path has no parent directory"))?;
+    let directory = path
+        .parent()
+        .ok_or_else(|| io::Error::other("path has no parent directory"))?;
     let temporary = path.with_extension("tmp");
     let result = fill(&temporary, content, mode).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = result {
@@ -22,7 +24,12 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 }
 
 fn fill(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }

@@ -45,7 +45,8 @@ impl Tree {
             present: root.is_some(),
         };
         if root.is_none() {
-            tree.warnings.push("No cgroup v2 tree is mounted: containers run without limits".to_owned());
+            tree.warnings
+                .push("No cgroup v2 tree is mounted: containers run without limits".to_owned());
             return tree;
         }
         tree.enable();
@@ -54,23 +55,34 @@ impl Tree {
 
     fn enable(&mut self) {
         if let Err(error) = fs::create_dir_all(&self.parent) {
-            self.warnings.push(format!("create cgroup {}: {error}", self.parent.display()));
+            self.warnings
+                .push(format!("create cgroup {}: {error}", self.parent.display()));
             self.present = false;
             return;
         }
-        let mut levels: Vec<&Path> = self.parent.ancestors().take_while(|path| *path != self.root).collect();
+        let mut levels: Vec<&Path> = self
+            .parent
+            .ancestors()
+            .take_while(|path| *path != self.root)
+            .collect();
         levels.push(&self.root);
         for level in levels.into_iter().rev() {
             for controller in CONTROLLERS {
                 // One by one: a controller that v1 holds must not take the others with it.
-                let _ = fs::write(level.join("cgroup.subtree_control"), format!("+{controller}"));
+                let _ = fs::write(
+                    level.join("cgroup.subtree_control"),
+                    format!("+{controller}"),
+                );
             }
         }
-        let enabled = fs::read_to_string(self.parent.join("cgroup.subtree_control")).unwrap_or_default();
+        let enabled =
+            fs::read_to_string(self.parent.join("cgroup.subtree_control")).unwrap_or_default();
         self.controllers = enabled.split_whitespace().map(str::to_owned).collect();
         for controller in CONTROLLERS {
             if !self.has(controller) {
-                self.warnings.push(format!("No {controller} controller: its limits have no effect"));
+                self.warnings.push(format!(
+                    "No {controller} controller: its limits have no effect"
+                ));
             }
         }
     }
@@ -85,20 +97,29 @@ impl Tree {
     #[must_use]
     pub fn of(&self, id: &str, custom: &str) -> PathBuf {
         let clean = crate::container::clean(custom);
-        if clean == "/" { self.parent.join(id) } else { self.root.join(clean.trim_start_matches('/')).join(id) }
+        if clean == "/" {
+            self.parent.join(id)
+        } else {
+            self.root.join(clean.trim_start_matches('/')).join(id)
+        }
     }
 
     /// The same as the specification writes it: from the root of the tree.
     #[must_use]
     pub fn relative(&self, path: &Path) -> String {
-        format!("/{}", path.strip_prefix(&self.root).unwrap_or(path).display())
+        format!(
+            "/{}",
+            path.strip_prefix(&self.root).unwrap_or(path).display()
+        )
     }
 }
 
 /// Where cgroup v2 is mounted: at its usual place, or beside v1 (`unified`).
 fn find_root() -> Option<PathBuf> {
     let usual = PathBuf::from(ROOT);
-    [usual.clone(), usual.join("unified")].into_iter().find(|path| path.join("cgroup.controllers").exists())
+    [usual.clone(), usual.join("unified")]
+        .into_iter()
+        .find(|path| path.join("cgroup.controllers").exists())
 }
 
 /// Kills every process in a cgroup and below it.
@@ -118,7 +139,10 @@ pub async fn freeze(path: &Path, frozen: bool) -> io::Result<()> {
     let wanted = format!("frozen {}", u8::from(frozen));
     let settled = async {
         loop {
-            if fs::read_to_string(path.join("cgroup.events"))?.lines().any(|line| line == wanted) {
+            if fs::read_to_string(path.join("cgroup.events"))?
+                .lines()
+                .any(|line| line == wanted)
+            {
                 return Ok(());
             }
             tokio::time::sleep(FREEZE_POLL).await;
@@ -129,7 +153,10 @@ pub async fn freeze(path: &Path, frozen: bool) -> io::Result<()> {
         Err(_) => {
             // The error that counts is that it did not freeze.
             let _ = thaw(path);
-            Err(io::Error::other(format!("not frozen within {} s", FREEZE_DEADLINE.as_secs())))
+            Err(io::Error::other(format!(
+                "not frozen within {} s",
+                FREEZE_DEADLINE.as_secs()
+            )))
         }
     }
 }
@@ -145,7 +172,8 @@ pub fn thaw(path: &Path) -> io::Result<()> {
 /// Whether any process is in the cgroup or below it.
 #[must_use]
 pub fn is_populated(path: &Path) -> bool {
-    fs::read_to_string(path.join("cgroup.events")).is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
+    fs::read_to_string(path.join("cgroup.events"))
+        .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
 }
 
 /// How many processes the kernel killed there for want of memory.
@@ -157,7 +185,10 @@ pub fn oom_kills(path: &Path) -> u64 {
 /// Removes a cgroup and what is below it; fine when it is not there.
 pub fn remove(path: &Path) {
     if let Ok(entries) = fs::read_dir(path) {
-        for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        for entry in entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        {
             remove(&entry.path());
         }
         // A cgroup that is still populated stays until the next start of the container.
@@ -168,10 +199,16 @@ pub fn remove(path: &Path) {
 /// Processes in a cgroup and below it.
 #[must_use]
 pub fn processes(path: &Path) -> Vec<i32> {
-    let mut found: Vec<i32> =
-        fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect();
+    let mut found: Vec<i32> = fs::read_to_string(path.join("cgroup.procs"))
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .collect();
     if let Ok(entries) = fs::read_dir(path) {
-        for entry in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        for entry in entries
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        {
             found.extend(processes(&entry.path()));
         }
     }
@@ -181,13 +218,19 @@ pub fn processes(path: &Path) -> Vec<i32> {
 /// A file with one number; `max` and missing files are none.
 #[must_use]
 pub fn number(path: &Path, file: &str) -> Option<u64> {
-    fs::read_to_string(path.join(file)).ok()?.trim().parse().ok()
+    fs::read_to_string(path.join(file))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// One value of a file of `key value` lines; zero when it is missing.
 #[must_use]
 pub fn value(path: &Path, file: &str, key: &str) -> u64 {
     let text = fs::read_to_string(path.join(file)).unwrap_or_default();
-    let found = text.lines().find_map(|line| line.split_once(' ').filter(|(name, _)| *name == key));
+    let found = text
+        .lines()
+        .find_map(|line| line.split_once(' ').filter(|(name, _)| *name == key));
     found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
 }

@@ -95,10 +95,12 @@ impl Engine {
     /// When its directories cannot be made or read.
     pub async fn new(options: EngineOptions) -> Result<Self> {
         for directory in [&options.root, &options.run] {
-            std::fs::create_dir_all(directory)
-                .map_err(|error| Error::server(format!("create {}: {error}", directory.display())))?;
+            std::fs::create_dir_all(directory).map_err(|error| {
+                Error::server(format!("create {}: {error}", directory.display()))
+            })?;
         }
-        let reaper = Reaper::start().map_err(|error| Error::server(format!("watch child processes: {error}")))?;
+        let reaper = Reaper::start()
+            .map_err(|error| Error::server(format!("watch child processes: {error}")))?;
         let images = Images::new(ImagesOptions {
             root: options.root.clone(),
             run: options.run.clone(),
@@ -122,7 +124,10 @@ impl Engine {
             cgroups: Tree::open(&options.cgroup_parent),
             events: EventBus::default(),
             reaper,
-            runtime: NativeRuntime::new(RuntimeOptions { program: options.program.clone(), ..RuntimeOptions::default() }),
+            runtime: NativeRuntime::new(RuntimeOptions {
+                program: options.program.clone(),
+                ..RuntimeOptions::default()
+            }),
             images,
             volumes,
             networks,
@@ -209,7 +214,12 @@ impl Engine {
 
     /// Publishes an event of a container.
     pub(crate) fn publish(&self, container: &Container, action: &str) {
-        self.0.events.publish("container", action, &container.id, container.event_attributes());
+        self.0.events.publish(
+            "container",
+            action,
+            &container.id,
+            container.event_attributes(),
+        );
     }
 }
 
@@ -220,7 +230,10 @@ fn machine_id(root: &std::path::Path) -> String {
         return id.trim().to_owned();
     }
     let id = ids::new_id().unwrap_or_default();
-    let uuid: Vec<&str> = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)].iter().filter_map(|(from, to)| id.get(*from..*to)).collect();
+    let uuid: Vec<&str> = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)]
+        .iter()
+        .filter_map(|(from, to)| id.get(*from..*to))
+        .collect();
     let uuid = uuid.join("-");
     if let Err(error) = atomic_file::write(&path, uuid.as_bytes(), 0o600) {
         crate::report(&format!("write {}: {error}", path.display()));
@@ -234,7 +247,10 @@ struct Hooks(Weak<Inner>);
 
 impl Hooks {
     fn containers(&self) -> Vec<Rc<Container>> {
-        self.0.upgrade().map(|engine| engine.containers.borrow().values().cloned().collect()).unwrap_or_default()
+        self.0
+            .upgrade()
+            .map(|engine| engine.containers.borrow().values().cloned().collect())
+            .unwrap_or_default()
     }
 
     fn publish(&self, kind: &str, action: &str, id: &str, attributes: BTreeMap<String, String>) {
@@ -247,7 +263,9 @@ impl Hooks {
 impl ImageHooks for Hooks {
     fn users(&self, image_id: &str) -> Vec<ImageUser> {
         let containers = self.containers();
-        let users = containers.iter().filter(|container| container.record().image_id == image_id);
+        let users = containers
+            .iter()
+            .filter(|container| container.record().image_id == image_id);
         users
             .map(|container| ImageUser {
                 container: container.id.clone(),
@@ -257,7 +275,10 @@ impl ImageHooks for Hooks {
     }
 
     fn layers_in_use(&self) -> BTreeSet<LayerSource> {
-        self.containers().iter().flat_map(|container| container.record().layers.clone()).collect()
+        self.containers()
+            .iter()
+            .flat_map(|container| container.record().layers.clone())
+            .collect()
     }
 
     fn event(&self, action: &str, id: &str, attributes: BTreeMap<String, String>) {
@@ -269,9 +290,16 @@ impl VolumeHooks for Hooks {
     fn users(&self, name: &str) -> Vec<String> {
         let uses = |container: &Rc<Container>| {
             let record = container.record();
-            record.mounts.iter().any(|mount| mount.kind == MountKind::Volume && mount.name == name)
+            record
+                .mounts
+                .iter()
+                .any(|mount| mount.kind == MountKind::Volume && mount.name == name)
         };
-        self.containers().iter().filter(|container| uses(container)).map(|container| container.id.clone()).collect()
+        self.containers()
+            .iter()
+            .filter(|container| uses(container))
+            .map(|container| container.id.clone())
+            .collect()
     }
 
     fn event(&self, action: &str, name: &str, attributes: BTreeMap<String, String>) {

@@ -23,24 +23,44 @@ pub struct EventBus {
 
 impl Default for EventBus {
     fn default() -> Self {
-        Self { ring: RefCell::default(), sender: broadcast::channel(LISTENER_DEPTH).0 }
+        Self {
+            ring: RefCell::default(),
+            sender: broadcast::channel(LISTENER_DEPTH).0,
+        }
     }
 }
 
 impl EventBus {
     /// Publishes that `action` happened to the object `id` of type `kind` (`container`, `image`, `network`, `volume`).
-    pub fn publish(&self, kind: &str, action: &str, id: &str, attributes: BTreeMap<String, String>) {
+    pub fn publish(
+        &self,
+        kind: &str,
+        action: &str,
+        id: &str,
+        attributes: BTreeMap<String, String>,
+    ) {
         let now = Timestamp::now();
         let legacy = kind == "container" || kind == "image";
-        let from = attributes.get("image").filter(|_| kind == "container").cloned().unwrap_or_default();
+        let from = attributes
+            .get("image")
+            .filter(|_| kind == "container")
+            .cloned()
+            .unwrap_or_default();
         let event = EventMessage {
             typ: kind.to_owned(),
             action: action.to_owned(),
-            actor: EventActor { id: id.to_owned(), attributes },
+            actor: EventActor {
+                id: id.to_owned(),
+                attributes,
+            },
             scope: "local".to_owned(),
             time: now.unix(),
             time_nano: now.unix_nanos(),
-            status: if legacy { action.to_owned() } else { String::new() },
+            status: if legacy {
+                action.to_owned()
+            } else {
+                String::new()
+            },
             id: if legacy { id.to_owned() } else { String::new() },
             from,
         };
@@ -79,7 +99,9 @@ impl EventBus {
         let until = query.until.map_or(i64::MAX, Timestamp::unix_nanos);
         let ring = self.ring.borrow();
         ring.iter()
-            .filter(|event| (since..=until).contains(&event.time_nano) && matches(event, &query.filters))
+            .filter(|event| {
+                (since..=until).contains(&event.time_nano) && matches(event, &query.filters)
+            })
             .cloned()
             .collect()
     }
@@ -126,14 +148,28 @@ async fn forward(
 
 /// Names of filters that `GET /events` knows.
 pub const FILTERS: &[&str] = &[
-    "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "secret", "service", "type",
+    "config",
+    "container",
+    "daemon",
+    "event",
+    "image",
+    "label",
+    "network",
+    "node",
+    "plugin",
+    "scope",
+    "secret",
+    "service",
+    "type",
     "volume",
 ];
 
 /// Whether an event passes the filters: values of one key are alternatives, all keys must agree.
 #[must_use]
 pub fn matches(event: &EventMessage, filters: &Filters) -> bool {
-    filters.0.iter().all(|(key, values)| values.is_empty() || values.iter().any(|value| matches_one(event, key, value)))
+    filters.0.iter().all(|(key, values)| {
+        values.is_empty() || values.iter().any(|value| matches_one(event, key, value))
+    })
 }
 
 fn matches_one(event: &EventMessage, key: &str, value: &str) -> bool {
@@ -152,14 +188,25 @@ fn matches_one(event: &EventMessage, key: &str, value: &str) -> bool {
             None => attributes.contains_key(value),
         },
         "image" => {
-            let image = if event.typ == "image" { name } else { attributes.get("image").map_or("", String::as_str) };
-            let id = if event.typ == "image" { event.actor.id.as_str() } else { image };
+            let image = if event.typ == "image" {
+                name
+            } else {
+                attributes.get("image").map_or("", String::as_str)
+            };
+            let id = if event.typ == "image" {
+                event.actor.id.as_str()
+            } else {
+                image
+            };
             id == value || image == value || without_tag(image) == value || without_tag(id) == value
         }
-        "container" | "network" | "volume" | "daemon" | "plugin" | "service" | "node" | "secret" | "config" => {
+        "container" | "network" | "volume" | "daemon" | "plugin" | "service" | "node"
+        | "secret" | "config" => {
             let through_container = key == "container" && event.typ != "container";
             if through_container {
-                return attributes.get("container").is_some_and(|id| id.starts_with(value));
+                return attributes
+                    .get("container")
+                    .is_some_and(|id| id.starts_with(value));
             }
             event.typ == key && (event.actor.id.starts_with(value) || name.starts_with(value))
         }

@@ -13,23 +13,97 @@ pub const SHORT_ID: usize = 12;
 const NAME_MAX: usize = 255;
 
 const ADJECTIVES: &[&str] = &[
-    "able", "agile", "amber", "ample", "bold", "brave", "bright", "brisk", "calm", "candid", "clear", "clever", "cosmic",
-    "crisp", "daring", "deft", "eager", "early", "exact", "fair", "fleet", "fond", "frank", "fresh", "gentle", "glad",
-    "golden", "grand", "handy", "hardy", "honest", "humble", "jolly", "keen", "kind", "lively", "loyal", "lucid", "merry",
-    "mild", "modest", "neat", "nimble", "noble", "patient", "placid", "polite", "prompt", "proud", "quick", "quiet", "ready",
-    "robust", "serene", "sharp", "sleek", "snug", "solid", "spry", "steady", "still", "stout", "sunny", "swift", "tidy",
-    "true", "upbeat", "valiant", "vivid", "warm", "wise", "witty", "zesty",
+    "able", "agile", "amber", "ample", "bold", "brave", "bright", "brisk", "calm", "candid",
+    "clear", "clever", "cosmic", "crisp", "daring", "deft", "eager", "early", "exact", "fair",
+    "fleet", "fond", "frank", "fresh", "gentle", "glad", "golden", "grand", "handy", "hardy",
+    "honest", "humble", "jolly", "keen", "kind", "lively", "loyal", "lucid", "merry", "mild",
+    "modest", "neat", "nimble", "noble", "patient", "placid", "polite", "prompt", "proud", "quick",
+    "quiet", "ready", "robust", "serene", "sharp", "sleek", "snug", "solid", "spry", "steady",
+    "still", "stout", "sunny", "swift", "tidy", "true", "upbeat", "valiant", "vivid", "warm",
+    "wise", "witty", "zesty",
 ];
 
 const SURNAMES: &[&str] = &[
-    "abel", "ampere", "archimedes", "babbage", "banach", "bell", "bernoulli", "bohr", "boole", "born", "boyle", "brahe",
-    "cantor", "cauchy", "cavendish", "chandra", "church", "copernicus", "curie", "dalton", "darwin", "dijkstra", "dirac",
-    "einstein", "erdos", "euclid", "euler", "faraday", "fermat", "fermi", "feynman", "fourier", "franklin", "galileo",
-    "galois", "gauss", "germain", "godel", "hamilton", "heisenberg", "herschel", "hilbert", "hopper", "hubble", "huygens",
-    "hypatia", "jacobi", "joule", "kepler", "knuth", "kovalevskaya", "lagrange", "laplace", "lavoisier", "leibniz",
-    "lovelace", "maxwell", "meitner", "mendel", "mendeleev", "newton", "noether", "pascal", "pasteur", "pauli", "planck",
-    "poincare", "ptolemy", "ramanujan", "riemann", "ritchie", "rutherford", "shannon", "tesla", "turing", "volta", "watt",
-    "wiles", "wu", "yonath",
+    "abel",
+    "ampere",
+    "archimedes",
+    "babbage",
+    "banach",
+    "bell",
+    "bernoulli",
+    "bohr",
+    "boole",
+    "born",
+    "boyle",
+    "brahe",
+    "cantor",
+    "cauchy",
+    "cavendish",
+    "chandra",
+    "church",
+    "copernicus",
+    "curie",
+    "dalton",
+    "darwin",
+    "dijkstra",
+    "dirac",
+    "einstein",
+    "erdos",
+    "euclid",
+    "euler",
+    "faraday",
+    "fermat",
+    "fermi",
+    "feynman",
+    "fourier",
+    "franklin",
+    "galileo",
+    "galois",
+    "gauss",
+    "germain",
+    "godel",
+    "hamilton",
+    "heisenberg",
+    "herschel",
+    "hilbert",
+    "hopper",
+    "hubble",
+    "huygens",
+    "hypatia",
+    "jacobi",
+    "joule",
+    "kepler",
+    "knuth",
+    "kovalevskaya",
+    "lagrange",
+    "laplace",
+    "lavoisier",
+    "leibniz",
+    "lovelace",
+    "maxwell",
+    "meitner",
+    "mendel",
+    "mendeleev",
+    "newton",
+    "noether",
+    "pascal",
+    "pasteur",
+    "pauli",
+    "planck",
+    "poincare",
+    "ptolemy",
+    "ramanujan",
+    "riemann",
+    "ritchie",
+    "rutherford",
+    "shannon",
+    "tesla",
+    "turing",
+    "volta",
+    "watt",
+    "wiles",
+    "wu",
+    "yonath",
 ];
 
 /// Fills `buffer` from the kernel's random pool.
@@ -47,7 +121,8 @@ pub fn random_bytes(buffer: &mut [u8]) -> io::Result<()> {
 pub fn new_id() -> Result<String> {
     loop {
         let mut bytes = [0u8; ID_BYTES];
-        random_bytes(&mut bytes).map_err(|error| Error::server(format!("read /dev/urandom: {error}")))?;
+        random_bytes(&mut bytes)
+            .map_err(|error| Error::server(format!("read /dev/urandom: {error}")))?;
         let id: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         if !id[..SHORT_ID].bytes().all(|digit| digit.is_ascii_digit()) {
             return Ok(id);
@@ -68,9 +143,16 @@ pub fn short(id: &str) -> &str {
 pub fn random_name(is_taken: impl Fn(&str) -> bool) -> Result<String> {
     let mut random = [0u8; 4];
     for attempt in 0..u32::MAX {
-        random_bytes(&mut random).map_err(|error| Error::server(format!("read /dev/urandom: {error}")))?;
-        let pick = |high: u8, low: u8, list: &[&'static str]| list[usize::from(u16::from_be_bytes([high, low])) % list.len()];
-        let mut name = format!("{}_{}", pick(random[0], random[1], ADJECTIVES), pick(random[2], random[3], SURNAMES));
+        random_bytes(&mut random)
+            .map_err(|error| Error::server(format!("read /dev/urandom: {error}")))?;
+        let pick = |high: u8, low: u8, list: &[&'static str]| {
+            list[usize::from(u16::from_be_bytes([high, low])) % list.len()]
+        };
+        let mut name = format!(
+            "{}_{}",
+            pick(random[0], random[1], ADJECTIVES),
+            pick(random[2], random[3], SURNAMES)
+        );
         if attempt >= 5 {
             name.push_str(&attempt.to_string());
         }
@@ -86,7 +168,9 @@ pub fn random_name(is_taken: impl Fn(&str) -> bool) -> Result<String> {
 pub fn is_valid_name(name: &str) -> bool {
     let mut characters = name.chars();
     (2..=NAME_MAX).contains(&name.len())
-        && characters.next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && characters
+            .next()
+            .is_some_and(|first| first.is_ascii_alphanumeric())
         && characters.all(|other| other.is_ascii_alphanumeric() || matches!(other, '_' | '.' | '-'))
 }
 

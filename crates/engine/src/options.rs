@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
-pub use engine_api::StreamKind;
 use engine_api::Filters;
+pub use engine_api::StreamKind;
 use tokio::sync::mpsc;
 
 use crate::timestamp::Timestamp;

@@ -59,7 +59,9 @@ impl Reaper {
     /// Reaps whatever has ended.
     pub fn reap_all(&self) {
         while let Ok(Some(pid)) = sys::process::waitid_any_nowait() {
-            let Ok(Some(status)) = sys::process::reap(pid) else { return };
+            let Ok(Some(status)) = sys::process::reap(pid) else {
+                return;
+            };
             match self.waiting.borrow_mut().remove(&pid) {
                 // Nobody may be interested any more.
                 Some(sender) => drop(sender.send(status)),
@@ -84,5 +86,7 @@ fn is_child(pid: i32) -> bool {
 #[must_use]
 pub fn exit_code(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine_api::{
-    BlkioStatEntry, BlkioStats, CpuStats, CpuUsage, MemoryStats, NetworkStats, PidsStats, Result, Stats, ThrottlingData,
+    BlkioStatEntry, BlkioStats, CpuStats, CpuUsage, MemoryStats, NetworkStats, PidsStats, Result,
+    Stats, ThrottlingData,
 };
 use tokio::sync::mpsc;
 
@@ -25,7 +26,12 @@ impl Engine {
     ///
     /// # Errors
     /// 404.
-    pub async fn container_stats(&self, reference: &str, stream: bool, one_shot: bool) -> Result<mpsc::Receiver<Stats>> {
+    pub async fn container_stats(
+        &self,
+        reference: &str,
+        stream: bool,
+        one_shot: bool,
+    ) -> Result<mpsc::Receiver<Stats>> {
         let container = self.find(reference)?;
         let (sender, receiver) = mpsc::channel(1);
         tokio::task::spawn_local(async move {
@@ -106,11 +112,15 @@ fn cpu(cgroup: &Path) -> CpuStats {
 fn memory(cgroup: &Path) -> MemoryStats {
     let text = fs::read_to_string(cgroup.join("memory.stat")).unwrap_or_default();
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    let stats: BTreeMap<String, u64> = pairs.filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?))).collect();
+    let stats: BTreeMap<String, u64> = pairs
+        .filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?)))
+        .collect();
     let limit = crate::cgroup::number(cgroup, "memory.max");
     MemoryStats {
         usage: crate::cgroup::number(cgroup, "memory.current").unwrap_or(0),
-        limit: limit.unwrap_or_else(system::memory_total).min(system::memory_total()),
+        limit: limit
+            .unwrap_or_else(system::memory_total)
+            .min(system::memory_total()),
         failcnt: crate::cgroup::value(cgroup, "memory.events", "oom_kill"),
         stats,
         ..MemoryStats::default()
@@ -122,8 +132,12 @@ fn block_io(cgroup: &Path) -> BlkioStats {
     let (mut bytes, mut operations) = (Vec::new(), Vec::new());
     for line in text.lines() {
         let mut words = line.split_whitespace();
-        let Some((major, minor)) = words.next().and_then(|device| device.split_once(':')) else { continue };
-        let (Ok(major), Ok(minor)) = (major.parse(), minor.parse()) else { continue };
+        let Some((major, minor)) = words.next().and_then(|device| device.split_once(':')) else {
+            continue;
+        };
+        let (Ok(major), Ok(minor)) = (major.parse(), minor.parse()) else {
+            continue;
+        };
         for (key, value) in words.filter_map(|word| word.split_once('=')) {
             let (list, op) = match key {
                 "rbytes" => (&mut bytes, "read"),
@@ -132,10 +146,19 @@ fn block_io(cgroup: &Path) -> BlkioStats {
                 "wios" => (&mut operations, "write"),
                 _ => continue,
             };
-            list.push(BlkioStatEntry { major, minor, op: op.to_owned(), value: value.parse().unwrap_or(0) });
+            list.push(BlkioStatEntry {
+                major,
+                minor,
+                op: op.to_owned(),
+                value: value.parse().unwrap_or(0),
+            });
         }
     }
-    BlkioStats { io_service_bytes_recursive: Some(bytes), io_serviced_recursive: Some(operations), ..BlkioStats::default() }
+    BlkioStats {
+        io_service_bytes_recursive: Some(bytes),
+        io_serviced_recursive: Some(operations),
+        ..BlkioStats::default()
+    }
 }
 
 /// Traffic of the container's own network namespace, as /proc/PID/net/dev counts it.
@@ -144,13 +167,21 @@ fn networks(container: &Container) -> BTreeMap<String, NetworkStats> {
     if record.network_is_host() {
         return BTreeMap::new();
     }
-    let text = fs::read_to_string(format!("/proc/{}/net/dev", record.state.pid)).unwrap_or_default();
+    let text =
+        fs::read_to_string(format!("/proc/{}/net/dev", record.state.pid)).unwrap_or_default();
     let mut found = BTreeMap::new();
     for line in text.lines().skip(2) {
-        let Some((name, counters)) = line.split_once(':') else { continue };
-        let numbers: Vec<u64> = counters.split_whitespace().map(|word| word.parse().unwrap_or(0)).collect();
-        let ([rx_bytes, rx_packets, rx_errors, rx_dropped, ..], true) = (numbers.as_slice(), name.trim() != "lo" && numbers.len() >= 12)
-        else {
+        let Some((name, counters)) = line.split_once(':') else {
+            continue;
+        };
+        let numbers: Vec<u64> = counters
+            .split_whitespace()
+            .map(|word| word.parse().unwrap_or(0))
+            .collect();
+        let ([rx_bytes, rx_packets, rx_errors, rx_dropped, ..], true) = (
+            numbers.as_slice(),
+            name.trim() != "lo" && numbers.len() >= 12,
+        ) else {
             continue;
         };
         let sent = &numbers[8..12];

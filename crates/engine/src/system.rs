@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use engine_api::{
-    API_VERSION, Commit, ComponentVersion, DiskUsage, MIN_API_VERSION, PlatformName, PluginsInfo, RegistryConfig, Result,
-    RuntimeInfo, SwarmInfo, SystemInfo, SystemVersion,
+    API_VERSION, Commit, ComponentVersion, DiskUsage, MIN_API_VERSION, PlatformName, PluginsInfo,
+    RegistryConfig, Result, RuntimeInfo, SwarmInfo, SystemInfo, SystemVersion,
 };
 
 use crate::Engine;
@@ -25,13 +25,21 @@ fn read(path: &str) -> String {
 /// The processors in use, `0-3`.
 pub(crate) fn online_cpu_list() -> String {
     let list = read("/sys/devices/system/cpu/online").trim().to_owned();
-    if list.is_empty() { "0".to_owned() } else { list }
+    if list.is_empty() {
+        "0".to_owned()
+    } else {
+        list
+    }
 }
 
 /// The memory nodes in use, `0`.
 pub(crate) fn online_memory_nodes() -> String {
     let list = read("/sys/devices/system/node/online").trim().to_owned();
-    if list.is_empty() { "0".to_owned() } else { list }
+    if list.is_empty() {
+        "0".to_owned()
+    } else {
+        list
+    }
 }
 
 /// How many processors there are.
@@ -43,7 +51,10 @@ pub(crate) fn online_cpus() -> usize {
 pub(crate) fn memory_total() -> u64 {
     let text = read("/proc/meminfo");
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    line.and_then(|rest| rest.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) * 1024
+    line.and_then(|rest| rest.split_whitespace().next())
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .unwrap_or(0)
+        * 1024
 }
 
 /// Processor time of the whole machine in nanoseconds since boot.
@@ -51,14 +62,28 @@ pub(crate) fn cpu_time() -> u64 {
     /// Nanoseconds of one clock tick in /proc (USER_HZ is 100).
     const TICK: u64 = 10_000_000;
     let text = read("/proc/stat");
-    let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8);
-    fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() * TICK
+    let fields = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        .take(8);
+    fields
+        .filter_map(|field| field.parse::<u64>().ok())
+        .sum::<u64>()
+        * TICK
 }
 
 /// Start time of a process in clock ticks since boot; with the pid it names one process for good.
 pub(crate) fn start_time(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split_whitespace().nth(19)?.parse().ok()
+    stat.rsplit_once(") ")?
+        .1
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
 }
 
 fn flag(path: &str) -> bool {
@@ -67,7 +92,11 @@ fn flag(path: &str) -> bool {
 
 /// The architecture as Docker's versions name it.
 fn go_arch() -> &'static str {
-    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+    if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    }
 }
 
 impl Engine {
@@ -84,12 +113,20 @@ impl Engine {
             ("GoVersion", "none"),
             ("Experimental", "false"),
         ];
-        let mut details: BTreeMap<String, String> =
-            details.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let mut details: BTreeMap<String, String> = details
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
         details.insert("KernelVersion".to_owned(), sys::kernel_release());
         SystemVersion {
-            platform: PlatformName { name: "RancherOS System Docker".to_owned() },
-            components: vec![ComponentVersion { name: "Engine".to_owned(), version: engine.clone(), details }],
+            platform: PlatformName {
+                name: "RancherOS System Docker".to_owned(),
+            },
+            components: vec![ComponentVersion {
+                name: "Engine".to_owned(),
+                version: engine.clone(),
+                details,
+            }],
             version: engine,
             api_version: API_VERSION.to_owned(),
             min_api_version: MIN_API_VERSION.to_owned(),
@@ -110,7 +147,13 @@ impl Engine {
     pub async fn info(&self) -> Result<SystemInfo> {
         let containers = self.all_containers();
         let count = |test: &dyn Fn(Status) -> bool| {
-            i64::try_from(containers.iter().filter(|container| test(container.status())).count()).unwrap_or(i64::MAX)
+            i64::try_from(
+                containers
+                    .iter()
+                    .filter(|container| test(container.status()))
+                    .count(),
+            )
+            .unwrap_or(i64::MAX)
         };
         let tree = &self.0.cgroups;
         let running = count(&|status| matches!(status, Status::Running | Status::Restarting));
@@ -136,8 +179,14 @@ impl Engine {
             ipv4_forwarding: flag("/proc/sys/net/ipv4/ip_forward"),
             bridge_nf_iptables: flag("/proc/sys/net/bridge/bridge-nf-call-iptables"),
             bridge_nf_ip6tables: flag("/proc/sys/net/bridge/bridge-nf-call-ip6tables"),
-            n_fd: i64::try_from(fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)).unwrap_or(0),
-            n_goroutines: i64::try_from(tokio::runtime::Handle::current().metrics().num_alive_tasks()).unwrap_or(0),
+            n_fd: i64::try_from(fs::read_dir("/proc/self/fd").map_or(0, Iterator::count))
+                .unwrap_or(0),
+            n_goroutines: i64::try_from(
+                tokio::runtime::Handle::current()
+                    .metrics()
+                    .num_alive_tasks(),
+            )
+            .unwrap_or(0),
             system_time: Timestamp::now().to_string(),
             n_events_listener: i64::try_from(self.0.events.listeners()).unwrap_or(0),
             warnings: Some(tree.warnings.clone()).filter(|warnings| !warnings.is_empty()),
@@ -149,7 +198,9 @@ impl Engine {
     fn fixed_info(&self) -> SystemInfo {
         let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
         let field = |key: &str| {
-            let line = release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            let line = release
+                .lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
             line.unwrap_or_default().trim_matches('"').to_owned()
         };
         SystemInfo {
@@ -162,18 +213,30 @@ impl Engine {
             os_type: "linux".to_owned(),
             architecture: std::env::consts::ARCH.to_owned(),
             index_server_address: INDEX.to_owned(),
-            registry_config: RegistryConfig { mirrors: Some(Vec::new()), ..RegistryConfig::default() },
+            registry_config: RegistryConfig {
+                mirrors: Some(Vec::new()),
+                ..RegistryConfig::default()
+            },
             n_cpu: i64::try_from(online_cpus()).unwrap_or(1),
             mem_total: i64::try_from(memory_total()).unwrap_or(i64::MAX),
             docker_root_dir: self.0.root.to_string_lossy().into_owned(),
-            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            name: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
             server_version: self.0.version.clone(),
             runtimes: BTreeMap::from([(
                 RUNTIME_NAME.to_owned(),
-                RuntimeInfo { path: self.0.program.to_string_lossy().into_owned(), ..RuntimeInfo::default() },
+                RuntimeInfo {
+                    path: self.0.program.to_string_lossy().into_owned(),
+                    ..RuntimeInfo::default()
+                },
             )]),
             default_runtime: RUNTIME_NAME.to_owned(),
-            swarm: SwarmInfo { local_node_state: "inactive".to_owned(), ..SwarmInfo::default() },
+            swarm: SwarmInfo {
+                local_node_state: "inactive".to_owned(),
+                ..SwarmInfo::default()
+            },
             live_restore_enabled: false,
             init_binary: "docker-init".to_owned(),
             containerd_commit: Commit::default(),
@@ -189,17 +252,37 @@ impl Engine {
     /// # Errors
     /// When images or volumes cannot be listed.
     pub async fn disk_usage(&self) -> Result<DiskUsage> {
-        let containers = self.containers_list(ListOptions { all: true, size: true, ..ListOptions::default() }).await?;
-        let images = self.0.images.list(&crate::image::ImageListOptions { shared_size: true, ..Default::default() })?;
+        let containers = self
+            .containers_list(ListOptions {
+                all: true,
+                size: true,
+                ..ListOptions::default()
+            })
+            .await?;
+        let images = self.0.images.list(&crate::image::ImageListOptions {
+            shared_size: true,
+            ..Default::default()
+        })?;
         let volumes = self.0.volumes.usage().await;
-        Ok(DiskUsage { layers_size: self.0.images.layers_size(), images, containers, volumes, build_cache: Vec::new() })
+        Ok(DiskUsage {
+            layers_size: self.0.images.layers_size(),
+            images,
+            containers,
+            volumes,
+            build_cache: Vec::new(),
+        })
     }
 }
 
 fn driver_status() -> Vec<[String; 2]> {
-    [("Backing Filesystem", "extfs"), ("Supports d_type", "true"), ("Using metacopy", "false"), ("Native Overlay Diff", "true")]
-        .map(|(key, value)| [key.to_owned(), value.to_owned()])
-        .to_vec()
+    [
+        ("Backing Filesystem", "extfs"),
+        ("Supports d_type", "true"),
+        ("Using metacopy", "false"),
+        ("Native Overlay Diff", "true"),
+    ]
+    .map(|(key, value)| [key.to_owned(), value.to_owned()])
+    .to_vec()
 }
 
 fn plugins() -> PluginsInfo {
@@ -214,7 +297,9 @@ fn plugins() -> PluginsInfo {
 
 fn security_options() -> Vec<String> {
     let mut options = vec!["name=seccomp,profile=builtin".to_owned()];
-    if flag("/sys/module/apparmor/parameters/enabled") || read("/sys/module/apparmor/parameters/enabled").trim() == "Y" {
+    if flag("/sys/module/apparmor/parameters/enabled")
+        || read("/sys/module/apparmor/parameters/enabled").trim() == "Y"
+    {
         options.push("name=apparmor".to_owned());
     }
     options.push("name=cgroupns".to_owned());

@@ -27,7 +27,10 @@ impl Default for Timestamp {
 
 impl Timestamp {
     /// Go's zero time, which the API prints as `0001-01-01T00:00:00Z` and which means "never".
-    pub const ZERO: Self = Self { seconds: ZERO_SECONDS, nanos: 0 };
+    pub const ZERO: Self = Self {
+        seconds: ZERO_SECONDS,
+        nanos: 0,
+    };
 
     /// The present.
     #[must_use]
@@ -50,7 +53,9 @@ impl Timestamp {
     /// Nanoseconds since 1970.
     #[must_use]
     pub fn unix_nanos(self) -> i64 {
-        self.seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(self.nanos))
+        self.seconds
+            .saturating_mul(1_000_000_000)
+            .saturating_add(i64::from(self.nanos))
     }
 
     /// Whether this is "never".
@@ -62,7 +67,8 @@ impl Timestamp {
     /// How long after `earlier` this is; zero when it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
-        u64::try_from(self.unix_nanos().saturating_sub(earlier.unix_nanos())).map_or(Duration::ZERO, Duration::from_nanos)
+        u64::try_from(self.unix_nanos().saturating_sub(earlier.unix_nanos()))
+            .map_or(Duration::ZERO, Duration::from_nanos)
     }
 
     /// RFC 3339 with all nine digits of the fraction, as `docker logs --timestamps` prints it.
@@ -76,7 +82,10 @@ impl Timestamp {
         let days = self.seconds.div_euclid(SECONDS_PER_DAY);
         let rest = self.seconds.rem_euclid(SECONDS_PER_DAY);
         let (year, month, day) = civil_from_days(days);
-        (format!("{year:04}-{month:02}-{day:02}"), format!("{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60))
+        (
+            format!("{year:04}-{month:02}-{day:02}"),
+            format!("{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60),
+        )
     }
 
     /// Parses RFC 3339; without a zone it is UTC; the time of day may be missing.
@@ -109,14 +118,20 @@ impl Timestamp {
     pub fn parse_unix(text: &str) -> Option<Self> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let seconds = whole.parse().ok()?;
-        Some(Self { seconds, nanos: parse_fraction(fraction)? })
+        Some(Self {
+            seconds,
+            nanos: parse_fraction(fraction)?,
+        })
     }
 
     /// Parses any form the API accepts: Unix seconds, RFC 3339, a date, or a Go duration before `now`.
     #[must_use]
     pub fn parse_any(text: &str, now: Self) -> Option<Self> {
-        if let Some(duration) = parse_go_duration(text).filter(|_| text.ends_with(['s', 'm', 'h'])) {
-            let nanos = now.unix_nanos().saturating_sub(i64::try_from(duration.as_nanos()).ok()?);
+        if let Some(duration) = parse_go_duration(text).filter(|_| text.ends_with(['s', 'm', 'h']))
+        {
+            let nanos = now
+                .unix_nanos()
+                .saturating_sub(i64::try_from(duration.as_nanos()).ok()?);
             return Some(Self::from_nanos(nanos));
         }
         Self::parse_unix(text).or_else(|| Self::parse_rfc3339(text))
@@ -135,10 +150,13 @@ impl Timestamp {
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         match time.duration_since(UNIX_EPOCH) {
-            Ok(after) => Self { seconds: i64::try_from(after.as_secs()).unwrap_or(i64::MAX), nanos: after.subsec_nanos() },
-            Err(before) => {
-                Self::from_nanos(i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos))
-            }
+            Ok(after) => Self {
+                seconds: i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+                nanos: after.subsec_nanos(),
+            },
+            Err(before) => Self::from_nanos(
+                i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos),
+            ),
         }
     }
 }
@@ -164,7 +182,8 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom(format!("invalid time {text:?}")))
+        Self::parse_rfc3339(&text)
+            .ok_or_else(|| serde::de::Error::custom(format!("invalid time {text:?}")))
     }
 }
 
@@ -180,7 +199,9 @@ pub fn parse_go_duration(text: &str) -> Option<Duration> {
         let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number: f64 = rest[..number_end].parse().ok()?;
         rest = &rest[number_end..];
-        let unit_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit_end = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let seconds = match &rest[..unit_end] {
             "ns" => 1e-9,
             "us" | "µs" => 1e-6,
@@ -193,7 +214,9 @@ pub fn parse_go_duration(text: &str) -> Option<Duration> {
         total += number * seconds;
         rest = &rest[unit_end..];
     }
-    (!text.is_empty()).then(|| Duration::try_from_secs_f64(total).ok()).flatten()
+    (!text.is_empty())
+        .then(|| Duration::try_from_secs_f64(total).ok())
+        .flatten()
 }
 
 /// Splits `12:00:00.5+02:00` into the clock and the zone's offset in seconds.
@@ -201,10 +224,19 @@ fn split_zone(text: &str) -> Option<(&str, i64)> {
     if let Some(clock) = text.strip_suffix(['Z', 'z']) {
         return Some((clock, 0));
     }
-    let Some(at) = text.rfind(['+', '-']) else { return Some((text, 0)) };
+    let Some(at) = text.rfind(['+', '-']) else {
+        return Some((text, 0));
+    };
     let (hours, minutes) = text[at + 1..].split_once(':')?;
     let offset = hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60;
-    Some((&text[..at], if text.as_bytes()[at] == b'-' { -offset } else { offset }))
+    Some((
+        &text[..at],
+        if text.as_bytes()[at] == b'-' {
+            -offset
+        } else {
+            offset
+        },
+    ))
 }
 
 /// Parses `12:00:00.5`, `12:00:00` or `12:00` into seconds of the day and nanoseconds.
@@ -217,7 +249,10 @@ fn parse_clock(text: &str) -> Option<(i64, u32)> {
     if !(0..24).contains(&hours) || !(0..60).contains(&minutes) || !(0..=60).contains(&seconds) {
         return None;
     }
-    Some((hours * 3600 + minutes * 60 + seconds, parse_fraction(fraction)?))
+    Some((
+        hours * 3600 + minutes * 60 + seconds,
+        parse_fraction(fraction)?,
+    ))
 }
 
 fn parse_fraction(digits: &str) -> Option<u32> {
@@ -243,11 +278,16 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -278,7 +318,12 @@ mod tests {
 
     #[test]
     fn timestamps_survive_a_round_trip() {
-        for text in ["1970-01-01T00:00:00Z", "2024-02-29T23:59:59.000000001Z", "2026-11-21T01:45:00.5Z", "0001-01-01T00:00:00Z"] {
+        for text in [
+            "1970-01-01T00:00:00Z",
+            "2024-02-29T23:59:59.000000001Z",
+            "2026-11-21T01:45:00.5Z",
+            "0001-01-01T00:00:00Z",
+        ] {
             assert_eq!(Timestamp::parse_rfc3339(text).unwrap().to_string(), text);
         }
     }
@@ -286,17 +331,26 @@ mod tests {
     #[test]
     fn zones_and_dates_are_understood() {
         let utc = Timestamp::parse_rfc3339("2026-01-01T00:00:00Z").unwrap();
-        assert_eq!(Timestamp::parse_rfc3339("2026-01-01T02:00:00+02:00").unwrap(), utc);
+        assert_eq!(
+            Timestamp::parse_rfc3339("2026-01-01T02:00:00+02:00").unwrap(),
+            utc
+        );
         assert_eq!(Timestamp::parse_rfc3339("2026-01-01").unwrap(), utc);
         assert_eq!(Timestamp::parse_any("1767225600.0", utc).unwrap(), utc);
-        assert_eq!(Timestamp::parse_any("1m30s", utc).unwrap().unix(), utc.unix() - 90);
+        assert_eq!(
+            Timestamp::parse_any("1m30s", utc).unwrap().unix(),
+            utc.unix() - 90
+        );
         assert!(Timestamp::parse_rfc3339("2026-13-01").is_none());
         assert!(Timestamp::parse_any("yesterday", utc).is_none());
     }
 
     #[test]
     fn fixed_form_keeps_all_digits() {
-        assert_eq!(Timestamp::from_unix(0, 5_000).fixed(), "1970-01-01T00:00:00.000005000Z");
+        assert_eq!(
+            Timestamp::from_unix(0, 5_000).fixed(),
+            "1970-01-01T00:00:00.000005000Z"
+        );
     }
 
     #[test]

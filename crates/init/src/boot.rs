@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::phase::{OnFailure, Phase};
-use crate::{configuration, coldplug, file_systems, media, persistence, root, state};
+use crate::{coldplug, configuration, file_systems, media, persistence, root, state};
 
 const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)

@@ -62,15 +62,30 @@ pub(crate) fn read(mut machine: Machine) -> anyhow::Result<Machine> {
 /// Sets the host name, kernel settings and modules that the configuration names.
 pub(crate) fn apply(mut machine: Machine) -> anyhow::Result<Machine> {
     let config = &machine.config;
-    let name = config.hostname.clone().or_else(|| config.rancher.defaults.hostname.clone());
+    let name = config
+        .hostname
+        .clone()
+        .or_else(|| config.rancher.defaults.hostname.clone());
     let name = name.unwrap_or_else(|| DEFAULT_HOST_NAME.to_owned());
     let mut errors = Vec::new();
-    errors.extend(sysctl::write("kernel.hostname", &name).err().map(|error| error.to_string()));
+    errors.extend(
+        sysctl::write("kernel.hostname", &name)
+            .err()
+            .map(|error| error.to_string()),
+    );
     for (key, value) in SYSCTLS {
-        errors.extend(sysctl::write(key, value).err().map(|error| error.to_string()));
+        errors.extend(
+            sysctl::write(key, value)
+                .err()
+                .map(|error| error.to_string()),
+        );
     }
     for (key, value) in &config.rancher.sysctl {
-        errors.extend(sysctl::write(key, value.as_deref().unwrap_or("")).err().map(|error| error.to_string()));
+        errors.extend(
+            sysctl::write(key, value.as_deref().unwrap_or(""))
+                .err()
+                .map(|error| error.to_string()),
+        );
     }
     if !config.rancher.modules.is_empty() {
         errors.extend(load_modules(&config.rancher.modules));
@@ -96,7 +111,10 @@ fn load_modules(modules: &[String]) -> Vec<String> {
         .iter()
         .filter_map(|entry| {
             let (name, parameters) = entry.split_once(' ').unwrap_or((entry, ""));
-            index.load(name, parameters).err().map(|error| error.to_string())
+            index
+                .load(name, parameters)
+                .err()
+                .map(|error| error.to_string())
         })
         .collect()
 }
@@ -111,16 +129,31 @@ fn load(command_line: &str, files: &[PathBuf]) -> anyhow::Result<Loaded> {
         }
     }
     if texts.is_empty() {
-        bail!("none of {} can be read", files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", "));
+        bail!(
+            "none of {} can be read",
+            files
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
+        );
     }
-    let sources: Vec<Source<'_>> = texts.iter().map(|(name, text)| Source { name, text }).collect();
+    let sources: Vec<Source<'_>> = texts
+        .iter()
+        .map(|(name, text)| Source { name, text })
+        .collect();
     Ok(config::load(&sources, &CommandLine::parse(command_line)))
 }
 
 fn read_bounded(file: &Path) -> anyhow::Result<String> {
-    let length = fs::metadata(file).with_context(|| format!("cannot stat {}", file.display()))?.len();
+    let length = fs::metadata(file)
+        .with_context(|| format!("cannot stat {}", file.display()))?
+        .len();
     if length > LARGEST_FILE_BYTES {
-        bail!("{} has {length} bytes, more than {LARGEST_FILE_BYTES}", file.display());
+        bail!(
+            "{} has {length} bytes, more than {LARGEST_FILE_BYTES}",
+            file.display()
+        );
     }
     fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }
@@ -132,7 +165,12 @@ fn directory(path: &Path) -> Vec<PathBuf> {
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.is_file() && !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')))
+        .filter(|path| {
+            path.is_file()
+                && !path
+                    .file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with('.'))
+        })
         .collect();
     files.sort();
     files

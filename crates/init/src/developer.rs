@@ -46,7 +46,11 @@ fn parse(arguments: Vec<OsString>) -> anyhow::Result<Options> {
             Some("--media") => &mut media,
             _ => bail!("unknown argument {name:?}: there are --root, --run, --socket and --media"),
         };
-        *slot = Some(PathBuf::from(arguments.next().with_context(|| format!("{name:?} needs a value"))?));
+        *slot = Some(PathBuf::from(
+            arguments
+                .next()
+                .with_context(|| format!("{name:?} needs a value"))?,
+        ));
     }
     Ok(Options {
         root: root.context("--root is missing")?,
@@ -60,13 +64,21 @@ fn run(options: Options) -> anyhow::Result<()> {
     sys::namespace::unshare(sys::namespace::CloneFlags::NEWNS)?;
     mount::set_propagation("/", Propagation::Private, true)?;
     sys::process::set_child_subreaper()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no event loop")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no event loop")?;
     LocalSet::new().block_on(&runtime, serve(options))
 }
 
 async fn serve(options: Options) -> anyhow::Result<()> {
     let mut requests = Requests::listen().context("cannot listen for signals")?;
-    let engine = Engine::new(EngineOptions::new(options.root.clone(), options.run.clone())).await.context("cannot start the engine")?;
+    let engine = Engine::new(EngineOptions::new(
+        options.root.clone(),
+        options.run.clone(),
+    ))
+    .await
+    .context("cannot start the engine")?;
     if let Some(media) = &options.media {
         for error in engine.images().add_media(media) {
             eprintln!("init engine: system image: {error}");
@@ -74,13 +86,17 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     }
     // A socket of an engine that was killed stays behind.
     let _ = std::fs::remove_file(&options.socket);
-    let listener = UnixListener::bind(&options.socket).with_context(|| format!("cannot listen on {}", options.socket.display()))?;
+    let listener = UnixListener::bind(&options.socket)
+        .with_context(|| format!("cannot listen on {}", options.socket.display()))?;
     eprintln!("init engine: listening on {}", options.socket.display());
     tokio::select! {
         () = engine::api::serve(engine.clone(), listener) => {}
         _ = requests.next() => {}
     }
-    for error in engine.shutdown(Vec::new(), crate::shutdown::DEFAULT_DEADLINE).await {
+    for error in engine
+        .shutdown(Vec::new(), crate::shutdown::DEFAULT_DEADLINE)
+        .await
+    {
         eprintln!("init engine: {error}");
     }
     // Gone already if somebody else cleaned up.
@@ -96,7 +112,10 @@ mod tests {
     fn arguments_are_named_when_they_are_wrong() {
         let parse = |words: &[&str]| parse(words.iter().map(OsString::from).collect());
         assert!(parse(&["--root", "a", "--run", "b", "--socket", "c"]).is_ok());
-        assert_eq!(parse(&["--root", "a"]).map_err(|e| e.to_string()), Err("--run is missing".to_owned()));
+        assert_eq!(
+            parse(&["--root", "a"]).map_err(|e| e.to_string()),
+            Err("--run is missing".to_owned())
+        );
         assert!(parse(&["--rot", "a"]).is_err_and(|e| e.to_string().contains("--rot")));
         assert!(parse(&["--root"]).is_err_and(|e| e.to_string().contains("needs a value")));
     }

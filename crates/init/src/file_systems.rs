@@ -16,7 +16,9 @@ struct ApiFileSystem {
     data: &'static str,
 }
 
-const NO_PROGRAMS: MountFlags = MountFlags::NOSUID.union(MountFlags::NOEXEC).union(MountFlags::NODEV);
+const NO_PROGRAMS: MountFlags = MountFlags::NOSUID
+    .union(MountFlags::NOEXEC)
+    .union(MountFlags::NODEV);
 
 /// Modes and sizes follow Debian's: a fifth of RAM for /run, and /dev/shm sized by the kernel's
 /// default of half the RAM.
@@ -48,7 +50,12 @@ pub(crate) fn mount(machine: Machine) -> anyhow::Result<Machine> {
         // Absent from the kernel: the programs that want it say so themselves.
         let _ = mount_one(file_system);
     }
-    for (link, target) in [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")] {
+    for (link, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
         let link = Path::new("/dev").join(link);
         if !link.exists() {
             std::os::unix::fs::symlink(target, &link)
@@ -64,7 +71,13 @@ fn mount_one(file_system: &ApiFileSystem) -> anyhow::Result<()> {
     if is_mounted(target)? {
         return Ok(());
     }
-    mount::mount(file_system.kind, target, file_system.kind, file_system.flags, file_system.data)?;
+    mount::mount(
+        file_system.kind,
+        target,
+        file_system.kind,
+        file_system.flags,
+        file_system.data,
+    )?;
     // Containers get /run and /dev by propagation choice of their own; the host's stay shared.
     mount::set_propagation(target, Propagation::Shared, false)?;
     Ok(())
@@ -74,7 +87,9 @@ fn mount_one(file_system: &ApiFileSystem) -> anyhow::Result<()> {
 fn is_mounted(target: &Path) -> anyhow::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let device = |path: &Path| -> anyhow::Result<u64> {
-        Ok(fs::metadata(path).with_context(|| format!("cannot stat {}", path.display()))?.dev())
+        Ok(fs::metadata(path)
+            .with_context(|| format!("cannot stat {}", path.display()))?
+            .dev())
     };
     Ok(device(target)? != device(target.parent().unwrap_or(target))?)
 }

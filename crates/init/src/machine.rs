@@ -27,7 +27,9 @@ pub(crate) struct Machine {
 impl Machine {
     /// A file of the media, such as `modules.squashfs`.
     pub(crate) fn media_file(&self, name: &str) -> Option<PathBuf> {
-        self.media.as_deref().map(|media| media.join("rancheros").join(name))
+        self.media
+            .as_deref()
+            .map(|media| media.join("rancheros").join(name))
     }
 
     /// Whether `file` exists on the mounted media.

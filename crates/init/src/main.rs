@@ -37,10 +37,16 @@ fn main() -> ExitCode {
     let name = arguments.next().unwrap_or_default();
     if Path::new(&name).file_name() == Some("docker-init".as_ref()) {
         // The first process of `docker run --init`: this program, bind-mounted under that name.
-        let arguments: Vec<OsString> = std::iter::once("docker-init".into()).chain(arguments).collect();
+        let arguments: Vec<OsString> = std::iter::once("docker-init".into())
+            .chain(arguments)
+            .collect();
         return engine::runtime::main(&arguments);
     }
-    match arguments.next().as_deref().and_then(std::ffi::OsStr::to_str) {
+    match arguments
+        .next()
+        .as_deref()
+        .and_then(std::ffi::OsStr::to_str)
+    {
         Some("runtime") => engine::runtime::main(&arguments.collect::<Vec<_>>()),
         Some("worker") => engine::image::worker::main(arguments.collect()),
         Some("engine") => developer::main(arguments.collect()),

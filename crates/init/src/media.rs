@@ -44,28 +44,38 @@ pub(crate) fn find(mut machine: Machine) -> anyhow::Result<Machine> {
         }
         std::thread::sleep(LOOK_AGAIN);
     }
-    bail!("no disc, disk or partition has /rancheros/images.json (looked for {} s)", PATIENCE.as_secs())
+    bail!(
+        "no disc, disk or partition has /rancheros/images.json (looked for {} s)",
+        PATIENCE.as_secs()
+    )
 }
 
 /// Tries every block device once; the ones with our label come first.
 fn look(target: &Path) -> Option<PathBuf> {
     let mut candidates: Vec<(bool, PathBuf, &'static str)> = Vec::new();
     for BlockDevice { path, .. } in blockdev::list() {
-        let Some(superblock) = blockdev::probe(&path) else { continue };
-        let Some(kind) = mountable(&superblock.kind) else { continue };
+        let Some(superblock) = blockdev::probe(&path) else {
+            continue;
+        };
+        let Some(kind) = mountable(&superblock.kind) else {
+            continue;
+        };
         candidates.push((superblock.label.as_deref() != Some(LABEL), path, kind));
     }
     candidates.sort();
-    candidates.into_iter().map(|(_, path, kind)| (path, kind)).find_map(|(path, kind)| {
-        let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-        mount::mount(&path, target, kind, flags, "").ok()?;
-        if Machine::has_images(target) {
-            return Some(path);
-        }
-        // Somebody else's file system: leave it as it was.
-        let _ = mount::unmount(target, mount::UnmountFlags::DETACH);
-        None
-    })
+    candidates
+        .into_iter()
+        .map(|(_, path, kind)| (path, kind))
+        .find_map(|(path, kind)| {
+            let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+            mount::mount(&path, target, kind, flags, "").ok()?;
+            if Machine::has_images(target) {
+                return Some(path);
+            }
+            // Somebody else's file system: leave it as it was.
+            let _ = mount::unmount(target, mount::UnmountFlags::DETACH);
+            None
+        })
 }
 
 /// File systems that media can be made of, by the name mount(2) knows.
@@ -81,7 +91,10 @@ fn mountable(kind: &blockdev::Kind) -> Option<&'static str> {
 /// Mounts the media's modules and firmware where the kernel and udevd look for them.
 pub(crate) fn mount_modules(machine: Machine) -> anyhow::Result<Machine> {
     let mut missing = Vec::new();
-    for (file, target) in [("modules.squashfs", "/run/rancher/modules"), ("firmware.squashfs", "/run/rancher/firmware")] {
+    for (file, target) in [
+        ("modules.squashfs", "/run/rancher/modules"),
+        ("firmware.squashfs", "/run/rancher/firmware"),
+    ] {
         let image = machine.media_file(file).context("no media")?;
         if let Err(error) = mount_image(&image, Path::new(target)) {
             missing.push(format!("{error:#}"));

@@ -13,8 +13,16 @@ use crate::state::STATE;
 
 /// What survives a reboot; everything else returns to its original state (design, section 7).
 const KEPT: &[&str] = &[
-    "/home", "/opt", "/var/lib/docker", "/var/lib/rancher", "/var/lib/kubelet", "/var/lib/system-docker", "/mnt",
-    "/media", "/var/log", "/etc/docker",
+    "/home",
+    "/opt",
+    "/var/lib/docker",
+    "/var/lib/rancher",
+    "/var/lib/kubelet",
+    "/var/lib/system-docker",
+    "/mnt",
+    "/media",
+    "/var/log",
+    "/etc/docker",
 ];
 
 /// Binds each kept directory of the state partition on the root.
@@ -25,7 +33,8 @@ pub(crate) fn bind(machine: Machine) -> anyhow::Result<Machine> {
     mount::bind(Path::new("/run/rancher/state"), Path::new(STATE), false)?;
     for directory in KEPT {
         let source = Path::new(STATE).join(&directory[1..]);
-        fs::create_dir_all(&source).with_context(|| format!("cannot create {}", source.display()))?;
+        fs::create_dir_all(&source)
+            .with_context(|| format!("cannot create {}", source.display()))?;
         mount::bind(&source, Path::new(directory), false)?;
     }
     fs::create_dir_all("/var/lib/rancher/conf").context("cannot create /var/lib/rancher/conf")?;

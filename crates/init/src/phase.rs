@@ -87,7 +87,13 @@ pub(crate) fn run(
         announce(index + 1, total, &record);
         machine.trace.push(record);
         if let (Some(reason), OnFailure::Rescue) = (error, phase.on_failure) {
-            return Err((Fatal { phase: phase.name, reason }, machine));
+            return Err((
+                Fatal {
+                    phase: phase.name,
+                    reason,
+                },
+                machine,
+            ));
         }
     }
     Ok(machine)
@@ -97,15 +103,27 @@ impl Record {
     /// The record of a phase that ends now.
     pub(crate) fn ended(name: &str, start_s: f64, error: Option<String>) -> Record {
         let duration_s = clock::boottime().as_secs_f64() - start_s;
-        Record { name: name.to_owned(), start_s, duration_s, error }
+        Record {
+            name: name.to_owned(),
+            start_s,
+            duration_s,
+            error,
+        }
     }
 }
 
 /// Logs a phase's end as `boot: mount state (5/14): done, 0.12 s`.
 pub(crate) fn announce(number: usize, total: usize, record: &Record) {
-    let Record { name, duration_s, error, .. } = record;
+    let Record {
+        name,
+        duration_s,
+        error,
+        ..
+    } = record;
     match error {
-        None => log::info(&format!("boot: {name} ({number}/{total}): done, {duration_s:.2} s")),
+        None => log::info(&format!(
+            "boot: {name} ({number}/{total}): done, {duration_s:.2} s"
+        )),
         Some(reason) => log::error(&format!(
             "boot: {name} ({number}/{total}): failed after {duration_s:.2} s: {reason}"
         )),
@@ -140,7 +158,12 @@ mod tests {
     use super::*;
 
     fn phase(name: &'static str, on_failure: OnFailure, work: Work) -> Phase {
-        Phase { name, deadline: Duration::from_millis(200), on_failure, work }
+        Phase {
+            name,
+            deadline: Duration::from_millis(200),
+            on_failure,
+            work,
+        }
     }
 
     fn rename(mut machine: Machine) -> anyhow::Result<Machine> {

@@ -20,15 +20,38 @@ const NEW_ROOT: &str = "/new-root";
 
 /// Directories of the host: mount points, and what the bind mounts of services name.
 const DIRECTORIES: &[&str] = &[
-    "dev", "etc", "home", "lib/firmware", "lib/modules", "media", "mnt", "opt", "proc", "root", "run", "sbin",
-    "state", "sys", "tmp", "usr/lib/rancher", "usr/share/ros", "var/lib/docker", "var/lib/kubelet",
-    "var/lib/rancher/conf", "var/lib/system-docker", "var/log", "etc/docker",
+    "dev",
+    "etc",
+    "home",
+    "lib/firmware",
+    "lib/modules",
+    "media",
+    "mnt",
+    "opt",
+    "proc",
+    "root",
+    "run",
+    "sbin",
+    "state",
+    "sys",
+    "tmp",
+    "usr/lib/rancher",
+    "usr/share/ros",
+    "var/lib/docker",
+    "var/lib/kubelet",
+    "var/lib/rancher/conf",
+    "var/lib/system-docker",
+    "var/log",
+    "etc/docker",
 ];
 
 /// Files that services get as bind mounts, so they must exist before the first service.
 const FILES: &[(&str, &str)] = &[
     ("etc/resolv.conf", ""),
-    ("etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"),
+    (
+        "etc/hosts",
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n",
+    ),
 ];
 
 /// Mounts that move to the new root, with everything below them.
@@ -72,7 +95,8 @@ fn populate(new_root: &Path) -> anyhow::Result<()> {
     sys::fs::set_mode(&new_root.join("root"), 0o700)?;
     symlink("../run", new_root.join("var/run")).context("cannot link /var/run")?;
     let program = new_root.join(&PROGRAM[1..]);
-    fs::copy("/init", &program).with_context(|| format!("cannot copy /init to {}", program.display()))?;
+    fs::copy("/init", &program)
+        .with_context(|| format!("cannot copy /init to {}", program.display()))?;
     sys::fs::set_mode(&program, 0o755)?;
     for name in ["usr/share/ros/os-config.yml", "etc/os-release"] {
         let (from, to) = (Path::new("/").join(name), new_root.join(name));
@@ -112,7 +136,9 @@ fn empty_initramfs() -> anyhow::Result<()> {
 }
 
 fn remove_on_device(path: &Path, device: u64) {
-    let Ok(metadata) = fs::symlink_metadata(path) else { return };
+    let Ok(metadata) = fs::symlink_metadata(path) else {
+        return;
+    };
     if metadata.dev() != device {
         return;
     }

@@ -48,7 +48,11 @@ impl Launch {
         for problem in &plan.problems {
             progress.fail(&format!("{problem}"));
         }
-        Launch { engine: engine.clone(), plan, progress }
+        Launch {
+            engine: engine.clone(),
+            plan,
+            progress,
+        }
     }
 
     /// Starts them all; returns when the last one was started or has failed.
@@ -56,7 +60,11 @@ impl Launch {
         let mut done: BTreeMap<String, watch::Receiver<bool>> = BTreeMap::new();
         let mut tasks = JoinSet::new();
         for step in std::mem::take(&mut self.plan.steps) {
-            let before: Vec<_> = step.after.iter().filter_map(|name| done.get(name).cloned()).collect();
+            let before: Vec<_> = step
+                .after
+                .iter()
+                .filter_map(|name| done.get(name).cloned())
+                .collect();
             let (sender, receiver) = watch::channel(false);
             done.insert(step.name.clone(), receiver);
             let (engine, progress) = (self.engine.clone(), Rc::clone(&self.progress));
@@ -97,10 +105,18 @@ async fn start_and_report(engine: &Engine, step: &Step, progress: &Progress) {
         Scope::System => timeout(START_DEADLINE, start(engine, step)).await,
         Scope::User => timeout(START_DEADLINE, start_in_user_docker(step)).await,
     };
-    let result = result.unwrap_or_else(|_| Err(anyhow::anyhow!("not started after {} s", START_DEADLINE.as_secs())));
+    let result = result.unwrap_or_else(|_| {
+        Err(anyhow::anyhow!(
+            "not started after {} s",
+            START_DEADLINE.as_secs()
+        ))
+    });
     let duration_s = sys::clock::boottime().as_secs_f64() - start_s;
     match result {
-        Ok(()) => log::info(&format!("service: {}: started, {duration_s:.2} s", step.name)),
+        Ok(()) => log::info(&format!(
+            "service: {}: started, {duration_s:.2} s",
+            step.name
+        )),
         Err(error) => progress.fail(&format!("{}: {error:#}", step.name)),
     }
 }
@@ -112,7 +128,9 @@ async fn start_in_user_docker(step: &Step) -> anyhow::Result<()> {
             tokio::time::sleep(TRY_AGAIN).await;
         }
     };
-    timeout(USER_DOCKER_DEADLINE, answers).await.map_err(|_| anyhow::anyhow!("user docker does not answer"))?;
+    timeout(USER_DOCKER_DEADLINE, answers)
+        .await
+        .map_err(|_| anyhow::anyhow!("user docker does not answer"))?;
     start(&client, step).await
 }
 

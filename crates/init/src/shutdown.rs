@@ -73,12 +73,17 @@ pub(crate) fn leave(action: Action) -> ! {
 }
 
 fn arm(action: Action, deadline: Duration) {
-    let spawned = std::thread::Builder::new().name("shutdown deadline".to_owned()).spawn(move || {
-        std::thread::sleep(deadline);
-        log::error(&format!("shutdown: not done after {} s: leaving anyway", deadline.as_secs()));
-        // No sync here: it is the likeliest thing to be stuck.
-        let _ = reboot::reboot(action);
-    });
+    let spawned = std::thread::Builder::new()
+        .name("shutdown deadline".to_owned())
+        .spawn(move || {
+            std::thread::sleep(deadline);
+            log::error(&format!(
+                "shutdown: not done after {} s: leaving anyway",
+                deadline.as_secs()
+            ));
+            // No sync here: it is the likeliest thing to be stuck.
+            let _ = reboot::reboot(action);
+        });
     if let Err(error) = spawned {
         log::error(&format!("shutdown: no deadline thread: {error}"));
     }
@@ -90,7 +95,10 @@ fn arm(action: Action, deadline: Duration) {
 /// They are not stopped through dockerd: it would remember that and not start an `unless-stopped`
 /// container at the next boot.
 async fn stop_user_containers() {
-    for pid in pids_below(Path::new(USER_CONTAINERS)).into_iter().filter(|pid| is_namespace_init(*pid)) {
+    for pid in pids_below(Path::new(USER_CONTAINERS))
+        .into_iter()
+        .filter(|pid| is_namespace_init(*pid))
+    {
         // It may have ended since it was listed.
         let _ = process::kill(pid, process::Signal::TERM);
     }
@@ -126,10 +134,13 @@ fn pids_below(cgroup: &Path) -> Vec<i32> {
 /// Whether the process is number 1 of a pid namespace below ours (proc_pid_status(5), NSpid).
 fn is_namespace_init(pid: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status.lines().find_map(|line| line.strip_prefix("NSpid:")).is_some_and(|pids| {
-        let pids: Vec<&str> = pids.split_whitespace().collect();
-        pids.len() > 1 && pids.last() == Some(&"1")
-    })
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))
+        .is_some_and(|pids| {
+            let pids: Vec<&str> = pids.split_whitespace().collect();
+            pids.len() > 1 && pids.last() == Some(&"1")
+        })
 }
 
 async fn stop_leftovers() {
@@ -151,8 +162,18 @@ async fn stop_leftovers() {
 /// Unmounts everything that can hold data, the last mounted first; what is still busy becomes
 /// read-only, so that its journal is clean.
 fn unmount_all() -> Vec<String> {
-    const KERNEL_OWN: [&str; 10] =
-        ["proc", "sysfs", "devtmpfs", "devpts", "cgroup2", "mqueue", "securityfs", "bpf", "rootfs", "tmpfs"];
+    const KERNEL_OWN: [&str; 10] = [
+        "proc",
+        "sysfs",
+        "devtmpfs",
+        "devpts",
+        "cgroup2",
+        "mqueue",
+        "securityfs",
+        "bpf",
+        "rootfs",
+        "tmpfs",
+    ];
     let mut errors = Vec::new();
     let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
     for entry in mount::mountinfo().unwrap_or_default().into_iter().rev() {

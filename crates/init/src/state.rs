@@ -38,21 +38,30 @@ const BLANK_BYTES: usize = 1 << 20;
 /// Mounts the state partition, or goes on in RAM unless `rancher.state.required` is set.
 pub(crate) fn mount(mut machine: Machine) -> anyhow::Result<Machine> {
     let wanted = machine.config.rancher.state.clone();
-    let name = wanted.dev.clone().unwrap_or_else(|| format!("LABEL={LABEL}"));
+    let name = wanted
+        .dev
+        .clone()
+        .unwrap_or_else(|| format!("LABEL={LABEL}"));
     if matches!(name.as_str(), "" | "none") {
         return Ok(machine);
     }
-    let found = find(&name, wanted.wait.unwrap_or(false))
-        .map_or_else(|| format_blank(&machine, &wanted.autoformat.clone().unwrap_or_default()), |d| Ok(Some(d)));
+    let found = find(&name, wanted.wait.unwrap_or(false)).map_or_else(
+        || format_blank(&machine, &wanted.autoformat.clone().unwrap_or_default()),
+        |d| Ok(Some(d)),
+    );
     match found.and_then(|device| mount_found(&machine, device, wanted.fstype.as_deref())) {
         Ok(Some(device)) => {
             log::info(&format!("state: {}", device.display()));
             machine.state_device = Some(device);
             Ok(machine)
         }
-        Ok(None) if wanted.required.unwrap_or(false) => bail!("{name} is required and was not found"),
+        Ok(None) if wanted.required.unwrap_or(false) => {
+            bail!("{name} is required and was not found")
+        }
         Ok(None) => {
-            log::warning(&format!("state: {name} was not found: nothing will survive a reboot"));
+            log::warning(&format!(
+                "state: {name} was not found: nothing will survive a reboot"
+            ));
             Ok(machine)
         }
         Err(error) if wanted.required.unwrap_or(false) => Err(error),
@@ -77,12 +86,20 @@ fn find(name: &str, wait: bool) -> Option<PathBuf> {
 
 fn resolve(name: &str) -> Option<PathBuf> {
     let matching = |wanted: &dyn Fn(&blockdev::Superblock) -> bool| {
-        blockdev::list().into_iter().map(|device| device.path).find(|path| blockdev::probe(path).is_some_and(|s| wanted(&s)))
+        blockdev::list()
+            .into_iter()
+            .map(|device| device.path)
+            .find(|path| blockdev::probe(path).is_some_and(|s| wanted(&s)))
     };
     if let Some(label) = name.strip_prefix("LABEL=") {
         matching(&|superblock| superblock.label.as_deref() == Some(label))
     } else if let Some(uuid) = name.strip_prefix("UUID=") {
-        matching(&|superblock| superblock.uuid.as_deref().is_some_and(|u| u.eq_ignore_ascii_case(uuid)))
+        matching(&|superblock| {
+            superblock
+                .uuid
+                .as_deref()
+                .is_some_and(|u| u.eq_ignore_ascii_case(uuid))
+        })
     } else {
         let path = PathBuf::from(name);
         path.exists().then_some(path)
@@ -102,7 +119,13 @@ fn format_blank(machine: &Machine, devices: &[String]) -> anyhow::Result<Option<
         }
         log::info(&format!("state: formatting {name}"));
         let toolbox = Toolbox::open(machine)?;
-        toolbox.run("mke2fs", &["-q", "-F", "-t", "ext4", "-L", LABEL, name], CHECK_DEADLINE)?.success("mke2fs")?;
+        toolbox
+            .run(
+                "mke2fs",
+                &["-q", "-F", "-t", "ext4", "-L", LABEL, name],
+                CHECK_DEADLINE,
+            )?
+            .success("mke2fs")?;
         return Ok(Some(path));
     }
     Ok(None)
@@ -110,21 +133,38 @@ fn format_blank(machine: &Machine, devices: &[String]) -> anyhow::Result<Option<
 
 /// Whether a whole disk has nothing on it that anybody could miss.
 fn is_blank(device: &Path) -> anyhow::Result<bool> {
-    let has_partitions = blockdev::list().iter().any(|other| other.parent.as_deref() == Some(device));
+    let has_partitions = blockdev::list()
+        .iter()
+        .any(|other| other.parent.as_deref() == Some(device));
     if has_partitions || blockdev::probe(device).is_some() {
         return Ok(false);
     }
     let mut start = vec![0; BLANK_BYTES];
-    let mut file = File::open(device).with_context(|| format!("cannot open {}", device.display()))?;
-    let length = file.seek(SeekFrom::End(0)).with_context(|| format!("cannot size {}", device.display()))?;
-    file.rewind().with_context(|| format!("cannot read {}", device.display()))?;
-    start.truncate(usize::try_from(length).unwrap_or(BLANK_BYTES).min(BLANK_BYTES));
-    file.read_exact(&mut start).with_context(|| format!("cannot read {}", device.display()))?;
+    let mut file =
+        File::open(device).with_context(|| format!("cannot open {}", device.display()))?;
+    let length = file
+        .seek(SeekFrom::End(0))
+        .with_context(|| format!("cannot size {}", device.display()))?;
+    file.rewind()
+        .with_context(|| format!("cannot read {}", device.display()))?;
+    start.truncate(
+        usize::try_from(length)
+            .unwrap_or(BLANK_BYTES)
+            .min(BLANK_BYTES),
+    );
+    file.read_exact(&mut start)
+        .with_context(|| format!("cannot read {}", device.display()))?;
     Ok(!start.is_empty() && start.iter().all(|byte| *byte == 0))
 }
 
-fn mount_found(machine: &Machine, device: Option<PathBuf>, fstype: Option<&str>) -> anyhow::Result<Option<PathBuf>> {
-    let Some(device) = device else { return Ok(None) };
+fn mount_found(
+    machine: &Machine,
+    device: Option<PathBuf>,
+    fstype: Option<&str>,
+) -> anyhow::Result<Option<PathBuf>> {
+    let Some(device) = device else {
+        return Ok(None);
+    };
     let Some(superblock) = blockdev::probe(&device) else {
         bail!("{} has no file system", device.display());
     };
@@ -133,13 +173,22 @@ fn mount_found(machine: &Machine, device: Option<PathBuf>, fstype: Option<&str>)
         (Kind::Ext4, _) => "ext4",
         (Kind::Xfs, _) => "xfs",
         (Kind::Btrfs, _) => "btrfs",
-        (other, _) => bail!("{} is {other:?}: state must be ext4, xfs or btrfs", device.display()),
+        (other, _) => bail!(
+            "{} is {other:?}: state must be ext4, xfs or btrfs",
+            device.display()
+        ),
     };
     if kind == "ext4" {
         check(machine, &device);
     }
     fs::create_dir_all(EARLY_STATE).with_context(|| format!("cannot create {EARLY_STATE}"))?;
-    mount::mount(&device, Path::new(EARLY_STATE), kind, MountFlags::RELATIME, "")?;
+    mount::mount(
+        &device,
+        Path::new(EARLY_STATE),
+        kind,
+        MountFlags::RELATIME,
+        "",
+    )?;
     if kind == "ext4" && ext4_is_smaller_than_device(&device) {
         grow(machine, &device);
     }
@@ -151,21 +200,38 @@ fn mount_found(machine: &Machine, device: Option<PathBuf>, fstype: Option<&str>)
 fn check(machine: &Machine, device: &Path) {
     /// Exit codes 0 and 1: nothing to do, or repaired (e2fsck(8)).
     const REPAIRED: i32 = 1;
-    let result = Toolbox::open(machine)
-        .and_then(|toolbox| toolbox.run("e2fsck", &["-p", &device.to_string_lossy()], CHECK_DEADLINE));
+    let result = Toolbox::open(machine).and_then(|toolbox| {
+        toolbox.run("e2fsck", &["-p", &device.to_string_lossy()], CHECK_DEADLINE)
+    });
     match result {
         Ok(output) if output.code().is_some_and(|code| code <= REPAIRED) => {}
-        Ok(output) => log::error(&format!("state: e2fsck {}: {}", device.display(), output.summary())),
-        Err(error) => log::error(&format!("state: {} is not checked: {error:#}", device.display())),
+        Ok(output) => log::error(&format!(
+            "state: e2fsck {}: {}",
+            device.display(),
+            output.summary()
+        )),
+        Err(error) => log::error(&format!(
+            "state: {} is not checked: {error:#}",
+            device.display()
+        )),
     }
 }
 
 fn grow(machine: &Machine, device: &Path) {
-    let result = Toolbox::open(machine)
-        .and_then(|toolbox| toolbox.run("resize2fs", &[&device.to_string_lossy()], CHECK_DEADLINE)?.success("resize2fs"));
+    let result = Toolbox::open(machine).and_then(|toolbox| {
+        toolbox
+            .run("resize2fs", &[&device.to_string_lossy()], CHECK_DEADLINE)?
+            .success("resize2fs")
+    });
     match result {
-        Ok(()) => log::info(&format!("state: {} now fills its partition", device.display())),
-        Err(error) => log::error(&format!("state: {} is not grown: {error:#}", device.display())),
+        Ok(()) => log::info(&format!(
+            "state: {} now fills its partition",
+            device.display()
+        )),
+        Err(error) => log::error(&format!(
+            "state: {} is not grown: {error:#}",
+            device.display()
+        )),
     }
 }
 
@@ -181,7 +247,12 @@ fn ext4_is_smaller_than_device(device: &Path) -> bool {
         file.seek(SeekFrom::Start(1024))?;
         file.read_exact(&mut superblock)?;
         let field = |at: usize| {
-            u64::from(u32::from_le_bytes([superblock[at], superblock[at + 1], superblock[at + 2], superblock[at + 3]]))
+            u64::from(u32::from_le_bytes([
+                superblock[at],
+                superblock[at + 1],
+                superblock[at + 2],
+                superblock[at + 3],
+            ]))
         };
         let blocks = field(0x4) | (field(0x150) << 32);
         let block_bytes = 1024_u64 << field(0x18).min(6);

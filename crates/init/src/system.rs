@@ -42,9 +42,15 @@ pub(crate) fn run(machine: Machine) -> ExitCode {
     let fatal = match runtime {
         Ok(runtime) => match LocalSet::new().block_on(&runtime, live(machine.clone())) {
             Ok(never) => match never {},
-            Err(error) => Fatal { phase: ENGINE_PHASES[0], reason: format!("{error:#}") },
+            Err(error) => Fatal {
+                phase: ENGINE_PHASES[0],
+                reason: format!("{error:#}"),
+            },
         },
-        Err(error) => Fatal { phase: ENGINE_PHASES[0], reason: format!("no event loop: {error}") },
+        Err(error) => Fatal {
+            phase: ENGINE_PHASES[0],
+            reason: format!("no event loop: {error}"),
+        },
     };
     rescue::shell(&fatal, &machine)
 }
@@ -74,7 +80,11 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
         None => {
             // Containers that the user made on System Docker, by their restart policies.
             engine.resume();
-            trace.end(Record::ended(ENGINE_PHASES[2], clock::boottime().as_secs_f64(), None));
+            trace.end(Record::ended(
+                ENGINE_PHASES[2],
+                clock::boottime().as_secs_f64(),
+                None,
+            ));
             requests.next().await
         }
     };
@@ -84,13 +94,19 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
 async fn start_engine(machine: &Machine) -> anyhow::Result<Engine> {
     let mut options = EngineOptions::new(ENGINE_ROOT.into(), ENGINE_RUN.into());
     options.program = root::PROGRAM.into();
-    let engine = Engine::new(options).await.context("cannot start the engine")?;
+    let engine = Engine::new(options)
+        .await
+        .context("cannot start the engine")?;
     if machine.media.is_some() {
-        for error in engine.images().add_media(&Path::new(MEDIA).join("rancheros")) {
+        for error in engine
+            .images()
+            .add_media(&Path::new(MEDIA).join("rancheros"))
+        {
             log::error(&format!("system image: {error}"));
         }
     }
-    let listener = UnixListener::bind(SOCKET).with_context(|| format!("cannot listen on {SOCKET}"))?;
+    let listener =
+        UnixListener::bind(SOCKET).with_context(|| format!("cannot listen on {SOCKET}"))?;
     // The owner of the socket is the owner of the machine (Docker's rule for its own socket).
     sys::fs::set_mode(Path::new(SOCKET), 0o660)?;
     tokio::task::spawn_local(engine::api::serve(engine.clone(), listener));
@@ -98,9 +114,13 @@ async fn start_engine(machine: &Machine) -> anyhow::Result<Engine> {
 }
 
 fn shutdown_deadline(machine: &Machine) -> Duration {
-    machine.config.rancher.shutdown_timeout.map_or(shutdown::DEFAULT_DEADLINE, |seconds| {
-        Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).max(shutdown::LEAST_DEADLINE)
-    })
+    machine
+        .config
+        .rancher
+        .shutdown_timeout
+        .map_or(shutdown::DEFAULT_DEADLINE, |seconds| {
+            Duration::from_secs(u64::try_from(seconds).unwrap_or(0)).max(shutdown::LEAST_DEADLINE)
+        })
 }
 
 /// The boot's records, written where `ros boot blame` reads them.
@@ -124,4 +144,3 @@ impl Trace {
         }
     }
 }
-

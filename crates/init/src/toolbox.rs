@@ -33,7 +33,11 @@ impl Toolbox {
     /// # Errors
     /// When the media has no such image or a layer of it is damaged.
     pub(crate) fn open(machine: &Machine) -> anyhow::Result<Toolbox> {
-        let media = machine.media.as_deref().context("no media")?.join("rancheros");
+        let media = machine
+            .media
+            .as_deref()
+            .context("no media")?
+            .join("rancheros");
         let root = PathBuf::from(MOUNT_POINT);
         fs::create_dir_all(&root).with_context(|| format!("cannot create {MOUNT_POINT}"))?;
         engine::image::mount_from_media(&media, IMAGE, &root)?;
@@ -41,7 +45,13 @@ impl Toolbox {
         for name in ["dev", "proc", "sys"] {
             mount::bind(&Path::new("/").join(name), &toolbox.root.join(name), true)?;
         }
-        mount::mount("tmpfs", &toolbox.root.join("run"), "tmpfs", MountFlags::NOSUID, "mode=0755")?;
+        mount::mount(
+            "tmpfs",
+            &toolbox.root.join("run"),
+            "tmpfs",
+            MountFlags::NOSUID,
+            "mode=0755",
+        )?;
         Ok(toolbox)
     }
 
@@ -51,7 +61,12 @@ impl Toolbox {
     }
 
     /// Runs one tool to its end.
-    pub(crate) fn run(&self, program: &str, arguments: &[&str], deadline: Duration) -> anyhow::Result<Finished> {
+    pub(crate) fn run(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        deadline: Duration,
+    ) -> anyhow::Result<Finished> {
         let path = "/usr/sbin:/usr/bin:/sbin:/bin";
         let output = Command::new(self.locate(program, path)?)
             .args(arguments)
@@ -90,7 +105,11 @@ impl Finished {
         let mut words = String::from_utf8_lossy(&self.0.stderr).trim().to_owned();
         words.extend(String::from_utf8_lossy(&self.0.stdout).trim().chars());
         let skipped = words.chars().count().saturating_sub(QUOTED);
-        format!("{}: {}", self.0.status, words.chars().skip(skipped).collect::<String>())
+        format!(
+            "{}: {}",
+            self.0.status,
+            words.chars().skip(skipped).collect::<String>()
+        )
     }
 
     /// # Errors

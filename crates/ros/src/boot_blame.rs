@@ -21,17 +21,25 @@ struct Record {
 /// Prints the phases, the longest first.
 pub(crate) fn main() -> anyhow::Result<ExitCode> {
     let text = fs::read_to_string(TRACE).with_context(|| format!("cannot read {TRACE}"))?;
-    let records: Vec<Record> = serde_json::from_str(&text).with_context(|| format!("{TRACE} is not a boot trace"))?;
+    let records: Vec<Record> =
+        serde_json::from_str(&text).with_context(|| format!("{TRACE} is not a boot trace"))?;
     print!("{}", format(records));
     Ok(ExitCode::SUCCESS)
 }
 
 fn format(mut records: Vec<Record>) -> String {
-    let end = records.iter().map(|r| r.start_s + r.duration_s).fold(0.0, f64::max);
+    let end = records
+        .iter()
+        .map(|r| r.start_s + r.duration_s)
+        .fold(0.0, f64::max);
     records.sort_by(|a, b| b.duration_s.total_cmp(&a.duration_s));
     let mut out = String::new();
     for record in &records {
-        let error = record.error.as_ref().map(|error| format!("  failed: {error}")).unwrap_or_default();
+        let error = record
+            .error
+            .as_ref()
+            .map(|error| format!("  failed: {error}"))
+            .unwrap_or_default();
         out.push_str(&format!(
             "{:>8.3} s  at {:>8.3} s  {}{error}\n",
             record.duration_s, record.start_s, record.name

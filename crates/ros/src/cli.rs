@@ -7,12 +7,17 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    boot_blame, cloud_init_command, config_command, console, os_command, preload, report, user_docker,
+    boot_blame, cloud_init_command, config_command, console, os_command, preload, report,
+    user_docker,
 };
 
 /// Manages this machine.
 #[derive(Debug, Parser)]
-#[command(name = "ros", disable_version_flag = true, arg_required_else_help = true)]
+#[command(
+    name = "ros",
+    disable_version_flag = true,
+    arg_required_else_help = true
+)]
 struct Ros {
     /// Print the version
     #[arg(short = 'v', long)]

@@ -24,7 +24,11 @@ pub(crate) fn main(command: &CloudInit) -> anyhow::Result<ExitCode> {
         CloudInit::Save => save(&MachineConfig::load(), Path::new(CONF)),
         CloudInit::Execute => console::apply_identity(&MachineConfig::load()),
     };
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Fetches and keeps; false when something its owner must know went wrong. The boot goes on either way.
@@ -54,7 +58,9 @@ fn formats(datasources: &[String]) -> Vec<Format> {
             "configdrive" => formats.push(Format::ConfigDrive),
             "nocloud" => formats.push(Format::NoCloud),
             "*" => formats.extend([Format::ConfigDrive, Format::NoCloud]),
-            other => loudly(&format!("datasource {other:?} is not supported by this version")),
+            other => loudly(&format!(
+                "datasource {other:?} is not supported by this version"
+            )),
         }
     }
     formats
@@ -75,11 +81,15 @@ fn keep(name: &str, contents: Contents, conf: &Path) -> bool {
         Ok(None) => {}
         Err(error) => failed(error.to_string()),
     }
-    let user_data = contents.user_data.and_then(|bytes| user_data::classify(&bytes.unwrap_or_default()));
+    let user_data = contents
+        .user_data
+        .and_then(|bytes| user_data::classify(&bytes.unwrap_or_default()));
     match user_data.and_then(|data| store::save(conf, &format!("{name} user-data"), &data)) {
         Ok(saved) => {
             if saved == Saved::Script {
-                failed("the script in the user data is kept and not run by this version".to_owned());
+                failed(
+                    "the script in the user data is kept and not run by this version".to_owned(),
+                );
             }
             for problem in saved.problems().iter().take(MAX_REPORTS) {
                 loudly(&problem.to_string());
@@ -105,8 +115,12 @@ mod tests {
 
     #[test]
     fn datasources_name_formats() {
-        let list = |names: &[&str]| formats(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
-        assert_eq!(list(&["configdrive:/media/config-2"]), [Format::ConfigDrive]);
+        let list =
+            |names: &[&str]| formats(&names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            list(&["configdrive:/media/config-2"]),
+            [Format::ConfigDrive]
+        );
         assert_eq!(list(&["nocloud", "ec2"]), [Format::NoCloud]);
         assert_eq!(list(&[]), []);
     }

@@ -34,13 +34,21 @@ pub(crate) fn main(command: &Config) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Config::Export { output, private, full } => export(output.as_deref(), *private, *full),
+        Config::Export {
+            output,
+            private,
+            full,
+        } => export(output.as_deref(), *private, *full),
         Config::Validate { input } => validate(input.as_deref()),
     }
 }
 
 fn export(output: Option<&Path>, private: bool, full: bool) -> anyhow::Result<ExitCode> {
-    let machine = if full { MachineConfig::load() } else { MachineConfig::load_own() };
+    let machine = if full {
+        MachineConfig::load()
+    } else {
+        MachineConfig::load_own()
+    };
     let mut tree = machine.loaded.tree;
     if !full {
         // Set by the loader itself, not by the machine.
@@ -70,7 +78,11 @@ fn remove(node: &mut Node, path: &[&str]) {
     }
     if let Some(entry) = map.get_mut(*first) {
         remove(&mut entry.node, rest);
-        if entry.node.as_map().is_some_and(std::collections::BTreeMap::is_empty) {
+        if entry
+            .node
+            .as_map()
+            .is_some_and(std::collections::BTreeMap::is_empty)
+        {
             map.remove(*first);
         }
     }
@@ -79,22 +91,32 @@ fn remove(node: &mut Node, path: &[&str]) {
 fn validate(input: Option<&Path>) -> anyhow::Result<ExitCode> {
     let problems = match input {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
             problems_of(&path.display().to_string(), &text)
         }
         None if sys::tty::is_terminal(std::io::stdin()) => MachineConfig::load().loaded.problems,
         None => {
             let mut text = String::new();
             let limit = config::MAX_DOCUMENT_BYTES as u64 + 1;
-            std::io::stdin().take(limit).read_to_string(&mut text).context("cannot read standard input")?;
+            std::io::stdin()
+                .take(limit)
+                .read_to_string(&mut text)
+                .context("cannot read standard input")?;
             problems_of("standard input", &text)
         }
     };
     for problem in &problems {
         eprintln!("{problem}");
     }
-    let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    let failed = problems
+        .iter()
+        .any(|problem| problem.severity == Severity::Error);
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn problems_of(name: &str, text: &str) -> Vec<Problem> {
@@ -113,7 +135,11 @@ mod tests {
 
     #[test]
     fn private_keys_are_taken_out_with_the_maps_they_leave_empty() {
-        let (mut node, _) = parse("t", "hostname: a\nrancher: {ssh: {keys: {rsa: x}}, password: p}").unwrap();
+        let (mut node, _) = parse(
+            "t",
+            "hostname: a\nrancher: {ssh: {keys: {rsa: x}}, password: p}",
+        )
+        .unwrap();
         for path in PRIVATE {
             remove(&mut node, path);
         }
@@ -123,8 +149,14 @@ mod tests {
     #[test]
     fn problems_of_a_file_are_found() {
         assert!(problems_of("t", "hostname: a\n").is_empty());
-        assert_eq!(problems_of("t", "hostnam: a\n")[0].severity, Severity::Warning);
-        assert_eq!(problems_of("t", "hostname: [a]\n")[0].severity, Severity::Error);
+        assert_eq!(
+            problems_of("t", "hostnam: a\n")[0].severity,
+            Severity::Warning
+        );
+        assert_eq!(
+            problems_of("t", "hostname: [a]\n")[0].severity,
+            Severity::Error
+        );
         assert_eq!(problems_of("t", "a: [\n")[0].severity, Severity::Error);
     }
 }

@@ -32,12 +32,20 @@ pub(crate) struct MachineConfig {
 impl MachineConfig {
     /// Reads everything; a file that cannot be read is a problem among the others.
     pub(crate) fn load() -> Self {
-        Self::load_from(Path::new(BUILT_IN), Path::new(CONF), Path::new("/proc/cmdline"))
+        Self::load_from(
+            Path::new(BUILT_IN),
+            Path::new(CONF),
+            Path::new("/proc/cmdline"),
+        )
     }
 
     /// The machine's own part: without the built-in configuration.
     pub(crate) fn load_own() -> Self {
-        Self::load_from(Path::new("/nonexistent"), Path::new(CONF), Path::new("/proc/cmdline"))
+        Self::load_from(
+            Path::new("/nonexistent"),
+            Path::new(CONF),
+            Path::new("/proc/cmdline"),
+        )
     }
 
     fn load_from(built_in: &Path, conf: &Path, cmdline: &Path) -> Self {
@@ -60,13 +68,21 @@ impl MachineConfig {
             Metadata::default()
         });
         loaded.problems.extend(problems);
-        Self { loaded, metadata, command_line }
+        Self {
+            loaded,
+            metadata,
+            command_line,
+        }
     }
 
     /// Name of the machine: configuration, then metadata, then the default.
     pub(crate) fn hostname(&self) -> &str {
         let config = &self.loaded.config;
-        let names = [&config.hostname, &self.metadata.hostname, &config.rancher.defaults.hostname];
+        let names = [
+            &config.hostname,
+            &self.metadata.hostname,
+            &config.rancher.defaults.hostname,
+        ];
         let name = names.into_iter().flatten().find(|name| is_hostname(name));
         name.map_or(DEFAULT_HOSTNAME, String::as_str)
     }
@@ -89,7 +105,12 @@ impl MachineConfig {
 
     /// Whether `rancher.disable` names a feature.
     pub(crate) fn is_disabled(&self, feature: &str) -> bool {
-        self.loaded.config.rancher.disable.iter().any(|name| name == feature)
+        self.loaded
+            .config
+            .rancher
+            .disable
+            .iter()
+            .any(|name| name == feature)
     }
 
     /// Problems that cost a value or a file.
@@ -158,22 +179,36 @@ mod tests {
             fs::write(root.path().join(name), text).unwrap();
         }
         fs::write(root.path().join("cmdline"), cmdline).unwrap();
-        MachineConfig::load_from(&root.path().join("os.yml"), &conf, &root.path().join("cmdline"))
+        MachineConfig::load_from(
+            &root.path().join("os.yml"),
+            &conf,
+            &root.path().join("cmdline"),
+        )
     }
 
     #[test]
     fn files_are_laid_over_each_other_in_order() {
         let machine = machine(
             &[
-                ("os.yml", "hostname: built-in\nrancher: {defaults: {hostname: d}}"),
-                ("conf/cloud-config.d/a.yml", "hostname: a\nrancher: {debug: true}"),
+                (
+                    "os.yml",
+                    "hostname: built-in\nrancher: {defaults: {hostname: d}}",
+                ),
+                (
+                    "conf/cloud-config.d/a.yml",
+                    "hostname: a\nrancher: {debug: true}",
+                ),
                 ("conf/cloud-config.d/b.yml", "hostname: b"),
                 ("conf/cloud-config.d/.hidden", "hostname: ["),
                 ("conf/cloud-config.yml", "rancher: {debug: false}"),
             ],
             "cc.ssh_authorized_keys=['ssh-rsa AAAA k']",
         );
-        assert!(machine.loaded.problems.is_empty(), "{:?}", machine.loaded.problems);
+        assert!(
+            machine.loaded.problems.is_empty(),
+            "{:?}",
+            machine.loaded.problems
+        );
         assert_eq!(machine.hostname(), "b");
         assert_eq!(machine.loaded.config.rancher.debug, Some(false));
         assert_eq!(machine.authorized_keys().0, ["ssh-rsa AAAA k"]);
@@ -183,8 +218,14 @@ mod tests {
     fn metadata_fills_what_the_configuration_leaves_open() {
         let machine = machine(
             &[
-                ("conf/metadata", r#"{"hostname": "meta", "ssh_authorized_keys": ["ssh-rsa AAAA m", "junk"]}"#),
-                ("conf/cloud-config.yml", "ssh_authorized_keys: [ssh-rsa AAAA c, ssh-rsa AAAA m]"),
+                (
+                    "conf/metadata",
+                    r#"{"hostname": "meta", "ssh_authorized_keys": ["ssh-rsa AAAA m", "junk"]}"#,
+                ),
+                (
+                    "conf/cloud-config.yml",
+                    "ssh_authorized_keys: [ssh-rsa AAAA c, ssh-rsa AAAA m]",
+                ),
             ],
             "",
         );
@@ -196,7 +237,13 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_a_problem_and_not_the_end() {
-        let machine = machine(&[("conf/cloud-config.yml", "hostname: [\n"), ("conf/metadata", "{")], "cc.hostname=x");
+        let machine = machine(
+            &[
+                ("conf/cloud-config.yml", "hostname: [\n"),
+                ("conf/metadata", "{"),
+            ],
+            "cc.hostname=x",
+        );
         assert_eq!(machine.hostname(), "x");
         assert_eq!(machine.errors().count(), 2);
     }

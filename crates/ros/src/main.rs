@@ -52,7 +52,11 @@ fn report(name: &str, result: anyhow::Result<ExitCode>) -> ExitCode {
             Ok(usage) => {
                 // Help and version are not failures; clap knows which it is.
                 let _ = usage.print();
-                if usage.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+                if usage.use_stderr() {
+                    ExitCode::from(USAGE)
+                } else {
+                    ExitCode::SUCCESS
+                }
             }
             Err(error) => {
                 eprintln!("{name}: {error:#}");

@@ -103,7 +103,10 @@ fn refuse_bad_configuration() -> anyhow::Result<()> {
     if errors.is_empty() {
         return Ok(());
     }
-    bail!("the configuration has errors, reboot -f ignores them:\n{}", errors.join("\n"));
+    bail!(
+        "the configuration has errors, reboot -f ignores them:\n{}",
+        errors.join("\n")
+    );
 }
 
 #[cfg(test)]
@@ -132,7 +135,13 @@ mod tests {
         ] {
             assert_eq!(parsed(line).unwrap(), want, "{line}");
         }
-        for line in ["shutdown +5", "reboot now", "poweroff -h", "reboot -H -P", "halt --bogus"] {
+        for line in [
+            "shutdown +5",
+            "reboot now",
+            "poweroff -h",
+            "reboot -H -P",
+            "halt --bogus",
+        ] {
             assert!(parsed(line).is_err(), "{line}");
         }
     }

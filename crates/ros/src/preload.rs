@@ -46,16 +46,27 @@ pub(crate) fn wait_for_docker() -> anyhow::Result<ExitCode> {
 pub(crate) fn main() -> anyhow::Result<ExitCode> {
     let media = archives(Path::new(MEDIA_IMAGES), Some(Path::new(STAMPS)));
     let own = archives(Path::new(USER_IMAGES), None);
-    let pending: Vec<Archive> = media.into_iter().chain(own).filter(|archive| !is_loaded(archive)).collect();
+    let pending: Vec<Archive> = media
+        .into_iter()
+        .chain(own)
+        .filter(|archive| !is_loaded(archive))
+        .collect();
     if pending.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
     let failed = event_loop()?.block_on(load_all(&pending))?;
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn event_loop() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("no event loop")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no event loop")
 }
 
 async fn answering(client: &Client) -> anyhow::Result<()> {
@@ -66,7 +77,12 @@ async fn answering(client: &Client) -> anyhow::Result<()> {
     };
     tokio::time::timeout(DOCKER_DEADLINE, answers)
         .await
-        .with_context(|| format!("user docker does not answer after {} s", DOCKER_DEADLINE.as_secs()))
+        .with_context(|| {
+            format!(
+                "user docker does not answer after {} s",
+                DOCKER_DEADLINE.as_secs()
+            )
+        })
 }
 
 async fn load_all(pending: &[Archive]) -> anyhow::Result<bool> {
@@ -110,7 +126,10 @@ fn body(path: &Path) -> anyhow::Result<Body> {
                 Bytes::from(chunk)
             });
             let last = !matches!(&piece, Ok(bytes) if !bytes.is_empty());
-            if matches!(&piece, Ok(bytes) if bytes.is_empty()) || sender.blocking_send(piece).is_err() || last {
+            if matches!(&piece, Ok(bytes) if bytes.is_empty())
+                || sender.blocking_send(piece).is_err()
+                || last
+            {
                 return;
             }
         }
@@ -126,7 +145,8 @@ fn archives(directory: &Path, stamps: Option<&Path>) -> Vec<Archive> {
         .flatten()
         .filter_map(|entry| {
             let name = entry.file_name().to_str()?.to_owned();
-            let is_archive = !name.starts_with('.') && !name.ends_with(".done") && entry.path().is_file();
+            let is_archive =
+                !name.starts_with('.') && !name.ends_with(".done") && entry.path().is_file();
             is_archive.then(|| Archive {
                 path: entry.path(),
                 stamp: stamps.unwrap_or(directory).join(format!("{name}.done")),
@@ -144,7 +164,9 @@ fn identity(path: &Path) -> anyhow::Result<String> {
 }
 
 fn is_loaded(archive: &Archive) -> bool {
-    let Ok(stamp) = fs::read_to_string(&archive.stamp) else { return false };
+    let Ok(stamp) = fs::read_to_string(&archive.stamp) else {
+        return false;
+    };
     identity(&archive.path).is_ok_and(|identity| identity == stamp)
 }
 
@@ -159,7 +181,13 @@ mod tests {
         fs::write(&file, "one").unwrap();
         fs::write(directory.path().join(".hidden"), "").unwrap();
         let found = archives(directory.path(), None);
-        assert_eq!(found, [Archive { path: file.clone(), stamp: directory.path().join("a.tar.done") }]);
+        assert_eq!(
+            found,
+            [Archive {
+                path: file.clone(),
+                stamp: directory.path().join("a.tar.done")
+            }]
+        );
         assert!(!is_loaded(&found[0]));
         fs::write(&found[0].stamp, identity(&file).unwrap()).unwrap();
         assert!(is_loaded(&found[0]));
@@ -174,7 +202,9 @@ mod tests {
         let file = directory.path().join("f");
         let content = vec![7; CHUNK_BYTES * 3 + 5];
         fs::write(&file, &content).unwrap();
-        let Body::Stream(mut receiver) = body(&file).unwrap() else { panic!("not a stream") };
+        let Body::Stream(mut receiver) = body(&file).unwrap() else {
+            panic!("not a stream")
+        };
         let mut read = Vec::new();
         while let Some(piece) = receiver.blocking_recv() {
             read.extend_from_slice(&piece.unwrap());

@@ -14,12 +14,15 @@ const MAX_LINES: usize = 256;
 
 /// Runs the file's commands until SIGTERM.
 pub(crate) fn main(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
-    let [_, flag, file] = arguments else { bail!("usage: respawn -f FILE") };
+    let [_, flag, file] = arguments else {
+        bail!("usage: respawn -f FILE")
+    };
     if flag != "-f" {
         bail!("usage: respawn -f FILE");
     }
     let path = Path::new(file);
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     supervisor::main(programs(&text)?, || ())
 }
 
@@ -47,7 +50,11 @@ mod tests {
 
     #[test]
     fn lines_are_commands() {
-        let names: Vec<String> = programs("# c\n\n/bin/a 'b c'\n d \n").unwrap().into_iter().map(|p| p.name).collect();
+        let names: Vec<String> = programs("# c\n\n/bin/a 'b c'\n d \n")
+            .unwrap()
+            .into_iter()
+            .map(|p| p.name)
+            .collect();
         assert_eq!(names, ["/bin/a 'b c'", "d"]);
         assert!(programs("a 'b\n").is_err());
     }

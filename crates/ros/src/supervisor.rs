@@ -102,7 +102,10 @@ async fn run(name: &str, child: &Child, stopped: &mut watch::Receiver<bool>) -> 
     if stopping {
         // It may have ended by itself in this moment.
         let _ = child.pidfd().send_signal(Signal::TERM);
-        if tokio::time::timeout(GRACE, ended(child.pidfd())).await.is_err() {
+        if tokio::time::timeout(GRACE, ended(child.pidfd()))
+            .await
+            .is_err()
+        {
             let _ = child.pidfd().send_signal(Signal::KILL);
         }
     }
@@ -127,7 +130,10 @@ async fn ended(pidfd: &Pidfd) {
     let _ = watched.readable().await;
 }
 
-#[expect(deprecated, reason = "the new name is unsafe, for descriptors that change; an owned one cannot")]
+#[expect(
+    deprecated,
+    reason = "the new name is unsafe, for descriptors that change; an owned one cannot"
+)]
 fn watch(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(fd, Interest::READABLE)
 }
@@ -144,7 +150,10 @@ mod tests {
             pause = next_pause(pause, Duration::ZERO);
             all.push(pause.as_millis());
         }
-        assert_eq!(all, [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]);
+        assert_eq!(
+            all,
+            [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]
+        );
         assert_eq!(next_pause(pause, HEALTHY), FIRST_PAUSE);
     }
 
@@ -153,23 +162,39 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let marker = directory.path().join("runs");
         let script = format!("echo run >> {}; exec sleep 1000", marker.display());
-        let first = format!("test -e {0} || {{ echo run >> {0}; exit 1; }}; {script}", marker.display());
+        let first = format!(
+            "test -e {0} || {{ echo run >> {0}; exit 1; }}; {script}",
+            marker.display()
+        );
         let program = Program {
             name: "test".into(),
             command: Command::new("sh").arg("-c").arg(first),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         LocalSet::new().block_on(&runtime, async {
             let (stop, stopped) = watch::channel(false);
             let task = tokio::task::spawn_local(keep(program, stopped));
             let two_runs = async {
-                while std::fs::read_to_string(&marker).unwrap_or_default().lines().count() < 2 {
+                while std::fs::read_to_string(&marker)
+                    .unwrap_or_default()
+                    .lines()
+                    .count()
+                    < 2
+                {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
             };
-            tokio::time::timeout(Duration::from_secs(20), two_runs).await.unwrap();
+            tokio::time::timeout(Duration::from_secs(20), two_runs)
+                .await
+                .unwrap();
             stop.send(true).unwrap();
-            tokio::time::timeout(Duration::from_secs(20), task).await.unwrap().unwrap();
+            tokio::time::timeout(Duration::from_secs(20), task)
+                .await
+                .unwrap()
+                .unwrap();
         });
     }
 }

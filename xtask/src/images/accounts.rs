@@ -17,20 +17,30 @@ impl Accounts {
     pub(crate) fn read(root: &Path) -> Result<Self> {
         let table = |name: &str| {
             let path = root.join("etc").join(name);
-            let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+            let text = std::fs::read_to_string(&path)
+                .with_context(|| format!("read {}", path.display()))?;
             parse(&text).with_context(|| format!("parse {}", path.display()))
         };
-        Ok(Self { users: table("passwd")?, groups: table("group")? })
+        Ok(Self {
+            users: table("passwd")?,
+            groups: table("group")?,
+        })
     }
 
     /// A user's number.
     pub(crate) fn user(&self, name: &str) -> Result<u32> {
-        self.users.get(name).copied().with_context(|| format!("user {name} is not in etc/passwd"))
+        self.users
+            .get(name)
+            .copied()
+            .with_context(|| format!("user {name} is not in etc/passwd"))
     }
 
     /// A group's number.
     pub(crate) fn group(&self, name: &str) -> Result<u32> {
-        self.groups.get(name).copied().with_context(|| format!("group {name} is not in etc/group"))
+        self.groups
+            .get(name)
+            .copied()
+            .with_context(|| format!("group {name} is not in etc/group"))
     }
 
     /// Numbers of `user:group`.
@@ -48,8 +58,15 @@ fn parse(text: &str) -> Result<BTreeMap<String, u32>> {
         .map(|line| {
             let mut fields = line.split(':');
             let name = fields.next().unwrap_or_default().to_owned();
-            let number = fields.nth(1).with_context(|| format!("{line:?} has no number"))?;
-            Ok((name, number.parse().with_context(|| format!("number of {line:?}"))?))
+            let number = fields
+                .nth(1)
+                .with_context(|| format!("{line:?} has no number"))?;
+            Ok((
+                name,
+                number
+                    .parse()
+                    .with_context(|| format!("number of {line:?}"))?,
+            ))
         })
         .collect()
 }
@@ -61,7 +78,10 @@ mod tests {
     #[test]
     fn names_become_numbers() {
         let accounts = Accounts {
-            users: parse("root:x:0:0::/root:/bin/sh\nrancher:x:1100:1100::/home/rancher:/bin/bash\n").unwrap(),
+            users: parse(
+                "root:x:0:0::/root:/bin/sh\nrancher:x:1100:1100::/home/rancher:/bin/bash\n",
+            )
+            .unwrap(),
             groups: parse("root:x:0:\nshadow:x:42:\n").unwrap(),
         };
         assert_eq!(accounts.owner("rancher:shadow").unwrap(), (1100, 42));

@@ -31,10 +31,16 @@ pub(crate) struct Sources<'a> {
 
 impl Sources<'_> {
     /// The files of an image's own layer, given those of the layers below.
-    pub(crate) fn layer(&self, image: &Declaration, packages: &[Fetched], below: &Tree) -> Result<Tree> {
+    pub(crate) fn layer(
+        &self,
+        image: &Declaration,
+        packages: &[Fetched],
+        below: &Tree,
+    ) -> Result<Tree> {
         let mut tree = Tree::default();
         for package in packages {
-            self.unpack(package, &mut tree).with_context(|| format!("unpack {} {}", package.name, package.version))?;
+            self.unpack(package, &mut tree)
+                .with_context(|| format!("unpack {} {}", package.name, package.version))?;
         }
         if let Some(declared) = &image.closure {
             let mut all = below.clone();
@@ -44,8 +50,12 @@ impl Sources<'_> {
         for (path, pattern) in &image.joined {
             join(&mut tree, path, pattern)?;
         }
-        let globs = |lists: [&Vec<String>; 2]| lists.into_iter().flatten().cloned().collect::<Vec<_>>();
-        tree.prune(&globs([&self.declarations.prune, &image.prune]), &image.keep);
+        let globs =
+            |lists: [&Vec<String>; 2]| lists.into_iter().flatten().cloned().collect::<Vec<_>>();
+        tree.prune(
+            &globs([&self.declarations.prune, &image.prune]),
+            &image.keep,
+        );
         for folder in &image.files {
             self.lay_over(&mut tree, folder)?;
         }
@@ -61,33 +71,62 @@ impl Sources<'_> {
         let folders = elf::default_folders(self.build.arch);
         let own = |path: &str| tree.get(path).is_some();
         // A closure was checked on its own when it was made
-        let prefix = image.closure.as_ref().map(|closure| closure.prefix.trim_start_matches('/').to_owned());
-        elf::check(&all, &folders, |path| own(path) && prefix.as_ref().is_none_or(|prefix| !path.starts_with(prefix)))?;
-        let explicit: Vec<String> = image.modes.keys().chain(image.owners.keys()).cloned().collect();
+        let prefix = image
+            .closure
+            .as_ref()
+            .map(|closure| closure.prefix.trim_start_matches('/').to_owned());
+        elf::check(&all, &folders, |path| {
+            own(path)
+                && prefix
+                    .as_ref()
+                    .is_none_or(|prefix| !path.starts_with(prefix))
+        })?;
+        let explicit: Vec<String> = image
+            .modes
+            .keys()
+            .chain(image.owners.keys())
+            .cloned()
+            .collect();
         Ok(tree.without(below, &explicit))
     }
 
     /// Adds the files of one package.
     fn unpack(&self, package: &Fetched, tree: &mut Tree) -> Result<()> {
         deb::for_each(&package.file, |entry| {
-            let path = String::from_utf8(entry.path_bytes().into_owned()).context("a path is not UTF-8")?;
+            let path = String::from_utf8(entry.path_bytes().into_owned())
+                .context("a path is not UTF-8")?;
             let header = entry.header().clone();
-            let owner = |name: Option<&[u8]>| name.map(|name| String::from_utf8_lossy(name).into_owned()).filter(|name| !name.is_empty());
-            let user = owner(header.username_bytes()).map_or(Ok(0), |name| self.accounts.user(&name))?;
-            let group = owner(header.groupname_bytes()).map_or(Ok(0), |name| self.accounts.group(&name))?;
+            let owner = |name: Option<&[u8]>| {
+                name.map(|name| String::from_utf8_lossy(name).into_owned())
+                    .filter(|name| !name.is_empty())
+            };
+            let user =
+                owner(header.username_bytes()).map_or(Ok(0), |name| self.accounts.user(&name))?;
+            let group =
+                owner(header.groupname_bytes()).map_or(Ok(0), |name| self.accounts.group(&name))?;
             let kind = match header.entry_type() {
                 tar::EntryType::Directory => Kind::Directory,
                 tar::EntryType::Symlink => Kind::Link(link_target(entry)?),
                 tar::EntryType::Regular => {
                     let mut content = Vec::new();
-                    entry.read_to_end(&mut content).with_context(|| format!("read {path}"))?;
+                    entry
+                        .read_to_end(&mut content)
+                        .with_context(|| format!("read {path}"))?;
                     Kind::File(content.into())
                 }
                 tar::EntryType::Link => hard_link(tree, &link_target(entry)?)?,
                 other => bail!("{path} is of type {other:?}, which no package should have"),
             };
             let mode = header.mode().with_context(|| format!("mode of {path}"))? & 0o7777;
-            tree.insert(&path, Entry { kind, mode, user, group })
+            tree.insert(
+                &path,
+                Entry {
+                    kind,
+                    mode,
+                    user,
+                    group,
+                },
+            )
         })
     }
 
@@ -99,14 +138,18 @@ impl Sources<'_> {
         for path in paths {
             let full = root.join(&path);
             let entry = read_entry(&full)?;
-            tree.insert(&path.to_string_lossy(), entry).with_context(|| format!("add {}", full.display()))?;
+            tree.insert(&path.to_string_lossy(), entry)
+                .with_context(|| format!("add {}", full.display()))?;
         }
         Ok(())
     }
 
     fn add_programs(&self, tree: &mut Tree, image: &Declaration) -> Result<()> {
         for (name, links) in &image.programs {
-            let program = self.programs.get(name).with_context(|| format!("program {name} was not built"))?;
+            let program = self
+                .programs
+                .get(name)
+                .with_context(|| format!("program {name} was not built"))?;
             let bytes = fs::read(program).with_context(|| format!("read {}", program.display()))?;
             tree.insert(&format!("usr/bin/{name}"), Entry::file(bytes, 0o755))?;
             for link in links {
@@ -125,7 +168,10 @@ impl Sources<'_> {
             tree.insert(path, Entry::link(target))?;
         }
         if let Some(applets) = &image.applets {
-            let sets = applets.sets.iter().filter_map(|set| self.declarations.applets.get(set));
+            let sets = applets
+                .sets
+                .iter()
+                .filter_map(|set| self.declarations.applets.get(set));
             for name in sets.flatten() {
                 let path = format!("{}/{name}", applets.folder);
                 if tree.get(&path).is_none() && below.get(&path).is_none() {
@@ -139,12 +185,17 @@ impl Sources<'_> {
     fn set_attributes(&self, tree: &mut Tree, image: &Declaration) -> Result<()> {
         for (path, owner) in &image.owners {
             let (user, group) = self.accounts.owner(owner)?;
-            let entry = tree.get_mut(path).with_context(|| format!("owners: {path} is not in image {}", image.name))?;
+            let entry = tree
+                .get_mut(path)
+                .with_context(|| format!("owners: {path} is not in image {}", image.name))?;
             (entry.user, entry.group) = (user, group);
         }
         for (path, mode) in &image.modes {
-            let mode = u32::from_str_radix(mode, 8).with_context(|| format!("mode {mode:?} of {path} is not octal"))?;
-            let entry = tree.get_mut(path).with_context(|| format!("modes: {path} is not in image {}", image.name))?;
+            let mode = u32::from_str_radix(mode, 8)
+                .with_context(|| format!("mode {mode:?} of {path} is not octal"))?;
+            let entry = tree
+                .get_mut(path)
+                .with_context(|| format!("modes: {path} is not in image {}", image.name))?;
             entry.mode = mode;
         }
         Ok(())
@@ -154,11 +205,14 @@ impl Sources<'_> {
 /// Puts the version into the files that ask for it.
 fn fill_templates(tree: &mut Tree, image: &Declaration) -> Result<()> {
     for path in &image.templates {
-        let entry = tree.get_mut(path).with_context(|| format!("templates: {path} is not in image {}", image.name))?;
+        let entry = tree
+            .get_mut(path)
+            .with_context(|| format!("templates: {path} is not in image {}", image.name))?;
         let Kind::File(content) = &entry.kind else {
             bail!("template {path} is not a file");
         };
-        let text = std::str::from_utf8(content).with_context(|| format!("template {path} is not UTF-8"))?;
+        let text = std::str::from_utf8(content)
+            .with_context(|| format!("template {path} is not UTF-8"))?;
         entry.kind = Kind::File(text.replace("${VERSION}", VERSION).into_bytes().into());
     }
     Ok(())
@@ -204,14 +258,22 @@ fn hard_link(tree: &Tree, target: &str) -> Result<Kind> {
 fn read_entry(path: &Path) -> Result<Entry> {
     let found = fs::symlink_metadata(path).with_context(|| format!("stat {}", path.display()))?;
     if found.is_symlink() {
-        let target = fs::read_link(path).with_context(|| format!("read link {}", path.display()))?;
+        let target =
+            fs::read_link(path).with_context(|| format!("read link {}", path.display()))?;
         return Ok(Entry::link(&target.to_string_lossy()));
     }
     if found.is_dir() {
         return Ok(Entry::directory());
     }
-    let mode = if found.permissions().mode() & 0o100 == 0 { 0o644 } else { 0o755 };
-    Ok(Entry::file(fs::read(path).with_context(|| format!("read {}", path.display()))?, mode))
+    let mode = if found.permissions().mode() & 0o100 == 0 {
+        0o644
+    } else {
+        0o755
+    };
+    Ok(Entry::file(
+        fs::read(path).with_context(|| format!("read {}", path.display()))?,
+        mode,
+    ))
 }
 
 #[cfg(test)]
@@ -221,10 +283,15 @@ mod tests {
     #[test]
     fn joined_files_replace_their_parts() {
         let mut tree = Tree::default();
-        tree.insert("share/b.crt", Entry::file(&b"two"[..], 0o644)).unwrap();
-        tree.insert("share/a.crt", Entry::file(&b"one\n"[..], 0o644)).unwrap();
+        tree.insert("share/b.crt", Entry::file(&b"two"[..], 0o644))
+            .unwrap();
+        tree.insert("share/a.crt", Entry::file(&b"one\n"[..], 0o644))
+            .unwrap();
         join(&mut tree, "/etc/bundle", "share/*.crt").unwrap();
-        assert_eq!(tree.get("etc/bundle").unwrap().kind, Kind::File(b"one\ntwo\n"[..].into()));
+        assert_eq!(
+            tree.get("etc/bundle").unwrap().kind,
+            Kind::File(b"one\ntwo\n"[..].into())
+        );
         assert!(tree.get("share/a.crt").is_none());
         assert!(join(&mut tree, "/etc/bundle", "share/*.crt").is_err());
     }

@@ -27,7 +27,10 @@ pub(crate) fn build(build: &Build, closure: &Closure, packages: &Tree) -> Result
         tree.insert(&path, Entry::file(bytes, mode))?;
     }
     for (name, target) in &closure.links {
-        tree.insert(&format!("{}/bin/{name}", closure.prefix), Entry::link(target))?;
+        tree.insert(
+            &format!("{}/bin/{name}", closure.prefix),
+            Entry::link(target),
+        )?;
     }
     fs::remove_dir_all(&scratch).ok();
     check(closure, &tree)?;
@@ -47,8 +50,13 @@ fn collect(build: &Build, closure: &Closure, packages: &Tree) -> Result<Found> {
     let mut found = Found::default();
     let mut queue: Vec<(String, String)> = Vec::new();
     for program in &closure.programs {
-        let path = packages.follow(program).with_context(|| format!("closure program {program} is in no package"))?;
-        queue.push((path, format!("{}/bin/{}", closure.prefix, file_name(program))));
+        let path = packages
+            .follow(program)
+            .with_context(|| format!("closure program {program} is in no package"))?;
+        queue.push((
+            path,
+            format!("{}/bin/{}", closure.prefix, file_name(program)),
+        ));
     }
     for (folder, pattern) in &closure.plugins {
         let matching = packages.find(pattern);
@@ -57,7 +65,12 @@ fn collect(build: &Build, closure: &Closure, packages: &Tree) -> Result<Found> {
         }
         for path in matching {
             let target = format!("{}/lib/{folder}/{}", closure.prefix, file_name(&path));
-            queue.push((packages.follow(&path).with_context(|| format!("plugin {path} is a dead link"))?, target));
+            queue.push((
+                packages
+                    .follow(&path)
+                    .with_context(|| format!("plugin {path} is a dead link"))?,
+                target,
+            ));
         }
     }
     let mut done = BTreeSet::new();
@@ -73,7 +86,9 @@ fn collect(build: &Build, closure: &Closure, packages: &Tree) -> Result<Found> {
             }
             if let Some(interpreter) = &needs.interpreter {
                 let name = file_name(interpreter).to_owned();
-                let place = packages.follow(interpreter).with_context(|| format!("loader {interpreter} is in no package"))?;
+                let place = packages
+                    .follow(interpreter)
+                    .with_context(|| format!("loader {interpreter} is in no package"))?;
                 queue.push((place, format!("{}/lib/{name}", closure.prefix)));
                 found.loader = Some(name);
             }
@@ -82,8 +97,15 @@ fn collect(build: &Build, closure: &Closure, packages: &Tree) -> Result<Found> {
     }
     for (folder, pattern) in &closure.data {
         for path in packages.find(pattern) {
-            if let Kind::File(bytes) = &packages.get(&path).context("a path that was just found")?.kind {
-                found.files.insert(format!("{}/{folder}/{}", closure.prefix, file_name(&path)), bytes.to_vec());
+            if let Kind::File(bytes) = &packages
+                .get(&path)
+                .context("a path that was just found")?
+                .kind
+            {
+                found.files.insert(
+                    format!("{}/{folder}/{}", closure.prefix, file_name(&path)),
+                    bytes.to_vec(),
+                );
             }
         }
     }
@@ -102,19 +124,32 @@ fn content<'a>(tree: &'a Tree, path: &str) -> Result<&'a [u8]> {
 }
 
 /// Needed libraries by name, with the path of each in the packages.
-fn libraries(packages: &Tree, path: &str, needs: &Needs, folders: &[String]) -> Result<Vec<(String, String)>> {
+fn libraries(
+    packages: &Tree,
+    path: &str,
+    needs: &Needs,
+    folders: &[String],
+) -> Result<Vec<(String, String)>> {
     needs
         .libraries
         .iter()
-        .map(|name| match elf::find_library(packages, path, needs, name, folders) {
-            Some(place) => Ok((name.clone(), place)),
-            None => bail!("/{path} needs {name}, which is in no package of the image"),
-        })
+        .map(
+            |name| match elf::find_library(packages, path, needs, name, folders) {
+                Some(place) => Ok((name.clone(), place)),
+                None => bail!("/{path} needs {name}, which is in no package of the image"),
+            },
+        )
         .collect()
 }
 
 /// Points one file at the closure's loader and libraries; files that need nothing else stay as they are.
-fn relocate(closure: &Closure, scratch: &Path, path: &str, content: Vec<u8>, loader: Option<&str>) -> Result<(Vec<u8>, u32)> {
+fn relocate(
+    closure: &Closure,
+    scratch: &Path,
+    path: &str,
+    content: Vec<u8>,
+    loader: Option<&str>,
+) -> Result<(Vec<u8>, u32)> {
     if !elf::is_elf(&content) {
         return Ok((content, if path.contains("/bin/") { 0o755 } else { 0o644 }));
     }
@@ -126,14 +161,21 @@ fn relocate(closure: &Closure, scratch: &Path, path: &str, content: Vec<u8>, loa
     }
     let work = scratch.join(file_name(path));
     fs::write(&work, content).with_context(|| format!("write {}", work.display()))?;
-    fs::set_permissions(&work, fs::Permissions::from_mode(0o755)).with_context(|| format!("chmod {}", work.display()))?;
+    fs::set_permissions(&work, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("chmod {}", work.display()))?;
     let search = format!("{}/lib", closure.prefix);
-    let mut arguments = vec!["--force-rpath".to_owned(), "--set-rpath".to_owned(), search.clone()];
+    let mut arguments = vec![
+        "--force-rpath".to_owned(),
+        "--set-rpath".to_owned(),
+        search.clone(),
+    ];
     if let (Some(_), Some(loader)) = (&needs.interpreter, loader) {
         arguments.extend(["--set-interpreter".to_owned(), format!("{search}/{loader}")]);
     }
     arguments.push(work.to_string_lossy().into_owned());
-    cmd("patchelf", arguments).run().with_context(|| format!("patchelf {path} (cargo xtask setup installs it)"))?;
+    cmd("patchelf", arguments)
+        .run()
+        .with_context(|| format!("patchelf {path} (cargo xtask setup installs it)"))?;
     let patched = fs::read(&work).with_context(|| format!("read {}", work.display()))?;
     fs::remove_file(&work).ok();
     Ok((patched, 0o755))
@@ -142,7 +184,8 @@ fn relocate(closure: &Closure, scratch: &Path, path: &str, content: Vec<u8>, loa
 /// Checks that nothing in the closure looks outside of it.
 fn check(closure: &Closure, tree: &Tree) -> Result<()> {
     let library_folder = format!("{}/lib", closure.prefix);
-    elf::check(tree, std::slice::from_ref(&library_folder), |_| true).context("check the closure")?;
+    elf::check(tree, std::slice::from_ref(&library_folder), |_| true)
+        .context("check the closure")?;
     for (path, entry) in tree.iter() {
         let Kind::File(content) = &entry.kind else {
             continue;
@@ -152,7 +195,10 @@ fn check(closure: &Closure, tree: &Tree) -> Result<()> {
         }
         let needs = elf::needs(content).with_context(|| format!("read {path}"))?;
         let outside = |folder: &String| folder != &library_folder;
-        if needs.interpreter.iter().any(|interpreter| !interpreter.starts_with(&format!("{library_folder}/")))
+        if needs
+            .interpreter
+            .iter()
+            .any(|interpreter| !interpreter.starts_with(&format!("{library_folder}/")))
             || needs.search.iter().any(outside)
         {
             bail!("/{path} looks outside {}: {needs:?}", closure.prefix);
@@ -180,10 +226,15 @@ mod tests {
         let program = fs::read(std::env::current_exe().unwrap()).unwrap();
         let needs = elf::needs(&program).unwrap();
         let mut tree = Tree::default();
-        tree.insert("usr/lib/x/bin/x", Entry::file(program, 0o755)).unwrap();
+        tree.insert("usr/lib/x/bin/x", Entry::file(program, 0o755))
+            .unwrap();
         assert!(check(&closure(), &tree).is_err());
         for library in needs.libraries.iter().chain(&needs.interpreter) {
-            tree.insert(&format!("usr/lib/x/lib/{}", file_name(library)), Entry::file(&b""[..], 0o755)).unwrap();
+            tree.insert(
+                &format!("usr/lib/x/lib/{}", file_name(library)),
+                Entry::file(&b""[..], 0o755),
+            )
+            .unwrap();
             tree.insert(library, Entry::file(&b""[..], 0o755)).unwrap();
         }
         let error = format!("{:#}", check(&closure(), &tree).unwrap_err());

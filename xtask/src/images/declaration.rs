@@ -129,7 +129,11 @@ pub(crate) struct Closure {
 impl Declaration {
     /// The image's reference.
     pub(crate) fn reference(&self, version: &str) -> String {
-        format!("{}:{}", self.repository, self.tag.as_deref().unwrap_or(version))
+        format!(
+            "{}:{}",
+            self.repository,
+            self.tag.as_deref().unwrap_or(version)
+        )
     }
 }
 
@@ -137,7 +141,8 @@ impl Declarations {
     /// Reads the file of this workspace.
     pub(crate) fn read(build: &Build) -> Result<Self> {
         let path = Self::path(&build.root);
-        let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         let text = text.replace("${MULTIARCH}", build.arch.multiarch());
         let found = Self::parse(&text).with_context(|| format!("parse {}", path.display()))?;
         Ok(found)
@@ -152,15 +157,29 @@ impl Declarations {
         let found: Self = toml::from_str(text)?;
         for (position, image) in found.image.iter().enumerate() {
             if let Some(base) = &image.base
-                && !found.image[..position].iter().any(|earlier| earlier.name == *base)
+                && !found.image[..position]
+                    .iter()
+                    .any(|earlier| earlier.name == *base)
             {
-                bail!("image {} is on {base}, which is not declared before it", image.name);
+                bail!(
+                    "image {} is on {base}, which is not declared before it",
+                    image.name
+                );
             }
             let sets = image.applets.iter().flat_map(|applets| &applets.sets);
-            if let Some(set) = sets.into_iter().find(|set| !found.applets.contains_key(*set)) {
-                bail!("image {} names the applet set {set}, which is not declared", image.name);
+            if let Some(set) = sets
+                .into_iter()
+                .find(|set| !found.applets.contains_key(*set))
+            {
+                bail!(
+                    "image {} names the applet set {set}, which is not declared",
+                    image.name
+                );
             }
-            if found.image[..position].iter().any(|earlier| earlier.name == image.name) {
+            if found.image[..position]
+                .iter()
+                .any(|earlier| earlier.name == image.name)
+            {
                 bail!("image {} is declared twice", image.name);
             }
         }
@@ -190,7 +209,10 @@ impl Declarations {
             exclude: self.exclude.iter().chain(&image.exclude).cloned().collect(),
             below: self.below(image),
         };
-        self.image.iter().map(|image| (image.name.clone(), request(image))).collect()
+        self.image
+            .iter()
+            .map(|image| (image.name.clone(), request(image)))
+            .collect()
     }
 }
 
@@ -215,6 +237,8 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused() {
-        assert!(Declarations::parse("[[image]]\nname='a'\nrepository='x'\npackage=['b']\n").is_err());
+        assert!(
+            Declarations::parse("[[image]]\nname='a'\nrepository='x'\npackage=['b']\n").is_err()
+        );
     }
 }

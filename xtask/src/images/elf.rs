@@ -28,30 +28,54 @@ pub(crate) fn needs(bytes: &[u8]) -> Result<Needs> {
     type Header = elf::FileHeader64<object::Endianness>;
     let header = Header::parse(bytes).context("ELF header")?;
     let endian = header.endian().context("ELF byte order")?;
-    let segments = header.program_headers(endian, bytes).context("ELF program headers")?;
+    let segments = header
+        .program_headers(endian, bytes)
+        .context("ELF program headers")?;
     let mut found = Needs::default();
     let at = |address: u64| {
-        segments.iter().filter(|segment| segment.p_type(endian) == elf::PT_LOAD).find_map(|segment| {
-            let offset = address.checked_sub(segment.p_vaddr(endian))?;
-            (offset < segment.p_filesz(endian)).then(|| segment.p_offset(endian) + offset)
-        })
+        segments
+            .iter()
+            .filter(|segment| segment.p_type(endian) == elf::PT_LOAD)
+            .find_map(|segment| {
+                let offset = address.checked_sub(segment.p_vaddr(endian))?;
+                (offset < segment.p_filesz(endian)).then(|| segment.p_offset(endian) + offset)
+            })
     };
     for segment in segments {
-        if let Some(path) = segment.interpreter(endian, bytes).context("ELF interpreter")? {
+        if let Some(path) = segment
+            .interpreter(endian, bytes)
+            .context("ELF interpreter")?
+        {
             found.interpreter = Some(String::from_utf8_lossy(path).into_owned());
         }
-        let Some(dynamic) = segment.dynamic(endian, bytes).context("ELF dynamic section")? else {
+        let Some(dynamic) = segment
+            .dynamic(endian, bytes)
+            .context("ELF dynamic section")?
+        else {
             continue;
         };
-        let value = |tag| dynamic.iter().find(|entry| entry.d_tag(endian) == tag).map(|entry| entry.d_val(endian));
-        let strings = value(elf::DT_STRTAB.into()).and_then(at).context("ELF string table")?;
+        let value = |tag| {
+            dynamic
+                .iter()
+                .find(|entry| entry.d_tag(endian) == tag)
+                .map(|entry| entry.d_val(endian))
+        };
+        let strings = value(elf::DT_STRTAB.into())
+            .and_then(at)
+            .context("ELF string table")?;
         for entry in dynamic {
             let tag = entry.d_tag(endian);
             if tag == elf::DT_NEEDED.into() {
-                found.libraries.push(string(bytes, strings + entry.d_val(endian))?);
+                found
+                    .libraries
+                    .push(string(bytes, strings + entry.d_val(endian))?);
             } else if tag == elf::DT_RPATH.into() || tag == elf::DT_RUNPATH.into() {
                 let path = string(bytes, strings + entry.d_val(endian))?;
-                found.search.extend(path.split(':').filter(|part| !part.is_empty()).map(str::to_owned));
+                found.search.extend(
+                    path.split(':')
+                        .filter(|part| !part.is_empty())
+                        .map(str::to_owned),
+                );
             }
         }
     }
@@ -60,21 +84,42 @@ pub(crate) fn needs(bytes: &[u8]) -> Result<Needs> {
 
 /// The NUL-terminated text at an offset.
 fn string(bytes: &[u8], offset: u64) -> Result<String> {
-    let start = usize::try_from(offset).ok().filter(|start| *start < bytes.len()).context("ELF string outside the file")?;
-    let end = bytes[start..].iter().position(|byte| *byte == 0).context("ELF string without end")?;
+    let start = usize::try_from(offset)
+        .ok()
+        .filter(|start| *start < bytes.len())
+        .context("ELF string outside the file")?;
+    let end = bytes[start..]
+        .iter()
+        .position(|byte| *byte == 0)
+        .context("ELF string without end")?;
     Ok(String::from_utf8_lossy(&bytes[start..start + end]).into_owned())
 }
 
 /// Where the loader of `arch` looks by itself.
 pub(crate) fn default_folders(arch: Arch) -> Vec<String> {
-    vec![format!("usr/lib/{}", arch.multiarch()), "usr/lib".to_owned(), "usr/lib64".to_owned()]
+    vec![
+        format!("usr/lib/{}", arch.multiarch()),
+        "usr/lib".to_owned(),
+        "usr/lib64".to_owned(),
+    ]
 }
 
 /// Finds a library for the file at `path`: its own search path first, then `folders`.
-pub(crate) fn find_library(tree: &Tree, path: &str, needs: &Needs, name: &str, folders: &[String]) -> Option<String> {
+pub(crate) fn find_library(
+    tree: &Tree,
+    path: &str,
+    needs: &Needs,
+    name: &str,
+    folders: &[String],
+) -> Option<String> {
     let origin = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let own = needs.search.iter().map(|folder| folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin));
-    own.chain(folders.iter().cloned()).find_map(|folder| tree.follow(&format!("{folder}/{name}")))
+    let own = needs.search.iter().map(|folder| {
+        folder
+            .replace("${ORIGIN}", origin)
+            .replace("$ORIGIN", origin)
+    });
+    own.chain(folders.iter().cloned())
+        .find_map(|folder| tree.follow(&format!("{folder}/{name}")))
 }
 
 /// Checks that every library and interpreter that an ELF file in `tree` asks for is there; only paths that `wanted`
@@ -89,7 +134,11 @@ pub(crate) fn check(tree: &Tree, folders: &[String], wanted: impl Fn(&str) -> bo
             continue;
         }
         let needs = needs(content).with_context(|| format!("read /{path}"))?;
-        if let Some(interpreter) = needs.interpreter.as_ref().filter(|interpreter| tree.follow(interpreter).is_none()) {
+        if let Some(interpreter) = needs
+            .interpreter
+            .as_ref()
+            .filter(|interpreter| tree.follow(interpreter).is_none())
+        {
             missing.push(format!("/{path} needs {interpreter}"));
         }
         for library in &needs.libraries {
@@ -117,7 +166,10 @@ mod tests {
     #[test]
     fn needs_of_a_program_are_read() {
         let needs = needs(&program()).unwrap();
-        assert!(needs.libraries.iter().any(|name| name == "libc.so.6"), "{needs:?}");
+        assert!(
+            needs.libraries.iter().any(|name| name == "libc.so.6"),
+            "{needs:?}"
+        );
         assert!(needs.interpreter.unwrap().contains("ld-linux"));
     }
 
@@ -127,12 +179,20 @@ mod tests {
         let needs = needs(&bytes).unwrap();
         let mut tree = Tree::default();
         tree.insert("usr/bin/x", Entry::file(bytes, 0o755)).unwrap();
-        tree.insert(needs.interpreter.as_ref().unwrap(), Entry::file(&b""[..], 0o755)).unwrap();
+        tree.insert(
+            needs.interpreter.as_ref().unwrap(),
+            Entry::file(&b""[..], 0o755),
+        )
+        .unwrap();
         let folders = ["closure/lib".to_owned()];
         let error = check(&tree, &folders, |_| true).unwrap_err().to_string();
         assert!(error.contains("/usr/bin/x needs libc.so.6"), "{error}");
         for library in &needs.libraries {
-            tree.insert(&format!("closure/lib/{library}"), Entry::file(&b""[..], 0o644)).unwrap();
+            tree.insert(
+                &format!("closure/lib/{library}"),
+                Entry::file(&b""[..], 0o644),
+            )
+            .unwrap();
         }
         check(&tree, &folders, |_| true).unwrap();
     }

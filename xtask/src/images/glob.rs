@@ -11,7 +11,9 @@ fn names(pattern: &[&str], path: &[&str]) -> bool {
     match (pattern, path) {
         ([], []) => true,
         (["**", rest @ ..], _) => (0..=path.len()).any(|skipped| names(rest, &path[skipped..])),
-        ([first, pattern @ ..], [name, path @ ..]) => letters(first.as_bytes(), name.as_bytes()) && names(pattern, path),
+        ([first, pattern @ ..], [name, path @ ..]) => {
+            letters(first.as_bytes(), name.as_bytes()) && names(pattern, path)
+        }
         _ => false,
     }
 }

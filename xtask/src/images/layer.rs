@@ -17,7 +17,16 @@ use crate::workspace::Build;
 /// How squashfs images are packed.
 ///
 /// Measured on the docker layer (see `docs/`): zstd unpacks fast enough for the boot budget; 19 is 3 % smaller than 15.
-const SQUASHFS_OPTIONS: [&str; 8] = ["-comp", "zstd", "-Xcompression-level", "19", "-b", "128K", "-no-xattrs", "-no-progress"];
+const SQUASHFS_OPTIONS: [&str; 8] = [
+    "-comp",
+    "zstd",
+    "-Xcompression-level",
+    "19",
+    "-b",
+    "128K",
+    "-no-xattrs",
+    "-no-progress",
+];
 
 /// A packed layer in the cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,9 +73,18 @@ pub(crate) fn cached(key: &str) -> Result<Option<Layer>> {
 
 /// What packing depends on besides the tree.
 pub(crate) fn packer() -> Result<String> {
-    let version = cmd!("mksquashfs", "-version").stdout_capture().stderr_to_stdout().unchecked().run();
-    let version = version.context("run mksquashfs (package squashfs-tools 4.5 or later, cargo xtask setup)")?;
-    let first = String::from_utf8_lossy(&version.stdout).lines().next().unwrap_or_default().to_owned();
+    let version = cmd!("mksquashfs", "-version")
+        .stdout_capture()
+        .stderr_to_stdout()
+        .unchecked()
+        .run();
+    let version = version
+        .context("run mksquashfs (package squashfs-tools 4.5 or later, cargo xtask setup)")?;
+    let first = String::from_utf8_lossy(&version.stdout)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
     Ok(format!("{first} {}", SQUASHFS_OPTIONS.join(" ")))
 }
 
@@ -80,7 +98,9 @@ pub(crate) fn pack(build: &Build, name: &str, tree: &Tree, key: &str) -> Result<
     let mut writer = DigestWriter::new(BufWriter::new(file));
     write_tar(tree, epoch, &mut writer).with_context(|| format!("write {}", tar.display()))?;
     let (diff_id, tar_size, mut inner) = writer.finish();
-    inner.flush().with_context(|| format!("write {}", tar.display()))?;
+    inner
+        .flush()
+        .with_context(|| format!("write {}", tar.display()))?;
     drop(inner);
     let (blob, squashfs) = std::thread::scope(|scope| {
         let blob = scope.spawn(|| gzip(&tar, &diff_id));
@@ -92,9 +112,19 @@ pub(crate) fn pack(build: &Build, name: &str, tree: &Tree, key: &str) -> Result<
     };
     let ((blob_digest, blob_size), (squashfs_sha256, squashfs_size)) = (blob?, squashfs?);
     fs::remove_file(&tar).ok();
-    let layer = Layer { diff_id, tar_size, blob_digest, blob_size, squashfs_sha256, squashfs_size };
+    let layer = Layer {
+        diff_id,
+        tar_size,
+        blob_digest,
+        blob_size,
+        squashfs_sha256,
+        squashfs_size,
+    };
     let record = cache::dir("layers")?.join(format!("{key}.json"));
-    cache::write(&record, &serde_json::to_vec(&layer).context("describe a layer")?)?;
+    cache::write(
+        &record,
+        &serde_json::to_vec(&layer).context("describe a layer")?,
+    )?;
     Ok(layer)
 }
 
@@ -104,7 +134,10 @@ pub(crate) fn write_tar(tree: &Tree, epoch: u64, writer: impl Write) -> Result<(
     for (path, entry) in tree.iter() {
         append(&mut tar, path, entry, epoch).with_context(|| format!("pack /{path}"))?;
     }
-    tar.into_inner().context("end the archive")?.flush().context("end the archive")
+    tar.into_inner()
+        .context("end the archive")?
+        .flush()
+        .context("end the archive")
 }
 
 fn append(tar: &mut tar::Builder<impl Write>, path: &str, entry: &Entry, epoch: u64) -> Result<()> {
@@ -135,9 +168,12 @@ fn append(tar: &mut tar::Builder<impl Write>, path: &str, entry: &Entry, epoch: 
 fn gzip(tar: &Path, diff_id: &Digest) -> Result<(Digest, u64)> {
     let target = cache::dir("layers")?.join(format!("{}.tar.gz", diff_id.hex()));
     let pending = DigestWriter::new(cache::Pending::create(&target)?);
-    let mut encoder = GzBuilder::new().mtime(0).write(pending, Compression::new(6));
+    let mut encoder = GzBuilder::new()
+        .mtime(0)
+        .write(pending, Compression::new(6));
     let mut source = fs::File::open(tar).with_context(|| format!("open {}", tar.display()))?;
-    std::io::copy(&mut source, &mut encoder).with_context(|| format!("compress {}", tar.display()))?;
+    std::io::copy(&mut source, &mut encoder)
+        .with_context(|| format!("compress {}", tar.display()))?;
     let (digest, size, pending) = encoder.finish().context("end the gzip blob")?.finish();
     pending.commit()?;
     Ok((digest, size))
@@ -149,8 +185,24 @@ fn squash(tar: &Path, epoch: u64) -> Result<(String, u64)> {
     fs::remove_file(&image).ok();
     let (epoch, path) = (epoch.to_string(), image.to_string_lossy().into_owned());
     // Not sqfstar: that of squashfs-tools 4.5 misreads the compression level
-    let mut arguments = vec!["-", &path, "-tar", "-mkfs-time", &epoch, "-all-time", &epoch];
-    arguments.extend(["-root-mode", "0755", "-root-uid", "0", "-root-gid", "0", "-quiet"]);
+    let mut arguments = vec![
+        "-",
+        &path,
+        "-tar",
+        "-mkfs-time",
+        &epoch,
+        "-all-time",
+        &epoch,
+    ];
+    arguments.extend([
+        "-root-mode",
+        "0755",
+        "-root-uid",
+        "0",
+        "-root-gid",
+        "0",
+        "-quiet",
+    ]);
     arguments.extend(SQUASHFS_OPTIONS);
     let outcome = cmd("mksquashfs", &arguments)
         .stdin_path(tar)
@@ -165,7 +217,9 @@ fn squash(tar: &Path, epoch: u64) -> Result<(String, u64)> {
         bail!("mksquashfs could not pack {}: {text}", tar.display());
     }
     let sha256 = cache::sha256_file(&image)?;
-    let size = fs::metadata(&image).with_context(|| format!("stat {}", image.display()))?.len();
+    let size = fs::metadata(&image)
+        .with_context(|| format!("stat {}", image.display()))?
+        .len();
     let target = cache::dir("layers")?.join(format!("{sha256}.squashfs"));
     cache::place(&image, &target)?;
     fs::remove_file(&image).ok();
@@ -177,13 +231,18 @@ mod tests {
     use super::*;
 
     fn tree(reverse: bool) -> Tree {
-        let mut names = vec!["usr/bin/a".to_owned(), "etc/b".to_owned(), format!("usr/share/{}", "long/".repeat(40))];
+        let mut names = vec![
+            "usr/bin/a".to_owned(),
+            "etc/b".to_owned(),
+            format!("usr/share/{}", "long/".repeat(40)),
+        ];
         if reverse {
             names.reverse();
         }
         let mut tree = Tree::default();
         for name in &names {
-            tree.insert(&format!("{name}x"), Entry::file(name.as_bytes(), 0o4755)).unwrap();
+            tree.insert(&format!("{name}x"), Entry::file(name.as_bytes(), 0o4755))
+                .unwrap();
         }
         tree.insert("usr/bin/l", Entry::link("a")).unwrap();
         tree

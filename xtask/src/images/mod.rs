@@ -64,7 +64,11 @@ pub(crate) fn ensure(build: &Build) -> Result<PathBuf> {
 
 /// Builds our programs that images carry.
 fn programs(build: &Build, declarations: &Declarations) -> Result<BTreeMap<String, PathBuf>> {
-    let names: BTreeSet<&String> = declarations.image.iter().flat_map(|image| image.programs.keys()).collect();
+    let names: BTreeSet<&String> = declarations
+        .image
+        .iter()
+        .flat_map(|image| image.programs.keys())
+        .collect();
     names
         .into_iter()
         .map(|name| {
@@ -80,9 +84,14 @@ fn media_is_whole(build: &Build) -> bool {
         return false;
     };
     MediaIndex::parse(&bytes).is_ok_and(|index| {
-        index.images.iter().flat_map(|image| &image.layers).all(|layer| {
-            fs::metadata(build.media().join(&layer.file)).is_ok_and(|found| found.len() == layer.size)
-        })
+        index
+            .images
+            .iter()
+            .flat_map(|image| &image.layers)
+            .all(|layer| {
+                fs::metadata(build.media().join(&layer.file))
+                    .is_ok_and(|found| found.len() == layer.size)
+            })
     })
 }
 
@@ -120,14 +129,23 @@ impl<'a> Builder<'a> {
 
     fn image_path(&self, image: &Declaration) -> PathBuf {
         if image.user {
-            self.build.media().join(format!("user-images/{}.tar", image.name))
+            self.build
+                .media()
+                .join(format!("user-images/{}.tar", image.name))
         } else {
-            self.build.dist().join(format!("images/{}.oci.tar", image.name))
+            self.build
+                .dist()
+                .join(format!("images/{}.oci.tar", image.name))
         }
     }
 
     fn outputs(&self) -> Vec<PathBuf> {
-        let mut outputs: Vec<PathBuf> = self.declarations.image.iter().map(|image| self.image_path(image)).collect();
+        let mut outputs: Vec<PathBuf> = self
+            .declarations
+            .image
+            .iter()
+            .map(|image| self.image_path(image))
+            .collect();
         outputs.push(self.build.media().join(media::FILE_NAME));
         outputs
     }
@@ -144,32 +162,57 @@ impl<'a> Builder<'a> {
     /// What an image's own layer depends on. A layer above does not depend on the content of our programs below it.
     fn layer_key(&self, image: &Declaration, with_programs: bool) -> Result<String> {
         let mut inputs = Inputs::new("layer");
-        inputs.text("builder", BUILDER).text("packer", &self.packer).text("arch", self.build.arch.name());
+        inputs
+            .text("builder", BUILDER)
+            .text("packer", &self.packer)
+            .text("arch", self.build.arch.name());
         inputs.text("epoch", &self.build.epoch()?.to_string());
-        inputs.text("declaration", &format!("{image:?}")).text("prune", &self.declarations.prune.join("\n"));
-        inputs.text("applets", &format!("{:?}", self.declarations.applets)).text("version", VERSION);
-        for package in self.packages.get(image.name.as_str()).copied().unwrap_or_default() {
+        inputs
+            .text("declaration", &format!("{image:?}"))
+            .text("prune", &self.declarations.prune.join("\n"));
+        inputs
+            .text("applets", &format!("{:?}", self.declarations.applets))
+            .text("version", VERSION);
+        for package in self
+            .packages
+            .get(image.name.as_str())
+            .copied()
+            .unwrap_or_default()
+        {
             inputs.text("package", &package.sha256);
         }
         for folder in image.files.iter().map(String::as_str).chain([ACCOUNTS]) {
-            inputs.text("folder", folder).tree(&assemble::files(self.build, folder))?;
+            inputs
+                .text("folder", folder)
+                .tree(&assemble::files(self.build, folder))?;
         }
         for name in image.programs.keys().filter(|_| with_programs) {
             inputs.file(&self.programs[name])?;
         }
         for name in self.declarations.below(image) {
-            let below = self.declarations.get(&name).context("an image below was checked")?;
+            let below = self
+                .declarations
+                .get(&name)
+                .context("an image below was checked")?;
             inputs.text("below", &self.layer_key(below, false)?);
         }
         Ok(inputs.key())
     }
 
     fn build_all(&mut self) -> Result<()> {
-        let mut index = MediaIndex { version: VERSION.to_owned(), images: Vec::new() };
+        let mut index = MediaIndex {
+            version: VERSION.to_owned(),
+            images: Vec::new(),
+        };
         let layer_folder = self.build.media().join("layers");
         let mut kept = BTreeSet::new();
         for image in &self.declarations.image {
-            let names: Vec<String> = self.declarations.below(image).into_iter().chain([image.name.clone()]).collect();
+            let names: Vec<String> = self
+                .declarations
+                .below(image)
+                .into_iter()
+                .chain([image.name.clone()])
+                .collect();
             for name in &names {
                 self.make_layer(name)?;
             }
@@ -178,7 +221,9 @@ impl<'a> Builder<'a> {
             described.write(&self.image_path(image), self.build.epoch()?)?;
             if !image.user {
                 let entry = described.media()?;
-                entry.check().with_context(|| format!("image {}", image.name))?;
+                entry
+                    .check()
+                    .with_context(|| format!("image {}", image.name))?;
                 index.images.push(entry);
                 for layer in names.iter().map(|name| &self.layers[name]) {
                     let file = format!("{}.squashfs", layer.diff_id.hex());
@@ -188,7 +233,10 @@ impl<'a> Builder<'a> {
             }
         }
         remove_others(&layer_folder, &kept)?;
-        cache::write(&self.build.media().join(media::FILE_NAME), &index.to_bytes().context("write the index")?)
+        cache::write(
+            &self.build.media().join(media::FILE_NAME),
+            &index.to_bytes().context("write the index")?,
+        )
     }
 
     /// Packs an image's own layer, or takes it from the cache.
@@ -196,11 +244,17 @@ impl<'a> Builder<'a> {
         if self.layers.contains_key(name) {
             return Ok(());
         }
-        let image = self.declarations.get(name).with_context(|| format!("image {name} is not declared"))?;
+        let image = self
+            .declarations
+            .get(name)
+            .with_context(|| format!("image {name} is not declared"))?;
         let key = self.layer_key(image, true)?;
         let layer = match layer::cached(&key)? {
             Some(layer) => {
-                progress::note(&format!("layer {name}"), &format!("{} (cached)", sizes(&layer)));
+                progress::note(
+                    &format!("layer {name}"),
+                    &format!("{} (cached)", sizes(&layer)),
+                );
                 layer
             }
             None => progress::step(&format!("layer {name}"), || {
@@ -219,7 +273,10 @@ impl<'a> Builder<'a> {
         if let Some(tree) = self.trees.get(name) {
             return Ok(tree.clone());
         }
-        let image = self.declarations.get(name).with_context(|| format!("image {name} is not declared"))?;
+        let image = self
+            .declarations
+            .get(name)
+            .with_context(|| format!("image {name} is not declared"))?;
         let mut below = Tree::default();
         for lower in self.declarations.below(image) {
             below.overlay(&self.tree(&lower)?);
@@ -231,8 +288,15 @@ impl<'a> Builder<'a> {
             programs: self.programs,
         };
         let packages = self.packages.get(name).copied().unwrap_or_default();
-        let tree = sources.layer(image, packages, &below).with_context(|| format!("image {name}"))?;
-        if self.declarations.image.iter().any(|other| other.base.as_deref() == Some(name)) {
+        let tree = sources
+            .layer(image, packages, &below)
+            .with_context(|| format!("image {name}"))?;
+        if self
+            .declarations
+            .image
+            .iter()
+            .any(|other| other.base.as_deref() == Some(name))
+        {
             self.trees.insert(name.to_owned(), tree.clone());
         }
         Ok(tree)
@@ -246,7 +310,11 @@ const BUILDER: &str = "1";
 
 fn sizes(layer: &Layer) -> String {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    format!("{:.1} MB, squashfs {:.1} MB", megabytes(layer.tar_size), megabytes(layer.squashfs_size))
+    format!(
+        "{:.1} MB, squashfs {:.1} MB",
+        megabytes(layer.tar_size),
+        megabytes(layer.squashfs_size)
+    )
 }
 
 /// Removes the layers of earlier builds.
@@ -254,7 +322,8 @@ fn remove_others(folder: &Path, kept: &BTreeSet<String>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
         let entry = entry.with_context(|| format!("list {}", folder.display()))?;
         if !kept.contains(&*entry.file_name().to_string_lossy()) {
-            fs::remove_file(entry.path()).with_context(|| format!("remove {}", entry.path().display()))?;
+            fs::remove_file(entry.path())
+                .with_context(|| format!("remove {}", entry.path().display()))?;
         }
     }
     Ok(())

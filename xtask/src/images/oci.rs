@@ -27,7 +27,13 @@ pub(crate) struct Image {
 
 impl Image {
     /// Describes an image whose layers are packed. `names` are the images that made them.
-    pub(crate) fn new(build: &Build, image: &Declaration, version: &str, names: &[String], layers: Vec<Layer>) -> Result<Self> {
+    pub(crate) fn new(
+        build: &Build,
+        image: &Declaration,
+        version: &str,
+        names: &[String],
+        layers: Vec<Layer>,
+    ) -> Result<Self> {
         let created = Some(rfc3339(build.epoch()?));
         let mut config = ImageConfig {
             architecture: build.arch.oci().to_owned(),
@@ -53,15 +59,30 @@ impl Image {
         let manifest = Manifest {
             schema_version: 2,
             media_type: manifest::OCI_MANIFEST.to_owned(),
-            config: Descriptor::new(manifest::OCI_CONFIG, Digest::sha256(&config), config.len() as u64),
+            config: Descriptor::new(
+                manifest::OCI_CONFIG,
+                Digest::sha256(&config),
+                config.len() as u64,
+            ),
             layers: layers
                 .iter()
-                .map(|layer| Descriptor::new(manifest::OCI_LAYER_GZIP, layer.blob_digest.clone(), layer.blob_size))
+                .map(|layer| {
+                    Descriptor::new(
+                        manifest::OCI_LAYER_GZIP,
+                        layer.blob_digest.clone(),
+                        layer.blob_size,
+                    )
+                })
                 .collect(),
             annotations: BTreeMap::new(),
         };
         let manifest = serde_json::to_vec(&manifest).context("write a manifest")?;
-        Ok(Self { reference: image.reference(version), config, manifest, layers })
+        Ok(Self {
+            reference: image.reference(version),
+            config,
+            manifest,
+            layers,
+        })
     }
 
     /// The image's entry in the index of the media.
@@ -74,7 +95,8 @@ impl Image {
         Ok(MediaImage {
             references: vec![self.reference.clone()],
             manifest_digest: Digest::sha256(&self.manifest),
-            config: String::from_utf8(self.config.clone()).context("the configuration is not UTF-8")?,
+            config: String::from_utf8(self.config.clone())
+                .context("the configuration is not UTF-8")?,
             config_digest: Digest::sha256(&self.config),
             layers: self.layers.iter().map(layer).collect(),
         })
@@ -86,30 +108,63 @@ impl Image {
         let mut tar = tar::Builder::new(cache::Pending::create(target)?);
         let blob = |digest: &Digest| format!("blobs/sha256/{}", digest.hex());
         let (config, manifest) = (Digest::sha256(&self.config), Digest::sha256(&self.manifest));
-        let layers: BTreeMap<String, &Layer> = self.layers.iter().map(|layer| (blob(&layer.blob_digest), layer)).collect();
+        let layers: BTreeMap<String, &Layer> = self
+            .layers
+            .iter()
+            .map(|layer| (blob(&layer.blob_digest), layer))
+            .collect();
         let archive = json!([{
             "Config": blob(&config),
             "RepoTags": [self.reference],
             "Layers": self.layers.iter().map(|layer| blob(&layer.blob_digest)).collect::<Vec<_>>(),
         }]);
-        append(&mut tar, "oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#, epoch).with_context(context)?;
-        append(&mut tar, "index.json", &self.index(manifest.clone())?, epoch).with_context(context)?;
-        append(&mut tar, "manifest.json", archive.to_string().as_bytes(), epoch).with_context(context)?;
+        append(
+            &mut tar,
+            "oci-layout",
+            br#"{"imageLayoutVersion":"1.0.0"}"#,
+            epoch,
+        )
+        .with_context(context)?;
+        append(
+            &mut tar,
+            "index.json",
+            &self.index(manifest.clone())?,
+            epoch,
+        )
+        .with_context(context)?;
+        append(
+            &mut tar,
+            "manifest.json",
+            archive.to_string().as_bytes(),
+            epoch,
+        )
+        .with_context(context)?;
         append(&mut tar, &blob(&config), &self.config, epoch).with_context(context)?;
         append(&mut tar, &blob(&manifest), &self.manifest, epoch).with_context(context)?;
         for (name, layer) in layers {
             let mut file = fs::File::open(layer.blob()?).with_context(context)?;
-            tar.append_data(&mut header(layer.blob_size, epoch), name, &mut file).with_context(context)?;
+            tar.append_data(&mut header(layer.blob_size, epoch), name, &mut file)
+                .with_context(context)?;
         }
         tar.into_inner().with_context(context)?.commit()
     }
 
     fn index(&self, manifest: Digest) -> Result<Vec<u8>> {
-        let mut descriptor = Descriptor::new(manifest::OCI_MANIFEST, manifest, self.manifest.len() as u64);
-        let tag = self.reference.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+        let mut descriptor =
+            Descriptor::new(manifest::OCI_MANIFEST, manifest, self.manifest.len() as u64);
+        let tag = self
+            .reference
+            .rsplit_once(':')
+            .map_or("latest", |(_, tag)| tag);
         descriptor.annotations = BTreeMap::from([
-            ("io.containerd.image.name".to_owned(), self.reference.clone()),
-            ("org.opencontainers.image.ref.name".to_owned(), tag.to_owned()),
+            (
+                "io.containerd.image.name".to_owned(),
+                self.reference.clone(),
+            ),
+            (
+                "org.opencontainers.image.ref.name".to_owned(),
+                tag.to_owned(),
+            ),
         ]);
         let index = Index {
             schema_version: 2,
@@ -133,7 +188,8 @@ fn header(size: u64, epoch: u64) -> tar::Header {
 }
 
 fn append(tar: &mut tar::Builder<impl Write>, name: &str, bytes: &[u8], epoch: u64) -> Result<()> {
-    tar.append_data(&mut header(bytes.len() as u64, epoch), name, bytes).with_context(|| format!("add {name}"))
+    tar.append_data(&mut header(bytes.len() as u64, epoch), name, bytes)
+        .with_context(|| format!("add {name}"))
 }
 
 /// Seconds since 1970 as `2026-01-01T00:00:00Z`.
@@ -142,13 +198,23 @@ pub(crate) fn rfc3339(seconds: u64) -> String {
     // Days are counted from 0000-03-01, so that the leap day is the last of a year
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        rest / 3600,
+        rest / 60 % 60,
+        rest % 60
+    )
 }
 
 #[cfg(test)]

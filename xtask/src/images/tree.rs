@@ -11,8 +11,13 @@ use super::glob;
 /// Directories that are only other names of one: `/bin`, `/sbin` and `/usr/sbin` are `/usr/bin`.
 ///
 /// One folder for programs means that a real program always replaces busybox's applet of that name.
-const ALIASES: [(&str, &str); 5] =
-    [("bin", "usr/bin"), ("sbin", "usr/bin"), ("usr/sbin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib64")];
+const ALIASES: [(&str, &str); 5] = [
+    ("bin", "usr/bin"),
+    ("sbin", "usr/bin"),
+    ("usr/sbin", "usr/bin"),
+    ("lib", "usr/lib"),
+    ("lib64", "usr/lib64"),
+];
 
 /// What a path is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,17 +46,32 @@ pub(crate) struct Entry {
 impl Entry {
     /// A directory of root's, 0755.
     pub(crate) fn directory() -> Self {
-        Self { kind: Kind::Directory, mode: 0o755, user: 0, group: 0 }
+        Self {
+            kind: Kind::Directory,
+            mode: 0o755,
+            user: 0,
+            group: 0,
+        }
     }
 
     /// A file of root's.
     pub(crate) fn file(content: impl Into<Rc<[u8]>>, mode: u32) -> Self {
-        Self { kind: Kind::File(content.into()), mode, user: 0, group: 0 }
+        Self {
+            kind: Kind::File(content.into()),
+            mode,
+            user: 0,
+            group: 0,
+        }
     }
 
     /// A symbolic link.
     pub(crate) fn link(target: &str) -> Self {
-        Self { kind: Kind::Link(target.to_owned()), mode: 0o777, user: 0, group: 0 }
+        Self {
+            kind: Kind::Link(target.to_owned()),
+            mode: 0o777,
+            user: 0,
+            group: 0,
+        }
     }
 
     fn is_directory(&self) -> bool {
@@ -67,7 +87,9 @@ impl Tree {
     /// Puts an entry at `path`, with its parent directories.
     pub(crate) fn insert(&mut self, path: &str, entry: Entry) -> Result<()> {
         let path = canonical(path)?;
-        if path.is_empty() || (ALIASES.iter().any(|(_, target)| *target == path) && entry.kind != Kind::Directory) {
+        if path.is_empty()
+            || (ALIASES.iter().any(|(_, target)| *target == path) && entry.kind != Kind::Directory)
+        {
             return Ok(());
         }
         if let Kind::Link(target) = &entry.kind
@@ -85,8 +107,13 @@ impl Tree {
             }
         }
         match self.0.entry(path) {
-            Slot::Occupied(mut slot) if slot.get().is_directory() == entry.is_directory() => drop(slot.insert(entry)),
-            Slot::Occupied(slot) => bail!("/{} is a directory in one place and not in another", slot.key()),
+            Slot::Occupied(mut slot) if slot.get().is_directory() == entry.is_directory() => {
+                drop(slot.insert(entry))
+            }
+            Slot::Occupied(slot) => bail!(
+                "/{} is a directory in one place and not in another",
+                slot.key()
+            ),
             Slot::Vacant(slot) => drop(slot.insert(entry)),
         }
         Ok(())
@@ -95,7 +122,10 @@ impl Tree {
     /// Adds the link without which an aliased name (`/bin`) would not exist.
     pub(crate) fn insert_aliases(&mut self) {
         for (alias, target) in ALIASES {
-            let target = target.strip_prefix("usr/").filter(|_| alias.starts_with("usr/")).unwrap_or(target);
+            let target = target
+                .strip_prefix("usr/")
+                .filter(|_| alias.starts_with("usr/"))
+                .unwrap_or(target);
             self.0.insert(alias.to_owned(), Entry::link(target));
         }
     }
@@ -118,25 +148,43 @@ impl Tree {
     /// Removes what is at `path` and below it.
     pub(crate) fn remove(&mut self, path: &str) {
         let below = format!("{path}/");
-        self.0.retain(|name, _| name != path && !name.starts_with(&below));
+        self.0
+            .retain(|name, _| name != path && !name.starts_with(&below));
     }
 
     /// Removes every path that a pattern of `prune` matches, with what is below it, unless `keep` matches the path or a
     /// path below; directories that this empties go too.
     pub(crate) fn prune(&mut self, prune: &[String], keep: &[String]) {
-        let any = |patterns: &[String], path: &str| patterns.iter().any(|pattern| glob::matches(pattern, path));
+        let any = |patterns: &[String], path: &str| {
+            patterns.iter().any(|pattern| glob::matches(pattern, path))
+        };
         let goes = |path: &str| {
-            let mut ancestors = std::iter::successors(Some(path), |path| path.rsplit_once('/').map(|(parent, _)| parent));
+            let mut ancestors = std::iter::successors(Some(path), |path| {
+                path.rsplit_once('/').map(|(parent, _)| parent)
+            });
             ancestors.any(|ancestor| any(prune, ancestor)) && !any(keep, path)
         };
-        let files: Vec<String> =
-            self.0.iter().filter(|(path, entry)| !entry.is_directory() && goes(path)).map(|(path, _)| path.clone()).collect();
+        let files: Vec<String> = self
+            .0
+            .iter()
+            .filter(|(path, entry)| !entry.is_directory() && goes(path))
+            .map(|(path, _)| path.clone())
+            .collect();
         for path in &files {
             self.0.remove(path);
         }
-        let folders: Vec<String> = self.0.iter().filter(|(_, entry)| entry.is_directory()).map(|(path, _)| path.clone()).collect();
+        let folders: Vec<String> = self
+            .0
+            .iter()
+            .filter(|(_, entry)| entry.is_directory())
+            .map(|(path, _)| path.clone())
+            .collect();
         for folder in folders.iter().rev() {
-            let emptied = || files.iter().any(|path| path.starts_with(&format!("{folder}/")));
+            let emptied = || {
+                files
+                    .iter()
+                    .any(|path| path.starts_with(&format!("{folder}/")))
+            };
             if !self.has_children(folder) && (goes(folder) || emptied()) {
                 self.0.remove(folder);
             }
@@ -145,12 +193,19 @@ impl Tree {
 
     fn has_children(&self, folder: &str) -> bool {
         let below = format!("{folder}/");
-        self.0.range(below.clone()..).next().is_some_and(|(path, _)| path.starts_with(&below))
+        self.0
+            .range(below.clone()..)
+            .next()
+            .is_some_and(|(path, _)| path.starts_with(&below))
     }
 
     /// Paths that a pattern matches.
     pub(crate) fn find(&self, pattern: &str) -> Vec<String> {
-        self.0.keys().filter(|path| glob::matches(pattern, path)).cloned().collect()
+        self.0
+            .keys()
+            .filter(|path| glob::matches(pattern, path))
+            .cloned()
+            .collect()
     }
 
     /// Adds what `other` has, in place of what is here.
@@ -174,7 +229,10 @@ impl Tree {
 
     /// Leaves out what a layer below has already, and takes its attributes for directories that both have.
     pub(crate) fn without(mut self, below: &Self, own: &[String]) -> Self {
-        let is_own = |path: &str| own.iter().any(|name| canonical(name).is_ok_and(|name| name == path));
+        let is_own = |path: &str| {
+            own.iter()
+                .any(|name| canonical(name).is_ok_and(|name| name == path))
+        };
         for (path, entry) in &mut self.0 {
             if let Some(lower) = below.0.get(path)
                 && lower.is_directory()
@@ -220,7 +278,10 @@ pub(crate) fn canonical(path: &str) -> Result<String> {
         if plain == alias {
             return Ok(target.to_owned());
         }
-        if let Some(rest) = plain.strip_prefix(alias).and_then(|rest| rest.strip_prefix('/')) {
+        if let Some(rest) = plain
+            .strip_prefix(alias)
+            .and_then(|rest| rest.strip_prefix('/'))
+        {
             return Ok(format!("{target}/{rest}"));
         }
     }
@@ -252,20 +313,51 @@ mod tests {
         assert_eq!(tree.get("/usr/sbin/ip").unwrap().kind, file("ip").kind);
         assert_eq!(tree.follow("sbin/ip").unwrap(), "usr/bin/ip");
         tree.insert_aliases();
-        assert_eq!(tree.iter().find(|(path, _)| *path == "usr/sbin").unwrap().1.kind, Kind::Link("bin".into()));
-        assert_eq!(tree.iter().find(|(path, _)| *path == "sbin").unwrap().1.kind, Kind::Link("usr/bin".into()));
+        assert_eq!(
+            tree.iter()
+                .find(|(path, _)| *path == "usr/sbin")
+                .unwrap()
+                .1
+                .kind,
+            Kind::Link("bin".into())
+        );
+        assert_eq!(
+            tree.iter()
+                .find(|(path, _)| *path == "sbin")
+                .unwrap()
+                .1
+                .kind,
+            Kind::Link("usr/bin".into())
+        );
     }
 
     #[test]
     fn pruning_takes_folders_along_but_keeps_what_is_kept() {
         let mut tree = Tree::default();
-        for path in ["usr/share/doc/a/copyright", "usr/share/doc/b/x", "usr/share/b"] {
+        for path in [
+            "usr/share/doc/a/copyright",
+            "usr/share/doc/b/x",
+            "usr/share/b",
+        ] {
             tree.insert(path, file("")).unwrap();
         }
         tree.insert("var/lib/empty", Entry::directory()).unwrap();
         tree.prune(&["usr/share/doc/*".into()], &["usr/share/doc/b/x".into()]);
         let left: Vec<&str> = tree.iter().map(|(path, _)| path.as_str()).collect();
-        assert_eq!(left, ["usr", "usr/share", "usr/share/b", "usr/share/doc", "usr/share/doc/b", "usr/share/doc/b/x", "var", "var/lib", "var/lib/empty"]);
+        assert_eq!(
+            left,
+            [
+                "usr",
+                "usr/share",
+                "usr/share/b",
+                "usr/share/doc",
+                "usr/share/doc/b",
+                "usr/share/doc/b/x",
+                "var",
+                "var/lib",
+                "var/lib/empty"
+            ]
+        );
     }
 
     #[test]
@@ -277,7 +369,13 @@ mod tests {
         layer.insert("root/.profile", file("a")).unwrap();
         layer.insert("root/.bashrc", file("b")).unwrap();
         let layer = layer.without(&below, &[]);
-        assert_eq!(layer.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["root", "root/.bashrc"]);
+        assert_eq!(
+            layer
+                .iter()
+                .map(|(path, _)| path.as_str())
+                .collect::<Vec<_>>(),
+            ["root", "root/.bashrc"]
+        );
         assert_eq!(layer.get("root").unwrap().mode, 0o700);
     }
 

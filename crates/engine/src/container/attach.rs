@@ -13,11 +13,18 @@ impl Engine {
     ///
     /// # Errors
     /// 400 for bad detach keys, 404, 409 when it is paused or restarting.
-    pub async fn container_attach(&self, reference: &str, options: AttachOptions) -> Result<AttachSession> {
+    pub async fn container_attach(
+        &self,
+        reference: &str,
+        options: AttachOptions,
+    ) -> Result<AttachSession> {
         let container = self.find(reference)?;
         match container.status() {
             Status::Paused => {
-                return Err(Error::conflict(format!("container {} is paused, unpause the container before attach", container.id)));
+                return Err(Error::conflict(format!(
+                    "container {} is paused, unpause the container before attach",
+                    container.id
+                )));
             }
             Status::Restarting => {
                 return Err(Error::conflict(format!(
@@ -26,7 +33,10 @@ impl Engine {
                 )));
             }
             Status::Removing | Status::Dead => {
-                return Err(Error::conflict(format!("container {} is marked for removal", container.id)));
+                return Err(Error::conflict(format!(
+                    "container {} is marked for removal",
+                    container.id
+                )));
             }
             _ => {}
         }
@@ -41,7 +51,11 @@ impl Engine {
         if options.logs
             && let Some(log) = &container.streams.log
         {
-            let past = LogsOptions { stdout: options.stdout, stderr: options.stderr, ..LogsOptions::default() };
+            let past = LogsOptions {
+                stdout: options.stdout,
+                stderr: options.stderr,
+                ..LogsOptions::default()
+            };
             let past = log.read(past);
             session.output = chain(past, options.stream.then_some(session.output));
         } else if !options.stream {
@@ -55,17 +69,22 @@ impl Engine {
     ///
     /// # Errors
     /// 400 without a stream, 404, 501 when the container keeps no log.
-    pub async fn container_logs(&self, reference: &str, options: LogsOptions) -> Result<LogSession> {
+    pub async fn container_logs(
+        &self,
+        reference: &str,
+        options: LogsOptions,
+    ) -> Result<LogSession> {
         let container = self.find(reference)?;
         if !options.stdout && !options.stderr {
             return Err(Error::bad_parameter("You must choose at least one stream"));
         }
-        let log = container
-            .streams
-            .log
-            .as_ref()
-            .ok_or_else(|| Error::not_implemented("configured logging driver does not support reading"))?;
-        Ok(LogSession { output: log.read(options), tty: container.streams.tty() })
+        let log = container.streams.log.as_ref().ok_or_else(|| {
+            Error::not_implemented("configured logging driver does not support reading")
+        })?;
+        Ok(LogSession {
+            output: log.read(options),
+            tty: container.streams.tty(),
+        })
     }
 
     /// `POST /containers/{id}/resize`.
@@ -75,15 +94,27 @@ impl Engine {
     pub async fn container_resize(&self, reference: &str, height: u16, width: u16) -> Result<()> {
         let container = self.find(reference)?;
         if !container.status().is_alive() {
-            return Err(Error::conflict(format!("Container {} is not running", container.id)));
+            return Err(Error::conflict(format!(
+                "Container {} is not running",
+                container.id
+            )));
         }
-        let terminal = container.live.borrow().as_ref().and_then(|live| live.terminal.clone());
-        let Some(terminal) = terminal else { return Ok(()) };
-        sys::tty::set_winsize(terminal.get_ref(), height, width).map_err(|error| Error::server(error.to_string()))?;
+        let terminal = container
+            .live
+            .borrow()
+            .as_ref()
+            .and_then(|live| live.terminal.clone());
+        let Some(terminal) = terminal else {
+            return Ok(());
+        };
+        sys::tty::set_winsize(terminal.get_ref(), height, width)
+            .map_err(|error| Error::server(error.to_string()))?;
         let mut attributes = container.event_attributes();
         attributes.insert("height".to_owned(), height.to_string());
         attributes.insert("width".to_owned(), width.to_string());
-        self.0.events.publish("container", "resize", &container.id, attributes);
+        self.0
+            .events
+            .publish("container", "resize", &container.id, attributes);
         Ok(())
     }
 }

@@ -30,11 +30,18 @@ impl Engine {
     ///
     /// # Errors
     /// 400 for changes that are no instruction, 404, 409 when the container is being removed.
-    pub async fn container_commit(&self, reference: &str, request: CommitRequest) -> Result<String> {
+    pub async fn container_commit(
+        &self,
+        reference: &str,
+        request: CommitRequest,
+    ) -> Result<String> {
         let container = self.find(reference)?;
         let _turn = container.operation.lock().await;
         if matches!(container.status(), Status::Removing | Status::Dead) {
-            return Err(Error::conflict(format!("You cannot commit container {} which is being removed", container.id)));
+            return Err(Error::conflict(format!(
+                "You cannot commit container {} which is being removed",
+                container.id
+            )));
         }
         let own = container.record().config.clone();
         let mut config = request.config.unwrap_or_default();
@@ -57,14 +64,20 @@ impl Engine {
             // Without a freezer the image is what a copy of a running system is.
             let _ = crate::cgroup::freeze(&container.cgroup, true).await;
         }
-        let made = self.0.images.commit(options, &container.layout.upper()).await;
+        let made = self
+            .0
+            .images
+            .commit(options, &container.layout.upper())
+            .await;
         if frozen {
             let _ = crate::cgroup::thaw(&container.cgroup);
         }
         let id = made?;
         let mut attributes = container.event_attributes();
         attributes.insert("imageID".to_owned(), id.clone());
-        self.0.events.publish("container", "commit", &container.id, attributes);
+        self.0
+            .events
+            .publish("container", "commit", &container.id, attributes);
         Ok(id)
     }
 }
@@ -72,7 +85,10 @@ impl Engine {
 /// Applies one Dockerfile instruction of those that `docker commit --change` takes.
 pub(crate) fn apply(config: &mut ContainerConfig, change: &str) -> Result<()> {
     let invalid = || Error::bad_parameter(format!("{change:?} is not a valid change command"));
-    let (verb, rest) = change.trim().split_once(char::is_whitespace).ok_or_else(invalid)?;
+    let (verb, rest) = change
+        .trim()
+        .split_once(char::is_whitespace)
+        .ok_or_else(invalid)?;
     let rest = rest.trim();
     let empty = || serde_json::Value::Object(serde_json::Map::new());
     match verb.to_ascii_uppercase().as_str() {
@@ -84,13 +100,20 @@ pub(crate) fn apply(config: &mut ContainerConfig, change: &str) -> Result<()> {
         "EXPOSE" => {
             for port in rest.split_whitespace() {
                 super::ports::parse_exposed(port)?;
-                let port = if port.contains('/') { port.to_owned() } else { format!("{port}/tcp") };
+                let port = if port.contains('/') {
+                    port.to_owned()
+                } else {
+                    format!("{port}/tcp")
+                };
                 config.exposed_ports.insert(port, empty());
             }
         }
         "VOLUME" => {
-            let paths = serde_json::from_str::<Vec<String>>(rest).unwrap_or_else(|_| rest.split_whitespace().map(str::to_owned).collect());
-            config.volumes.extend(paths.into_iter().map(|path| (path, empty())));
+            let paths = serde_json::from_str::<Vec<String>>(rest)
+                .unwrap_or_else(|_| rest.split_whitespace().map(str::to_owned).collect());
+            config
+                .volumes
+                .extend(paths.into_iter().map(|path| (path, empty())));
         }
         "ENV" => {
             for (key, value) in pairs(rest).ok_or_else(invalid)? {
@@ -98,7 +121,10 @@ pub(crate) fn apply(config: &mut ContainerConfig, change: &str) -> Result<()> {
             }
         }
         "LABEL" => config.labels.extend(pairs(rest).ok_or_else(invalid)?),
-        "ONBUILD" => config.on_build.get_or_insert_default().push(rest.to_owned()),
+        "ONBUILD" => config
+            .on_build
+            .get_or_insert_default()
+            .push(rest.to_owned()),
         _ => return Err(invalid()),
     }
     Ok(())
@@ -106,7 +132,8 @@ pub(crate) fn apply(config: &mut ContainerConfig, change: &str) -> Result<()> {
 
 /// JSON form or shell form.
 fn command(text: &str) -> Vec<String> {
-    serde_json::from_str(text).unwrap_or_else(|_| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()])
+    serde_json::from_str(text)
+        .unwrap_or_else(|_| vec!["/bin/sh".to_owned(), "-c".to_owned(), text.to_owned()])
 }
 
 /// `KEY=VALUE KEY="VALUE WITH BLANKS"` or the old `KEY VALUE`.
@@ -154,19 +181,43 @@ mod tests {
     #[test]
     fn instructions_change_the_configuration() {
         let mut config = ContainerConfig::default();
-        for change in ["CMD [\"a\",\"b c\"]", "ENV A=1 B=\"x y\"", "env C old form", "EXPOSE 80 53/udp", "LABEL k=v", "USER web", "WORKDIR /srv"] {
+        for change in [
+            "CMD [\"a\",\"b c\"]",
+            "ENV A=1 B=\"x y\"",
+            "env C old form",
+            "EXPOSE 80 53/udp",
+            "LABEL k=v",
+            "USER web",
+            "WORKDIR /srv",
+        ] {
             apply(&mut config, change).unwrap();
         }
         assert_eq!(config.cmd.unwrap(), ["a", "b c"]);
         assert_eq!(config.env, ["A=1", "B=x y", "C=old form"]);
-        assert_eq!(config.exposed_ports.keys().collect::<Vec<_>>(), ["53/udp", "80/tcp"]);
-        assert_eq!((config.labels["k"].as_str(), config.user.as_str(), config.working_dir.as_str()), ("v", "web", "/srv"));
+        assert_eq!(
+            config.exposed_ports.keys().collect::<Vec<_>>(),
+            ["53/udp", "80/tcp"]
+        );
+        assert_eq!(
+            (
+                config.labels["k"].as_str(),
+                config.user.as_str(),
+                config.working_dir.as_str()
+            ),
+            ("v", "web", "/srv")
+        );
     }
 
     #[test]
     fn other_instructions_are_refused() {
         for bad in ["RUN ls", "CMD", "", "EXPOSE x"] {
-            assert_eq!(apply(&mut ContainerConfig::default(), bad).unwrap_err().status, 400, "{bad}");
+            assert_eq!(
+                apply(&mut ContainerConfig::default(), bad)
+                    .unwrap_err()
+                    .status,
+                400,
+                "{bad}"
+            );
         }
     }
 }

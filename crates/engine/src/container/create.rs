@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::rc::Rc;
 
-use engine_api::{ContainerCreateResponse, CreateRequest, EndpointSettings, Error, HostConfig, Result};
+use engine_api::{
+    ContainerCreateResponse, CreateRequest, EndpointSettings, Error, HostConfig, Result,
+};
 
 use super::record::Record;
 use super::{Container, Layout, merge, ports, validate};
@@ -21,14 +23,25 @@ impl Engine {
     ///
     /// # Errors
     /// 400 for what makes no sense or is left out, 404 without the image, 409 when the name is taken.
-    pub async fn container_create(&self, name: Option<&str>, request: CreateRequest) -> Result<ContainerCreateResponse> {
+    pub async fn container_create(
+        &self,
+        name: Option<&str>,
+        request: CreateRequest,
+    ) -> Result<ContainerCreateResponse> {
         let name = name.map(str::to_owned);
-        self.detached(move |engine| async move { engine.create(name.as_deref(), request).await }).await
+        self.detached(move |engine| async move { engine.create(name.as_deref(), request).await })
+            .await
     }
 
-    async fn create(&self, name: Option<&str>, mut request: CreateRequest) -> Result<ContainerCreateResponse> {
+    async fn create(
+        &self,
+        name: Option<&str>,
+        mut request: CreateRequest,
+    ) -> Result<ContainerCreateResponse> {
         if self.0.containers.borrow().len() >= CONTAINERS_MAX {
-            return Err(Error::server(format!("there are {CONTAINERS_MAX} containers already")));
+            return Err(Error::server(format!(
+                "there are {CONTAINERS_MAX} containers already"
+            )));
         }
         validate::config(&request.config)?;
         let mut warnings = validate::host(&mut request.host_config)?;
@@ -36,7 +49,9 @@ impl Engine {
         let image = self.image_of(&request)?;
         merge::complete(&mut request.config, &image.config)?;
         ports::parse_bindings(&request.host_config.port_bindings)?;
-        self.0.networks.validate(&attach_request("", "", &request))?;
+        self.0
+            .networks
+            .validate(&attach_request("", "", &request))?;
         warnings.extend(self.limit_warnings(&request.host_config));
 
         let id = ids::new_id()?;
@@ -71,17 +86,42 @@ impl Engine {
                 ));
             }
         };
-        check(host.memory > 0 || host.memory_reservation > 0, "memory", "memory limit");
-        check(host.pids_limit.is_some_and(|limit| limit > 0), "pids", "PIDs limit");
-        check(host.cpu_shares > 0 || host.cpu_quota > 0 || host.nano_cpus > 0, "cpu", "CPU");
-        check(!host.cpuset_cpus.is_empty() || !host.cpuset_mems.is_empty(), "cpuset", "cpuset");
+        check(
+            host.memory > 0 || host.memory_reservation > 0,
+            "memory",
+            "memory limit",
+        );
+        check(
+            host.pids_limit.is_some_and(|limit| limit > 0),
+            "pids",
+            "PIDs limit",
+        );
+        check(
+            host.cpu_shares > 0 || host.cpu_quota > 0 || host.nano_cpus > 0,
+            "cpu",
+            "CPU",
+        );
+        check(
+            !host.cpuset_cpus.is_empty() || !host.cpuset_mems.is_empty(),
+            "cpuset",
+            "cpuset",
+        );
         warnings
     }
 
-    async fn make(&self, id: &str, name: &str, mut request: CreateRequest, image: ImageRecord) -> Result<Rc<Container>> {
+    async fn make(
+        &self,
+        id: &str,
+        name: &str,
+        mut request: CreateRequest,
+        image: ImageRecord,
+    ) -> Result<Rc<Container>> {
         let layout = Layout::new(&self.0.root, &self.0.run, id);
         let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o710).create(&layout.directory)?;
+        builder
+            .recursive(true)
+            .mode(0o710)
+            .create(&layout.directory)?;
         let mounts = self.new_mounts(&request)?;
         self.settle(id, &mut request)?;
         let endpoints = self.new_endpoints(&request)?;
@@ -108,7 +148,10 @@ impl Engine {
         record.save(&layout.directory)?;
         let cgroup = self.0.cgroups.of(id, &record.host_config.cgroup_parent);
         let container = Rc::new(Container::new(record, layout, cgroup));
-        self.0.containers.borrow_mut().insert(id.to_owned(), Rc::clone(&container));
+        self.0
+            .containers
+            .borrow_mut()
+            .insert(id.to_owned(), Rc::clone(&container));
         self.fill_volumes(&container).await?;
         Ok(container)
     }
@@ -127,22 +170,43 @@ impl Engine {
         if config.network_disabled {
             "none".clone_into(&mut host.network_mode);
         }
-        for mode in [&mut host.network_mode, &mut host.pid_mode, &mut host.ipc_mode] {
+        for mode in [
+            &mut host.network_mode,
+            &mut host.pid_mode,
+            &mut host.ipc_mode,
+        ] {
             if let Some(other) = mode.strip_prefix("container:") {
                 *mode = format!("container:{}", self.find(other)?.id);
             }
         }
-        if host.network_mode.starts_with("container:") || host.network_mode == "host" || host.uts_mode == "host" {
+        if host.network_mode.starts_with("container:")
+            || host.network_mode == "host"
+            || host.uts_mode == "host"
+        {
             if !config.hostname.is_empty() && host.uts_mode == "host" {
-                return Err(Error::bad_parameter("conflicting options: hostname and the UTS mode"));
+                return Err(Error::bad_parameter(
+                    "conflicting options: hostname and the UTS mode",
+                ));
             }
             if !config.hostname.is_empty() && host.network_mode.starts_with("container:") {
-                return Err(Error::bad_parameter("conflicting options: hostname and the network mode"));
+                return Err(Error::bad_parameter(
+                    "conflicting options: hostname and the network mode",
+                ));
             }
         }
-        let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let machine = rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned();
         let shares_name = host.network_mode == "host" || host.uts_mode == "host";
-        or(&mut config.hostname, if shares_name { &machine } else { ids::short(id) });
+        or(
+            &mut config.hostname,
+            if shares_name {
+                &machine
+            } else {
+                ids::short(id)
+            },
+        );
         or(&mut host.ipc_mode, "private");
         or(&mut host.cgroupns_mode, "private");
         or(&mut host.runtime, super::RUNTIME_NAME);
@@ -152,15 +216,30 @@ impl Engine {
             host.shm_size = crate::spec::SHM_SIZE;
         }
         if host.masked_paths.is_none() && !host.privileged {
-            let open = host.security_opt.iter().flatten().any(|option| option.starts_with("systempaths"));
-            host.masked_paths = Some(if open { Vec::new() } else { crate::spec::security::masked_paths() });
-            host.readonly_paths = Some(if open { Vec::new() } else { crate::spec::security::readonly_paths() });
+            let open = host
+                .security_opt
+                .iter()
+                .flatten()
+                .any(|option| option.starts_with("systempaths"));
+            host.masked_paths = Some(if open {
+                Vec::new()
+            } else {
+                crate::spec::security::masked_paths()
+            });
+            host.readonly_paths = Some(if open {
+                Vec::new()
+            } else {
+                crate::spec::security::readonly_paths()
+            });
         }
         Ok(())
     }
 
     /// The networks as inspect shows them before the first start.
-    fn new_endpoints(&self, request: &CreateRequest) -> Result<std::collections::BTreeMap<String, EndpointSettings>> {
+    fn new_endpoints(
+        &self,
+        request: &CreateRequest,
+    ) -> Result<std::collections::BTreeMap<String, EndpointSettings>> {
         let mut endpoints = request.networking_config.endpoints_config.clone();
         if let Some(endpoint) = endpoints.remove("default") {
             endpoints.entry("bridge".to_owned()).or_insert(endpoint);
@@ -170,10 +249,15 @@ impl Engine {
             return if endpoints.is_empty() {
                 Ok(endpoints)
             } else {
-                Err(Error::bad_parameter("conflicting options: networks and the container type network mode"))
+                Err(Error::bad_parameter(
+                    "conflicting options: networks and the container type network mode",
+                ))
             };
         };
-        let same = |name: &str| name == network || self.0.networks.resolve(name).ok() == self.0.networks.resolve(network).ok();
+        let same = |name: &str| {
+            name == network
+                || self.0.networks.resolve(name).ok() == self.0.networks.resolve(network).ok()
+        };
         if !endpoints.keys().any(|name| same(name)) {
             endpoints.insert(network.to_owned(), EndpointSettings::default());
         }

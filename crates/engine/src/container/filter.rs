@@ -10,8 +10,21 @@ use crate::timestamp::Timestamp;
 
 /// Filters that `GET /containers/json` knows.
 const LIST: &[&str] = &[
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network", "publish", "since",
-    "status", "volume",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
 ];
 /// Filters that `POST /containers/prune` knows.
 const PRUNE: &[&str] = &["label", "label!", "until"];
@@ -40,8 +53,13 @@ impl<'a> ListFilter<'a> {
             }
         }
         for health in filters.get("health") {
-            if !matches!(health.as_str(), "none" | "starting" | "healthy" | "unhealthy") {
-                return Err(Error::bad_parameter(format!("invalid filter 'health={health}'")));
+            if !matches!(
+                health.as_str(),
+                "none" | "starting" | "healthy" | "unhealthy"
+            ) {
+                return Err(Error::bad_parameter(format!(
+                    "invalid filter 'health={health}'"
+                )));
             }
         }
         for code in filters.get("exited") {
@@ -49,19 +67,31 @@ impl<'a> ListFilter<'a> {
         }
         filters.flag("is-task")?;
         for port in filters.get("publish").iter().chain(filters.get("expose")) {
-            super::ports::parse_exposed(port).map_err(|_| Error::bad_parameter(format!("invalid port in filter: {port}")))?;
+            super::ports::parse_exposed(port)
+                .map_err(|_| Error::bad_parameter(format!("invalid port in filter: {port}")))?;
         }
         let created = |key: &str| -> Result<Option<Timestamp>> {
-            let found: Result<Vec<_>> = filters.get(key).iter().map(|name| engine.find(name).map(|one| one.record().created)).collect();
+            let found: Result<Vec<_>> = filters
+                .get(key)
+                .iter()
+                .map(|name| engine.find(name).map(|one| one.record().created))
+                .collect();
             Ok(found?.into_iter().max())
         };
-        let ancestors = filters.get("ancestor").iter().filter_map(|name| engine.0.images.resolve(name).ok()).map(|image| image.id);
+        let ancestors = filters
+            .get("ancestor")
+            .iter()
+            .filter_map(|name| engine.0.images.resolve(name).ok())
+            .map(|image| image.id);
         Ok(Self {
             filters,
             before: created("before")?,
             since: created("since")?,
             ancestors: ancestors.collect(),
-            all: filters.contains("status") || filters.contains("exited") || filters.contains("before") || filters.contains("since"),
+            all: filters.contains("status")
+                || filters.contains("exited")
+                || filters.contains("before")
+                || filters.contains("since"),
         })
     }
 
@@ -76,30 +106,57 @@ impl<'a> ListFilter<'a> {
         self.before.is_none_or(|before| record.created < before)
             && self.since.is_none_or(|since| record.created > since)
             && self.filters.matches_labels(&record.config.labels)
-            && any("name", &|name| pattern::matches(name, &record.name) || pattern::matches(name, &format!("/{}", record.name)))
+            && any("name", &|name| {
+                pattern::matches(name, &record.name)
+                    || pattern::matches(name, &format!("/{}", record.name))
+            })
             && any("id", &|id| pattern::matches(id, &record.id))
             && any("status", &|status| record.state.status.word() == status)
-            && any("exited", &|code| ended && code.parse() == Ok(record.state.exit_code))
-            && any("health", &|health| record.health.as_ref().map_or("none", |found| found.status.as_str()) == health)
-            && (any("ancestor", &|name| record.config.image == name) || self.ancestors.contains(&record.image_id))
+            && any("exited", &|code| {
+                ended && code.parse() == Ok(record.state.exit_code)
+            })
+            && any("health", &|health| {
+                record
+                    .health
+                    .as_ref()
+                    .map_or("none", |found| found.status.as_str())
+                    == health
+            })
+            && (any("ancestor", &|name| record.config.image == name)
+                || self.ancestors.contains(&record.image_id))
             && any("isolation", &|value| record.host_config.isolation == value)
             && any("is-task", &|value| matches!(value, "0" | "false"))
             && any("network", &|network| on_network(&record, network))
-            && any("volume", &|volume| record.mounts.iter().any(|mount| mount.name == volume || mount.destination == volume))
-            && any("expose", &|port| exposes(record.config.exposed_ports.keys(), port))
-            && any("publish", &|port| exposes(record.host_config.port_bindings.keys(), port))
+            && any("volume", &|volume| {
+                record
+                    .mounts
+                    .iter()
+                    .any(|mount| mount.name == volume || mount.destination == volume)
+            })
+            && any("expose", &|port| {
+                exposes(record.config.exposed_ports.keys(), port)
+            })
+            && any("publish", &|port| {
+                exposes(record.host_config.port_bindings.keys(), port)
+            })
     }
 }
 
 fn on_network(record: &Record, wanted: &str) -> bool {
-    record.endpoints.iter().any(|(name, endpoint)| name == wanted || (!endpoint.network_id.is_empty() && endpoint.network_id.starts_with(wanted)))
+    record.endpoints.iter().any(|(name, endpoint)| {
+        name == wanted
+            || (!endpoint.network_id.is_empty() && endpoint.network_id.starts_with(wanted))
+    })
 }
 
 fn exposes<'a>(mut ports: impl Iterator<Item = &'a String>, wanted: &str) -> bool {
-    let Ok((wanted, protocol)) = super::ports::parse_exposed(wanted) else { return false };
+    let Ok((wanted, protocol)) = super::ports::parse_exposed(wanted) else {
+        return false;
+    };
     ports.any(|port| {
-        super::ports::parse_exposed(port)
-            .is_ok_and(|(range, other)| other == protocol && wanted.clone().any(|port| range.contains(&port)))
+        super::ports::parse_exposed(port).is_ok_and(|(range, other)| {
+            other == protocol && wanted.clone().any(|port| range.contains(&port))
+        })
     })
 }
 
@@ -118,7 +175,10 @@ impl<'a> PruneFilter<'a> {
         filters.validate(PRUNE)?;
         let until = match filters.get("until") {
             [] => None,
-            [text] => Some(Timestamp::parse_any(text, Timestamp::now()).ok_or_else(|| filters.invalid("until"))?),
+            [text] => Some(
+                Timestamp::parse_any(text, Timestamp::now())
+                    .ok_or_else(|| filters.invalid("until"))?,
+            ),
             _ => return Err(Error::bad_parameter("more than one until filter specified")),
         };
         Ok(Self { filters, until })
@@ -126,6 +186,7 @@ impl<'a> PruneFilter<'a> {
 
     /// Whether the container is one to remove.
     pub(super) fn passes(&self, record: &Record) -> bool {
-        self.until.is_none_or(|until| record.created < until) && self.filters.matches_labels(&record.config.labels)
+        self.until.is_none_or(|until| record.created < until)
+            && self.filters.matches_labels(&record.config.labels)
     }
 }

@@ -44,24 +44,37 @@ impl Plan {
             "CMD" => words.to_vec(),
             "CMD-SHELL" => {
                 let shell = config.shell.clone().filter(|shell| !shell.is_empty());
-                let mut command = shell.unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
+                let mut command =
+                    shell.unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
                 command.extend(words.iter().cloned());
                 command
             }
             _ => return None,
         };
-        Some(Self { command, ..Self::times(health) })
+        Some(Self {
+            command,
+            ..Self::times(health)
+        })
     }
 
     fn times(health: &HealthConfig) -> Self {
-        let or = |nanos: i64, default: Duration| u64::try_from(nanos).ok().filter(|n| *n > 0).map_or(default, Duration::from_nanos);
+        let or = |nanos: i64, default: Duration| {
+            u64::try_from(nanos)
+                .ok()
+                .filter(|n| *n > 0)
+                .map_or(default, Duration::from_nanos)
+        };
         Self {
             command: Vec::new(),
             interval: or(health.interval, INTERVAL),
             timeout: or(health.timeout, TIMEOUT),
             start_period: or(health.start_period, Duration::ZERO),
             start_interval: or(health.start_interval, START_INTERVAL),
-            retries: if health.retries > 0 { health.retries } else { RETRIES },
+            retries: if health.retries > 0 {
+                health.retries
+            } else {
+                RETRIES
+            },
         }
     }
 }
@@ -77,9 +90,23 @@ struct Probe {
 impl Engine {
     /// Begins the probes of a container that has just started.
     pub(super) fn start_health_checks(&self, container: &Rc<Container>) {
-        let Some(plan) = Plan::read(&container.record().config) else { return };
-        container.note(|record| record.health = Some(HealthRecord { status: "starting".to_owned(), ..HealthRecord::default() }));
-        let Some(ended) = container.live.borrow().as_ref().map(|live| Rc::clone(&live.ended)) else { return };
+        let Some(plan) = Plan::read(&container.record().config) else {
+            return;
+        };
+        container.note(|record| {
+            record.health = Some(HealthRecord {
+                status: "starting".to_owned(),
+                ..HealthRecord::default()
+            })
+        });
+        let Some(ended) = container
+            .live
+            .borrow()
+            .as_ref()
+            .map(|live| Rc::clone(&live.ended))
+        else {
+            return;
+        };
         let (engine, container) = (self.clone(), Rc::clone(container));
         tokio::task::spawn_local(async move {
             tokio::select! {
@@ -92,9 +119,18 @@ impl Engine {
     async fn probe_forever(&self, container: &Rc<Container>, plan: Plan) {
         let started = container.record().state.started_at;
         loop {
-            let starting = container.record().health.as_ref().is_some_and(|health| health.status == "starting");
+            let starting = container
+                .record()
+                .health
+                .as_ref()
+                .is_some_and(|health| health.status == "starting");
             let in_start_period = Timestamp::now().since(started) < plan.start_period;
-            tokio::time::sleep(if starting && in_start_period { plan.start_interval } else { plan.interval }).await;
+            tokio::time::sleep(if starting && in_start_period {
+                plan.start_interval
+            } else {
+                plan.interval
+            })
+            .await;
             if container.status() == Status::Paused {
                 continue;
             }
@@ -106,19 +142,34 @@ impl Engine {
 
     async fn probe(&self, container: &Rc<Container>, plan: &Plan) -> Probe {
         let start = Timestamp::now();
-        let found = self.exec_probe(container, plan.command.clone(), plan.timeout, OUTPUT_MAX).await;
+        let found = self
+            .exec_probe(container, plan.command.clone(), plan.timeout, OUTPUT_MAX)
+            .await;
         let (exit_code, output) = match found {
             Ok(Some((code, output))) => (code, output),
-            Ok(None) => (-1, format!("Health check exceeded timeout ({})", go_duration(plan.timeout))),
+            Ok(None) => (
+                -1,
+                format!(
+                    "Health check exceeded timeout ({})",
+                    go_duration(plan.timeout)
+                ),
+            ),
             Err(error) => (-1, error.message),
         };
-        Probe { start, end: Timestamp::now(), exit_code, output }
+        Probe {
+            start,
+            end: Timestamp::now(),
+            exit_code,
+            output,
+        }
     }
 
     fn judge(&self, container: &Container, plan: &Plan, probe: Probe, in_start_period: bool) {
         let mut changed = None;
         container.note(|record| {
-            let Some(health) = &mut record.health else { return };
+            let Some(health) = &mut record.health else {
+                return;
+            };
             let before = health.status.clone();
             apply(health, plan, &probe, in_start_period);
             health.log.push(HealthcheckResult {
@@ -154,7 +205,11 @@ fn apply(health: &mut HealthRecord, plan: &Plan, probe: &Probe, in_start_period:
 }
 
 fn go_duration(duration: Duration) -> String {
-    if duration.subsec_nanos() == 0 { format!("{}s", duration.as_secs()) } else { format!("{duration:?}") }
+    if duration.subsec_nanos() == 0 {
+        format!("{}s", duration.as_secs())
+    } else {
+        format!("{duration:?}")
+    }
 }
 
 #[cfg(test)]
@@ -162,12 +217,20 @@ mod tests {
     use super::*;
 
     fn probe(exit_code: i32) -> Probe {
-        Probe { start: Timestamp::ZERO, end: Timestamp::ZERO, exit_code, output: String::new() }
+        Probe {
+            start: Timestamp::ZERO,
+            end: Timestamp::ZERO,
+            exit_code,
+            output: String::new(),
+        }
     }
 
     fn after(probes: &[(i32, bool)]) -> (String, i64) {
         let plan = Plan::times(&HealthConfig::default());
-        let mut health = HealthRecord { status: "starting".into(), ..HealthRecord::default() };
+        let mut health = HealthRecord {
+            status: "starting".into(),
+            ..HealthRecord::default()
+        };
         for (code, in_start_period) in probes {
             apply(&mut health, &plan, &probe(*code), *in_start_period);
         }
@@ -177,25 +240,46 @@ mod tests {
     #[test]
     fn three_failures_in_a_row_are_unhealthy() {
         assert_eq!(after(&[(1, false), (1, false)]), ("starting".into(), 2));
-        assert_eq!(after(&[(1, false), (1, false), (1, false)]), ("unhealthy".into(), 3));
-        assert_eq!(after(&[(1, false), (1, false), (0, false), (1, false)]), ("healthy".into(), 1));
+        assert_eq!(
+            after(&[(1, false), (1, false), (1, false)]),
+            ("unhealthy".into(), 3)
+        );
+        assert_eq!(
+            after(&[(1, false), (1, false), (0, false), (1, false)]),
+            ("healthy".into(), 1)
+        );
     }
 
     #[test]
     fn failures_in_the_start_period_do_not_count_until_the_first_success() {
-        assert_eq!(after(&[(1, true), (1, true), (1, true), (1, true)]), ("starting".into(), 0));
-        assert_eq!(after(&[(0, true), (1, true), (1, true), (1, true)]), ("unhealthy".into(), 3));
+        assert_eq!(
+            after(&[(1, true), (1, true), (1, true), (1, true)]),
+            ("starting".into(), 0)
+        );
+        assert_eq!(
+            after(&[(0, true), (1, true), (1, true), (1, true)]),
+            ("unhealthy".into(), 3)
+        );
     }
 
     #[test]
     fn the_test_is_read_as_docker_reads_it() {
         let with = |test: &[&str]| ContainerConfig {
-            healthcheck: Some(HealthConfig { test: test.iter().map(|word| (*word).to_owned()).collect(), ..HealthConfig::default() }),
+            healthcheck: Some(HealthConfig {
+                test: test.iter().map(|word| (*word).to_owned()).collect(),
+                ..HealthConfig::default()
+            }),
             ..ContainerConfig::default()
         };
         assert!(Plan::read(&with(&["NONE"])).is_none());
         assert!(Plan::read(&with(&[])).is_none());
-        assert_eq!(Plan::read(&with(&["CMD", "true"])).unwrap().command, ["true"]);
-        assert_eq!(Plan::read(&with(&["CMD-SHELL", "exit 0"])).unwrap().command, ["/bin/sh", "-c", "exit 0"]);
+        assert_eq!(
+            Plan::read(&with(&["CMD", "true"])).unwrap().command,
+            ["true"]
+        );
+        assert_eq!(
+            Plan::read(&with(&["CMD-SHELL", "exit 0"])).unwrap().command,
+            ["/bin/sh", "-c", "exit 0"]
+        );
     }
 }

@@ -26,7 +26,11 @@ impl Engine {
         let record = container.record();
         let file = |name: &str| {
             let path = container.layout.directory.join(name);
-            if path.exists() { path.to_string_lossy().into_owned() } else { String::new() }
+            if path.exists() {
+                path.to_string_lossy().into_owned()
+            } else {
+                String::new()
+            }
         };
         let mut state = record.state.to_api();
         state.health = record.health.as_ref().map(|health| Health {
@@ -35,7 +39,12 @@ impl Engine {
             log: health.log.clone(),
         });
         let execs = container.execs.borrow();
-        let log = container.streams.log.as_ref().map(|log| log.path()).filter(|path| path.exists());
+        let log = container
+            .streams
+            .log
+            .as_ref()
+            .map(|log| log.path())
+            .filter(|path| path.exists());
         ContainerInspect {
             id: record.id.clone(),
             created: record.created.to_string(),
@@ -46,7 +55,9 @@ impl Engine {
             resolv_conf_path: file("resolv.conf"),
             hostname_path: file("hostname"),
             hosts_path: file("hosts"),
-            log_path: log.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default(),
+            log_path: log
+                .map(|path| path.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             name: format!("/{}", record.name),
             restart_count: record.restart_count,
             driver: "overlay2".to_owned(),
@@ -79,7 +90,10 @@ impl Engine {
         ] {
             data.insert(key.to_owned(), path.to_string_lossy().into_owned());
         }
-        GraphDriverData { name: "overlay2".to_owned(), data }
+        GraphDriverData {
+            name: "overlay2".to_owned(),
+            data,
+        }
     }
 }
 
@@ -93,7 +107,10 @@ fn network_settings(container: &Container, record: &Record) -> NetworkSettings {
     if live.is_none() {
         for endpoint in networks.values_mut() {
             let wish = crate::network::without_state(endpoint);
-            *endpoint = engine_api::EndpointSettings { network_id: endpoint.network_id.clone(), ..wish };
+            *endpoint = engine_api::EndpointSettings {
+                network_id: endpoint.network_id.clone(),
+                ..wish
+            };
         }
     }
     // The addresses at the top are those of the default bridge, as in Docker.

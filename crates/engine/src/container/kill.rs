@@ -18,11 +18,16 @@ impl Engine {
     /// # Errors
     /// 400 for no signal, 404, 409 when it does not run.
     pub async fn container_kill(&self, reference: &str, signal: Option<&str>) -> Result<()> {
-        let number = signal.filter(|text| !text.is_empty()).map_or(Ok(signals::KILL), signals::parse)?;
+        let number = signal
+            .filter(|text| !text.is_empty())
+            .map_or(Ok(signals::KILL), signals::parse)?;
         let container = self.find(reference)?;
         let alive = container.status().is_alive();
         if !alive && container.status() != Status::Restarting {
-            return Err(Error::conflict(format!("Cannot kill container: {reference}: container {} is not running", container.id)));
+            return Err(Error::conflict(format!(
+                "Cannot kill container: {reference}: container {} is not running",
+                container.id
+            )));
         }
         self.before_signal(&container, number);
         if alive {
@@ -39,7 +44,9 @@ impl Engine {
     /// A signal that is meant to end the container takes it out of its restart policy's hands.
     fn before_signal(&self, container: &Container, number: i32) {
         let stop_signal = container.record().config.stop_signal.clone();
-        let ends = number == signals::KILL || stop_signal.is_empty() || signals::parse(&stop_signal) == Ok(number);
+        let ends = number == signals::KILL
+            || stop_signal.is_empty()
+            || signals::parse(&stop_signal) == Ok(number);
         if ends {
             container.backoff.borrow_mut().cancel();
             container.wake.notify_waiters();
@@ -49,22 +56,33 @@ impl Engine {
 
     /// Sends a signal to the first process; SIGKILL goes to all.
     pub(super) fn signal(&self, container: &Container, number: i32) -> Result<()> {
-        let signal = Signal::from_raw(number).ok_or_else(|| Error::bad_parameter(format!("invalid signal: {number}")))?;
-        let process = container.live.borrow().as_ref().map(|live| Rc::clone(&live.process));
-        let process = process.ok_or_else(|| Error::conflict(format!("container {} is not running", container.id)))?;
+        let signal = Signal::from_raw(number)
+            .ok_or_else(|| Error::bad_parameter(format!("invalid signal: {number}")))?;
+        let process = container
+            .live
+            .borrow()
+            .as_ref()
+            .map(|live| Rc::clone(&live.process));
+        let process = process
+            .ok_or_else(|| Error::conflict(format!("container {} is not running", container.id)))?;
         if number == signals::KILL {
             // A missing cgroup.kill (no cgroup v2 here) leaves the first process, whose end takes its namespace along.
             let _ = crate::cgroup::kill(&container.cgroup);
         }
         match process.pidfd.send_signal(signal) {
             Err(error) if error.errno() != Some(ESRCH) => {
-                return Err(Error::server(format!("Cannot kill container: {}: {error}", container.id)));
+                return Err(Error::server(format!(
+                    "Cannot kill container: {}: {error}",
+                    container.id
+                )));
             }
             _ => {}
         }
         let mut attributes = container.event_attributes();
         attributes.insert("signal".to_owned(), number.to_string());
-        self.0.events.publish("container", "kill", &container.id, attributes);
+        self.0
+            .events
+            .publish("container", "kill", &container.id, attributes);
         Ok(())
     }
 

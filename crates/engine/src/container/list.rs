@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use engine_api::{ContainerSummary, Port, PortMap, Result, SummaryHostConfig, SummaryNetworkSettings};
+use engine_api::{
+    ContainerSummary, Port, PortMap, Result, SummaryHostConfig, SummaryNetworkSettings,
+};
 
 use super::filter::ListFilter;
 use super::{Container, Record};
@@ -21,7 +23,9 @@ impl Engine {
         let mut chosen: Vec<Rc<Container>> = self
             .all_containers()
             .into_iter()
-            .filter(|container| (all || container.record().state.to_api().running) && filter.passes(container))
+            .filter(|container| {
+                (all || container.record().state.to_api().running) && filter.passes(container)
+            })
             .collect();
         chosen.sort_by_key(|container| std::cmp::Reverse(container.record().created));
         if options.limit > 0 {
@@ -46,8 +50,17 @@ impl Engine {
 
     fn summary(&self, container: &Container) -> ContainerSummary {
         let record = container.record();
-        let health = record.health.as_ref().filter(|health| health.status != "none").map(|health| health.status.as_str());
-        let mut mounts: Vec<_> = record.mounts.iter().filter(|mount| !is_tmpfs_option(&record, &mount.destination)).map(super::MountRecord::to_api).collect();
+        let health = record
+            .health
+            .as_ref()
+            .filter(|health| health.status != "none")
+            .map(|health| health.status.as_str());
+        let mut mounts: Vec<_> = record
+            .mounts
+            .iter()
+            .filter(|mount| !is_tmpfs_option(&record, &mount.destination))
+            .map(super::MountRecord::to_api)
+            .collect();
         mounts.sort_by(|one, other| one.destination.cmp(&other.destination));
         ContainerSummary {
             id: record.id.clone(),
@@ -66,7 +79,9 @@ impl Engine {
                 network_mode: record.host_config.network_mode.clone(),
                 annotations: record.host_config.annotations.clone(),
             },
-            network_settings: SummaryNetworkSettings { networks: record.endpoints.clone() },
+            network_settings: SummaryNetworkSettings {
+                networks: record.endpoints.clone(),
+            },
             mounts,
         }
     }
@@ -91,20 +106,39 @@ impl Engine {
 
 /// `HostConfig.Tmpfs` does not show among the mounts, as in Docker.
 pub(super) fn is_tmpfs_option(record: &Record, destination: &str) -> bool {
-    record.host_config.tmpfs.keys().any(|path| super::clean(path) == destination)
+    record
+        .host_config
+        .tmpfs
+        .keys()
+        .any(|path| super::clean(path) == destination)
 }
 
 fn command(record: &Record) -> String {
-    let quoted = record.args.iter().map(|word| if word.contains(' ') { format!("'{word}'") } else { word.clone() });
-    std::iter::once(record.path.clone()).chain(quoted).collect::<Vec<_>>().join(" ")
+    let quoted = record.args.iter().map(|word| {
+        if word.contains(' ') {
+            format!("'{word}'")
+        } else {
+            word.clone()
+        }
+    });
+    std::iter::once(record.path.clone())
+        .chain(quoted)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn flatten(ports: &PortMap) -> Vec<Port> {
     let mut flat = Vec::new();
     for (port, bindings) in ports {
         let (number, kind) = port.split_once('/').unwrap_or((port, "tcp"));
-        let Ok(private_port) = number.parse() else { continue };
-        let exposed = Port { private_port, typ: kind.to_owned(), ..Port::default() };
+        let Ok(private_port) = number.parse() else {
+            continue;
+        };
+        let exposed = Port {
+            private_port,
+            typ: kind.to_owned(),
+            ..Port::default()
+        };
         match bindings.as_deref() {
             None | Some([]) => flat.push(exposed),
             Some(bindings) => flat.extend(bindings.iter().map(|binding| Port {

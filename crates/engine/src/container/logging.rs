@@ -16,9 +16,16 @@ pub fn limits(config: &LogConfig) -> Result<LogLimits> {
         limits.max_size = None;
     }
     for (option, value) in &config.config {
-        let invalid = || Error::bad_parameter(format!("invalid value {value:?} for log opt '{option}'"));
+        let invalid =
+            || Error::bad_parameter(format!("invalid value {value:?} for log opt '{option}'"));
         match option.as_str() {
-            "max-size" => limits.max_size = if value == "-1" { None } else { Some(parse_size(value).ok_or_else(invalid)?) },
+            "max-size" => {
+                limits.max_size = if value == "-1" {
+                    None
+                } else {
+                    Some(parse_size(value).ok_or_else(invalid)?)
+                }
+            }
             "max-file" => {
                 limits.max_file = value.parse().map_err(|_| invalid())?;
                 if limits.max_file < 1 {
@@ -26,16 +33,28 @@ pub fn limits(config: &LogConfig) -> Result<LogLimits> {
                 }
             }
             "compress" if value == "false" => {}
-            "compress" => return Err(Error::bad_parameter("log opt 'compress' is not supported: rotated logs are kept plain")),
+            "compress" => {
+                return Err(Error::bad_parameter(
+                    "log opt 'compress' is not supported: rotated logs are kept plain",
+                ));
+            }
             "mode" if value == "blocking" => {}
             "mode" | "max-buffer-size" => {
-                return Err(Error::bad_parameter(format!("log opt '{option}' is not supported: logs are written at once")));
+                return Err(Error::bad_parameter(format!(
+                    "log opt '{option}' is not supported: logs are written at once"
+                )));
             }
             "labels" | "env" | "tag" => {}
             "labels-regex" | "env-regex" => {
-                return Err(Error::bad_parameter(format!("log opt '{option}' is not supported: name them one by one")));
+                return Err(Error::bad_parameter(format!(
+                    "log opt '{option}' is not supported: name them one by one"
+                )));
             }
-            _ => return Err(Error::bad_parameter(format!("unknown log opt '{option}' for json-file log driver"))),
+            _ => {
+                return Err(Error::bad_parameter(format!(
+                    "unknown log opt '{option}' for json-file log driver"
+                )));
+            }
         }
     }
     Ok(limits)
@@ -44,13 +63,27 @@ pub fn limits(config: &LogConfig) -> Result<LogLimits> {
 /// The attributes that `labels` and `env` put on every line.
 #[must_use]
 pub fn attributes(log: &LogConfig, config: &ContainerConfig) -> BTreeMap<String, String> {
-    let names = |option: &str| log.config.get(option).map(String::as_str).unwrap_or_default().split(',').map(str::to_owned);
-    let labels = names("labels").filter_map(|name| config.labels.get(&name).map(|value| (name, value.clone())));
+    let names = |option: &str| {
+        log.config
+            .get(option)
+            .map(String::as_str)
+            .unwrap_or_default()
+            .split(',')
+            .map(str::to_owned)
+    };
+    let labels = names("labels")
+        .filter_map(|name| config.labels.get(&name).map(|value| (name, value.clone())));
     let variables = names("env").filter_map(|name| {
-        let value = config.env.iter().find_map(|variable| variable.strip_prefix(name.as_str())?.strip_prefix('='))?;
+        let value = config
+            .env
+            .iter()
+            .find_map(|variable| variable.strip_prefix(name.as_str())?.strip_prefix('='))?;
         Some((name, value.to_owned()))
     });
-    labels.chain(variables).filter(|(name, _)| !name.is_empty()).collect()
+    labels
+        .chain(variables)
+        .filter(|(name, _)| !name.is_empty())
+        .collect()
 }
 
 /// Reads `10m`, `1g`, `500k`, `100`: bytes in powers of 1000, as Docker's log options are.
@@ -66,7 +99,11 @@ fn parse_size(text: &str) -> Option<u64> {
         "t" => 1000 * 1000 * 1000 * 1000,
         _ => return None,
     };
-    digits.parse::<u64>().ok()?.checked_mul(unit).filter(|size| *size > 0)
+    digits
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(unit)
+        .filter(|size| *size > 0)
 }
 
 #[cfg(test)]
@@ -74,20 +111,37 @@ mod tests {
     use super::*;
 
     fn with(options: &[(&str, &str)]) -> LogConfig {
-        let config = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        LogConfig { typ: "json-file".to_owned(), config }
+        let config = options
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        LogConfig {
+            typ: "json-file".to_owned(),
+            config,
+        }
     }
 
     #[test]
     fn sizes_and_counts_are_read() {
         let limits = limits(&with(&[("max-size", "10m"), ("max-file", "3")])).unwrap();
-        assert_eq!(limits, LogLimits { max_size: Some(10_000_000), max_file: 3 });
+        assert_eq!(
+            limits,
+            LogLimits {
+                max_size: Some(10_000_000),
+                max_file: 3
+            }
+        );
         assert_eq!(super::limits(&with(&[])).unwrap(), LogLimits::DEFAULT);
     }
 
     #[test]
     fn unknown_options_are_refused() {
-        for options in [[("max-size", "ten")], [("max-file", "0")], [("syslog-address", "x")], [("compress", "true")]] {
+        for options in [
+            [("max-size", "ten")],
+            [("max-file", "0")],
+            [("syslog-address", "x")],
+            [("compress", "true")],
+        ] {
             assert_eq!(limits(&with(&options)).unwrap_err().status, 400);
         }
     }

@@ -12,16 +12,26 @@ pub fn complete(config: &mut ContainerConfig, image: &ContainerConfig) -> Result
         config.user.clone_from(&image.user);
     }
     for (port, value) in &image.exposed_ports {
-        config.exposed_ports.entry(port.clone()).or_insert_with(|| value.clone());
+        config
+            .exposed_ports
+            .entry(port.clone())
+            .or_insert_with(|| value.clone());
     }
     for variable in &image.env {
         let name = variable.split('=').next().unwrap_or_default();
-        if !config.env.iter().any(|own| own.split('=').next() == Some(name)) {
+        if !config
+            .env
+            .iter()
+            .any(|own| own.split('=').next() == Some(name))
+        {
             config.env.push(variable.clone());
         }
     }
     for (key, value) in &image.labels {
-        config.labels.entry(key.clone()).or_insert_with(|| value.clone());
+        config
+            .labels
+            .entry(key.clone())
+            .or_insert_with(|| value.clone());
     }
     if is_empty(&config.entrypoint) {
         if is_empty(&config.cmd) {
@@ -32,7 +42,11 @@ pub fn complete(config: &mut ContainerConfig, image: &ContainerConfig) -> Result
             config.entrypoint.clone_from(&image.entrypoint);
         }
     }
-    if config.entrypoint.as_ref().is_some_and(|words| words.len() == 1 && words[0].is_empty()) {
+    if config
+        .entrypoint
+        .as_ref()
+        .is_some_and(|words| words.len() == 1 && words[0].is_empty())
+    {
         config.entrypoint = None;
     }
     complete_health(config, image);
@@ -40,7 +54,10 @@ pub fn complete(config: &mut ContainerConfig, image: &ContainerConfig) -> Result
         config.working_dir.clone_from(&image.working_dir);
     }
     for (path, value) in &image.volumes {
-        config.volumes.entry(path.clone()).or_insert_with(|| value.clone());
+        config
+            .volumes
+            .entry(path.clone())
+            .or_insert_with(|| value.clone());
     }
     if config.stop_signal.is_empty() {
         config.stop_signal.clone_from(&image.stop_signal);
@@ -55,7 +72,9 @@ pub fn complete(config: &mut ContainerConfig, image: &ContainerConfig) -> Result
 }
 
 fn complete_health(config: &mut ContainerConfig, image: &ContainerConfig) {
-    let Some(from) = &image.healthcheck else { return };
+    let Some(from) = &image.healthcheck else {
+        return;
+    };
     let Some(own) = &mut config.healthcheck else {
         config.healthcheck = Some(from.clone());
         return;
@@ -109,18 +128,28 @@ mod tests {
 
     #[test]
     fn command_and_entrypoint_combine_as_in_docker() {
-        let with = |entrypoint, cmd| ContainerConfig { entrypoint, cmd, ..ContainerConfig::default() };
+        let with = |entrypoint, cmd| ContainerConfig {
+            entrypoint,
+            cmd,
+            ..ContainerConfig::default()
+        };
         assert_eq!(line(with(None, None)), ["/init", "serve"]);
         assert_eq!(line(with(None, words(&["other"]))), ["/init", "other"]);
         assert_eq!(line(with(words(&["sh"]), None)), ["sh"]);
         assert_eq!(line(with(words(&[""]), words(&["ls"]))), ["ls"]);
         let nothing = complete(&mut with(words(&[""]), None), &image()).unwrap_err();
-        assert_eq!((nothing.status.as_u16(), nothing.message.as_str()), (400, "no command specified"));
+        assert_eq!(
+            (nothing.status.as_u16(), nothing.message.as_str()),
+            (400, "no command specified")
+        );
     }
 
     #[test]
     fn the_users_variables_win() {
-        let mut config = ContainerConfig { env: vec!["A=user".into()], ..ContainerConfig::default() };
+        let mut config = ContainerConfig {
+            env: vec!["A=user".into()],
+            ..ContainerConfig::default()
+        };
         complete(&mut config, &image()).unwrap();
         assert_eq!(config.env, ["A=user", "PATH=/bin"]);
     }

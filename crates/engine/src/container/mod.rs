@@ -122,12 +122,16 @@ impl Container {
     pub(crate) fn new(record: Record, layout: Layout, cgroup: PathBuf) -> Self {
         let config = &record.config;
         let log = (record.host_config.log_config.typ != "none").then(|| {
-            let limits = logging::limits(&record.host_config.log_config).unwrap_or(crate::logs::LogLimits::DEFAULT);
+            let limits = logging::limits(&record.host_config.log_config)
+                .unwrap_or(crate::logs::LogLimits::DEFAULT);
             let attributes = logging::attributes(&record.host_config.log_config, config);
             Rc::new(LogFile::new(layout.log(&record.id), limits, attributes))
         });
         let streams = Streams::new(config.tty, config.open_stdin, config.stdin_once, log);
-        let exits = Exits { code: record.state.exit_code, ..Exits::default() };
+        let exits = Exits {
+            code: record.state.exit_code,
+            ..Exits::default()
+        };
         Self {
             id: record.id.clone(),
             layout,
@@ -170,7 +174,9 @@ impl Container {
         self.record
             .borrow()
             .save(&self.layout.directory)
-            .map_err(|error| Error::server(format!("write state of container {}: {error}", self.id)))
+            .map_err(|error| {
+                Error::server(format!("write state of container {}: {error}", self.id))
+            })
     }
 
     /// Changes the record where nobody can be told of a failure; it is said on the kernel's log.

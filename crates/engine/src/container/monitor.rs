@@ -17,7 +17,12 @@ use crate::timestamp::Timestamp;
 
 impl Engine {
     /// Waits for the end of a run and draws the consequences.
-    pub(super) async fn monitor(&self, container: Rc<Container>, ended: oneshot::Receiver<ExitStatus>, pumps: Pumps) {
+    pub(super) async fn monitor(
+        &self,
+        container: Rc<Container>,
+        ended: oneshot::Receiver<ExitStatus>,
+        pumps: Pumps,
+    ) {
         // The reaper lives as long as the engine; without it nothing is known of the end but that it came.
         let code = ended.await.map_or(128, exit_code);
         pumps.drain().await;
@@ -30,12 +35,18 @@ impl Engine {
             live.ended.notify_waiters();
         }
         for error in self.0.networks.detach(&container.id) {
-            crate::report(&format!("network of container {}: {error}", container.name()));
+            crate::report(&format!(
+                "network of container {}: {error}",
+                container.name()
+            ));
         }
         if self.0.cgroups.present
             && let Err(error) = self.0.runtime.delete(&container.cgroup).await
         {
-            crate::report(&format!("cgroup of container {}: {error}", container.name()));
+            crate::report(&format!(
+                "cgroup of container {}: {error}",
+                container.name()
+            ));
         }
         if let Some(log) = &container.streams.log {
             log.close();
@@ -45,7 +56,11 @@ impl Engine {
 
         let wait = self.wait_before_restart(container, code);
         container.note(|record| {
-            record.state.status = if wait.is_some() { Status::Restarting } else { Status::Exited };
+            record.state.status = if wait.is_some() {
+                Status::Restarting
+            } else {
+                Status::Exited
+            };
             record.state.pid = 0;
             record.state.pid_start_time = 0;
             record.state.exit_code = code;
@@ -78,7 +93,10 @@ impl Engine {
         if self.is_shutting_down() {
             return None;
         }
-        container.backoff.borrow_mut().after_exit(&record.host_config.restart_policy, exit)
+        container
+            .backoff
+            .borrow_mut()
+            .after_exit(&record.host_config.restart_policy, exit)
     }
 
     fn publish_exit(&self, container: &Container, code: i32, oom_killed: bool) {
@@ -89,7 +107,9 @@ impl Engine {
         attributes.insert("exitCode".to_owned(), code.to_string());
         let ran_for = Timestamp::now().since(container.record().state.started_at);
         attributes.insert("execDuration".to_owned(), ran_for.as_secs().to_string());
-        self.0.events.publish("container", "die", &container.id, attributes);
+        self.0
+            .events
+            .publish("container", "die", &container.id, attributes);
     }
 
     async fn after_last_run(&self, container: &Rc<Container>) {
@@ -105,7 +125,11 @@ impl Engine {
         if container.status().is_alive() || container.status() == Status::Removing {
             return;
         }
-        let options = RemoveOptions { volumes: true, force: true, link: false };
+        let options = RemoveOptions {
+            volumes: true,
+            force: true,
+            link: false,
+        };
         if let Err(error) = self.remove_locked(container, options).await {
             crate::report(&format!("remove container {}: {error}", container.name()));
         }
@@ -127,7 +151,9 @@ impl Engine {
                     return;
                 }
                 container.note(|record| record.restart_count += 1);
-                let Err(error) = engine.start_locked(&container).await else { return };
+                let Err(error) = engine.start_locked(&container).await else {
+                    return;
+                };
                 crate::report(&format!("restart container {}: {error}", container.name()));
                 let code = container.record().state.exit_code;
                 match engine.wait_before_restart(&container, code) {

@@ -114,24 +114,37 @@ impl MountRecord {
 ///
 /// # Errors
 /// 400 for specifications that Docker refuses.
-pub fn collect(config: &ContainerConfig, host: &HostConfig, inherited: Vec<MountRecord>) -> Result<Vec<MountRecord>> {
+pub fn collect(
+    config: &ContainerConfig,
+    host: &HostConfig,
+    inherited: Vec<MountRecord>,
+) -> Result<Vec<MountRecord>> {
     let mut mounts: BTreeMap<String, MountRecord> = BTreeMap::new();
     for mount in inherited {
         mounts.insert(mount.destination.clone(), mount);
     }
     let mut asked = BTreeSet::new();
-    let explicit = host.binds.iter().map(|bind| parse_bind(bind)).chain(host.mounts.iter().map(parse_mount));
+    let explicit = host
+        .binds
+        .iter()
+        .map(|bind| parse_bind(bind))
+        .chain(host.mounts.iter().map(parse_mount));
     for mount in explicit {
         let mount = mount?;
         if !asked.insert(mount.destination.clone()) {
-            return Err(Error::bad_parameter(format!("Duplicate mount point: {}", mount.destination)));
+            return Err(Error::bad_parameter(format!(
+                "Duplicate mount point: {}",
+                mount.destination
+            )));
         }
         mounts.insert(mount.destination.clone(), mount);
     }
     for (destination, options) in &host.tmpfs {
         let destination = clean_destination(destination, destination)?;
         if asked.contains(&destination) {
-            return Err(Error::bad_parameter(format!("Duplicate mount point: {destination}")));
+            return Err(Error::bad_parameter(format!(
+                "Duplicate mount point: {destination}"
+            )));
         }
         let mut mount = MountRecord::new(MountKind::Tmpfs, destination.clone());
         mount.options.clone_from(options);
@@ -139,13 +152,19 @@ pub fn collect(config: &ContainerConfig, host: &HostConfig, inherited: Vec<Mount
     }
     for destination in config.volumes.keys() {
         let destination = clean_destination(destination, destination)?;
-        mounts.entry(destination.clone()).or_insert_with(|| anonymous(destination));
+        mounts
+            .entry(destination.clone())
+            .or_insert_with(|| anonymous(destination));
     }
     Ok(mounts.into_values().collect())
 }
 
 fn anonymous(destination: String) -> MountRecord {
-    MountRecord { anonymous: true, copy_up: true, ..MountRecord::new(MountKind::Volume, destination) }
+    MountRecord {
+        anonymous: true,
+        copy_up: true,
+        ..MountRecord::new(MountKind::Volume, destination)
+    }
 }
 
 /// Reads `source:target[:options]`, `name:target[:options]` or `target`.
@@ -197,11 +216,16 @@ fn volume_name(name: &str) -> Result<String> {
     )))
 }
 
-const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
+const PROPAGATIONS: [&str; 6] = [
+    "private", "rprivate", "shared", "rshared", "slave", "rslave",
+];
 
 fn is_mode(mode: &str) -> bool {
     mode.split(',').all(|word| {
-        matches!(word, "ro" | "rw" | "z" | "Z" | "nocopy" | "consistent" | "cached" | "delegated") || PROPAGATIONS.contains(&word)
+        matches!(
+            word,
+            "ro" | "rw" | "z" | "Z" | "nocopy" | "consistent" | "cached" | "delegated"
+        ) || PROPAGATIONS.contains(&word)
     })
 }
 
@@ -217,10 +241,16 @@ fn apply_mode(mount: &mut MountRecord, mode: &str, text: &str) -> Result<()> {
         match word {
             "ro" => mount.writable = false,
             "nocopy" if mount.kind == MountKind::Volume => mount.copy_up = false,
-            "nocopy" => return Err(Error::bad_parameter(format!("invalid volume specification: '{text}'"))),
+            "nocopy" => {
+                return Err(Error::bad_parameter(format!(
+                    "invalid volume specification: '{text}'"
+                )));
+            }
             _ if PROPAGATIONS.contains(&word) => {
                 if mount.kind != MountKind::Bind {
-                    return Err(Error::bad_parameter(format!("invalid volume specification: '{text}'")));
+                    return Err(Error::bad_parameter(format!(
+                        "invalid volume specification: '{text}'"
+                    )));
                 }
                 mount.propagation = word.to_owned();
             }
@@ -232,21 +262,35 @@ fn apply_mode(mount: &mut MountRecord, mode: &str, text: &str) -> Result<()> {
 
 /// Reads one of `HostConfig.Mounts`.
 fn parse_mount(mount: &Mount) -> Result<MountRecord> {
-    let refuse = |why: &str| Error::bad_parameter(format!("invalid mount config for type \"{}\": {why}", mount.typ));
+    let refuse = |why: &str| {
+        Error::bad_parameter(format!(
+            "invalid mount config for type \"{}\": {why}",
+            mount.typ
+        ))
+    };
     if mount.target.is_empty() {
         return Err(refuse("field Target must not be empty"));
     }
-    let destination = clean_destination(&mount.target, &mount.target).map_err(|error| refuse(&error.message))?;
+    let destination =
+        clean_destination(&mount.target, &mount.target).map_err(|error| refuse(&error.message))?;
     match mount.typ.as_str() {
         "bind" => bind_mount(mount, destination, refuse),
         "volume" => volume_mount(mount, destination, refuse),
         "tmpfs" => tmpfs_mount(mount, destination, refuse),
-        "" => Err(Error::bad_parameter("invalid mount config: mount type unknown: \"\"")),
-        other => Err(Error::bad_parameter(format!("invalid mount config: mount type unknown: \"{other}\""))),
+        "" => Err(Error::bad_parameter(
+            "invalid mount config: mount type unknown: \"\"",
+        )),
+        other => Err(Error::bad_parameter(format!(
+            "invalid mount config: mount type unknown: \"{other}\""
+        ))),
     }
 }
 
-fn bind_mount(mount: &Mount, destination: String, refuse: impl Fn(&str) -> Error) -> Result<MountRecord> {
+fn bind_mount(
+    mount: &Mount,
+    destination: String,
+    refuse: impl Fn(&str) -> Error,
+) -> Result<MountRecord> {
     if mount.source.is_empty() {
         return Err(refuse("field Source must not be empty"));
     }
@@ -254,22 +298,37 @@ fn bind_mount(mount: &Mount, destination: String, refuse: impl Fn(&str) -> Error
         return Err(refuse("field VolumeOptions must not be specified"));
     }
     if !mount.source.starts_with('/') {
-        return Err(refuse(&format!("invalid mount path: '{}' mount path must be absolute", mount.source)));
+        return Err(refuse(&format!(
+            "invalid mount path: '{}' mount path must be absolute",
+            mount.source
+        )));
     }
     let options = mount.bind_options.clone().unwrap_or_default();
     if !options.propagation.is_empty() && !PROPAGATIONS.contains(&options.propagation.as_str()) {
-        return Err(refuse(&format!("invalid propagation mode: {}", options.propagation)));
+        return Err(refuse(&format!(
+            "invalid propagation mode: {}",
+            options.propagation
+        )));
     }
     if !options.create_mountpoint && !Path::new(&mount.source).exists() {
-        return Err(refuse(&format!("bind source path does not exist: {}", mount.source)));
+        return Err(refuse(&format!(
+            "bind source path does not exist: {}",
+            mount.source
+        )));
     }
     if options.read_only_force_recursive && options.read_only_non_recursive {
-        return Err(refuse("cannot use both ReadOnlyForceRecursive and ReadOnlyNonRecursive"));
+        return Err(refuse(
+            "cannot use both ReadOnlyForceRecursive and ReadOnlyNonRecursive",
+        ));
     }
     Ok(MountRecord {
         source: clean(&mount.source),
         writable: !mount.read_only,
-        propagation: if options.propagation.is_empty() { "rprivate".to_owned() } else { options.propagation },
+        propagation: if options.propagation.is_empty() {
+            "rprivate".to_owned()
+        } else {
+            options.propagation
+        },
         non_recursive: options.non_recursive,
         read_only_non_recursive: options.read_only_non_recursive,
         create_source: options.create_mountpoint,
@@ -277,16 +336,28 @@ fn bind_mount(mount: &Mount, destination: String, refuse: impl Fn(&str) -> Error
     })
 }
 
-fn volume_mount(mount: &Mount, destination: String, refuse: impl Fn(&str) -> Error) -> Result<MountRecord> {
+fn volume_mount(
+    mount: &Mount,
+    destination: String,
+    refuse: impl Fn(&str) -> Error,
+) -> Result<MountRecord> {
     if mount.bind_options.is_some() {
         return Err(refuse("field BindOptions must not be specified"));
     }
     let options = mount.volume_options.clone().unwrap_or_default();
     let subpath = Path::new(&options.subpath);
-    if subpath.is_absolute() || subpath.components().any(|part| part == Component::ParentDir) {
+    if subpath.is_absolute()
+        || subpath
+            .components()
+            .any(|part| part == Component::ParentDir)
+    {
         return Err(refuse("subpath must be a relative path within the volume"));
     }
-    let name = if mount.source.is_empty() { String::new() } else { volume_name(&mount.source)? };
+    let name = if mount.source.is_empty() {
+        String::new()
+    } else {
+        volume_name(&mount.source)?
+    };
     Ok(MountRecord {
         anonymous: name.is_empty(),
         name,
@@ -300,7 +371,11 @@ fn volume_mount(mount: &Mount, destination: String, refuse: impl Fn(&str) -> Err
     })
 }
 
-fn tmpfs_mount(mount: &Mount, destination: String, refuse: impl Fn(&str) -> Error) -> Result<MountRecord> {
+fn tmpfs_mount(
+    mount: &Mount,
+    destination: String,
+    refuse: impl Fn(&str) -> Error,
+) -> Result<MountRecord> {
     if !mount.source.is_empty() {
         return Err(refuse("field Source must not be specified"));
     }
@@ -364,7 +439,9 @@ pub fn clean(path: &str) -> String {
 pub fn parse_volumes_from(text: &str) -> Result<(&str, Option<bool>)> {
     let (container, mode) = text.split_once(':').unwrap_or((text, ""));
     if container.is_empty() {
-        return Err(Error::bad_parameter(format!("invalid volumes-from specification: '{text}'")));
+        return Err(Error::bad_parameter(format!(
+            "invalid volumes-from specification: '{text}'"
+        )));
     }
     match mode {
         "" | "z" | "Z" => Ok((container, None)),
@@ -381,33 +458,64 @@ mod tests {
     #[test]
     fn binds_are_read_as_docker_reads_them() {
         let bind = parse_bind("/host//dir/:/in/../data:ro,rshared").unwrap();
-        assert_eq!((bind.source.as_str(), bind.destination.as_str()), ("/host/dir", "/data"));
-        assert_eq!((bind.writable, bind.propagation.as_str()), (false, "rshared"));
+        assert_eq!(
+            (bind.source.as_str(), bind.destination.as_str()),
+            ("/host/dir", "/data")
+        );
+        assert_eq!(
+            (bind.writable, bind.propagation.as_str()),
+            (false, "rshared")
+        );
         let named = parse_bind("data:/var/lib").unwrap();
-        assert_eq!((named.name.as_str(), named.mode.as_str(), named.kind), ("data", "z", MountKind::Volume));
+        assert_eq!(
+            (named.name.as_str(), named.mode.as_str(), named.kind),
+            ("data", "z", MountKind::Volume)
+        );
         assert!(parse_bind("/var/lib").unwrap().anonymous);
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for bad in ["", ":", "/a:", ":/a", "/a:b", "/a:/", "/a:/b:rx", "a b:/c", "/a:/b:ro:rw", "data:/b:rshared", "relative"] {
-            let error = parse_bind(bad).err().unwrap_or_else(|| panic!("{bad:?} was accepted"));
+        for bad in [
+            "",
+            ":",
+            "/a:",
+            ":/a",
+            "/a:b",
+            "/a:/",
+            "/a:/b:rx",
+            "a b:/c",
+            "/a:/b:ro:rw",
+            "data:/b:rshared",
+            "relative",
+        ] {
+            let error = parse_bind(bad)
+                .err()
+                .unwrap_or_else(|| panic!("{bad:?} was accepted"));
             assert_eq!(error.status, 400, "{bad:?}");
         }
     }
 
     #[test]
     fn a_destination_is_mounted_once() {
-        let host = HostConfig { binds: vec!["/a:/x".into(), "/b:/x/".into()], ..HostConfig::default() };
+        let host = HostConfig {
+            binds: vec!["/a:/x".into(), "/b:/x/".into()],
+            ..HostConfig::default()
+        };
         let error = collect(&ContainerConfig::default(), &host, Vec::new()).unwrap_err();
         assert_eq!(error.message, "Duplicate mount point: /x");
     }
 
     #[test]
     fn the_users_mount_replaces_the_images_volume_and_the_inherited_one() {
-        let config =
-            ContainerConfig { volumes: BTreeMap::from([("/x".to_owned(), serde_json::json!({}))]), ..ContainerConfig::default() };
-        let host = HostConfig { binds: vec!["/a:/x".into()], ..HostConfig::default() };
+        let config = ContainerConfig {
+            volumes: BTreeMap::from([("/x".to_owned(), serde_json::json!({}))]),
+            ..ContainerConfig::default()
+        };
+        let host = HostConfig {
+            binds: vec!["/a:/x".into()],
+            ..HostConfig::default()
+        };
         let mounts = collect(&config, &host, vec![parse_bind("/other:/x").unwrap()]).unwrap();
         assert_eq!(mounts.len(), 1);
         assert_eq!(mounts[0].source, "/a");

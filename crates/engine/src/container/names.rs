@@ -20,17 +20,27 @@ impl Engine {
             return Ok(Rc::clone(container));
         }
         let name = reference.strip_prefix('/').unwrap_or(reference);
-        if let Some(container) = self.0.names.borrow().get(name).and_then(|id| containers.get(id)) {
+        if let Some(container) = self
+            .0
+            .names
+            .borrow()
+            .get(name)
+            .and_then(|id| containers.get(id))
+        {
             return Ok(Rc::clone(container));
         }
         let missing = || Error::not_found(format!("No such container: {reference}"));
         if reference.is_empty() {
             return Err(missing());
         }
-        let mut beginning = containers.range(reference.to_owned()..).take_while(|(id, _)| id.starts_with(reference));
+        let mut beginning = containers
+            .range(reference.to_owned()..)
+            .take_while(|(id, _)| id.starts_with(reference));
         match (beginning.next(), beginning.next()) {
             (Some((_, only)), None) => Ok(Rc::clone(only)),
-            (Some(_), Some(_)) => Err(Error::bad_parameter(format!("multiple IDs found with provided prefix: {reference}"))),
+            (Some(_), Some(_)) => Err(Error::bad_parameter(format!(
+                "multiple IDs found with provided prefix: {reference}"
+            ))),
             (None, _) => Err(missing()),
         }
     }
@@ -72,14 +82,21 @@ impl Engine {
         let container = self.find(reference)?;
         let _turn = container.operation.lock().await;
         if new.trim_start_matches('/').is_empty() {
-            return Err(Error::bad_parameter("Neither old nor new names may be empty"));
+            return Err(Error::bad_parameter(
+                "Neither old nor new names may be empty",
+            ));
         }
         if matches!(container.status(), Status::Removing | Status::Dead) {
-            return Err(Error::conflict(format!("container {} is marked for removal", container.id)));
+            return Err(Error::conflict(format!(
+                "container {} is marked for removal",
+                container.id
+            )));
         }
         let old = container.name();
         if new.trim_start_matches('/') == old {
-            return Err(Error::bad_parameter("Renaming a container with the same name as its current name"));
+            return Err(Error::bad_parameter(
+                "Renaming a container with the same name as its current name",
+            ));
         }
         let name = self.reserve_name(Some(new), &container.id)?;
         if let Err(error) = container.change(|record| record.name.clone_from(&name)) {
@@ -91,7 +108,9 @@ impl Engine {
         self.0.networks.rename(&container.id, &name)?;
         let mut attributes = container.event_attributes();
         attributes.insert("oldName".to_owned(), format!("/{old}"));
-        self.0.events.publish("container", "rename", &container.id, attributes);
+        self.0
+            .events
+            .publish("container", "rename", &container.id, attributes);
         Ok(())
     }
 }

@@ -11,13 +11,24 @@ impl Engine {
     ///
     /// # Errors
     /// Docker's: 404 for network and container, 403 when it is connected already, 400 for impossible wishes.
-    pub async fn network_connect(&self, network: &str, reference: &str, settings: &EndpointSettings) -> Result<()> {
+    pub async fn network_connect(
+        &self,
+        network: &str,
+        reference: &str,
+        settings: &EndpointSettings,
+    ) -> Result<()> {
         let container = self.find(reference)?;
         let _turn = container.operation.lock().await;
         if matches!(container.status(), Status::Removing | Status::Dead) {
-            return Err(Error::conflict(format!("container {} is marked for removal and cannot be connected or disconnected to the network", container.id)));
+            return Err(Error::conflict(format!(
+                "container {} is marked for removal and cannot be connected or disconnected to the network",
+                container.id
+            )));
         }
-        let (name, endpoint) = self.0.networks.connect(network, &connect_target(&container), settings)?;
+        let (name, endpoint) =
+            self.0
+                .networks
+                .connect(network, &connect_target(&container), settings)?;
         container.change(|record| {
             record.endpoints.insert(name, endpoint);
         })
@@ -27,10 +38,18 @@ impl Engine {
     ///
     /// # Errors
     /// Docker's: 404 for network and container, 500 when it is not connected.
-    pub async fn network_disconnect(&self, network: &str, reference: &str, force: bool) -> Result<()> {
+    pub async fn network_disconnect(
+        &self,
+        network: &str,
+        reference: &str,
+        force: bool,
+    ) -> Result<()> {
         let container = self.find(reference)?;
         let _turn = container.operation.lock().await;
-        let name = self.0.networks.disconnect(network, &connect_target(&container), force)?;
+        let name = self
+            .0
+            .networks
+            .disconnect(network, &connect_target(&container), force)?;
         container.change(|record| {
             record.endpoints.remove(&name);
         })
@@ -39,7 +58,10 @@ impl Engine {
 
 fn connect_target(container: &Container) -> ConnectTarget {
     let record = container.record();
-    let names = record.endpoints.iter().flat_map(|(name, endpoint)| [name.clone(), endpoint.network_id.clone()]);
+    let names = record
+        .endpoints
+        .iter()
+        .flat_map(|(name, endpoint)| [name.clone(), endpoint.network_id.clone()]);
     ConnectTarget {
         container_id: record.id.clone(),
         container_name: record.name.clone(),

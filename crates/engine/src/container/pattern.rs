@@ -27,14 +27,20 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
         return false;
     }
     pattern.split('|').any(|alternative| {
-        let (anchored, rest) = alternative.strip_prefix('^').map_or((false, alternative), |rest| (true, rest));
+        let (anchored, rest) = alternative
+            .strip_prefix('^')
+            .map_or((false, alternative), |rest| (true, rest));
         let (ends, rest) = match rest.strip_suffix('$') {
             Some(rest) if !rest.ends_with('\\') => (true, rest),
             _ => (false, rest),
         };
-        let Some(pieces) = parse(rest.as_bytes()) else { return text == alternative };
+        let Some(pieces) = parse(rest.as_bytes()) else {
+            return text == alternative;
+        };
         let starts = if anchored { 0..1 } else { 0..text.len() + 1 };
-        starts.into_iter().any(|start| here(&pieces, &text.as_bytes()[start..], ends))
+        starts
+            .into_iter()
+            .any(|start| here(&pieces, &text.as_bytes()[start..], ends))
     })
 }
 
@@ -56,7 +62,10 @@ fn parse(mut pattern: &[u8]) -> Option<Vec<Piece<'_>>> {
                 }
             }
             b'[' => {
-                let end = pattern.iter().position(|byte| *byte == b']').filter(|end| *end > 0)?;
+                let end = pattern
+                    .iter()
+                    .position(|byte| *byte == b']')
+                    .filter(|end| *end > 0)?;
                 let set = &pattern[..end];
                 pattern = &pattern[end + 1..];
                 match set.strip_prefix(b"^") {
@@ -83,9 +92,17 @@ fn parse(mut pattern: &[u8]) -> Option<Vec<Piece<'_>>> {
 }
 
 fn here(pieces: &[Piece<'_>], text: &[u8], ends: bool) -> bool {
-    let Some((piece, rest)) = pieces.split_first() else { return !ends || text.is_empty() };
-    let run = text.iter().take(piece.most).take_while(|byte| accepts(&piece.atom, **byte)).count();
-    (piece.least..=run).rev().any(|count| here(rest, &text[count..], ends))
+    let Some((piece, rest)) = pieces.split_first() else {
+        return !ends || text.is_empty();
+    };
+    let run = text
+        .iter()
+        .take(piece.most)
+        .take_while(|byte| accepts(&piece.atom, **byte))
+        .count();
+    (piece.least..=run)
+        .rev()
+        .any(|count| here(rest, &text[count..], ends))
 }
 
 fn accepts(atom: &Atom<'_>, byte: u8) -> bool {
@@ -131,7 +148,12 @@ mod tests {
         ] {
             assert!(matches(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [("^web$", "web-1"), ("[^w]eb", "web"), ("web+$", "we"), ("(", "x")] {
+        for (pattern, text) in [
+            ("^web$", "web-1"),
+            ("[^w]eb", "web"),
+            ("web+$", "we"),
+            ("(", "x"),
+        ] {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }
     }

@@ -15,15 +15,30 @@ impl Engine {
         let _turn = container.operation.lock().await;
         match container.status() {
             Status::Running => {}
-            Status::Paused => return Err(Error::conflict(format!("Container {} is already paused", container.id))),
-            Status::Restarting => {
-                return Err(Error::conflict(format!("Container {} is restarting, wait until the container is running", container.id)));
+            Status::Paused => {
+                return Err(Error::conflict(format!(
+                    "Container {} is already paused",
+                    container.id
+                )));
             }
-            _ => return Err(Error::conflict(format!("Container {} is not running", container.id))),
+            Status::Restarting => {
+                return Err(Error::conflict(format!(
+                    "Container {} is restarting, wait until the container is running",
+                    container.id
+                )));
+            }
+            _ => {
+                return Err(Error::conflict(format!(
+                    "Container {} is not running",
+                    container.id
+                )));
+            }
         }
         crate::cgroup::freeze(&container.cgroup, true)
             .await
-            .map_err(|error| Error::server(format!("Cannot pause container {}: {error}", container.id)))?;
+            .map_err(|error| {
+                Error::server(format!("Cannot pause container {}: {error}", container.id))
+            })?;
         container.change(|record| record.state.status = Status::Paused)?;
         self.publish(&container, "pause");
         Ok(())
@@ -37,15 +52,22 @@ impl Engine {
         let container = self.find(reference)?;
         let _turn = container.operation.lock().await;
         if container.status() != Status::Paused {
-            return Err(Error::conflict(format!("Container {} is not paused", container.id)));
+            return Err(Error::conflict(format!(
+                "Container {} is not paused",
+                container.id
+            )));
         }
         self.thaw(&container)
     }
 
     /// Thaws a paused container.
     pub(super) fn thaw(&self, container: &Container) -> Result<()> {
-        crate::cgroup::thaw(&container.cgroup)
-            .map_err(|error| Error::server(format!("Cannot unpause container {}: {error}", container.id)))?;
+        crate::cgroup::thaw(&container.cgroup).map_err(|error| {
+            Error::server(format!(
+                "Cannot unpause container {}: {error}",
+                container.id
+            ))
+        })?;
         container.change(|record| record.state.status = Status::Running)?;
         self.publish(container, "unpause");
         Ok(())

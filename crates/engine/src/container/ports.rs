@@ -9,9 +9,13 @@ use engine_api::{Error, PortMap, Result};
 pub fn parse_exposed(text: &str) -> Result<(std::ops::RangeInclusive<u16>, &str)> {
     let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     if !matches!(protocol, "tcp" | "udp" | "sctp") {
-        return Err(Error::bad_parameter(format!("invalid port specification: \"{text}\": invalid protocol: {protocol}")));
+        return Err(Error::bad_parameter(format!(
+            "invalid port specification: \"{text}\": invalid protocol: {protocol}"
+        )));
     }
-    parse_range(range).map(|range| (range, protocol)).ok_or_else(|| Error::bad_parameter(format!("invalid port specification: \"{text}\"")))
+    parse_range(range)
+        .map(|range| (range, protocol))
+        .ok_or_else(|| Error::bad_parameter(format!("invalid port specification: \"{text}\"")))
 }
 
 /// Reads `80` or `8000-8010`; zero is no port.
@@ -29,12 +33,20 @@ pub fn parse_bindings(bindings: &PortMap) -> Result<()> {
     for (port, hosts) in bindings {
         parse_exposed(port)?;
         for host in hosts.iter().flatten() {
-            let port_ok = host.host_port.is_empty() || host.host_port == "0" || parse_range(&host.host_port).is_some();
+            let port_ok = host.host_port.is_empty()
+                || host.host_port == "0"
+                || parse_range(&host.host_port).is_some();
             if !port_ok {
-                return Err(Error::bad_parameter(format!("invalid port specification: \"{}\"", host.host_port)));
+                return Err(Error::bad_parameter(format!(
+                    "invalid port specification: \"{}\"",
+                    host.host_port
+                )));
             }
             if !host.host_ip.is_empty() && host.host_ip.parse::<std::net::IpAddr>().is_err() {
-                return Err(Error::bad_parameter(format!("invalid IP address: {}", host.host_ip)));
+                return Err(Error::bad_parameter(format!(
+                    "invalid IP address: {}",
+                    host.host_ip
+                )));
             }
         }
     }
@@ -49,7 +61,10 @@ mod tests {
     fn ports_and_ranges_are_read() {
         assert_eq!(parse_exposed("80").unwrap(), (80..=80, "tcp"));
         assert_eq!(parse_exposed("53/udp").unwrap(), (53..=53, "udp"));
-        assert_eq!(parse_exposed("8000-8010/tcp").unwrap(), (8000..=8010, "tcp"));
+        assert_eq!(
+            parse_exposed("8000-8010/tcp").unwrap(),
+            (8000..=8010, "tcp")
+        );
         for bad in ["", "0", "x", "80/icmp", "90-80", "65536"] {
             assert!(parse_exposed(bad).is_err(), "{bad}");
         }

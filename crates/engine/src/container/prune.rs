@@ -17,13 +17,20 @@ impl Engine {
         let mut deleted = Vec::new();
         let mut space = 0;
         for container in self.all_containers() {
-            let idle = matches!(container.status(), Status::Created | Status::Exited | Status::Dead);
+            let idle = matches!(
+                container.status(),
+                Status::Created | Status::Exited | Status::Dead
+            );
             if !idle || !filter.passes(&container.record()) {
                 continue;
             }
             let size = self.container_size(&container).await;
             // One that was started meanwhile stays.
-            if self.container_remove(&container.id, RemoveOptions::default()).await.is_ok() {
+            if self
+                .container_remove(&container.id, RemoveOptions::default())
+                .await
+                .is_ok()
+            {
                 space += u64::try_from(size.changed).unwrap_or(0);
                 deleted.push(container.id.clone());
             }
@@ -31,6 +38,9 @@ impl Engine {
         let attributes = [("reclaimed".to_owned(), space.to_string())].into();
         self.0.events.publish("container", "prune", "", attributes);
         let containers_deleted = (!deleted.is_empty()).then_some(deleted);
-        Ok(ContainersPruneReport { containers_deleted, space_reclaimed: space })
+        Ok(ContainersPruneReport {
+            containers_deleted,
+            space_reclaimed: space,
+        })
     }
 }

@@ -93,7 +93,10 @@ impl Record {
     pub fn load(directory: &Path) -> io::Result<Self> {
         let record: Self = serde_json::from_slice(&fs::read(directory.join(FILE))?)?;
         if record.version > VERSION {
-            return Err(io::Error::other(format!("schema version {} is newer than {VERSION}", record.version)));
+            return Err(io::Error::other(format!(
+                "schema version {} is newer than {VERSION}",
+                record.version
+            )));
         }
         Ok(record)
     }

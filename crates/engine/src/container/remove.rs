@@ -16,17 +16,29 @@ impl Engine {
     /// 404, 409 when it runs and force is not set, or is being removed already.
     pub async fn container_remove(&self, reference: &str, options: RemoveOptions) -> Result<()> {
         if options.link {
-            return Err(Error::bad_parameter("links are not supported; put the containers on a user-defined network"));
+            return Err(Error::bad_parameter(
+                "links are not supported; put the containers on a user-defined network",
+            ));
         }
         let container = self.find(reference)?;
         self.detached(move |engine| async move {
             if container.status() == Status::Removing {
-                return Err(Error::conflict(format!("removal of container {} is already in progress", container.id)));
+                return Err(Error::conflict(format!(
+                    "removal of container {} is already in progress",
+                    container.id
+                )));
             }
             let _turn = container.operation.lock().await;
             if engine.find(&container.id).is_err() {
                 // Somebody else has removed it while this call waited for its turn.
-                return if options.force { Ok(()) } else { Err(Error::not_found(format!("No such container: {}", container.id))) };
+                return if options.force {
+                    Ok(())
+                } else {
+                    Err(Error::not_found(format!(
+                        "No such container: {}",
+                        container.id
+                    )))
+                };
             }
             engine.remove_locked(&container, options).await
         })
@@ -34,7 +46,11 @@ impl Engine {
     }
 
     /// Removes a container whose `operation` the caller holds.
-    pub(super) async fn remove_locked(&self, container: &Rc<Container>, options: RemoveOptions) -> Result<()> {
+    pub(super) async fn remove_locked(
+        &self,
+        container: &Rc<Container>,
+        options: RemoveOptions,
+    ) -> Result<()> {
         let status = container.status();
         if (status.is_alive() || status == Status::Restarting) && !options.force {
             let (how, hint) = match status {
@@ -49,7 +65,9 @@ impl Engine {
         container.backoff.borrow_mut().cancel();
         container.wake.notify_waiters();
         container.keep.set(true);
-        self.kill_and_wait(container).await.map_err(|error| error.context(&format!("could not kill container {}", container.id)))?;
+        self.kill_and_wait(container).await.map_err(|error| {
+            error.context(&format!("could not kill container {}", container.id))
+        })?;
         container.note(|record| record.state.status = Status::Removing);
         if let Err(error) = self.clear_files(container).await {
             let message = error.message.clone();
@@ -58,7 +76,10 @@ impl Engine {
                 record.state.error = message;
             });
             container.keep.set(false);
-            return Err(error.context(&format!("container {}: driver \"overlay2\" failed to remove root filesystem", container.id)));
+            return Err(error.context(&format!(
+                "container {}: driver \"overlay2\" failed to remove root filesystem",
+                container.id
+            )));
         }
         self.release_name(&container.name());
         self.0.containers.borrow_mut().remove(&container.id);
@@ -78,7 +99,10 @@ impl Engine {
             detached.map_err(|error| Error::server(error.to_string()))?;
             fs::remove_dir(&shm)?;
         }
-        let paths = [container.layout.bundle.clone(), container.layout.directory.clone()];
+        let paths = [
+            container.layout.bundle.clone(),
+            container.layout.directory.clone(),
+        ];
         let removed = tokio::task::spawn_blocking(move || {
             for path in paths {
                 match fs::remove_dir_all(&path) {
@@ -90,15 +114,23 @@ impl Engine {
             }
             Ok(())
         });
-        removed.await.map_err(|error| Error::server(error.to_string()))?.map_err(Error::server)
+        removed
+            .await
+            .map_err(|error| Error::server(error.to_string()))?
+            .map_err(Error::server)
     }
 
     async fn remove_anonymous_volumes(&self, container: &Container) {
         let mounts = container.record().mounts.clone();
-        for mount in mounts.iter().filter(|mount| mount.kind == MountKind::Volume && mount.anonymous) {
+        for mount in mounts
+            .iter()
+            .filter(|mount| mount.kind == MountKind::Volume && mount.anonymous)
+        {
             match self.0.volumes.remove(&mount.name, false).await {
                 // One that another container has joined by `--volumes-from` stays.
-                Err(error) if error.status != http::StatusCode::CONFLICT && !error.is_not_found() => {
+                Err(error)
+                    if error.status != http::StatusCode::CONFLICT && !error.is_not_found() =>
+                {
                     crate::report(&format!("remove volume {}: {error}", mount.name));
                 }
                 _ => {}

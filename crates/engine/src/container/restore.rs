@@ -32,7 +32,10 @@ impl Engine {
                         crate::report(&format!("clear {}: {error}", path.display()));
                     }
                 }
-                Err(error) => crate::report(&format!("read state of container {}: {error}", path.display())),
+                Err(error) => crate::report(&format!(
+                    "read state of container {}: {error}",
+                    path.display()
+                )),
             }
         }
         Ok(())
@@ -40,7 +43,10 @@ impl Engine {
 
     fn adopt(&self, mut record: Record) {
         let layout = Layout::new(&self.0.root, &self.0.run, &record.id);
-        let cgroup = self.0.cgroups.of(&record.id, &record.host_config.cgroup_parent);
+        let cgroup = self
+            .0
+            .cgroups
+            .of(&record.id, &record.host_config.cgroup_parent);
         end_leftovers(&record, &cgroup);
         let was_alive = record.state.status.is_alive() || record.state.pid > 0;
         if was_alive {
@@ -50,16 +56,28 @@ impl Engine {
         }
         record.state.pid = 0;
         record.state.pid_start_time = 0;
-        self.0.start_counter.set(self.0.start_counter.get().max(record.start_order));
-        let name = match self.reserve_name(Some(&record.name), &record.id).or_else(|_| self.reserve_name(None, &record.id)) {
+        self.0
+            .start_counter
+            .set(self.0.start_counter.get().max(record.start_order));
+        let name = match self
+            .reserve_name(Some(&record.name), &record.id)
+            .or_else(|_| self.reserve_name(None, &record.id))
+        {
             Ok(name) => name,
-            Err(error) => return crate::report(&format!("name of container {}: {error}", record.id)),
+            Err(error) => {
+                return crate::report(&format!("name of container {}: {error}", record.id));
+            }
         };
         record.name = name;
         let container = Rc::new(Container::new(record, layout, cgroup));
-        container.mounted.set(crate::storage::is_mounted(&container.layout.rootfs));
+        container
+            .mounted
+            .set(crate::storage::is_mounted(&container.layout.rootfs));
         container.note(|_| {});
-        self.0.containers.borrow_mut().insert(container.id.clone(), container);
+        self.0
+            .containers
+            .borrow_mut()
+            .insert(container.id.clone(), container);
     }
 
     /// Starts what should run: by restart policy, and finishes removals that were cut short. In the order of the last
@@ -86,11 +104,22 @@ impl Engine {
                 restarts: record.restart_count,
                 manually_stopped: record.manually_stopped,
             };
-            (record.state.status, record.host_config.auto_remove, record.host_config.restart_policy.clone(), exit)
+            (
+                record.state.status,
+                record.host_config.auto_remove,
+                record.host_config.restart_policy.clone(),
+                exit,
+            )
         };
-        if matches!(status, Status::Removing | Status::Dead) || (auto_remove && status != Status::Created) {
+        if matches!(status, Status::Removing | Status::Dead)
+            || (auto_remove && status != Status::Created)
+        {
             let _turn = container.operation.lock().await;
-            let options = crate::options::RemoveOptions { volumes: auto_remove, force: true, link: false };
+            let options = crate::options::RemoveOptions {
+                volumes: auto_remove,
+                force: true,
+                link: false,
+            };
             return self.remove_locked(container, options).await;
         }
         let started_before = !container.record().state.started_at.is_zero();

@@ -10,8 +10,9 @@ pub const KILL: i32 = 9;
 const MAX: i32 = 64;
 
 const NAMES: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM", "TERM", "STKFLT",
-    "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
 /// Reads `15`, `TERM`, `SIGTERM`, `sigterm`, `RTMIN+3` or `SIGRTMAX-1`.
@@ -21,7 +22,11 @@ const NAMES: [&str; 31] = [
 pub fn parse(text: &str) -> Result<i32> {
     let invalid = || Error::bad_parameter(format!("invalid signal: {text}"));
     if let Ok(number) = text.parse::<i32>() {
-        return if (1..=MAX).contains(&number) { Ok(number) } else { Err(invalid()) };
+        return if (1..=MAX).contains(&number) {
+            Ok(number)
+        } else {
+            Err(invalid())
+        };
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -31,12 +36,18 @@ pub fn parse(text: &str) -> Result<i32> {
         "IOT" => Some(6),
         "RTMIN" => Some(34),
         "RTMAX" => Some(64),
-        _ => NAMES.iter().position(|known| *known == name).and_then(|at| i32::try_from(at + 1).ok()),
+        _ => NAMES
+            .iter()
+            .position(|known| *known == name)
+            .and_then(|at| i32::try_from(at + 1).ok()),
     };
     if let Some(number) = number {
         return Ok(number);
     }
-    let offset = |prefix: &str| name.strip_prefix(prefix).and_then(|digits| digits.parse::<i32>().ok());
+    let offset = |prefix: &str| {
+        name.strip_prefix(prefix)
+            .and_then(|digits| digits.parse::<i32>().ok())
+    };
     match (offset("RTMIN+"), offset("RTMAX-")) {
         (Some(up @ 0..=30), _) => Ok(34 + up),
         (_, Some(down @ 0..=30)) => Ok(64 - down),
@@ -50,7 +61,15 @@ mod tests {
 
     #[test]
     fn all_of_dockers_forms_are_read() {
-        for (text, number) in [("15", 15), ("TERM", 15), ("SIGKILL", 9), ("sigusr2", 12), ("RTMIN+3", 37), ("SIGRTMAX-1", 63), ("SYS", 31)] {
+        for (text, number) in [
+            ("15", 15),
+            ("TERM", 15),
+            ("SIGKILL", 9),
+            ("sigusr2", 12),
+            ("RTMIN+3", 37),
+            ("SIGRTMAX-1", 63),
+            ("SYS", 31),
+        ] {
             assert_eq!(parse(text).unwrap(), number, "{text}");
         }
         for bad in ["", "0", "65", "-1", "SIGNOPE", "RTMIN+31"] {

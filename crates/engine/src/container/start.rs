@@ -45,7 +45,9 @@ impl Engine {
         if self.is_shutting_down() {
             return Err(Error::unavailable("the engine is shutting down"));
         }
-        let Err((error, code)) = self.try_start(container).await else { return Ok(()) };
+        let Err((error, code)) = self.try_start(container).await else {
+            return Ok(());
+        };
         self.release_sources(container);
         let message = error.message.clone();
         container.note(|record| {
@@ -77,9 +79,19 @@ impl Engine {
         // What an earlier run left (a process in the kernel) must not share limits with this one.
         crate::cgroup::remove(&container.cgroup);
         let cgroup = self.0.cgroups.present.then_some(container.cgroup.as_path());
-        let request =
-            CreateRequest { id: &container.id, bundle: &container.layout.bundle, spec: &spec, stdio, cgroup };
-        let mut process = self.0.runtime.create(request).await.map_err(runtime_error)?;
+        let request = CreateRequest {
+            id: &container.id,
+            bundle: &container.layout.bundle,
+            spec: &spec,
+            stdio,
+            cgroup,
+        };
+        let mut process = self
+            .0
+            .runtime
+            .create(request)
+            .await
+            .map_err(runtime_error)?;
         let ended = self.0.reaper.watch(process.pid);
         container.note(|record| {
             record.state.pid = process.pid;
@@ -105,13 +117,24 @@ impl Engine {
         descriptors: Descriptors,
     ) -> std::result::Result<(Attachment, Pumps), (Error, i32)> {
         let failed = |error: Error| (error, 128);
-        let attachment = self.attach_network(container, process.pid).map_err(failed)?;
+        let attachment = self
+            .attach_network(container, process.pid)
+            .map_err(failed)?;
         if let Some(log) = &container.streams.log {
-            log.open().map_err(|error| failed(Error::server(format!("open log of container {}: {error}", container.id))))?;
+            log.open().map_err(|error| {
+                failed(Error::server(format!(
+                    "open log of container {}: {error}",
+                    container.id
+                )))
+            })?;
         }
         let pumps = match process.console.take() {
             Some(master) => {
-                let size = container.record().host_config.console_size.map(|cells| u16::try_from(cells).unwrap_or(0));
+                let size = container
+                    .record()
+                    .host_config
+                    .console_size
+                    .map(|cells| u16::try_from(cells).unwrap_or(0));
                 if size.iter().all(|cells| *cells > 0) {
                     // A terminal of the default size is no reason not to start.
                     let _ = sys::tty::set_winsize(&master, size[0], size[1]);
@@ -120,7 +143,12 @@ impl Engine {
             }
             None => Pumps::over_pipes(&container.streams, descriptors),
         };
-        let pumps = pumps.map_err(|error| failed(Error::server(format!("watch streams of container {}: {error}", container.id))))?;
+        let pumps = pumps.map_err(|error| {
+            failed(Error::server(format!(
+                "watch streams of container {}: {error}",
+                container.id
+            )))
+        })?;
         self.0.runtime.start(process).await.map_err(runtime_error)?;
         Ok((attachment, pumps))
     }
@@ -188,18 +216,41 @@ impl Engine {
         if container.streams.tty() {
             return Ok((Descriptors::default(), Stdio::Tty));
         }
-        let (ours, theirs) = Descriptors::pipes(container.streams.open_stdin())
-            .map_err(|error| Error::server(format!("make pipes for container {}: {error}", container.id)))?;
-        Ok((ours, Stdio::Pipes { stdin: theirs.stdin, stdout: theirs.stdout, stderr: theirs.stderr }))
+        let (ours, theirs) =
+            Descriptors::pipes(container.streams.open_stdin()).map_err(|error| {
+                Error::server(format!(
+                    "make pipes for container {}: {error}",
+                    container.id
+                ))
+            })?;
+        Ok((
+            ours,
+            Stdio::Pipes {
+                stdin: theirs.stdin,
+                stdout: theirs.stdout,
+                stderr: theirs.stderr,
+            },
+        ))
     }
 
-    fn specification(&self, container: &Container, files: &spec::Files) -> Result<crate::runtime::oci::Spec> {
+    fn specification(
+        &self,
+        container: &Container,
+        files: &spec::Files,
+    ) -> Result<crate::runtime::oci::Spec> {
         let record = container.record();
         let join = |mode: &str| -> Result<Option<i32>> {
-            let Some(other) = mode.strip_prefix("container:") else { return Ok(None) };
+            let Some(other) = mode.strip_prefix("container:") else {
+                return Ok(None);
+            };
             let other = self.find(other)?;
             let pid = other.pid().filter(|_| other.status().is_alive());
-            pid.map(Some).ok_or_else(|| Error::conflict(format!("cannot join network of a non running container: {}", other.id)))
+            pid.map(Some).ok_or_else(|| {
+                Error::conflict(format!(
+                    "cannot join network of a non running container: {}",
+                    other.id
+                ))
+            })
         };
         let joins = spec::Joins {
             network: join(&record.host_config.network_mode)?,
@@ -207,7 +258,13 @@ impl Engine {
             ipc: join(&record.host_config.ipc_mode)?,
         };
         let cgroup = self.0.cgroups.relative(&container.cgroup);
-        spec::build(&spec::Input { record: &record, rootfs: &container.layout.rootfs, files, joins, cgroup: &cgroup })
+        spec::build(&spec::Input {
+            record: &record,
+            rootfs: &container.layout.rootfs,
+            files,
+            joins,
+            cgroup: &cgroup,
+        })
     }
 
     fn attach_network(&self, container: &Container, pid: i32) -> Result<Attachment> {
@@ -236,15 +293,23 @@ impl Engine {
     /// Writes the files that are bound into the container, and makes the shared memory that others may join.
     fn write_files(&self, container: &Container) -> Result<spec::Files> {
         let directory = &container.layout.directory;
-        fs::DirBuilder::new().recursive(true).mode(0o711).create(&container.layout.bundle)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o711)
+            .create(&container.layout.bundle)?;
         let shares = container.record().network_container().map(str::to_owned);
         let (source, own) = match shares {
             Some(other) => (self.find(&other)?.layout.directory.clone(), false),
             None => (directory.clone(), true),
         };
-        let follows_host = own && self.write_network_files(container, &std::collections::BTreeMap::new())?;
+        let follows_host =
+            own && self.write_network_files(container, &std::collections::BTreeMap::new())?;
         let host_file = crate::system::RESOLV_CONF;
-        let resolv_conf = if follows_host { PathBuf::from(host_file) } else { source.join("resolv.conf") };
+        let resolv_conf = if follows_host {
+            PathBuf::from(host_file)
+        } else {
+            source.join("resolv.conf")
+        };
         let record = container.record();
         let shm = match record.host_config.ipc_mode.as_str() {
             "shareable" => Some(self.shared_memory(&container.id, record.host_config.shm_size)?),
@@ -254,8 +319,19 @@ impl Engine {
             },
         };
         let exists = |path: PathBuf| path.exists().then_some(path);
-        let init = record.host_config.init.unwrap_or(false).then(|| fs::canonicalize(&self.0.program)).transpose()?;
-        Ok(spec::Files { resolv_conf: exists(resolv_conf), hostname: exists(source.join("hostname")), hosts: exists(source.join("hosts")), shm, init })
+        let init = record
+            .host_config
+            .init
+            .unwrap_or(false)
+            .then(|| fs::canonicalize(&self.0.program))
+            .transpose()?;
+        Ok(spec::Files {
+            resolv_conf: exists(resolv_conf),
+            hostname: exists(source.join("hostname")),
+            hosts: exists(source.join("hosts")),
+            shm,
+            init,
+        })
     }
 
     /// Writes resolv.conf, hosts and hostname; true when the host's own resolv.conf is to be used.
@@ -266,7 +342,12 @@ impl Engine {
     ) -> Result<bool> {
         let addresses: Vec<IpAddr> = networks
             .values()
-            .flat_map(|endpoint| [endpoint.ip_address.parse().ok(), endpoint.global_ipv6_address.parse().ok()])
+            .flat_map(|endpoint| {
+                [
+                    endpoint.ip_address.parse().ok(),
+                    endpoint.global_ipv6_address.parse().ok(),
+                ]
+            })
             .flatten()
             .collect();
         let record = container.record();
@@ -304,9 +385,17 @@ impl Engine {
             return Ok(path);
         }
         fs::create_dir_all(&path)?;
-        let flags = sys::mount::MountFlags::NOSUID | sys::mount::MountFlags::NOEXEC | sys::mount::MountFlags::NODEV;
-        sys::mount::mount("shm", &path, "tmpfs", flags, &format!("mode=1777,size={size}"))
-            .map_err(|error| Error::server(error.to_string()))?;
+        let flags = sys::mount::MountFlags::NOSUID
+            | sys::mount::MountFlags::NOEXEC
+            | sys::mount::MountFlags::NODEV;
+        sys::mount::mount(
+            "shm",
+            &path,
+            "tmpfs",
+            flags,
+            &format!("mode=1777,size={size}"),
+        )
+        .map_err(|error| Error::server(error.to_string()))?;
         Ok(path)
     }
 
@@ -315,7 +404,9 @@ impl Engine {
         if path.exists() {
             return Ok(path);
         }
-        Err(Error::conflict(format!("can't join IPC of container {id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)")))
+        Err(Error::conflict(format!(
+            "can't join IPC of container {id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+        )))
     }
 }
 
@@ -331,6 +422,12 @@ fn write_in_place(path: &Path, text: &str) -> Result<()> {
 /// The API's error for a process that could not be started, and the exit code the container gets.
 fn runtime_error(error: crate::runtime::Error) -> (Error, i32) {
     let code = error.exit_code();
-    let message = format!("failed to create task for container: failed to create runtime task: OCI runtime create failed: {error}: unknown");
-    if code == 126 || code == 127 { (Error::bad_parameter(message), code) } else { (Error::server(message), code) }
+    let message = format!(
+        "failed to create task for container: failed to create runtime task: OCI runtime create failed: {error}: unknown"
+    );
+    if code == 126 || code == 127 {
+        (Error::bad_parameter(message), code)
+    } else {
+        (Error::server(message), code)
+    }
 }

@@ -28,8 +28,15 @@ pub enum Status {
 
 impl Status {
     /// All states, for filters.
-    pub const ALL: [Self; 7] =
-        [Self::Created, Self::Running, Self::Paused, Self::Restarting, Self::Removing, Self::Exited, Self::Dead];
+    pub const ALL: [Self; 7] = [
+        Self::Created,
+        Self::Running,
+        Self::Paused,
+        Self::Restarting,
+        Self::Removing,
+        Self::Exited,
+        Self::Dead,
+    ];
 
     /// The API's word.
     #[must_use]
@@ -79,7 +86,10 @@ impl State {
     pub fn to_api(&self) -> ContainerState {
         ContainerState {
             status: self.status.word().to_owned(),
-            running: matches!(self.status, Status::Running | Status::Paused | Status::Restarting),
+            running: matches!(
+                self.status,
+                Status::Running | Status::Paused | Status::Restarting
+            ),
             paused: self.status == Status::Paused,
             restarting: self.status == Status::Restarting,
             oom_killed: self.oom_killed,
@@ -101,10 +111,12 @@ impl State {
         match self.status {
             Status::Created | Status::Exited | Status::Restarting => Ok(()),
             Status::Running => Err(Error::not_modified("container is already running")),
-            Status::Paused => Err(Error::conflict("cannot start a paused container, try unpause instead")),
-            Status::Removing | Status::Dead => {
-                Err(Error::conflict(format!("container {id} is marked for removal and cannot be started")))
-            }
+            Status::Paused => Err(Error::conflict(
+                "cannot start a paused container, try unpause instead",
+            )),
+            Status::Removing | Status::Dead => Err(Error::conflict(format!(
+                "container {id} is marked for removal and cannot be started"
+            ))),
         }
     }
 
@@ -115,10 +127,12 @@ impl State {
     pub fn must_run(&self, id: &str, verb: &str) -> Result<()> {
         match self.status {
             Status::Running => Ok(()),
-            Status::Paused => Err(Error::conflict(format!("Container {id} is paused, unpause the container before {verb}"))),
-            Status::Restarting => {
-                Err(Error::conflict(format!("Container {id} is restarting, wait until the container is running")))
-            }
+            Status::Paused => Err(Error::conflict(format!(
+                "Container {id} is paused, unpause the container before {verb}"
+            ))),
+            Status::Restarting => Err(Error::conflict(format!(
+                "Container {id} is restarting, wait until the container is running"
+            ))),
             _ => Err(Error::conflict(format!("container {id} is not running"))),
         }
     }
@@ -150,14 +164,23 @@ mod tests {
     use super::*;
 
     fn with(status: Status) -> State {
-        State { status, exit_code: 3, finished_at: Timestamp::from_unix(1000, 0), ..State::default() }
+        State {
+            status,
+            exit_code: 3,
+            finished_at: Timestamp::from_unix(1000, 0),
+            ..State::default()
+        }
     }
 
     #[test]
     fn only_an_idle_container_starts() {
         let codes: Vec<u16> = Status::ALL
             .iter()
-            .map(|status| with(*status).may_start("c").map_or_else(|error| error.status.as_u16(), |()| 204))
+            .map(|status| {
+                with(*status)
+                    .may_start("c")
+                    .map_or_else(|error| error.status.as_u16(), |()| 204)
+            })
             .collect();
         assert_eq!(codes, [204, 304, 409, 204, 409, 204, 409]);
     }
@@ -165,10 +188,23 @@ mod tests {
     #[test]
     fn ps_reads_as_dockers() {
         let now = Timestamp::from_unix(1060, 0);
-        assert_eq!(with(Status::Exited).describe(None, now), "Exited (3) About a minute ago");
-        let running = State { status: Status::Running, started_at: Timestamp::from_unix(1055, 0), ..State::default() };
-        assert_eq!(running.describe(Some("starting"), now), "Up 5 seconds (health: starting)");
-        assert_eq!(running.describe(Some("healthy"), now), "Up 5 seconds (healthy)");
+        assert_eq!(
+            with(Status::Exited).describe(None, now),
+            "Exited (3) About a minute ago"
+        );
+        let running = State {
+            status: Status::Running,
+            started_at: Timestamp::from_unix(1055, 0),
+            ..State::default()
+        };
+        assert_eq!(
+            running.describe(Some("starting"), now),
+            "Up 5 seconds (health: starting)"
+        );
+        assert_eq!(
+            running.describe(Some("healthy"), now),
+            "Up 5 seconds (healthy)"
+        );
         assert_eq!(running.describe(None, now), "Up 5 seconds");
     }
 }

@@ -16,9 +16,17 @@ impl Engine {
     ///
     /// # Errors
     /// 304 when it does not run, 400 for no signal, 404, 500 when it cannot be killed.
-    pub async fn container_stop(&self, reference: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<()> {
+    pub async fn container_stop(
+        &self,
+        reference: &str,
+        signal: Option<&str>,
+        timeout: Option<i64>,
+    ) -> Result<()> {
         let container = self.find(reference)?;
-        let signal = signal.filter(|text| !text.is_empty()).map(signals::parse).transpose()?;
+        let signal = signal
+            .filter(|text| !text.is_empty())
+            .map(signals::parse)
+            .transpose()?;
         self.detached(move |engine| async move {
             if !container.status().is_alive() && container.status() != Status::Restarting {
                 return Err(Error::not_modified("container is already stopped"));
@@ -33,18 +41,31 @@ impl Engine {
     ///
     /// # Errors
     /// As stop and start.
-    pub async fn container_restart(&self, reference: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<()> {
+    pub async fn container_restart(
+        &self,
+        reference: &str,
+        signal: Option<&str>,
+        timeout: Option<i64>,
+    ) -> Result<()> {
         let container = self.find(reference)?;
-        let signal = signal.filter(|text| !text.is_empty()).map(signals::parse).transpose()?;
+        let signal = signal
+            .filter(|text| !text.is_empty())
+            .map(signals::parse)
+            .transpose()?;
         self.detached(move |engine| async move {
             let _turn = container.operation.lock().await;
             if container.status() == Status::Removing || container.status() == Status::Dead {
-                return Err(Error::conflict(format!("container {} is marked for removal", container.id)));
+                return Err(Error::conflict(format!(
+                    "container {} is marked for removal",
+                    container.id
+                )));
             }
             container.keep.set(true);
             let stopped = engine.stop_locked(&container, signal, timeout).await;
             container.keep.set(false);
-            stopped.map_err(|error| error.context(&format!("Cannot restart container {}", container.id)))?;
+            stopped.map_err(|error| {
+                error.context(&format!("Cannot restart container {}", container.id))
+            })?;
             container.backoff.borrow_mut().reset();
             container.change(|record| record.manually_stopped = false)?;
             engine.start_locked(&container).await?;
@@ -55,7 +76,12 @@ impl Engine {
     }
 
     /// Stops a container whose `operation` the caller holds; one that does not run is fine.
-    pub(super) async fn stop_locked(&self, container: &Container, signal: Option<i32>, timeout: Option<i64>) -> Result<()> {
+    pub(super) async fn stop_locked(
+        &self,
+        container: &Container,
+        signal: Option<i32>,
+        timeout: Option<i64>,
+    ) -> Result<()> {
         container.backoff.borrow_mut().cancel();
         container.wake.notify_waiters();
         if !self.is_shutting_down() {
@@ -70,7 +96,10 @@ impl Engine {
         }
         let (own_signal, own_timeout) = {
             let record = container.record();
-            (record.config.stop_signal.clone(), record.config.stop_timeout)
+            (
+                record.config.stop_signal.clone(),
+                record.config.stop_timeout,
+            )
         };
         let number = match signal {
             Some(number) => number,
@@ -83,7 +112,10 @@ impl Engine {
         }
         let seconds = timeout.or(own_timeout).unwrap_or(STOP_TIMEOUT);
         // A negative timeout is "no limit"; a century is as good and needs no second path.
-        let limit = u64::try_from(seconds).map_or(Duration::from_secs(u64::from(u32::MAX)), Duration::from_secs);
+        let limit = u64::try_from(seconds).map_or(
+            Duration::from_secs(u64::from(u32::MAX)),
+            Duration::from_secs,
+        );
         if self.await_exit(container, limit).await.is_err() {
             self.kill_and_wait(container).await?;
         }
@@ -95,13 +127,28 @@ impl Engine {
     /// Containers named in `last` are left to the end, in that order. Never hangs; returns what went wrong.
     pub async fn shutdown(&self, last: Vec<String>, limit: Duration) -> Vec<String> {
         self.0.shutting_down.set(true);
-        let rank = |container: &Container| last.iter().position(|name| *name == container.name()).map_or(0, |at| at + 1);
+        let rank = |container: &Container| {
+            last.iter()
+                .position(|name| *name == container.name())
+                .map_or(0, |at| at + 1)
+        };
         let mut running: Vec<Rc<Container>> = self.all_containers();
-        running.retain(|container| container.status().is_alive() || container.status() == Status::Restarting);
-        running.sort_by_key(|container| (rank(container), std::cmp::Reverse(container.record().start_order)));
+        running.retain(|container| {
+            container.status().is_alive() || container.status() == Status::Restarting
+        });
+        running.sort_by_key(|container| {
+            (
+                rank(container),
+                std::cmp::Reverse(container.record().start_order),
+            )
+        });
         let mut errors = Vec::new();
         for container in running {
-            let own = container.record().config.stop_timeout.unwrap_or(STOP_TIMEOUT);
+            let own = container
+                .record()
+                .config
+                .stop_timeout
+                .unwrap_or(STOP_TIMEOUT);
             let seconds = own.clamp(0, i64::try_from(limit.as_secs()).unwrap_or(i64::MAX));
             let stopping = async {
                 let _turn = tokio::time::timeout(limit, container.operation.lock()).await;

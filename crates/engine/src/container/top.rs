@@ -18,20 +18,38 @@ impl Engine {
     /// 400 for other arguments, 404, 409 when it does not run.
     pub async fn container_top(&self, reference: &str, ps_args: &str) -> Result<ContainerTop> {
         let container = self.find(reference)?;
-        container.record().state.must_run(&container.id, "top").or_else(|error| {
-            // Docker lists the processes of a paused container.
-            if container.status() == super::Status::Paused { Ok(()) } else { Err(error) }
-        })?;
+        container
+            .record()
+            .state
+            .must_run(&container.id, "top")
+            .or_else(|error| {
+                // Docker lists the processes of a paused container.
+                if container.status() == super::Status::Paused {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            })?;
         let columns = columns(ps_args)?;
-        let mut pids: BTreeSet<i32> = crate::cgroup::processes(&container.cgroup).into_iter().collect();
+        let mut pids: BTreeSet<i32> = crate::cgroup::processes(&container.cgroup)
+            .into_iter()
+            .collect();
         pids.extend(container.pid());
         let uptime = read_uptime();
         let processes = pids
             .into_iter()
             .filter_map(Proc::read)
-            .map(|process| columns.iter().map(|column| process.column(column, uptime)).collect())
+            .map(|process| {
+                columns
+                    .iter()
+                    .map(|column| process.column(column, uptime))
+                    .collect()
+            })
             .collect();
-        Ok(ContainerTop { titles: columns.iter().map(|column| title(column)).collect(), processes })
+        Ok(ContainerTop {
+            titles: columns.iter().map(|column| title(column)).collect(),
+            processes,
+        })
     }
 }
 
@@ -44,16 +62,26 @@ fn columns(ps_args: &str) -> Result<Vec<String>> {
     while let Some(word) = rest.next() {
         let list = match *word {
             "-o" | "-eo" | "o" | "--format" => rest.next().copied().unwrap_or_default(),
-            "-ef" | "-e" | "-f" | "-A" | "-efl" | "aux" | "-aux" | "ax" | "-ax" | "u" | "-w" | "-ww" => continue,
-            other => match other.strip_prefix("-o").or_else(|| other.strip_prefix("--format=")) {
+            "-ef" | "-e" | "-f" | "-A" | "-efl" | "aux" | "-aux" | "ax" | "-ax" | "u" | "-w"
+            | "-ww" => continue,
+            other => match other
+                .strip_prefix("-o")
+                .or_else(|| other.strip_prefix("--format="))
+            {
                 Some(list) => list,
-                None => return Err(Error::bad_parameter(format!("top: ps argument {other:?} is not supported, use -ef or -o"))),
+                None => {
+                    return Err(Error::bad_parameter(format!(
+                        "top: ps argument {other:?} is not supported, use -ef or -o"
+                    )));
+                }
             },
         };
         for column in list.split(',') {
             let column = column.to_ascii_lowercase();
             if title(&column).is_empty() {
-                return Err(Error::bad_parameter(format!("top: unknown column {column:?}")));
+                return Err(Error::bad_parameter(format!(
+                    "top: unknown column {column:?}"
+                )));
             }
             chosen.push(column);
         }
@@ -108,22 +136,42 @@ impl Proc {
         let name = head.split_once('(')?.1.to_owned();
         let fields: Vec<String> = tail.split_whitespace().map(str::to_owned).collect();
         let raw = fs::read(directory.join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&raw).trim_end_matches('\0').replace('\0', " ");
+        let command = String::from_utf8_lossy(&raw)
+            .trim_end_matches('\0')
+            .replace('\0', " ");
         let status = fs::read_to_string(directory.join("status")).unwrap_or_default();
-        let uid = status.lines().find_map(|line| line.strip_prefix("Uid:")).and_then(|ids| ids.split_whitespace().next()).unwrap_or("0");
-        let rss_pages = fields.get(21).and_then(|text| text.parse().ok()).unwrap_or(0);
+        let uid = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Uid:"))
+            .and_then(|ids| ids.split_whitespace().next())
+            .unwrap_or("0");
+        let rss_pages = fields
+            .get(21)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0);
         Some(Self {
             pid,
-            command: if command.is_empty() { format!("[{name}]") } else { command },
+            command: if command.is_empty() {
+                format!("[{name}]")
+            } else {
+                command
+            },
             name,
-            uid: if uid == "0" { "root".to_owned() } else { uid.to_owned() },
+            uid: if uid == "0" {
+                "root".to_owned()
+            } else {
+                uid.to_owned()
+            },
             fields,
             rss_pages,
         })
     }
 
     fn number(&self, field: usize) -> u64 {
-        self.fields.get(field).and_then(|text| text.parse().ok()).unwrap_or(0)
+        self.fields
+            .get(field)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0)
     }
 
     fn column(&self, column: &str, uptime: u64) -> String {
@@ -139,12 +187,22 @@ impl Proc {
                 (processor * 100 / lived).min(99).to_string()
             }
             "stime" | "start" => {
-                let started = i64::try_from(uptime.saturating_sub(self.number(19) / TICKS)).unwrap_or(0);
-                let at = crate::timestamp::Timestamp::from_unix(crate::timestamp::Timestamp::now().unix() - started, 0).to_string();
+                let started =
+                    i64::try_from(uptime.saturating_sub(self.number(19) / TICKS)).unwrap_or(0);
+                let at = crate::timestamp::Timestamp::from_unix(
+                    crate::timestamp::Timestamp::now().unix() - started,
+                    0,
+                )
+                .to_string();
                 at.get(11..16).unwrap_or("?").to_owned()
             }
             "tty" => tty_name(self.number(4)),
-            "time" => format!("{:02}:{:02}:{:02}", processor / 3600, processor / 60 % 60, processor % 60),
+            "time" => format!(
+                "{:02}:{:02}:{:02}",
+                processor / 3600,
+                processor / 60 % 60,
+                processor % 60
+            ),
             "rss" => (self.rss_pages * 4).to_string(),
             "vsz" => (self.number(20) / 1024).to_string(),
             "stat" | "s" | "state" => self.fields.first().cloned().unwrap_or_default(),
@@ -155,7 +213,10 @@ impl Proc {
 
 /// Name of a terminal by its device number as /proc/PID/stat encodes it.
 fn tty_name(number: u64) -> String {
-    let (major, minor) = ((number >> 8) & 0xfff, (number & 0xff) | ((number >> 12) & 0xfff00));
+    let (major, minor) = (
+        (number >> 8) & 0xfff,
+        (number & 0xff) | ((number >> 12) & 0xfff00),
+    );
     match major {
         0 => "?".to_owned(),
         4 if minor < 64 => format!("tty{minor}"),
@@ -167,7 +228,10 @@ fn tty_name(number: u64) -> String {
 
 fn read_uptime() -> u64 {
     let text = fs::read_to_string("/proc/uptime").unwrap_or_default();
-    text.split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0)
+    text.split('.')
+        .next()
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -10,7 +10,11 @@ impl Engine {
     ///
     /// # Errors
     /// 400 for what makes no sense, 404, 409 when the container is being removed, 500 when the kernel refuses a limit.
-    pub async fn container_update(&self, reference: &str, request: ContainerUpdate) -> Result<Vec<String>> {
+    pub async fn container_update(
+        &self,
+        reference: &str,
+        request: ContainerUpdate,
+    ) -> Result<Vec<String>> {
         let container = self.find(reference)?;
         let _turn = container.operation.lock().await;
         if matches!(container.status(), Status::Removing | Status::Dead) {
@@ -23,7 +27,9 @@ impl Engine {
         let mut after = merged(&before, &request)?;
         let mut warnings = validate::host(&mut after)?;
         if after.auto_remove && !matches!(after.restart_policy.name.as_str(), "" | "no") {
-            return Err(Error::bad_parameter("Restart policy cannot be updated because AutoRemove is enabled for the container"));
+            return Err(Error::bad_parameter(
+                "Restart policy cannot be updated because AutoRemove is enabled for the container",
+            ));
         }
         if container.status().is_alive() {
             warnings.extend(apply_limits(&container, &after)?);
@@ -41,8 +47,9 @@ impl Engine {
 fn apply_limits(container: &Container, host: &HostConfig) -> Result<Vec<String>> {
     let resources = crate::spec::resources(host)?;
     let group = sys::cgroup::Cgroup::at(&container.cgroup);
-    crate::runtime::apply_resources(&group, &resources)
-        .map_err(|error| Error::server(format!("Cannot update container {}: {error}", container.id)))
+    crate::runtime::apply_resources(&group, &resources).map_err(|error| {
+        Error::server(format!("Cannot update container {}: {error}", container.id))
+    })
 }
 
 /// The placement with what the request names; zero and empty mean "as it is".
@@ -79,7 +86,11 @@ fn merged(before: &HostConfig, request: &ContainerUpdate) -> Result<HostConfig> 
         after.pids_limit = request.pids_limit;
     }
     // A limit below the present swap limit needs a word on swap too.
-    if request.memory > 0 && request.memory_swap == 0 && before.memory_swap > 0 && request.memory > before.memory_swap {
+    if request.memory > 0
+        && request.memory_swap == 0
+        && before.memory_swap > 0
+        && request.memory > before.memory_swap
+    {
         return Err(Error::bad_parameter(
             "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
         ));
@@ -89,12 +100,28 @@ fn merged(before: &HostConfig, request: &ContainerUpdate) -> Result<HostConfig> 
 
 fn refuse_unchangeable(request: &ContainerUpdate) -> Result<()> {
     let refuse = |is_set: bool, field: &str| {
-        if is_set { Err(Error::bad_parameter(format!("{field} cannot be updated"))) } else { Ok(()) }
+        if is_set {
+            Err(Error::bad_parameter(format!("{field} cannot be updated")))
+        } else {
+            Ok(())
+        }
     };
     refuse(!request.cgroup_parent.is_empty(), "CgroupParent")?;
     refuse(!request.devices.is_empty(), "Devices")?;
-    refuse(request.device_cgroup_rules.as_ref().is_some_and(|rules| !rules.is_empty()), "DeviceCgroupRules")?;
-    refuse(request.device_requests.as_ref().is_some_and(|requests| !requests.is_empty()), "DeviceRequests")?;
+    refuse(
+        request
+            .device_cgroup_rules
+            .as_ref()
+            .is_some_and(|rules| !rules.is_empty()),
+        "DeviceCgroupRules",
+    )?;
+    refuse(
+        request
+            .device_requests
+            .as_ref()
+            .is_some_and(|requests| !requests.is_empty()),
+        "DeviceRequests",
+    )?;
     refuse(!request.ulimits.is_empty(), "Ulimits")?;
     let throttled = !request.blkio_device_read_bps.is_empty()
         || !request.blkio_device_write_bps.is_empty()
@@ -102,7 +129,10 @@ fn refuse_unchangeable(request: &ContainerUpdate) -> Result<()> {
         || !request.blkio_device_write_iops.is_empty()
         || !request.blkio_weight_device.is_empty();
     refuse(throttled, "block device limits")?;
-    refuse(request.cpu_realtime_period != 0 || request.cpu_realtime_runtime != 0, "CPU real-time limits")
+    refuse(
+        request.cpu_realtime_period != 0 || request.cpu_realtime_runtime != 0,
+        "CPU real-time limits",
+    )
 }
 
 #[cfg(test)]
@@ -113,15 +143,48 @@ mod tests {
 
     #[test]
     fn only_what_is_named_changes() {
-        let before = HostConfig { memory: 64 << 20, memory_swap: 128 << 20, cpu_shares: 5, ..HostConfig::default() };
+        let before = HostConfig {
+            memory: 64 << 20,
+            memory_swap: 128 << 20,
+            cpu_shares: 5,
+            ..HostConfig::default()
+        };
         let request = ContainerUpdate {
             cpu_shares: 7,
-            restart_policy: RestartPolicy { name: "always".into(), maximum_retry_count: 0 },
+            restart_policy: RestartPolicy {
+                name: "always".into(),
+                maximum_retry_count: 0,
+            },
             ..ContainerUpdate::default()
         };
         let after = merged(&before, &request).unwrap();
-        assert_eq!((after.memory, after.cpu_shares, after.restart_policy.name.as_str()), (64 << 20, 7, "always"));
-        assert!(merged(&before, &ContainerUpdate { memory: 256 << 20, ..ContainerUpdate::default() }).is_err());
-        assert!(merged(&before, &ContainerUpdate { cgroup_parent: "/x".into(), ..ContainerUpdate::default() }).is_err());
+        assert_eq!(
+            (
+                after.memory,
+                after.cpu_shares,
+                after.restart_policy.name.as_str()
+            ),
+            (64 << 20, 7, "always")
+        );
+        assert!(
+            merged(
+                &before,
+                &ContainerUpdate {
+                    memory: 256 << 20,
+                    ..ContainerUpdate::default()
+                }
+            )
+            .is_err()
+        );
+        assert!(
+            merged(
+                &before,
+                &ContainerUpdate {
+                    cgroup_parent: "/x".into(),
+                    ..ContainerUpdate::default()
+                }
+            )
+            .is_err()
+        );
     }
 }

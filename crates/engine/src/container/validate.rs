@@ -14,7 +14,10 @@ const MEMORY_MIN: i64 = 6 * 1024 * 1024;
 /// 400 with Docker's words.
 pub fn config(config: &ContainerConfig) -> Result<()> {
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
-        return refuse(format!("the working directory '{}' is invalid, it needs to be an absolute path", config.working_dir));
+        return refuse(format!(
+            "the working directory '{}' is invalid, it needs to be an absolute path",
+            config.working_dir
+        ));
     }
     for variable in &config.env {
         if variable.is_empty() || variable.starts_with('=') {
@@ -22,7 +25,10 @@ pub fn config(config: &ContainerConfig) -> Result<()> {
         }
     }
     if config.hostname.len() > 64 {
-        return refuse(format!("invalid hostname {:?}: longer than 64 bytes", config.hostname));
+        return refuse(format!(
+            "invalid hostname {:?}: longer than 64 bytes",
+            config.hostname
+        ));
     }
     if config.args_escaped {
         return refuse("ArgsEscaped is for Windows only".to_owned());
@@ -37,7 +43,9 @@ pub fn config(config: &ContainerConfig) -> Result<()> {
 }
 
 fn health(config: &ContainerConfig) -> Result<()> {
-    let Some(health) = &config.healthcheck else { return Ok(()) };
+    let Some(health) = &config.healthcheck else {
+        return Ok(());
+    };
     const MILLISECOND: i64 = 1_000_000;
     for (name, value) in [
         ("Interval", health.interval),
@@ -54,7 +62,9 @@ fn health(config: &ContainerConfig) -> Result<()> {
     }
     match health.test.first().map(String::as_str) {
         None | Some("NONE" | "CMD" | "CMD-SHELL") => Ok(()),
-        Some(other) => refuse(format!("unknown type in Healthcheck: {other:?}, use NONE, CMD or CMD-SHELL")),
+        Some(other) => refuse(format!(
+            "unknown type in Healthcheck: {other:?}, use NONE, CMD or CMD-SHELL"
+        )),
     }
 }
 
@@ -73,7 +83,10 @@ pub fn host(host: &mut HostConfig) -> Result<Vec<String>> {
         return refuse("SHM size can not be less than 0".to_owned());
     }
     if !(-1000..=1000).contains(&host.oom_score_adj) {
-        return refuse(format!("Invalid value {}, range for oom score adj is [-1000, 1000]", host.oom_score_adj));
+        return refuse(format!(
+            "Invalid value {}, range for oom score adj is [-1000, 1000]",
+            host.oom_score_adj
+        ));
     }
     namespaces(host)?;
     names_and_hosts(host)?;
@@ -84,20 +97,70 @@ pub fn host(host: &mut HostConfig) -> Result<Vec<String>> {
 
 /// Fields that only make sense elsewhere.
 fn left_out(host: &HostConfig) -> Result<()> {
-    let set = |field: &str, is_set: bool, why: &str| if is_set { refuse(format!("{field} is not supported: {why}")) } else { Ok(()) };
+    let set = |field: &str, is_set: bool, why: &str| {
+        if is_set {
+            refuse(format!("{field} is not supported: {why}"))
+        } else {
+            Ok(())
+        }
+    };
     let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
-    set("HostConfig.Links", some(&host.links), "links are Docker's legacy; put the containers on a user-defined network")?;
-    set("HostConfig.VolumeDriver", !matches!(host.volume_driver.as_str(), "" | "local"), "only the local driver exists")?;
-    set("HostConfig.StorageOpt", !host.storage_opt.is_empty(), "the overlay driver has no per-container options")?;
-    set("HostConfig.UsernsMode", !matches!(host.userns_mode.as_str(), "" | "host"), "use \"host\" or leave it empty")?;
-    set("HostConfig.Isolation", !matches!(host.isolation.as_str(), "" | "default"), "isolation is for Windows")?;
-    set("HostConfig.CpuCount", host.cpu_count != 0, "it is for Windows")?;
-    set("HostConfig.CpuPercent", host.cpu_percent != 0, "it is for Windows")?;
-    set("HostConfig.IOMaximumIOps", host.io_maximum_iops != 0, "it is for Windows")?;
-    set("HostConfig.IOMaximumBandwidth", host.io_maximum_bandwidth != 0, "it is for Windows")?;
-    set("HostConfig.Cgroup", !host.cgroup.is_empty(), "use CgroupParent")?;
+    set(
+        "HostConfig.Links",
+        some(&host.links),
+        "links are Docker's legacy; put the containers on a user-defined network",
+    )?;
+    set(
+        "HostConfig.VolumeDriver",
+        !matches!(host.volume_driver.as_str(), "" | "local"),
+        "only the local driver exists",
+    )?;
+    set(
+        "HostConfig.StorageOpt",
+        !host.storage_opt.is_empty(),
+        "the overlay driver has no per-container options",
+    )?;
+    set(
+        "HostConfig.UsernsMode",
+        !matches!(host.userns_mode.as_str(), "" | "host"),
+        "use \"host\" or leave it empty",
+    )?;
+    set(
+        "HostConfig.Isolation",
+        !matches!(host.isolation.as_str(), "" | "default"),
+        "isolation is for Windows",
+    )?;
+    set(
+        "HostConfig.CpuCount",
+        host.cpu_count != 0,
+        "it is for Windows",
+    )?;
+    set(
+        "HostConfig.CpuPercent",
+        host.cpu_percent != 0,
+        "it is for Windows",
+    )?;
+    set(
+        "HostConfig.IOMaximumIOps",
+        host.io_maximum_iops != 0,
+        "it is for Windows",
+    )?;
+    set(
+        "HostConfig.IOMaximumBandwidth",
+        host.io_maximum_bandwidth != 0,
+        "it is for Windows",
+    )?;
+    set(
+        "HostConfig.Cgroup",
+        !host.cgroup.is_empty(),
+        "use CgroupParent",
+    )?;
     let realtime = host.cpu_realtime_period != 0 || host.cpu_realtime_runtime != 0;
-    set("HostConfig.CpuRealtimePeriod", realtime, "the kernel does not support CPU real-time scheduler")?;
+    set(
+        "HostConfig.CpuRealtimePeriod",
+        realtime,
+        "the kernel does not support CPU real-time scheduler",
+    )?;
     let requests = host.device_requests.as_deref().unwrap_or_default();
     if let Some(request) = requests.first() {
         return refuse(format!(
@@ -105,7 +168,10 @@ fn left_out(host: &HostConfig) -> Result<()> {
             request.driver, request.capabilities
         ));
     }
-    if !matches!(host.runtime.as_str(), "" | "runc" | "io.containerd.runc.v2" | super::RUNTIME_NAME) {
+    if !matches!(
+        host.runtime.as_str(),
+        "" | "runc" | "io.containerd.runc.v2" | super::RUNTIME_NAME
+    ) {
         return refuse(format!("unknown or invalid runtime name: {}", host.runtime));
     }
     for option in host.security_opt.iter().flatten() {
@@ -115,35 +181,58 @@ fn left_out(host: &HostConfig) -> Result<()> {
 }
 
 fn namespaces(host: &HostConfig) -> Result<()> {
-    let other_container = |mode: &str| mode.strip_prefix("container:").is_some_and(|name| !name.is_empty());
+    let other_container = |mode: &str| {
+        mode.strip_prefix("container:")
+            .is_some_and(|name| !name.is_empty())
+    };
     if !matches!(host.pid_mode.as_str(), "" | "host") && !other_container(&host.pid_mode) {
         return refuse(format!("invalid PID mode: {}", host.pid_mode));
     }
-    if !matches!(host.ipc_mode.as_str(), "" | "none" | "private" | "shareable" | "host") && !other_container(&host.ipc_mode) {
+    if !matches!(
+        host.ipc_mode.as_str(),
+        "" | "none" | "private" | "shareable" | "host"
+    ) && !other_container(&host.ipc_mode)
+    {
         return refuse(format!("invalid IPC mode: {}", host.ipc_mode));
     }
     if !matches!(host.uts_mode.as_str(), "" | "host") {
         return refuse(format!("invalid UTS mode: {}", host.uts_mode));
     }
     if !matches!(host.cgroupns_mode.as_str(), "" | "host" | "private") {
-        return refuse(format!("invalid cgroup namespace mode: {}", host.cgroupns_mode));
+        return refuse(format!(
+            "invalid cgroup namespace mode: {}",
+            host.cgroupns_mode
+        ));
     }
     if host.network_mode.starts_with("container:") {
         if !other_container(&host.network_mode) {
-            return refuse("Invalid network mode: invalid container format container:<name|id>".to_owned());
+            return refuse(
+                "Invalid network mode: invalid container format container:<name|id>".to_owned(),
+            );
         }
         if !host.port_bindings.is_empty() || host.publish_all_ports {
-            return refuse("conflicting options: port publishing and the container type network mode".to_owned());
+            return refuse(
+                "conflicting options: port publishing and the container type network mode"
+                    .to_owned(),
+            );
         }
         if !host.dns.is_empty() {
             return refuse("conflicting options: dns and the network mode".to_owned());
         }
-        if host.extra_hosts.as_ref().is_some_and(|hosts| !hosts.is_empty()) {
-            return refuse("conflicting options: custom host-to-IP mapping and the network mode".to_owned());
+        if host
+            .extra_hosts
+            .as_ref()
+            .is_some_and(|hosts| !hosts.is_empty())
+        {
+            return refuse(
+                "conflicting options: custom host-to-IP mapping and the network mode".to_owned(),
+            );
         }
     }
     if host.network_mode == "host" && host.sysctls.keys().any(|key| key.starts_with("net.")) {
-        return refuse("invalid sysctl: net.* is not allowed in the host's network namespace".to_owned());
+        return refuse(
+            "invalid sysctl: net.* is not allowed in the host's network namespace".to_owned(),
+        );
     }
     Ok(())
 }
@@ -152,7 +241,8 @@ fn names_and_hosts(host: &HostConfig) -> Result<()> {
     for entry in host.extra_hosts.iter().flatten() {
         let valid = entry.split_once([':', '=']).is_some_and(|(name, address)| {
             let address = address.trim_start_matches('[').trim_end_matches(']');
-            !name.is_empty() && (address == "host-gateway" || address.parse::<std::net::IpAddr>().is_ok())
+            !name.is_empty()
+                && (address == "host-gateway" || address.parse::<std::net::IpAddr>().is_ok())
         });
         if !valid {
             return refuse(format!("bad format for add-host: {entry:?}"));
@@ -175,7 +265,9 @@ fn log(host: &HostConfig) -> Result<()> {
         };
     }
     if !matches!(kind, "" | "json-file") {
-        return refuse(format!("logger: no log driver named '{kind}' is registered"));
+        return refuse(format!(
+            "logger: no log driver named '{kind}' is registered"
+        ));
     }
     super::logging::limits(&host.log_config).map(|_| ())
 }
@@ -187,7 +279,10 @@ fn resources(host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<()> {
     for limit in &host.ulimits {
         crate::spec::process::rlimit_name(&limit.name)?;
         if limit.hard != -1 && (limit.soft > limit.hard || limit.soft == -1) {
-            return refuse(format!("ulimit soft limit must be less than or equal to hard limit: {} > {}", limit.soft, limit.hard));
+            return refuse(format!(
+                "ulimit soft limit must be less than or equal to hard limit: {} > {}",
+                limit.soft, limit.hard
+            ));
         }
     }
     // What cgroup v2 has no place for is dropped with Docker's warnings.
@@ -216,7 +311,9 @@ fn resources(host: &mut HostConfig, warnings: &mut Vec<String>) -> Result<()> {
 }
 
 fn dropped(what: &str, subject: &str) -> String {
-    format!("Your kernel does not support {what} capabilities or the cgroup is not mounted. {subject} discarded.")
+    format!(
+        "Your kernel does not support {what} capabilities or the cgroup is not mounted. {subject} discarded."
+    )
 }
 
 fn memory(host: &HostConfig) -> Result<()> {
@@ -224,53 +321,90 @@ fn memory(host: &HostConfig) -> Result<()> {
         return refuse("Minimum memory limit allowed is 6MB".to_owned());
     }
     if host.memory > 0 && host.memory_swap > 0 && host.memory_swap < host.memory {
-        return refuse("Minimum memoryswap limit should be larger than memory limit, see usage".to_owned());
+        return refuse(
+            "Minimum memoryswap limit should be larger than memory limit, see usage".to_owned(),
+        );
     }
     if host.memory == 0 && host.memory_swap > 0 {
-        return refuse("You should always set the Memory limit when using Memoryswap limit, see usage".to_owned());
+        return refuse(
+            "You should always set the Memory limit when using Memoryswap limit, see usage"
+                .to_owned(),
+        );
     }
     if host.memory_reservation != 0 && host.memory_reservation < MEMORY_MIN {
         return refuse("Minimum memory reservation allowed is 6MB".to_owned());
     }
     if host.memory > 0 && host.memory_reservation > host.memory {
-        return refuse("Minimum memory limit can not be less than memory reservation limit, see usage".to_owned());
+        return refuse(
+            "Minimum memory limit can not be less than memory reservation limit, see usage"
+                .to_owned(),
+        );
     }
     Ok(())
 }
 
 fn processors(host: &HostConfig) -> Result<()> {
     if host.nano_cpus > 0 && (host.cpu_period != 0 || host.cpu_quota != 0) {
-        let other = if host.cpu_period != 0 { "CPU Period" } else { "CPU Quota" };
-        return refuse(format!("Conflicting options: Nano CPUs and {other} cannot both be set."));
+        let other = if host.cpu_period != 0 {
+            "CPU Period"
+        } else {
+            "CPU Quota"
+        };
+        return refuse(format!(
+            "Conflicting options: Nano CPUs and {other} cannot both be set."
+        ));
     }
     let available = crate::system::online_cpus();
-    let most = i64::try_from(available).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
+    let most = i64::try_from(available)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(1_000_000_000);
     if host.nano_cpus < 0 || host.nano_cpus > most {
         return refuse(format!(
             "range of CPUs is from 0.01 to {available}.00, as there are only {available} CPUs available"
         ));
     }
     if host.cpu_shares < 0 {
-        return refuse(format!("invalid CPU shares ({}): value must be a positive integer", host.cpu_shares));
+        return refuse(format!(
+            "invalid CPU shares ({}): value must be a positive integer",
+            host.cpu_shares
+        ));
     }
     if host.cpu_period != 0 && !(1000..=1_000_000).contains(&host.cpu_period) {
-        return refuse("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)".to_owned());
+        return refuse(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"
+                .to_owned(),
+        );
     }
     if host.cpu_quota > 0 && host.cpu_quota < 1000 {
         return refuse("CPU cfs quota can not be less than 1ms (i.e. 1000)".to_owned());
     }
     for (what, list, available) in [
-        ("cpuset cpus", &host.cpuset_cpus, crate::system::online_cpu_list()),
-        ("cpuset mems", &host.cpuset_mems, crate::system::online_memory_nodes()),
+        (
+            "cpuset cpus",
+            &host.cpuset_cpus,
+            crate::system::online_cpu_list(),
+        ),
+        (
+            "cpuset mems",
+            &host.cpuset_mems,
+            crate::system::online_memory_nodes(),
+        ),
     ] {
         if list.is_empty() {
             continue;
         }
-        let wanted = parse_list(list).ok_or_else(|| Error::bad_parameter(format!("Invalid value {list} for {what}")))?;
+        let wanted = parse_list(list)
+            .ok_or_else(|| Error::bad_parameter(format!("Invalid value {list} for {what}")))?;
         let present = parse_list(&available).unwrap_or_default();
         if !wanted.iter().all(|one| present.contains(one)) {
-            let noun = if what == "cpuset cpus" { "CPUs" } else { "memory nodes" };
-            return refuse(format!("Requested {noun} are not available - requested {list}, available: {available}"));
+            let noun = if what == "cpuset cpus" {
+                "CPUs"
+            } else {
+                "memory nodes"
+            };
+            return refuse(format!(
+                "Requested {noun} are not available - requested {list}, available: {available}"
+            ));
         }
     }
     Ok(())
@@ -297,8 +431,15 @@ fn block_io(host: &HostConfig) -> Result<()> {
     if !weight_ok(host.blkio_weight) {
         return refuse("Range of blkio weight is from 10 to 1000".to_owned());
     }
-    if let Some(device) = host.blkio_weight_device.iter().find(|device| !weight_ok(device.weight)) {
-        return refuse(format!("Range of blkio weight is from 10 to 1000: {}", device.path));
+    if let Some(device) = host
+        .blkio_weight_device
+        .iter()
+        .find(|device| !weight_ok(device.weight))
+    {
+        return refuse(format!(
+            "Range of blkio weight is from 10 to 1000: {}",
+            device.path
+        ));
     }
     Ok(())
 }
@@ -321,10 +462,19 @@ mod tests {
 
     #[test]
     fn docker_s_words_are_used() {
-        assert_eq!(refused(|host| host.memory = 1024), "Minimum memory limit allowed is 6MB");
+        assert_eq!(
+            refused(|host| host.memory = 1024),
+            "Minimum memory limit allowed is 6MB"
+        );
         assert!(refused(|host| host.cpuset_cpus = "0-99999999".into()).contains("Invalid value"));
-        assert_eq!(refused(|host| host.pid_mode = "mine".into()), "invalid PID mode: mine");
-        assert!(refused(|host| host.log_config.typ = "syslog".into()).contains("no log driver named 'syslog'"));
+        assert_eq!(
+            refused(|host| host.pid_mode = "mine".into()),
+            "invalid PID mode: mine"
+        );
+        assert!(
+            refused(|host| host.log_config.typ = "syslog".into())
+                .contains("no log driver named 'syslog'")
+        );
     }
 
     #[test]
@@ -332,13 +482,23 @@ mod tests {
         assert!(refused(|host| host.links = Some(vec!["a:b".into()])).contains("Links"));
         assert!(refused(|host| host.volume_driver = "nfs".into()).contains("VolumeDriver"));
         assert!(refused(|host| host.runtime = "kata".into()).contains("kata"));
-        assert!(refused(|host| host.device_requests = Some(vec![Default::default()])).contains("device driver"));
+        assert!(
+            refused(|host| host.device_requests = Some(vec![Default::default()]))
+                .contains("device driver")
+        );
     }
 
     #[test]
     fn cgroup_v1_knobs_are_dropped_with_a_warning() {
-        let mut config = HostConfig { memory_swappiness: Some(10), oom_kill_disable: Some(true), ..HostConfig::default() };
+        let mut config = HostConfig {
+            memory_swappiness: Some(10),
+            oom_kill_disable: Some(true),
+            ..HostConfig::default()
+        };
         assert_eq!(host(&mut config).unwrap().len(), 2);
-        assert_eq!((config.memory_swappiness, config.oom_kill_disable), (None, None));
+        assert_eq!(
+            (config.memory_swappiness, config.oom_kill_disable),
+            (None, None)
+        );
     }
 }

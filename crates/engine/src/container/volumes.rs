@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use engine_api::{CreateRequest, Error, Result, VolumeCreate};
 
-use super::mounts::{self, MountKind, MountRecord, parse_volumes_from};
 use super::Container;
+use super::mounts::{self, MountKind, MountRecord, parse_volumes_from};
 use crate::{Engine, ids};
 
 impl Engine {
@@ -18,7 +18,11 @@ impl Engine {
             let (name, writable) = parse_volumes_from(text)?;
             let source = self.find(name)?;
             let record = source.record();
-            for mount in record.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs) {
+            for mount in record
+                .mounts
+                .iter()
+                .filter(|mount| mount.kind != MountKind::Tmpfs)
+            {
                 let mut mount = mount.clone();
                 mount.anonymous = false;
                 mount.copy_up = false;
@@ -44,8 +48,13 @@ impl Engine {
         if mount.anonymous {
             labels.insert("com.docker.volume.anonymous".to_owned(), String::new());
         }
-        let wanted =
-            VolumeCreate { name: mount.name.clone(), driver: driver.name, driver_opts: driver.options, labels, ..VolumeCreate::default() };
+        let wanted = VolumeCreate {
+            name: mount.name.clone(),
+            driver: driver.name,
+            driver_opts: driver.options,
+            labels,
+            ..VolumeCreate::default()
+        };
         let volume = self.0.volumes.create(&wanted)?;
         mount.source = volume.mountpoint;
         Ok(())
@@ -53,24 +62,34 @@ impl Engine {
 
     /// Copies the image's files into new, empty volumes.
     pub(super) async fn fill_volumes(&self, container: &Rc<Container>) -> Result<()> {
-        let wanted: Vec<MountRecord> =
-            container.record().mounts.iter().filter(|mount| mount.kind == MountKind::Volume && mount.copy_up).cloned().collect();
+        let wanted: Vec<MountRecord> = container
+            .record()
+            .mounts
+            .iter()
+            .filter(|mount| mount.kind == MountKind::Volume && mount.copy_up)
+            .cloned()
+            .collect();
         if wanted.is_empty() {
             return Ok(());
         }
         self.mount_rootfs(container)?;
         for mount in wanted {
             let volume = self.0.volumes.acquire(&mount.name).await?;
-            let (rootfs, destination) = (container.layout.rootfs.clone(), mount.destination.clone());
+            let (rootfs, destination) =
+                (container.layout.rootfs.clone(), mount.destination.clone());
             let filled = tokio::task::spawn_blocking(move || {
                 match crate::storage::host_path(&rootfs, Path::new(&destination))? {
-                    Some(source) if source.is_dir() => crate::volume::copy_up(&source, &volume).map(drop),
+                    Some(source) if source.is_dir() => {
+                        crate::volume::copy_up(&source, &volume).map(drop)
+                    }
                     _ => Ok(()),
                 }
             })
             .await;
             self.0.volumes.release(&mount.name)?;
-            filled.map_err(|error| Error::server(format!("copy the image's files into a volume: {error}")))??;
+            filled.map_err(|error| {
+                Error::server(format!("copy the image's files into a volume: {error}"))
+            })??;
         }
         Ok(())
     }
@@ -87,7 +106,12 @@ impl Engine {
                 }
                 MountKind::Bind if Path::new(&mount.source).exists() => {}
                 MountKind::Bind if mount.create_source => fs::create_dir_all(&mount.source)
-                    .map_err(|error| Error::server(format!("error while creating mount source path '{}': {error}", mount.source)))?,
+                    .map_err(|error| {
+                        Error::server(format!(
+                            "error while creating mount source path '{}': {error}",
+                            mount.source
+                        ))
+                    })?,
                 MountKind::Bind => {
                     return Err(Error::bad_parameter(format!(
                         "invalid mount config for type \"bind\": bind source path does not exist: {}",

@@ -31,8 +31,13 @@ impl Engine {
             // An error means that the container is gone from memory: its last word counts.
             let _ = watch.wait_for(holds).await;
             let exits = watch.borrow().clone();
-            let error = (!exits.error.is_empty()).then(|| WaitError { message: exits.error.clone() });
-            Ok(WaitResponse { status_code: i64::from(exits.code), error })
+            let error = (!exits.error.is_empty()).then(|| WaitError {
+                message: exits.error.clone(),
+            });
+            Ok(WaitResponse {
+                status_code: i64::from(exits.code),
+                error,
+            })
         }))
     }
 }

@@ -62,11 +62,16 @@ impl Engine {
         }
         for variable in &config.env {
             if variable.is_empty() || variable.starts_with('=') {
-                return Err(Error::bad_parameter(format!("invalid environment variable: {variable}")));
+                return Err(Error::bad_parameter(format!(
+                    "invalid environment variable: {variable}"
+                )));
             }
         }
         if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
-            return Err(Error::bad_parameter(format!("Cwd must be an absolute path: {}", config.working_dir)));
+            return Err(Error::bad_parameter(format!(
+                "Cwd must be an absolute path: {}",
+                config.working_dir
+            )));
         }
         let exec = self.new_exec(&container, config)?;
         self.exec_event(&exec, "exec_create", true);
@@ -75,9 +80,15 @@ impl Engine {
 
     fn new_exec(&self, container: &Rc<Container>, config: ExecConfig) -> Result<Rc<Exec>> {
         let mut execs = self.0.execs.borrow_mut();
-        execs.retain(|_, exec| exec.ended_at.get().is_none_or(|ended| ended.elapsed() < KEPT));
+        execs.retain(|_, exec| {
+            exec.ended_at
+                .get()
+                .is_none_or(|ended| ended.elapsed() < KEPT)
+        });
         if execs.len() >= EXECS_MAX {
-            return Err(Error::server(format!("there are {EXECS_MAX} execs already")));
+            return Err(Error::server(format!(
+                "there are {EXECS_MAX} execs already"
+            )));
         }
         let exec = Rc::new(Exec {
             id: ids::new_id()?,
@@ -95,7 +106,12 @@ impl Engine {
     }
 
     fn find_exec(&self, id: &str) -> Result<Rc<Exec>> {
-        self.0.execs.borrow().get(id).cloned().ok_or_else(|| Error::not_found(format!("No such exec instance: {id}")))
+        self.0
+            .execs
+            .borrow()
+            .get(id)
+            .cloned()
+            .ok_or_else(|| Error::not_found(format!("No such exec instance: {id}")))
     }
 
     /// `POST /exec/{id}/start`; the session, unless detached. A program that cannot be run is told on the session's
@@ -103,23 +119,40 @@ impl Engine {
     ///
     /// # Errors
     /// 404, 409 when it ran already or the container does not run.
-    pub async fn exec_start(&self, id: &str, config: ExecStartConfig) -> Result<Option<AttachSession>> {
+    pub async fn exec_start(
+        &self,
+        id: &str,
+        config: ExecStartConfig,
+    ) -> Result<Option<AttachSession>> {
         let exec = self.find_exec(id)?;
         {
             let mut state = exec.state.borrow_mut();
             if exec.ended.borrow().is_some() {
-                return Err(Error::conflict(format!("Error: Exec command {id} has already run")));
+                return Err(Error::conflict(format!(
+                    "Error: Exec command {id} has already run"
+                )));
             }
             if state.started {
-                return Err(Error::conflict(format!("Error: Exec command {id} is already running")));
+                return Err(Error::conflict(format!(
+                    "Error: Exec command {id} is already running"
+                )));
             }
-            exec.container.record().state.must_run(&exec.container.id, "exec")?;
+            exec.container
+                .record()
+                .state
+                .must_run(&exec.container.id, "exec")?;
             state.started = true;
         }
-        let session = if config.detach { None } else { Some(self.attach_exec(&exec)?) };
+        let session = if config.detach {
+            None
+        } else {
+            Some(self.attach_exec(&exec)?)
+        };
         let size = config.console_size.or(exec.config.console_size);
         let work = Rc::clone(&exec);
-        let started = self.detached(move |engine| async move { Ok(engine.run_exec(&work, size).await) }).await?;
+        let started = self
+            .detached(move |engine| async move { Ok(engine.run_exec(&work, size).await) })
+            .await?;
         match (started, session) {
             (Ok(()), session) => Ok(session),
             (Err(error), None) => Err(error),
@@ -146,28 +179,52 @@ impl Engine {
         let (message, code) = failure;
         self.exec_ended(exec, if code == 128 { 126 } else { code });
         let text = format!("OCI runtime exec failed: exec failed: {message}: unknown");
-        Err(if code == 128 { Error::server(text) } else { Error::bad_parameter(text) })
+        Err(if code == 128 {
+            Error::server(text)
+        } else {
+            Error::bad_parameter(text)
+        })
     }
 
-    async fn try_exec(&self, exec: &Rc<Exec>, size: Option<[u32; 2]>) -> std::result::Result<(), (String, i32)> {
+    async fn try_exec(
+        &self,
+        exec: &Rc<Exec>,
+        size: Option<[u32; 2]>,
+    ) -> std::result::Result<(), (String, i32)> {
         let other = |error: Error| (error.message, 128);
         let failed = |error: runtime::Error| (error.message.clone(), error.exit_code());
         let (process, seccomp) = exec_process(exec, size).map_err(other)?;
-        let target = exec.container.live.borrow().as_ref().map(|live| Rc::clone(&live.process));
-        let target = target.ok_or_else(|| (format!("container {} is not running", exec.container.id), 128))?;
+        let target = exec
+            .container
+            .live
+            .borrow()
+            .as_ref()
+            .map(|live| Rc::clone(&live.process));
+        let target = target.ok_or_else(|| {
+            (
+                format!("container {} is not running", exec.container.id),
+                128,
+            )
+        })?;
         let (descriptors, stdio) = streams_of(exec).map_err(other)?;
         let request = ExecRequest {
             target: &target.pidfd,
             process: &process,
             seccomp: seccomp.as_ref(),
             stdio,
-            cgroup: self.0.cgroups.present.then_some(exec.container.cgroup.as_path()),
+            cgroup: self
+                .0
+                .cgroups
+                .present
+                .then_some(exec.container.cgroup.as_path()),
         };
         let mut child = self.0.runtime.exec(request).await.map_err(failed)?;
         let ended = self.0.reaper.watch(child.pid);
         let pumps = match child.console.take() {
             Some(master) => {
-                if let Some([height, width]) = size.map(|size| size.map(|cells| u16::try_from(cells).unwrap_or(0))) {
+                if let Some([height, width]) =
+                    size.map(|size| size.map(|cells| u16::try_from(cells).unwrap_or(0)))
+                {
                     // A terminal of the default size is no reason not to start.
                     let _ = sys::tty::set_winsize(&master, height, width);
                 }
@@ -190,7 +247,12 @@ impl Engine {
         Ok(())
     }
 
-    async fn monitor_exec(&self, exec: Rc<Exec>, ended: oneshot::Receiver<ExitStatus>, pumps: Pumps) {
+    async fn monitor_exec(
+        &self,
+        exec: Rc<Exec>,
+        ended: oneshot::Receiver<ExitStatus>,
+        pumps: Pumps,
+    ) {
         let code = ended.await.map_or(128, exit_code);
         pumps.drain().await;
         self.exec_ended(&exec, code);
@@ -217,8 +279,14 @@ impl Engine {
             attributes.insert("exitCode".to_owned(), code.to_string());
         }
         let command = exec.config.cmd.as_deref().unwrap_or_default().join(" ");
-        let action = if with_command { format!("{verb}: {command}") } else { verb.to_owned() };
-        self.0.events.publish("container", &action, &exec.container.id, attributes);
+        let action = if with_command {
+            format!("{verb}: {command}")
+        } else {
+            verb.to_owned()
+        };
+        self.0
+            .events
+            .publish("container", &action, &exec.container.id, attributes);
     }
 
     /// `POST /exec/{id}/resize`.
@@ -230,8 +298,11 @@ impl Engine {
         if !exec.state.borrow().running {
             return Err(Error::conflict(format!("exec {id} is not running")));
         }
-        let Some(terminal) = exec.terminal.borrow().clone() else { return Ok(()) };
-        sys::tty::set_winsize(terminal.get_ref(), height, width).map_err(|error| Error::server(error.to_string()))
+        let Some(terminal) = exec.terminal.borrow().clone() else {
+            return Ok(());
+        };
+        sys::tty::set_winsize(terminal.get_ref(), height, width)
+            .map_err(|error| Error::server(error.to_string()))
     }
 
     /// `GET /exec/{id}/json`.
@@ -269,38 +340,72 @@ fn with_message(session: AttachSession, message: &str) -> AttachSession {
     let (sender, output) = mpsc::channel(1);
     // The channel has room for one.
     let _ = sender.try_send((StreamKind::Stdout, Bytes::from(format!("{message}\r\n"))));
-    AttachSession { input: None, output, tty: session.tty }
+    AttachSession {
+        input: None,
+        output,
+        tty: session.tty,
+    }
 }
 
 fn streams_of(exec: &Exec) -> Result<(Descriptors, Stdio)> {
     if exec.config.tty {
         return Ok((Descriptors::default(), Stdio::Tty));
     }
-    let (ours, theirs) =
-        Descriptors::pipes(exec.config.attach_stdin).map_err(|error| Error::server(format!("make pipes: {error}")))?;
-    Ok((ours, Stdio::Pipes { stdin: theirs.stdin, stdout: theirs.stdout, stderr: theirs.stderr }))
+    let (ours, theirs) = Descriptors::pipes(exec.config.attach_stdin)
+        .map_err(|error| Error::server(format!("make pipes: {error}")))?;
+    Ok((
+        ours,
+        Stdio::Pipes {
+            stdin: theirs.stdin,
+            stdout: theirs.stdout,
+            stderr: theirs.stderr,
+        },
+    ))
 }
 
 /// The process as the runtime wants it, confined as the container is.
-fn exec_process(exec: &Exec, size: Option<[u32; 2]>) -> Result<(oci::Process, Option<oci::Seccomp>)> {
+fn exec_process(
+    exec: &Exec,
+    size: Option<[u32; 2]>,
+) -> Result<(oci::Process, Option<oci::Seccomp>)> {
     let record = exec.container.record();
     if record.state.status != Status::Running {
-        return Err(Error::conflict(format!("container {} is not running", record.id)));
+        return Err(Error::conflict(format!(
+            "container {} is not running",
+            record.id
+        )));
     }
     let (config, host) = (&exec.config, &record.host_config);
     let root = format!("/proc/{}/root", record.state.pid);
-    let user = if config.user.is_empty() { &record.config.user } else { &config.user };
-    let account = Account::resolve(Path::new(&root), user, host.group_add.as_deref().unwrap_or_default())?;
+    let user = if config.user.is_empty() {
+        &record.config.user
+    } else {
+        &config.user
+    };
+    let account = Account::resolve(
+        Path::new(&root),
+        user,
+        host.group_add.as_deref().unwrap_or_default(),
+    )?;
     let own = spec::choose_capabilities(host)?;
     let security = Security::read(host, &own)?;
-    let every = || spec::EVERY_CAPABILITY.iter().map(|name| (*name).to_owned()).collect();
+    let every = || {
+        spec::EVERY_CAPABILITY
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect()
+    };
     let mut env = spec::process::environment(&record.config, config.tty, &account);
     spec::process::override_with(&mut env, &config.env);
-    let cwd = [&config.working_dir, &record.config.working_dir].into_iter().find(|path| !path.is_empty());
-    let console_size = size.filter(|_| config.tty).map(|[height, width]| oci::ConsoleSize {
-        height: u16::try_from(height).unwrap_or(u16::MAX),
-        width: u16::try_from(width).unwrap_or(u16::MAX),
-    });
+    let cwd = [&config.working_dir, &record.config.working_dir]
+        .into_iter()
+        .find(|path| !path.is_empty());
+    let console_size = size
+        .filter(|_| config.tty)
+        .map(|[height, width]| oci::ConsoleSize {
+            height: u16::try_from(height).unwrap_or(u16::MAX),
+            width: u16::try_from(width).unwrap_or(u16::MAX),
+        });
     let process = oci::Process {
         terminal: config.tty,
         console_size,
@@ -308,12 +413,24 @@ fn exec_process(exec: &Exec, size: Option<[u32; 2]>) -> Result<(oci::Process, Op
         args: config.cmd.clone().unwrap_or_default(),
         env,
         cwd: cwd.cloned().unwrap_or_else(|| "/".to_owned()),
-        capabilities: Some(spec::process::sets(if config.privileged { every() } else { own })),
+        capabilities: Some(spec::process::sets(if config.privileged {
+            every()
+        } else {
+            own
+        })),
         rlimits: spec::process::rlimits(host),
         no_new_privileges: security.no_new_privileges && !config.privileged,
-        apparmor_profile: if config.privileged { String::new() } else { security.apparmor_profile },
+        apparmor_profile: if config.privileged {
+            String::new()
+        } else {
+            security.apparmor_profile
+        },
         oom_score_adj: i32::try_from(host.oom_score_adj).ok(),
     };
-    let seccomp = if config.privileged { None } else { security.seccomp };
+    let seccomp = if config.privileged {
+        None
+    } else {
+        security.seccomp
+    };
     Ok((process, seccomp))
 }

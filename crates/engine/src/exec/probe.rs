@@ -22,7 +22,12 @@ impl Engine {
         timeout: Duration,
         output_max: usize,
     ) -> Result<Option<(i32, String)>> {
-        let config = ExecConfig { cmd: Some(command), attach_stdout: true, attach_stderr: true, ..ExecConfig::default() };
+        let config = ExecConfig {
+            cmd: Some(command),
+            attach_stdout: true,
+            attach_stderr: true,
+            ..ExecConfig::default()
+        };
         let exec = self.new_exec(container, config)?;
         exec.state.borrow_mut().started = true;
         self.exec_event(&exec, "exec_create", true);

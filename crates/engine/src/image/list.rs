@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine_api::{
-    Error, Filters, GraphDriverData, HistoryItem, ImageInspect, ImageMetadata, ImageSummary, Result, RootFs,
+    Error, Filters, GraphDriverData, HistoryItem, ImageInspect, ImageMetadata, ImageSummary,
+    Result, RootFs,
 };
 use oci_image::{Digest, Reference};
 
@@ -74,7 +75,10 @@ impl<'a> Conditions<'a> {
     }
 
     fn matches_reference(&self, references: &[Reference]) -> bool {
-        !self.filters.contains("reference") || references.iter().any(|reference| self.reference_fits(reference))
+        !self.filters.contains("reference")
+            || references
+                .iter()
+                .any(|reference| self.reference_fits(reference))
     }
 
     fn reference_fits(&self, reference: &Reference) -> bool {
@@ -88,9 +92,11 @@ impl<'a> Conditions<'a> {
 }
 
 fn split(references: &[Reference]) -> (Vec<String>, Vec<String>) {
-    let (tags, digests): (Vec<&Reference>, Vec<&Reference>) =
-        references.iter().partition(|reference| reference.digest().is_none());
-    let familiar = |references: Vec<&Reference>| references.into_iter().map(Reference::familiar).collect();
+    let (tags, digests): (Vec<&Reference>, Vec<&Reference>) = references
+        .iter()
+        .partition(|reference| reference.digest().is_none());
+    let familiar =
+        |references: Vec<&Reference>| references.into_iter().map(Reference::familiar).collect();
     (familiar(tags), familiar(digests))
 }
 
@@ -113,9 +119,13 @@ impl Images {
             if !conditions.hold(known, &references) {
                 continue;
             }
-            references.retain(|reference| conditions.reference_fits(reference) || reference.digest().is_some());
+            references.retain(|reference| {
+                conditions.reference_fits(reference) || reference.digest().is_some()
+            });
             let (repo_tags, repo_digests) = split(&references);
-            let users = hooks.as_ref().map(|hooks| signed(hooks.users(&id.to_string()).len() as u64));
+            let users = hooks
+                .as_ref()
+                .map(|hooks| signed(hooks.users(&id.to_string()).len() as u64));
             let summary = ImageSummary {
                 id: id.to_string(),
                 parent_id: known.saved.parent.clone(),
@@ -123,14 +133,22 @@ impl Images {
                 repo_digests,
                 created: known.created().unix(),
                 size: signed(known.size),
-                shared_size: if options.shared_size { self.shared_size(&state, id, known) } else { -1 },
+                shared_size: if options.shared_size {
+                    self.shared_size(&state, id, known)
+                } else {
+                    -1
+                },
                 labels: Some(known.image.config.labels.clone()),
                 containers: users.unwrap_or(-1),
                 ..ImageSummary::default()
             };
             found.push((known.created(), summary));
         }
-        found.sort_by(|(a_time, a), (b_time, b)| b_time.cmp(a_time).then_with(|| a.repo_tags.cmp(&b.repo_tags)));
+        found.sort_by(|(a_time, a), (b_time, b)| {
+            b_time
+                .cmp(a_time)
+                .then_with(|| a.repo_tags.cmp(&b.repo_tags))
+        });
         Ok(found.into_iter().map(|(_, summary)| summary).collect())
     }
 
@@ -151,7 +169,12 @@ impl Images {
     pub fn layers_size(&self) -> i64 {
         let state = self.0.state.borrow();
         let layers: BTreeSet<&Digest> = state.images.values().flat_map(Known::layers).collect();
-        signed(layers.into_iter().map(|layer| self.size_of(&state, layer)).sum())
+        signed(
+            layers
+                .into_iter()
+                .map(|layer| self.size_of(&state, layer))
+                .sum(),
+        )
     }
 
     /// Everything about one image.
@@ -161,7 +184,10 @@ impl Images {
     pub fn inspect(&self, reference: &str) -> Result<ImageInspect> {
         let id = self.find(reference)?;
         let state = self.0.state.borrow();
-        let known = state.images.get(&id).ok_or_else(|| no_such_image(reference))?;
+        let known = state
+            .images
+            .get(&id)
+            .ok_or_else(|| no_such_image(reference))?;
         let (repo_tags, repo_digests) = split(&state.table.of(&id));
         let image = &known.image;
         let never = || "0001-01-01T00:00:00Z".to_owned();
@@ -195,7 +221,10 @@ impl Images {
     fn graph_driver(&self, state: &State, known: &Known) -> GraphDriverData {
         let media = state.media.directories();
         let directory = |layer: &Digest| {
-            let path = media.get(layer).cloned().unwrap_or_else(|| self.0.store.layer_diff(layer));
+            let path = media
+                .get(layer)
+                .cloned()
+                .unwrap_or_else(|| self.0.store.layer_diff(layer));
             path.display().to_string()
         };
         let mut directories = known.layers().iter().rev().map(directory);
@@ -220,13 +249,22 @@ impl Images {
     pub fn history(&self, reference: &str) -> Result<Vec<HistoryItem>> {
         let id = self.find(reference)?;
         let state = self.0.state.borrow();
-        let known = state.images.get(&id).ok_or_else(|| no_such_image(reference))?;
+        let known = state
+            .images
+            .get(&id)
+            .ok_or_else(|| no_such_image(reference))?;
         let mut layers = known.layers().iter();
         let mut items = Vec::new();
         for step in &known.image.history {
-            let layer = if step.empty_layer { None } else { layers.next() };
+            let layer = if step.empty_layer {
+                None
+            } else {
+                layers.next()
+            };
             if layer.is_none() && !step.empty_layer {
-                return Err(Error::server("too many non-empty layers in History section"));
+                return Err(Error::server(
+                    "too many non-empty layers in History section",
+                ));
             }
             let created = step.created.as_deref().and_then(Timestamp::parse_rfc3339);
             items.push(HistoryItem {
@@ -255,7 +293,9 @@ impl Images {
         let id = self.find(source)?;
         let mut target = super::parse_reference(repository)?;
         if target.digest().is_some() {
-            return Err(Error::bad_parameter("refusing to create a tag with a digest reference"));
+            return Err(Error::bad_parameter(
+                "refusing to create a tag with a digest reference",
+            ));
         }
         if !tag.is_empty() {
             target = target.with_tag(tag).map_err(|error| api_error(&error))?;

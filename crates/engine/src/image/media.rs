@@ -46,7 +46,10 @@ impl MediaLayers {
     /// Where each layer is or will be mounted.
     pub(super) fn directories(&self) -> BTreeMap<Digest, PathBuf> {
         let directory = |diff_id: &Digest| self.mounts.join(diff_id.hex());
-        self.layers.keys().map(|diff_id| (diff_id.clone(), directory(diff_id))).collect()
+        self.layers
+            .keys()
+            .map(|diff_id| (diff_id.clone(), directory(diff_id)))
+            .collect()
     }
 
     /// The layer's directory; mounts it if it is not.
@@ -88,22 +91,33 @@ fn is_mounted(path: &Path) -> bool {
 
 fn mount_layer(file: &Path, size: u64, target: &Path) -> Result<()> {
     check_file(file, size)?;
-    fs::create_dir_all(target).map_err(|error| Error::server(format!("make {}: {error}", target.display())))?;
-    let failed = |error: sys::Error| Error::server(format!("layer {} cannot be mounted: {error}", file.display()));
+    fs::create_dir_all(target)
+        .map_err(|error| Error::server(format!("make {}: {error}", target.display())))?;
+    let failed = |error: sys::Error| {
+        Error::server(format!(
+            "layer {} cannot be mounted: {error}",
+            file.display()
+        ))
+    };
     let device = sys::blockdev::loop_attach(file, true).map_err(failed)?;
     sys::mount::mount(&device, target, "squashfs", MountFlags::RDONLY, "").map_err(failed)
 }
 
 /// Finds a missing, cut off or foreign file before the kernel is asked.
 fn check_file(path: &Path, size: u64) -> Result<()> {
-    let damaged = |why: String| Error::server(format!("layer {} is damaged: {why}", path.display()));
+    let damaged =
+        |why: String| Error::server(format!("layer {} is damaged: {why}", path.display()));
     let mut file = fs::File::open(path).map_err(|error| damaged(error.to_string()))?;
-    let actual = file.metadata().map_err(|error| damaged(error.to_string()))?.len();
+    let actual = file
+        .metadata()
+        .map_err(|error| damaged(error.to_string()))?
+        .len();
     if actual != size {
         return Err(damaged(format!("{actual} bytes instead of {size}")));
     }
     let mut magic = [0; 4];
-    file.read_exact(&mut magic).map_err(|error| damaged(error.to_string()))?;
+    file.read_exact(&mut magic)
+        .map_err(|error| damaged(error.to_string()))?;
     if magic != SQUASHFS_MAGIC {
         return Err(damaged("it is no squashfs".to_owned()));
     }
@@ -115,7 +129,9 @@ fn read_index(directory: &Path) -> Result<MediaIndex> {
     let failed = |error: String| Error::server(format!("{}: {error}", path.display()));
     let file = fs::File::open(&path).map_err(|error| failed(error.to_string()))?;
     let mut bytes = Vec::new();
-    file.take(INDEX_MAX).read_to_end(&mut bytes).map_err(|error| failed(error.to_string()))?;
+    file.take(INDEX_MAX)
+        .read_to_end(&mut bytes)
+        .map_err(|error| failed(error.to_string()))?;
     MediaIndex::parse(&bytes).map_err(|error| failed(error.to_string()))
 }
 
@@ -125,32 +141,46 @@ pub(super) fn add(images: &Images, directory: &Path) -> Vec<Error> {
         Ok(index) => index,
         Err(error) => return vec![error],
     };
-    let added = index.images.iter().map(|image| add_image(images, directory, image));
+    let added = index
+        .images
+        .iter()
+        .map(|image| add_image(images, directory, image));
     added.filter_map(Result::err).collect()
 }
 
 fn add_image(images: &Images, directory: &Path, image: &MediaImage) -> Result<()> {
-    let name = image.references.first().cloned().unwrap_or_else(|| image.config_digest.to_string());
+    let name = image
+        .references
+        .first()
+        .cloned()
+        .unwrap_or_else(|| image.config_digest.to_string());
     let failed = |error: String| Error::server(format!("image {name} of the medium: {error}"));
     image.check().map_err(|error| failed(error.to_string()))?;
     for layer in &image.layers {
-        check_file(&directory.join(&layer.file), layer.size).map_err(|error| failed(error.message))?;
+        check_file(&directory.join(&layer.file), layer.size)
+            .map_err(|error| failed(error.message))?;
     }
     {
         let mut state = images.0.state.borrow_mut();
         for layer in &image.layers {
-            state.media.layers.entry(layer.diff_id.clone()).or_insert_with(|| Layer {
-                file: directory.join(&layer.file),
-                size: layer.size,
-                mounted: false,
-            });
+            state
+                .media
+                .layers
+                .entry(layer.diff_id.clone())
+                .or_insert_with(|| Layer {
+                    file: directory.join(&layer.file),
+                    size: layer.size,
+                    mounted: false,
+                });
         }
     }
     let known = images.known(image.config.as_bytes(), Saved::default(), true);
     let mut state = images.0.state.borrow_mut();
     state.images.insert(image.config_digest.clone(), known);
     for text in &image.references {
-        let reference = Reference::parse(text).map_err(|error| failed(error.to_string()))?.or_latest();
+        let reference = Reference::parse(text)
+            .map_err(|error| failed(error.to_string()))?
+            .or_latest();
         let pinned = reference.with_digest(image.manifest_digest.clone());
         state.table.set_media(reference, &image.config_digest);
         state.table.set_media(pinned, &image.config_digest);
@@ -170,9 +200,15 @@ pub fn mount_from_media(directory: &Path, reference: &str, target: &Path) -> Res
             known.name() == wanted.name() && wanted.tag().is_none_or(|tag| known.tag() == Some(tag))
         })
     };
-    let image = index.images.iter().find(|image| image.references.iter().any(fits));
-    let image = image.ok_or_else(|| Error::not_found(format!("no image {reference} on the medium")))?;
-    image.check().map_err(|error| Error::server(format!("image {reference} of the medium: {error}")))?;
+    let image = index
+        .images
+        .iter()
+        .find(|image| image.references.iter().any(fits));
+    let image =
+        image.ok_or_else(|| Error::not_found(format!("no image {reference} on the medium")))?;
+    image
+        .check()
+        .map_err(|error| Error::server(format!("image {reference} of the medium: {error}")))?;
     let work = target.with_extension("layers");
     let mut mounted = Vec::new();
     let result = mount_stack(directory, image, &work, target, &mut mounted);
@@ -200,7 +236,8 @@ fn mount_stack(
         mount_layer(&directory.join(&layer.file), layer.size, &path)?;
         mounted.push(path);
     }
-    fs::create_dir_all(target).map_err(|error| Error::server(format!("make {}: {error}", target.display())))?;
+    fs::create_dir_all(target)
+        .map_err(|error| Error::server(format!("make {}: {error}", target.display())))?;
     let result = match &mounted[..] {
         // an overlay without an upper directory needs two layers
         [only] => sys::mount::bind(only, target, false),

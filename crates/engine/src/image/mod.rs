@@ -31,8 +31,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::timestamp::Timestamp;
 pub use list::ImageListOptions;
-pub use media::mount_from_media;
 use media::MediaLayers;
+pub use media::mount_from_media;
 use table::Table;
 pub use transfer::{CommitOptions, ImportOptions, ProgressStream};
 use worker::client::Launcher;
@@ -151,13 +151,16 @@ struct State {
 
 impl fmt::Debug for Images {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Images").field("root", &self.0.store.root()).finish_non_exhaustive()
+        f.debug_struct("Images")
+            .field("root", &self.0.store.root())
+            .finish_non_exhaustive()
     }
 }
 
 /// An error of the image crate as the API answers it.
 fn api_error(error: &oci_image::Error) -> Error {
-    let status = http::StatusCode::from_u16(error.status()).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    let status = http::StatusCode::from_u16(error.status())
+        .unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
     Error::new(status, error.to_string())
 }
 
@@ -167,7 +170,10 @@ fn parse_reference(text: &str) -> Result<Reference> {
 }
 
 fn no_such_image(text: &str) -> Error {
-    let shown = Reference::parse(text).map_or_else(|_| text.to_owned(), |reference| reference.or_latest().familiar());
+    let shown = Reference::parse(text).map_or_else(
+        |_| text.to_owned(),
+        |reference| reference.or_latest().familiar(),
+    );
     Error::not_found(format!("No such image: {shown}"))
 }
 
@@ -217,8 +223,13 @@ impl Images {
     fn restore(&self) -> Result<()> {
         for entry in std::fs::read_dir(&self.0.images_dir)? {
             let path = entry?.path();
-            let hex = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-            let is_record = path.extension().is_some_and(|extension| extension == "json");
+            let hex = path
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .unwrap_or_default();
+            let is_record = path
+                .extension()
+                .is_some_and(|extension| extension == "json");
             let Ok(id) = Digest::from_sha256_hex(hex) else {
                 continue;
             };
@@ -230,7 +241,9 @@ impl Images {
     }
 
     fn restore_one(&self, id: Digest, path: &Path) {
-        let saved = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let saved = std::fs::read(path)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let known = match self.0.store.read_blob(&id) {
             Ok(bytes) => self.known(&bytes, saved.unwrap_or_default(), false),
             Err(error) => Known {
@@ -251,7 +264,12 @@ impl Images {
             Ok(image) => (image, None),
             Err(error) => (ImageConfig::default(), Some(error.to_string())),
         };
-        let size = image.rootfs.diff_ids.iter().map(|layer| self.layer_size(layer)).sum();
+        let size = image
+            .rootfs
+            .diff_ids
+            .iter()
+            .map(|layer| self.layer_size(layer))
+            .sum();
         Known {
             bytes: Rc::from(bytes),
             image: Rc::new(image),
@@ -272,7 +290,11 @@ impl Images {
 
     /// Registers an image whose configuration and layers are in the store.
     fn register(&self, id: &Digest, saved: Saved) -> Result<()> {
-        let bytes = self.0.store.read_blob(id).map_err(|error| api_error(&error))?;
+        let bytes = self
+            .0
+            .store
+            .read_blob(id)
+            .map_err(|error| api_error(&error))?;
         let json = serde_json::to_vec(&saved)?;
         crate::atomic_file::write(&self.record_path(id), &json, 0o600)?;
         let known = self.known(&bytes, saved, false);
@@ -296,15 +318,26 @@ impl Images {
     pub fn resolve(&self, reference: &str) -> Result<ImageRecord> {
         let id = self.find(reference)?;
         let state = self.0.state.borrow();
-        let known = state.images.get(&id).ok_or_else(|| no_such_image(reference))?;
+        let known = state
+            .images
+            .get(&id)
+            .ok_or_else(|| no_such_image(reference))?;
         if let Some(damage) = &known.damage {
-            return Err(Error::server(format!("image {reference} cannot be used: {damage}")));
+            return Err(Error::server(format!(
+                "image {reference} cannot be used: {damage}"
+            )));
         }
         Ok(ImageRecord {
             id: id.to_string(),
             config: container_config(&known.image)?,
             image: Rc::clone(&known.image),
-            layers: known.layers().iter().map(|diff_id| LayerSource { diff_id: diff_id.clone() }).collect(),
+            layers: known
+                .layers()
+                .iter()
+                .map(|diff_id| LayerSource {
+                    diff_id: diff_id.clone(),
+                })
+                .collect(),
             from_media: known.from_media,
         })
     }
@@ -319,7 +352,11 @@ impl Images {
         let hex = text.strip_prefix("sha256:").unwrap_or(text);
         if is_hex_id(hex) {
             let id = Digest::from_sha256_hex(hex).map_err(|error| api_error(&error))?;
-            return if state.images.contains_key(&id) { Ok(id) } else { Err(Error::not_found(format!("No such image: {text}"))) };
+            return if state.images.contains_key(&id) {
+                Ok(id)
+            } else {
+                Err(Error::not_found(format!("No such image: {text}")))
+            };
         }
         let reference = parse_reference(text);
         if let Ok(reference) = &reference
@@ -335,7 +372,9 @@ impl Images {
                 return Ok(id.clone());
             }
         }
-        reference.map_err(|error| error).and_then(|_| Err(no_such_image(text)))
+        reference
+            .map_err(|error| error)
+            .and_then(|_| Err(no_such_image(text)))
     }
 
     /// Directories of layers (given lowest first) as overlay lower directories, the uppermost first. Layers of media are
@@ -364,7 +403,14 @@ impl Images {
         let Ok(id) = image_id.parse::<Digest>() else {
             return Vec::new();
         };
-        self.0.state.borrow().table.of(&id).iter().map(Reference::familiar).collect()
+        self.0
+            .state
+            .borrow()
+            .table
+            .of(&id)
+            .iter()
+            .map(Reference::familiar)
+            .collect()
     }
 
     /// How many images there are.

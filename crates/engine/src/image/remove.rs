@@ -17,14 +17,24 @@ fn short(id: &str) -> String {
 
 /// At most one tag, and all references in one repository.
 fn is_single(references: &[Reference]) -> bool {
-    let tags = references.iter().filter(|reference| reference.digest().is_none()).count();
+    let tags = references
+        .iter()
+        .filter(|reference| reference.digest().is_none())
+        .count();
     let repositories: BTreeSet<String> = references.iter().map(Reference::name).collect();
     tags <= 1 && repositories.len() <= 1
 }
 
 fn conflict(id: &Digest, soft: bool, why: &str) -> Error {
-    let how = if soft { "must be forced" } else { "cannot be forced" };
-    Error::conflict(format!("conflict: unable to delete {} ({how}) - {why}", short(id.hex())))
+    let how = if soft {
+        "must be forced"
+    } else {
+        "cannot be forced"
+    };
+    Error::conflict(format!(
+        "conflict: unable to delete {} ({how}) - {why}",
+        short(id.hex())
+    ))
 }
 
 impl Images {
@@ -86,14 +96,24 @@ impl Images {
         // a repository without tags keeps no digests
         let rest = self.references_of(id);
         let in_repository = |reference: &&Reference| reference.name() == wanted.name();
-        if wanted.tag().is_some() && rest.iter().filter(in_repository).all(|reference| reference.tag().is_none()) {
+        if wanted.tag().is_some()
+            && rest
+                .iter()
+                .filter(in_repository)
+                .all(|reference| reference.tag().is_none())
+        {
             let digests: Vec<Reference> = rest.iter().filter(in_repository).cloned().collect();
             self.untag(id, &digests, items)?;
         }
         Ok(())
     }
 
-    fn untag(&self, id: &Digest, references: &[Reference], items: &mut Vec<ImageDeleteItem>) -> Result<()> {
+    fn untag(
+        &self,
+        id: &Digest,
+        references: &[Reference],
+        items: &mut Vec<ImageDeleteItem>,
+    ) -> Result<()> {
         self.0.state.borrow_mut().table.remove(references)?;
         for reference in references {
             self.event("untag", &id.to_string(), &id.to_string());
@@ -109,13 +129,19 @@ impl Images {
     fn check(&self, id: &Digest, force: bool, references: bool) -> Result<()> {
         let users = self.users_of(id);
         if let Some(user) = users.iter().find(|user| user.running) {
-            let why = format!("image is being used by running container {}", short(&user.container));
+            let why = format!(
+                "image is being used by running container {}",
+                short(&user.container)
+            );
             return Err(conflict(id, false, &why));
         }
         let has_children = {
             let state = self.0.state.borrow();
             let parent = id.to_string();
-            state.images.values().any(|known| known.saved.parent == parent)
+            state
+                .images
+                .values()
+                .any(|known| known.saved.parent == parent)
         };
         if has_children {
             return Err(conflict(id, false, "image has dependent child images"));
@@ -124,14 +150,32 @@ impl Images {
             return Ok(());
         }
         if references && !self.references_of(id).is_empty() {
-            return Err(conflict(id, true, "image is referenced in multiple repositories"));
+            return Err(conflict(
+                id,
+                true,
+                "image is referenced in multiple repositories",
+            ));
         }
         if let Some(user) = users.first() {
-            let why = format!("image is being used by stopped container {}", short(&user.container));
+            let why = format!(
+                "image is being used by stopped container {}",
+                short(&user.container)
+            );
             return Err(conflict(id, true, &why));
         }
-        if self.0.state.borrow().images.get(id).is_some_and(|known| known.from_media) {
-            return Err(conflict(id, true, "image belongs to the system and returns at the next boot"));
+        if self
+            .0
+            .state
+            .borrow()
+            .images
+            .get(id)
+            .is_some_and(|known| known.from_media)
+        {
+            return Err(conflict(
+                id,
+                true,
+                "image belongs to the system and returns at the next boot",
+            ));
         }
         Ok(())
     }
@@ -153,7 +197,11 @@ impl Images {
         }
         match std::fs::remove_file(self.record_path(id)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-            _ => self.0.store.remove_blob(id).map_err(|error| super::api_error(&error))?,
+            _ => self
+                .0
+                .store
+                .remove_blob(id)
+                .map_err(|error| super::api_error(&error))?,
         }
         let kept = self.layers_to_keep();
         for layer in known.layers().iter().rev() {
@@ -172,8 +220,13 @@ impl Images {
         let hooks = self.0.hooks.borrow().clone();
         let used = hooks.map_or_else(BTreeSet::new, |hooks| hooks.layers_in_use());
         let state = self.0.state.borrow();
-        let of_images = state.images.values().flat_map(|known| known.layers().iter().cloned());
-        of_images.chain(used.into_iter().map(|LayerSource { diff_id }| diff_id)).collect()
+        let of_images = state
+            .images
+            .values()
+            .flat_map(|known| known.layers().iter().cloned());
+        of_images
+            .chain(used.into_iter().map(|LayerSource { diff_id }| diff_id))
+            .collect()
     }
 
     async fn remove_layer(&self, layer: &Digest) -> Result<()> {
@@ -194,7 +247,12 @@ impl Images {
     pub async fn collect_layers(&self) -> Result<u64> {
         let kept = self.layers_to_keep();
         let mut freed = 0;
-        for layer in self.0.store.layers().map_err(|error| super::api_error(&error))? {
+        for layer in self
+            .0
+            .store
+            .layers()
+            .map_err(|error| super::api_error(&error))?
+        {
             if !kept.contains(&layer) {
                 freed += self.0.store.layer_info(&layer).map_or(0, |info| info.size);
                 self.remove_layer(&layer).await?;
@@ -211,23 +269,31 @@ impl Images {
         let dangling_only = filters.flag("dangling")?.unwrap_or(true);
         let mut others = filters.clone();
         others.0.remove("dangling");
-        let conditions = Conditions::new(self, filters, &PRUNE_FILTERS).and_then(|_| Conditions::new(self, &others, &PRUNE_FILTERS))?;
+        let conditions = Conditions::new(self, filters, &PRUNE_FILTERS)
+            .and_then(|_| Conditions::new(self, &others, &PRUNE_FILTERS))?;
         let doomed: Vec<(Digest, u64)> = {
             let state = self.0.state.borrow();
             let fits = |id: &Digest, known: &super::Known| {
                 let references = state.table.of(id);
                 let is_dangling = references.iter().all(|reference| reference.tag().is_none());
-                !known.from_media && (is_dangling || !dangling_only) && conditions.hold(known, &references)
+                !known.from_media
+                    && (is_dangling || !dangling_only)
+                    && conditions.hold(known, &references)
             };
             let fitting = state.images.iter().filter(|(id, known)| fits(id, known));
-            fitting.map(|(id, known)| (id.clone(), known.size)).collect()
+            fitting
+                .map(|(id, known)| (id.clone(), known.size))
+                .collect()
         };
         let mut report = ImagesPruneReport::default();
         let mut items = Vec::new();
         for (id, _) in doomed {
             let is_parent = || {
                 let state = self.0.state.borrow();
-                state.images.values().any(|known| known.saved.parent == id.to_string())
+                state
+                    .images
+                    .values()
+                    .any(|known| known.saved.parent == id.to_string())
             };
             if !self.users_of(&id).is_empty() || is_parent() {
                 continue;

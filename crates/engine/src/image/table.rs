@@ -30,10 +30,17 @@ impl Table {
                 engine_api::Error::server(format!("{} is damaged: {error}", path.display()))
             })?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Saved::default(),
-            Err(error) => return Err(engine_api::Error::server(format!("read {}: {error}", path.display()))),
+            Err(error) => {
+                return Err(engine_api::Error::server(format!(
+                    "read {}: {error}",
+                    path.display()
+                )));
+            }
         };
         let entries = saved.repositories.into_values().flatten();
-        let own = entries.filter_map(|(text, id)| Some((Reference::parse(&text).ok()?, id))).collect();
+        let own = entries
+            .filter_map(|(text, id)| Some((Reference::parse(&text).ok()?, id)))
+            .collect();
         Ok(Self {
             path: path.to_owned(),
             own,
@@ -43,7 +50,9 @@ impl Table {
 
     /// The image of a reference; what the user set goes before media.
     pub(super) fn get(&self, reference: &Reference) -> Option<&Digest> {
-        self.own.get(reference).or_else(|| self.media.get(reference))
+        self.own
+            .get(reference)
+            .or_else(|| self.media.get(reference))
     }
 
     /// References of an image, sorted.
@@ -51,7 +60,11 @@ impl Table {
         let mut found: Vec<Reference> = self
             .own
             .iter()
-            .chain(self.media.iter().filter(|(reference, _)| !self.own.contains_key(reference)))
+            .chain(
+                self.media
+                    .iter()
+                    .filter(|(reference, _)| !self.own.contains_key(reference)),
+            )
             .filter(|(_, known)| *known == id)
             .map(|(reference, _)| reference.clone())
             .collect();
@@ -123,7 +136,11 @@ mod tests {
         table.set(reference("m"), &two).unwrap();
         let table = Table::open(&path).unwrap();
         assert_eq!(table.get(&reference("a")), Some(&two));
-        assert_eq!(table.get(&reference("m")), Some(&two), "what the user set goes before media");
+        assert_eq!(
+            table.get(&reference("m")),
+            Some(&two),
+            "what the user set goes before media"
+        );
         assert_eq!(table.of(&one), []);
     }
 

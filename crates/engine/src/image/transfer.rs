@@ -133,7 +133,9 @@ impl Images {
         let parsed = parse_reference(reference)?;
         let wanted = match tag {
             "" => parsed.or_latest(),
-            tag if tag.contains(':') => parsed.with_digest(tag.parse().map_err(|error| api_error(&error))?),
+            tag if tag.contains(':') => {
+                parsed.with_digest(tag.parse().map_err(|error| api_error(&error))?)
+            }
             tag => parsed.with_tag(tag).map_err(|error| api_error(&error))?,
         };
         if let Some(platform) = platform {
@@ -145,7 +147,9 @@ impl Images {
             registry: self.0.registry.borrow().clone(),
             credentials: credentials(auth),
         };
-        let Started { mut worker, input, .. } = self.start(task).await?;
+        let Started {
+            mut worker, input, ..
+        } = self.start(task).await?;
         drop(input);
         let first = worker.next().await?;
         let (sender, receiver) = messages();
@@ -179,8 +183,14 @@ impl Images {
         let image = image.ok_or_else(|| Error::server("worker pulled nothing"))?;
         let is_new = self.adopt(&image, wanted)?;
         self.event("pull", &wanted.familiar(), &wanted.familiar_name());
-        let what = if is_new { "Downloaded newer image for" } else { "Image is up to date for" };
-        let _ = sender.send(status(format!("Status: {what} {}", wanted.familiar()))).await;
+        let what = if is_new {
+            "Downloaded newer image for"
+        } else {
+            "Image is up to date for"
+        };
+        let _ = sender
+            .send(status(format!("Status: {what} {}", wanted.familiar())))
+            .await;
         Ok(())
     }
 
@@ -193,15 +203,27 @@ impl Images {
             state.table.set(wanted.clone(), &image.id)?;
         }
         if let Some(digest) = &image.digest {
-            state.table.set(wanted.with_digest(digest.clone()), &image.id)?;
+            state
+                .table
+                .set(wanted.with_digest(digest.clone()), &image.id)?;
         }
         Ok(before.as_ref() != Some(&image.id))
     }
 
     /// Registers an image unless it is known.
     fn register_new(&self, id: &Digest) -> Result<()> {
-        let known = self.0.state.borrow().images.get(id).is_some_and(|known| known.damage.is_none());
-        if known { Ok(()) } else { self.register(id, Saved::default()) }
+        let known = self
+            .0
+            .state
+            .borrow()
+            .images
+            .get(id)
+            .is_some_and(|known| known.damage.is_none());
+        if known {
+            Ok(())
+        } else {
+            self.register(id, Saved::default())
+        }
     }
 
     /// Pulls an image and waits for it.
@@ -222,7 +244,12 @@ impl Images {
     ///
     /// # Errors
     /// 404 when nothing has that name. Later failures are in the stream.
-    pub async fn push(&self, reference: &str, tag: &str, auth: Option<AuthConfig>) -> Result<ProgressStream> {
+    pub async fn push(
+        &self,
+        reference: &str,
+        tag: &str,
+        auth: Option<AuthConfig>,
+    ) -> Result<ProgressStream> {
         let mut wanted = parse_reference(reference)?;
         if !tag.is_empty() {
             wanted = wanted.with_tag(tag).map_err(|error| api_error(&error))?;
@@ -257,8 +284,16 @@ impl Images {
         let tags: Vec<(Reference, Digest)> = state
             .images
             .keys()
-            .flat_map(|id| state.table.of(id).into_iter().map(move |reference| (reference, id.clone())))
-            .filter(|(reference, _)| reference.name() == wanted.name() && reference.digest().is_none())
+            .flat_map(|id| {
+                state
+                    .table
+                    .of(id)
+                    .into_iter()
+                    .map(move |reference| (reference, id.clone()))
+            })
+            .filter(|(reference, _)| {
+                reference.name() == wanted.name() && reference.digest().is_none()
+            })
             .filter(|(reference, _)| wanted.tag().is_none() || wanted.tag() == reference.tag())
             .collect();
         if tags.is_empty() {
@@ -279,11 +314,22 @@ impl Images {
         sender: &mpsc::Sender<ProgressMessage>,
     ) -> Result<()> {
         self.prepare_layers(id)?;
-        let Started { mut worker, input, .. } = self.start(task).await?;
+        let Started {
+            mut worker, input, ..
+        } = self.start(task).await?;
         drop(input);
         let outcome = worker.follow(sender).await?;
-        if let Some(digest) = outcome.images.into_iter().next().and_then(|image| image.digest) {
-            self.0.state.borrow_mut().table.set(reference.with_digest(digest.clone()), id)?;
+        if let Some(digest) = outcome
+            .images
+            .into_iter()
+            .next()
+            .and_then(|image| image.digest)
+        {
+            self.0
+                .state
+                .borrow_mut()
+                .table
+                .set(reference.with_digest(digest.clone()), id)?;
             let mut aux = status(String::new());
             aux.progress_detail = Some(engine_api::ProgressDetail::default());
             aux.aux = Some(serde_json::json!({
@@ -301,11 +347,20 @@ impl Images {
     fn prepare_layers(&self, id: &Digest) -> Result<()> {
         let (bytes, layers) = {
             let state = self.0.state.borrow();
-            let known = state.images.get(id).ok_or_else(|| no_such_image(&id.to_string()))?;
+            let known = state
+                .images
+                .get(id)
+                .ok_or_else(|| no_such_image(&id.to_string()))?;
             (known.bytes.clone(), known.layers().to_vec())
         };
-        self.0.store.put_blob(&bytes).map_err(|error| api_error(&error))?;
-        let layers: Vec<_> = layers.into_iter().map(|diff_id| super::LayerSource { diff_id }).collect();
+        self.0
+            .store
+            .put_blob(&bytes)
+            .map_err(|error| api_error(&error))?;
+        let layers: Vec<_> = layers
+            .into_iter()
+            .map(|diff_id| super::LayerSource { diff_id })
+            .collect();
         self.layer_directories(&layers).map(drop)
     }
 
@@ -314,12 +369,18 @@ impl Images {
     /// # Errors
     /// When no worker can be started. Later failures are in the stream.
     pub async fn load(&self, body: ByteStream, quiet: bool) -> Result<ProgressStream> {
-        let Started { mut worker, input, .. } = self.start(Task::Load).await?;
+        let Started {
+            mut worker, input, ..
+        } = self.start(Task::Load).await?;
         let feeder = tokio::task::spawn_local(feed(input, body));
         let (sender, receiver) = messages();
         let images = self.clone();
         tokio::task::spawn_local(async move {
-            let outcome = if quiet { worker.outcome().await } else { worker.follow(&sender).await };
+            let outcome = if quiet {
+                worker.outcome().await
+            } else {
+                worker.follow(&sender).await
+            };
             feeder.abort();
             let loaded = match outcome {
                 Ok(outcome) => images.adopt_loaded(outcome),
@@ -389,7 +450,11 @@ impl Images {
                 })
                 .collect(),
         };
-        let Started { mut worker, input, output } = self.start(task).await?;
+        let Started {
+            mut worker,
+            input,
+            output,
+        } = self.start(task).await?;
         drop(input);
         let (sender, receiver) = mpsc::channel::<std::io::Result<Bytes>>(STREAM_DEPTH);
         let this = self.clone();
@@ -432,15 +497,20 @@ impl Images {
     pub async fn import(&self, options: ImportOptions, body: ByteStream) -> Result<ProgressStream> {
         let name = named(&options.repository, &options.tag)?;
         let platform = options.platform.as_deref().map(Platform::parse).transpose();
-        let platform = platform.map_err(|error| api_error(&error))?.unwrap_or_else(Platform::host);
-        let Started { mut worker, input, .. } = self.start(Task::Import).await?;
+        let platform = platform
+            .map_err(|error| api_error(&error))?
+            .unwrap_or_else(Platform::host);
+        let Started {
+            mut worker, input, ..
+        } = self.start(Task::Import).await?;
         let feeder = tokio::task::spawn_local(feed(input, body));
         let (sender, receiver) = messages();
         let images = self.clone();
         tokio::task::spawn_local(async move {
             let outcome = worker.outcome().await;
             feeder.abort();
-            let imported = outcome.and_then(|outcome| images.adopt_import(&options, &platform, name, outcome));
+            let imported =
+                outcome.and_then(|outcome| images.adopt_import(&options, &platform, name, outcome));
             let last = match imported {
                 Ok(id) => status(id.to_string()),
                 Err(error) => error_message(&error),
@@ -458,7 +528,9 @@ impl Images {
         name: Option<Reference>,
         outcome: Outcome,
     ) -> Result<Digest> {
-        let layer = outcome.layer.ok_or_else(|| Error::server("worker made no layer"))?;
+        let layer = outcome
+            .layer
+            .ok_or_else(|| Error::server("worker made no layer"))?;
         let now = Timestamp::now().to_string();
         let comment = if options.message.is_empty() {
             format!("Imported from {}", options.source)
@@ -498,9 +570,15 @@ impl Images {
         let task = Task::Commit {
             upper: upper.to_owned(),
         };
-        let Started { mut worker, input, .. } = self.start(task).await?;
+        let Started {
+            mut worker, input, ..
+        } = self.start(task).await?;
         drop(input);
-        let layer = worker.outcome().await?.layer.ok_or_else(|| Error::server("worker made no layer"))?;
+        let layer = worker
+            .outcome()
+            .await?
+            .layer
+            .ok_or_else(|| Error::server("worker made no layer"))?;
         let now = Timestamp::now().to_string();
         let mut image = (*parent.image).clone();
         image.created = Some(now.clone());
@@ -523,8 +601,17 @@ impl Images {
         Ok(self.add_made(&image, saved, name)?.to_string())
     }
 
-    fn add_made(&self, image: &ImageConfig, saved: Saved, name: Option<Reference>) -> Result<Digest> {
-        let id = self.0.store.put_blob(&image.to_bytes()).map_err(|error| api_error(&error))?;
+    fn add_made(
+        &self,
+        image: &ImageConfig,
+        saved: Saved,
+        name: Option<Reference>,
+    ) -> Result<Digest> {
+        let id = self
+            .0
+            .store
+            .put_blob(&image.to_bytes())
+            .map_err(|error| api_error(&error))?;
         self.register(&id, saved)?;
         if let Some(name) = name {
             self.set_tag(name, &id)?;
@@ -542,7 +629,9 @@ impl Images {
             registry: self.0.registry.borrow().clone(),
             credentials: credentials(Some(auth)),
         };
-        let Started { mut worker, input, .. } = self.start(task).await?;
+        let Started {
+            mut worker, input, ..
+        } = self.start(task).await?;
         drop(input);
         worker.outcome().await.map(drop).map_err(|mut error| {
             if error.status == StatusCode::NOT_FOUND {

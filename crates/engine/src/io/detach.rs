@@ -25,7 +25,10 @@ impl DetachKeys {
     /// Parses `ctrl-p,ctrl-q` or `a,b`; none or empty means the default.
     pub(super) fn parse(text: Option<&str>) -> Result<Self> {
         let Some(text) = text.filter(|text| !text.is_empty()) else {
-            return Ok(Self { keys: DEFAULT.to_vec(), matched: 0 });
+            return Ok(Self {
+                keys: DEFAULT.to_vec(),
+                matched: 0,
+            });
         };
         let keys = text
             .split(',')
@@ -35,7 +38,11 @@ impl DetachKeys {
                 _ => Err(key),
             })
             .collect::<std::result::Result<_, _>>()
-            .map_err(|key| Error::bad_parameter(format!("Invalid detach keys ({text}) provided: unknown character: '{key}'")))?;
+            .map_err(|key| {
+                Error::bad_parameter(format!(
+                    "Invalid detach keys ({text}) provided: unknown character: '{key}'"
+                ))
+            })?;
         Ok(Self { keys, matched: 0 })
     }
 

@@ -52,12 +52,26 @@ impl Descriptors {
     pub fn pipes(with_stdin: bool) -> io::Result<(Self, Stdio)> {
         let (stdout_read, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
         let (stderr_read, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
-        let (stdin, stdin_write) = match with_stdin.then(|| pipe_with(PipeFlags::CLOEXEC)).transpose()? {
+        let (stdin, stdin_write) = match with_stdin
+            .then(|| pipe_with(PipeFlags::CLOEXEC))
+            .transpose()?
+        {
             Some((read, write)) => (Some(read), Some(write)),
             None => (None, None),
         };
-        let ours = Self { stdin: stdin_write, stdout: Some(stdout_read), stderr: Some(stderr_read) };
-        Ok((ours, Stdio { stdin, stdout, stderr }))
+        let ours = Self {
+            stdin: stdin_write,
+            stdout: Some(stdout_read),
+            stderr: Some(stderr_read),
+        };
+        Ok((
+            ours,
+            Stdio {
+                stdin,
+                stdout,
+                stderr,
+            },
+        ))
     }
 }
 
@@ -76,7 +90,10 @@ impl Pumps {
     /// When a descriptor cannot be watched.
     pub fn over_pipes(streams: &Rc<Streams>, descriptors: Descriptors) -> io::Result<Self> {
         let mut readers = Vec::new();
-        for (fd, kind) in [(descriptors.stdout, StreamKind::Stdout), (descriptors.stderr, StreamKind::Stderr)] {
+        for (fd, kind) in [
+            (descriptors.stdout, StreamKind::Stdout),
+            (descriptors.stderr, StreamKind::Stderr),
+        ] {
             let Some(fd) = fd else { continue };
             let fd = Rc::new(watched(fd)?);
             readers.push(tokio::task::spawn_local(read(fd, kind, Rc::clone(streams))));
@@ -84,11 +101,17 @@ impl Pumps {
         let writer = match descriptors.stdin {
             Some(fd) => {
                 let fd = Rc::new(watched(fd)?);
-                streams.take_input().map(|input| tokio::task::spawn_local(write(fd, input)))
+                streams
+                    .take_input()
+                    .map(|input| tokio::task::spawn_local(write(fd, input)))
             }
             None => None,
         };
-        Ok(Self { readers, writer, terminal: None })
+        Ok(Self {
+            readers,
+            writer,
+            terminal: None,
+        })
     }
 
     /// Starts to move bytes between a terminal's master side and streams.
@@ -97,10 +120,18 @@ impl Pumps {
     /// When the descriptor cannot be watched.
     pub fn over_terminal(streams: &Rc<Streams>, master: OwnedFd) -> io::Result<Self> {
         let master = Rc::new(watched(master)?);
-        let readers = vec![tokio::task::spawn_local(read(Rc::clone(&master), StreamKind::Stdout, Rc::clone(streams)))];
+        let readers = vec![tokio::task::spawn_local(read(
+            Rc::clone(&master),
+            StreamKind::Stdout,
+            Rc::clone(streams),
+        ))];
         let input = streams.open_stdin().then(|| streams.take_input()).flatten();
         let writer = input.map(|input| tokio::task::spawn_local(write(Rc::clone(&master), input)));
-        Ok(Self { readers, writer, terminal: Some(master) })
+        Ok(Self {
+            readers,
+            writer,
+            terminal: Some(master),
+        })
     }
 
     /// The terminal's master side.
@@ -111,7 +142,11 @@ impl Pumps {
 
     /// Waits until all output has been read (not longer than a moment), then stops.
     pub async fn drain(self) {
-        let Self { mut readers, writer, terminal } = self;
+        let Self {
+            mut readers,
+            writer,
+            terminal,
+        } = self;
         if let Some(writer) = writer {
             writer.abort();
         }
@@ -128,7 +163,10 @@ impl Pumps {
     }
 }
 
-#[expect(deprecated, reason = "its successor is unsafe to call, for descriptors that can be closed meanwhile; an OwnedFd cannot")]
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe to call, for descriptors that can be closed meanwhile; an OwnedFd cannot"
+)]
 fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     let flags = fcntl_getfl(&fd)?;
     fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
@@ -138,11 +176,17 @@ fn watched(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 async fn read(fd: Rc<AsyncFd<OwnedFd>>, kind: StreamKind, streams: Rc<Streams>) {
     let mut block = vec![0; BLOCK];
     loop {
-        let Ok(mut ready) = fd.readable().await else { return };
+        let Ok(mut ready) = fd.readable().await else {
+            return;
+        };
         match ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref().as_fd(), &mut block)?)) {
             // EIO: the last process closed its side of the terminal.
             Ok(Ok(0) | Err(_)) => return,
-            Ok(Ok(count)) => streams.output(kind, Bytes::copy_from_slice(&block[..count])).await,
+            Ok(Ok(count)) => {
+                streams
+                    .output(kind, Bytes::copy_from_slice(&block[..count]))
+                    .await
+            }
             Err(_would_block) => {}
         }
     }

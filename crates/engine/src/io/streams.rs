@@ -55,7 +55,10 @@ pub struct Streams {
 
 impl std::fmt::Debug for Streams {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Streams").field("tty", &self.tty).field("subscribers", &self.subscribers.borrow().len()).finish()
+        f.debug_struct("Streams")
+            .field("tty", &self.tty)
+            .field("subscribers", &self.subscribers.borrow().len())
+            .finish()
     }
 }
 
@@ -95,14 +98,26 @@ impl Streams {
     pub fn attach(self: &Rc<Self>, wanted: &Wanted) -> Result<AttachSession> {
         let keys = DetachKeys::parse(wanted.detach_keys.as_deref())?;
         let (sender, output) = mpsc::channel(STREAM_DEPTH);
-        let subscriber = Rc::new(Subscriber { stdout: wanted.stdout, stderr: wanted.stderr, sender });
+        let subscriber = Rc::new(Subscriber {
+            stdout: wanted.stdout,
+            stderr: wanted.stderr,
+            sender,
+        });
         self.subscribers.borrow_mut().push(Rc::clone(&subscriber));
         let input = (wanted.stdin && self.open_stdin).then(|| {
             let (typed_sender, typed) = mpsc::channel(STREAM_DEPTH);
-            tokio::task::spawn_local(Rc::clone(self).forward_input(typed, self.tty.then_some(keys), subscriber));
+            tokio::task::spawn_local(Rc::clone(self).forward_input(
+                typed,
+                self.tty.then_some(keys),
+                subscriber,
+            ));
             typed_sender
         });
-        Ok(AttachSession { input, output, tty: self.tty })
+        Ok(AttachSession {
+            input,
+            output,
+            tty: self.tty,
+        })
     }
 
     /// Hands output to the log and to every attached client; waits for slow ones.
@@ -112,7 +127,11 @@ impl Streams {
         }
         let listeners: Vec<_> = self.subscribers.borrow().iter().map(Rc::clone).collect();
         for listener in listeners {
-            let wants = if kind == StreamKind::Stderr { listener.stderr } else { listener.stdout };
+            let wants = if kind == StreamKind::Stderr {
+                listener.stderr
+            } else {
+                listener.stdout
+            };
             if wants && listener.sender.send((kind, bytes.clone())).await.is_err() {
                 self.forget(&listener);
             }
@@ -134,7 +153,9 @@ impl Streams {
     }
 
     fn forget(&self, gone: &Rc<Subscriber>) {
-        self.subscribers.borrow_mut().retain(|subscriber| !Rc::ptr_eq(subscriber, gone));
+        self.subscribers
+            .borrow_mut()
+            .retain(|subscriber| !Rc::ptr_eq(subscriber, gone));
     }
 
     async fn forward_input(

@@ -26,7 +26,10 @@ pub struct LogLimits {
 
 impl LogLimits {
     /// 25 MB x 2: what System Docker keeps unless told otherwise.
-    pub const DEFAULT: Self = Self { max_size: Some(25 * 1000 * 1000), max_file: 2 };
+    pub const DEFAULT: Self = Self {
+        max_size: Some(25 * 1000 * 1000),
+        max_file: 2,
+    };
 }
 
 /// Where the end of the log is; readers that follow watch it.
@@ -64,8 +67,17 @@ impl LogFile {
     #[must_use]
     pub fn new(path: PathBuf, limits: LogLimits, attributes: Attributes) -> Self {
         // Files that are there already belong to generations before the present one.
-        let position = Position { generation: u64::from(limits.max_file.max(1)), ..Position::default() };
-        Self { path, limits, attributes, position: watch::Sender::new(position), writer: RefCell::default() }
+        let position = Position {
+            generation: u64::from(limits.max_file.max(1)),
+            ..Position::default()
+        };
+        Self {
+            path,
+            limits,
+            attributes,
+            position: watch::Sender::new(position),
+            writer: RefCell::default(),
+        }
     }
 
     /// The current file's path.
@@ -102,8 +114,12 @@ impl LogFile {
     /// When the file cannot be opened.
     pub fn open(&self) -> io::Result<()> {
         let (file, bytes) = open_append(&self.path)?;
-        *self.writer.borrow_mut() =
-            Some(Writer { file, encoded: Vec::new(), unfinished: [Vec::new(), Vec::new()], lost: 0 });
+        *self.writer.borrow_mut() = Some(Writer {
+            file,
+            encoded: Vec::new(),
+            unfinished: [Vec::new(), Vec::new()],
+            lost: 0,
+        });
         self.position.send_modify(|position| {
             position.bytes = bytes;
             position.open = true;
@@ -132,7 +148,13 @@ impl LogFile {
                 record::encode(&mut writer.encoded, piece, stream, &self.attributes, now);
             } else {
                 unfinished.extend_from_slice(piece);
-                record::encode(&mut writer.encoded, unfinished, stream, &self.attributes, now);
+                record::encode(
+                    &mut writer.encoded,
+                    unfinished,
+                    stream,
+                    &self.attributes,
+                    now,
+                );
                 unfinished.clear();
             }
             if writer.encoded.len() >= LINE_MAX {
@@ -146,14 +168,26 @@ impl LogFile {
     pub fn close(&self) {
         if let Some(mut writer) = self.writer.borrow_mut().take() {
             for stream in [StreamKind::Stdout, StreamKind::Stderr] {
-                let text = std::mem::take(&mut writer.unfinished[usize::from(stream == StreamKind::Stderr)]);
+                let text = std::mem::take(
+                    &mut writer.unfinished[usize::from(stream == StreamKind::Stderr)],
+                );
                 if !text.is_empty() {
-                    record::encode(&mut writer.encoded, &text, stream, &self.attributes, Timestamp::now());
+                    record::encode(
+                        &mut writer.encoded,
+                        &text,
+                        stream,
+                        &self.attributes,
+                        Timestamp::now(),
+                    );
                 }
             }
             self.flush(&mut writer);
             if writer.lost > 0 {
-                crate::report(&format!("{} pieces of the log {} could not be written", writer.lost, self.path.display()));
+                crate::report(&format!(
+                    "{} pieces of the log {} could not be written",
+                    writer.lost,
+                    self.path.display()
+                ));
             }
         }
         self.position.send_modify(|position| position.open = false);
@@ -163,7 +197,10 @@ impl LogFile {
         if writer.encoded.is_empty() {
             return;
         }
-        let full = self.limits.max_size.is_some_and(|limit| self.position.borrow().bytes >= limit);
+        let full = self
+            .limits
+            .max_size
+            .is_some_and(|limit| self.position.borrow().bytes >= limit);
         // A rotation that fails leaves the old file in use: too long is better than lost.
         if full && let Ok(file) = self.rotate() {
             writer.file = file;
@@ -175,7 +212,8 @@ impl LogFile {
         match writer.file.write_all(&writer.encoded) {
             Ok(()) => {
                 let added = writer.encoded.len() as u64;
-                self.position.send_modify(|position| position.bytes += added);
+                self.position
+                    .send_modify(|position| position.bytes += added);
             }
             Err(_) => writer.lost += 1,
         }
@@ -198,7 +236,11 @@ impl LogFile {
 }
 
 fn open_append(path: &Path) -> io::Result<(File, u64)> {
-    let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .open(path)?;
     let bytes = file.metadata()?.len();
     Ok((file, bytes))
 }
@@ -209,32 +251,50 @@ mod tests {
 
     fn lines(path: &Path) -> Vec<record::Record> {
         let content = fs::read(path).unwrap();
-        content.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| record::decode(line).unwrap()).collect()
+        content
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| record::decode(line).unwrap())
+            .collect()
     }
 
     #[test]
     fn output_is_cut_into_lines_and_streams_do_not_mix() {
         let directory = tempfile::tempdir().unwrap();
-        let log = LogFile::new(directory.path().join("log"), LogLimits::DEFAULT, Attributes::new());
+        let log = LogFile::new(
+            directory.path().join("log"),
+            LogLimits::DEFAULT,
+            Attributes::new(),
+        );
         log.open().unwrap();
         log.append(StreamKind::Stdout, b"one\ntw");
         log.append(StreamKind::Stderr, b"oops\n");
         log.append(StreamKind::Stdout, b"o\nthree");
         log.close();
-        let found: Vec<_> = lines(log.path()).into_iter().map(|line| (line.stream, line.text)).collect();
+        let found: Vec<_> = lines(log.path())
+            .into_iter()
+            .map(|line| (line.stream, line.text))
+            .collect();
         let expected = [
             (StreamKind::Stdout, "one\n"),
             (StreamKind::Stderr, "oops\n"),
             (StreamKind::Stdout, "two\n"),
             (StreamKind::Stdout, "three"),
         ];
-        assert_eq!(found, expected.map(|(stream, text)| (stream, text.to_owned())));
+        assert_eq!(
+            found,
+            expected.map(|(stream, text)| (stream, text.to_owned()))
+        );
     }
 
     #[test]
     fn long_lines_are_kept_in_pieces_of_16_kib() {
         let directory = tempfile::tempdir().unwrap();
-        let log = LogFile::new(directory.path().join("log"), LogLimits::DEFAULT, Attributes::new());
+        let log = LogFile::new(
+            directory.path().join("log"),
+            LogLimits::DEFAULT,
+            Attributes::new(),
+        );
         log.open().unwrap();
         let mut long = vec![b'x'; 3 * LINE_MAX + 5];
         long.push(b'\n');
@@ -244,22 +304,39 @@ mod tests {
         log.close();
         let found = lines(log.path());
         assert!(found.iter().all(|line| line.text.len() <= LINE_MAX));
-        assert_eq!(found.iter().map(|line| line.text.as_str()).collect::<String>().into_bytes(), long);
+        assert_eq!(
+            found
+                .iter()
+                .map(|line| line.text.as_str())
+                .collect::<String>()
+                .into_bytes(),
+            long
+        );
     }
 
     #[test]
     fn the_log_never_outgrows_its_limits() {
         let directory = tempfile::tempdir().unwrap();
-        let limits = LogLimits { max_size: Some(1000), max_file: 3 };
+        let limits = LogLimits {
+            max_size: Some(1000),
+            max_file: 3,
+        };
         let log = LogFile::new(directory.path().join("log"), limits, Attributes::new());
         log.open().unwrap();
         for number in 0..200 {
             log.append(StreamKind::Stdout, format!("line {number}\n").as_bytes());
         }
         log.close();
-        let files: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap()).collect();
+        let files: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .collect();
         assert_eq!(files.len(), 3);
-        assert!(files.iter().all(|file| file.metadata().unwrap().len() < 1200));
+        assert!(
+            files
+                .iter()
+                .all(|file| file.metadata().unwrap().len() < 1200)
+        );
         assert_eq!(lines(log.path()).last().unwrap().text, "line 199\n");
     }
 }

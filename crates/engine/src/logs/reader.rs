@@ -26,7 +26,12 @@ impl LogFile {
         let log = Rc::clone(self);
         tokio::task::spawn_local(async move {
             let deadline = options.until.filter(|_| options.follow);
-            let reading = Reader { sender: sender.clone(), options, log }.run();
+            let reading = Reader {
+                sender: sender.clone(),
+                options,
+                log,
+            }
+            .run();
             let out_of_time = async {
                 match deadline {
                     Some(until) => tokio::time::sleep(until.since(Timestamp::now())).await,
@@ -62,13 +67,17 @@ struct Source {
 impl Reader {
     async fn run(self) -> Result<(), End> {
         let mut watch = self.log.watch();
-        let Some(mut source) = self.first_source() else { return Ok(()) };
+        let Some(mut source) = self.first_source() else {
+            return Ok(());
+        };
         loop {
             self.drain(&mut source).await?;
             if source.generation < self.log.generation() {
                 // Nothing is added to a file after it was rotated away, so one more look finds its end.
                 self.drain(&mut source).await?;
-                let Some(next) = self.open_from(source.generation + 1) else { return Ok(()) };
+                let Some(next) = self.open_from(source.generation + 1) else {
+                    return Ok(());
+                };
                 source = next;
                 continue;
             }
@@ -87,9 +96,16 @@ impl Reader {
         };
         let mut found = None;
         for age in 0..self.log.files_kept() {
-            let Ok(file) = File::open(self.log.rotated(age)) else { break };
+            let Ok(file) = File::open(self.log.rotated(age)) else {
+                break;
+            };
             let (offset, lines) = tail_offset(&file, wanted).unwrap_or((0, 0));
-            found = Some(Source { file, generation: newest.saturating_sub(age), offset, unfinished: Vec::new() });
+            found = Some(Source {
+                file,
+                generation: newest.saturating_sub(age),
+                offset,
+                unfinished: Vec::new(),
+            });
             wanted = wanted.saturating_sub(lines);
             if wanted == 0 {
                 break;
@@ -101,17 +117,29 @@ impl Reader {
     fn open_oldest(&self, newest: u64) -> Option<Source> {
         (0..self.log.files_kept()).rev().find_map(|age| {
             let file = File::open(self.log.rotated(age)).ok()?;
-            Some(Source { file, generation: newest.saturating_sub(age), offset: 0, unfinished: Vec::new() })
+            Some(Source {
+                file,
+                generation: newest.saturating_sub(age),
+                offset: 0,
+                unfinished: Vec::new(),
+            })
         })
     }
 
     /// Opens the file that `generation` wrote, or the oldest after it that is still there.
     fn open_from(&self, generation: u64) -> Option<Source> {
         let newest = self.log.generation();
-        let age = newest.saturating_sub(generation).min(self.log.files_kept() - 1);
+        let age = newest
+            .saturating_sub(generation)
+            .min(self.log.files_kept() - 1);
         (0..=age).rev().find_map(|age| {
             let file = File::open(self.log.rotated(age)).ok()?;
-            Some(Source { file, generation: newest - age, offset: 0, unfinished: Vec::new() })
+            Some(Source {
+                file,
+                generation: newest - age,
+                offset: 0,
+                unfinished: Vec::new(),
+            })
         })
     }
 
@@ -119,7 +147,10 @@ impl Reader {
     async fn drain(&self, source: &mut Source) -> Result<(), End> {
         let mut block = vec![0; BLOCK];
         loop {
-            let count = source.file.read_at(&mut block, source.offset).map_err(|_| End)?;
+            let count = source
+                .file
+                .read_at(&mut block, source.offset)
+                .map_err(|_| End)?;
             if count == 0 {
                 return Ok(());
             }
@@ -146,7 +177,9 @@ impl Reader {
 
     async fn line(&self, line: &[u8]) -> Result<(), End> {
         // A damaged line (power cut) is passed over.
-        let Some(record) = record::decode(line) else { return Ok(()) };
+        let Some(record) = record::decode(line) else {
+            return Ok(());
+        };
         if self.options.until.is_some_and(|until| record.time > until) {
             return Err(End);
         }
@@ -157,7 +190,10 @@ impl Reader {
         if !wanted || self.options.since.is_some_and(|since| record.time < since) {
             return Ok(());
         }
-        self.sender.send((record.stream, self.render(record))).await.map_err(|_| End)
+        self.sender
+            .send((record.stream, self.render(record)))
+            .await
+            .map_err(|_| End)
     }
 
     fn render(&self, record: Record) -> Bytes {
@@ -179,7 +215,11 @@ impl Reader {
 }
 
 fn details(attributes: &BTreeMap<String, String>) -> String {
-    attributes.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+    attributes
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 async fn wait_for_more(watch: &mut watch::Receiver<Position>, source: &Source) -> Result<(), End> {
@@ -187,7 +227,9 @@ async fn wait_for_more(watch: &mut watch::Receiver<Position>, source: &Source) -
         position.generation != source.generation || position.bytes > source.offset || !position.open
     };
     let position = *watch.wait_for(more).await.map_err(|_| End)?;
-    let finished = !position.open && position.generation == source.generation && position.bytes <= source.offset;
+    let finished = !position.open
+        && position.generation == source.generation
+        && position.bytes <= source.offset;
     if finished { Err(End) } else { Ok(()) }
 }
 
@@ -236,19 +278,33 @@ mod tests {
     use crate::logs::LogLimits;
 
     fn on_one_thread(test: impl Future<Output = ()>) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, test);
     }
 
     fn log(directory: &tempfile::TempDir, max_size: u64) -> Rc<LogFile> {
-        let limits = LogLimits { max_size: Some(max_size), max_file: 3 };
-        let log = Rc::new(LogFile::new(directory.path().join("log"), limits, BTreeMap::new()));
+        let limits = LogLimits {
+            max_size: Some(max_size),
+            max_file: 3,
+        };
+        let log = Rc::new(LogFile::new(
+            directory.path().join("log"),
+            limits,
+            BTreeMap::new(),
+        ));
         log.open().unwrap();
         log
     }
 
     fn all() -> LogsOptions {
-        LogsOptions { stdout: true, stderr: true, ..LogsOptions::default() }
+        LogsOptions {
+            stdout: true,
+            stderr: true,
+            ..LogsOptions::default()
+        }
     }
 
     async fn collect(mut receiver: mpsc::Receiver<OutputChunk>) -> String {
@@ -268,8 +324,14 @@ mod tests {
                 log.append(StreamKind::Stdout, format!("{number}\n").as_bytes());
             }
             for wanted in [0, 1, 7, 30] {
-                let text = collect(log.read(LogsOptions { tail: Some(wanted), ..all() })).await;
-                let expected: String = (40 - wanted..40).map(|number| format!("{number}\n")).collect();
+                let text = collect(log.read(LogsOptions {
+                    tail: Some(wanted),
+                    ..all()
+                }))
+                .await;
+                let expected: String = (40 - wanted..40)
+                    .map(|number| format!("{number}\n"))
+                    .collect();
                 assert_eq!(text, expected, "tail {wanted}");
             }
         });
@@ -280,7 +342,10 @@ mod tests {
         on_one_thread(async {
             let directory = tempfile::tempdir().unwrap();
             let log = log(&directory, 2000);
-            let follower = tokio::task::spawn_local(collect(log.read(LogsOptions { follow: true, ..all() })));
+            let follower = tokio::task::spawn_local(collect(log.read(LogsOptions {
+                follow: true,
+                ..all()
+            })));
             for number in 0..200 {
                 log.append(StreamKind::Stdout, format!("{number}\n").as_bytes());
                 tokio::task::yield_now().await;
@@ -300,13 +365,37 @@ mod tests {
             let log = log(&directory, 1_000_000);
             log.append(StreamKind::Stdout, b"out\n");
             log.append(StreamKind::Stderr, b"err\n");
-            let only = LogsOptions { stderr: true, ..LogsOptions::default() };
+            let only = LogsOptions {
+                stderr: true,
+                ..LogsOptions::default()
+            };
             assert_eq!(collect(log.read(only)).await, "err\n");
             let future = Timestamp::from_unix(Timestamp::now().unix() + 1000, 0);
-            assert_eq!(collect(log.read(LogsOptions { since: Some(future), ..all() })).await, "");
+            assert_eq!(
+                collect(log.read(LogsOptions {
+                    since: Some(future),
+                    ..all()
+                }))
+                .await,
+                ""
+            );
             let past = Timestamp::from_unix(1, 0);
-            assert_eq!(collect(log.read(LogsOptions { until: Some(past), ..all() })).await, "");
-            assert!(collect(log.read(LogsOptions { timestamps: true, ..all() })).await.contains("Z out\n"));
+            assert_eq!(
+                collect(log.read(LogsOptions {
+                    until: Some(past),
+                    ..all()
+                }))
+                .await,
+                ""
+            );
+            assert!(
+                collect(log.read(LogsOptions {
+                    timestamps: true,
+                    ..all()
+                }))
+                .await
+                .contains("Z out\n")
+            );
         });
     }
 

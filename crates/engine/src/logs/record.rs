@@ -31,10 +31,20 @@ pub(super) struct Record {
 }
 
 /// Appends the encoded line to `out`. Bytes that are no UTF-8 are replaced, as JSON cannot carry them.
-pub(super) fn encode(out: &mut Vec<u8>, text: &[u8], stream: StreamKind, attributes: &Attributes, time: Timestamp) {
+pub(super) fn encode(
+    out: &mut Vec<u8>,
+    text: &[u8],
+    stream: StreamKind,
+    attributes: &Attributes,
+    time: Timestamp,
+) {
     let line = Json {
         log: String::from_utf8_lossy(text),
-        stream: Cow::Borrowed(if stream == StreamKind::Stderr { "stderr" } else { "stdout" }),
+        stream: Cow::Borrowed(if stream == StreamKind::Stderr {
+            "stderr"
+        } else {
+            "stdout"
+        }),
         attrs: (!attributes.is_empty()).then_some(Cow::Borrowed(attributes)),
         time: Cow::Owned(time.to_string()),
     };
@@ -48,7 +58,11 @@ pub(super) fn decode(line: &[u8]) -> Option<Record> {
     let json: Json<'_> = serde_json::from_slice(line).ok()?;
     Some(Record {
         text: json.log.into_owned(),
-        stream: if json.stream == "stderr" { StreamKind::Stderr } else { StreamKind::Stdout },
+        stream: if json.stream == "stderr" {
+            StreamKind::Stderr
+        } else {
+            StreamKind::Stdout
+        },
         time: Timestamp::parse_rfc3339(&json.time)?,
         attributes: json.attrs.map(Cow::into_owned).unwrap_or_default(),
     })

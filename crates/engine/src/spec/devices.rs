@@ -27,9 +27,19 @@ impl Devices {
         if host.privileged {
             let mut nodes = Vec::new();
             collect(Path::new("/dev"), "/dev", &mut nodes, true)?;
-            return Ok(Self { nodes, rules: vec![DeviceCgroup { allow: true, access: "rwm".to_owned(), ..DeviceCgroup::default() }] });
+            return Ok(Self {
+                nodes,
+                rules: vec![DeviceCgroup {
+                    allow: true,
+                    access: "rwm".to_owned(),
+                    ..DeviceCgroup::default()
+                }],
+            });
         }
-        let mut devices = Self { nodes: Vec::new(), rules: default_rules() };
+        let mut devices = Self {
+            nodes: Vec::new(),
+            rules: default_rules(),
+        };
         for mapping in &host.devices {
             devices.add(mapping)?;
         }
@@ -40,16 +50,30 @@ impl Devices {
     }
 
     fn add(&mut self, mapping: &DeviceMapping) -> Result<()> {
-        let inside = if mapping.path_in_container.is_empty() { &mapping.path_on_host } else { &mapping.path_in_container };
-        let access = if mapping.cgroup_permissions.is_empty() { "rwm" } else { &mapping.cgroup_permissions };
+        let inside = if mapping.path_in_container.is_empty() {
+            &mapping.path_on_host
+        } else {
+            &mapping.path_in_container
+        };
+        let access = if mapping.cgroup_permissions.is_empty() {
+            "rwm"
+        } else {
+            &mapping.cgroup_permissions
+        };
         if !access.chars().all(|letter| "rwm".contains(letter)) {
-            return Err(Error::bad_parameter(format!("invalid device mode: {access}")));
+            return Err(Error::bad_parameter(format!(
+                "invalid device mode: {access}"
+            )));
         }
         let outside = fs::canonicalize(&mapping.path_on_host).map_err(|error| {
             Error::bad_parameter(format!(
                 "error gathering device information while adding custom device \"{}\": {}",
                 mapping.path_on_host,
-                if error.kind() == std::io::ErrorKind::NotFound { "no such file or directory".to_owned() } else { error.to_string() }
+                if error.kind() == std::io::ErrorKind::NotFound {
+                    "no such file or directory".to_owned()
+                } else {
+                    error.to_string()
+                }
             ))
         })?;
         let mut nodes = Vec::new();
@@ -78,19 +102,39 @@ impl Devices {
 fn collect(outside: &Path, inside: &str, nodes: &mut Vec<Device>, whole_dev: bool) -> Result<()> {
     let mut pending = vec![(outside.to_owned(), PathBuf::from(inside))];
     while let Some((outside, inside)) = pending.pop() {
-        let Ok(metadata) = fs::symlink_metadata(&outside) else { continue };
+        let Ok(metadata) = fs::symlink_metadata(&outside) else {
+            continue;
+        };
         let kind = metadata.file_type();
         if kind.is_dir() {
-            let skipped = whole_dev && ["pts", "shm", "fd", "mqueue", "hugepages"].iter().any(|name| inside == Path::new("/dev").join(name));
-            let Ok(entries) = (if skipped { continue } else { fs::read_dir(&outside) }) else { continue };
-            pending.extend(entries.flatten().map(|entry| (entry.path(), inside.join(entry.file_name()))));
+            let skipped = whole_dev
+                && ["pts", "shm", "fd", "mqueue", "hugepages"]
+                    .iter()
+                    .any(|name| inside == Path::new("/dev").join(name));
+            let Ok(entries) = (if skipped {
+                continue;
+            } else {
+                fs::read_dir(&outside)
+            }) else {
+                continue;
+            };
+            pending.extend(
+                entries
+                    .flatten()
+                    .map(|entry| (entry.path(), inside.join(entry.file_name()))),
+            );
             continue;
         }
-        if !kind.is_char_device() && !kind.is_block_device() || (whole_dev && inside == Path::new("/dev/console")) {
+        if !kind.is_char_device() && !kind.is_block_device()
+            || (whole_dev && inside == Path::new("/dev/console"))
+        {
             continue;
         }
         if nodes.len() == NODES_MAX {
-            return Err(Error::bad_parameter(format!("more than {NODES_MAX} devices below {}", outside.display())));
+            return Err(Error::bad_parameter(format!(
+                "more than {NODES_MAX} devices below {}",
+                outside.display()
+            )));
         }
         let number = metadata.rdev();
         nodes.push(Device {
@@ -120,7 +164,16 @@ fn default_rules() -> Vec<DeviceCgroup> {
         rule(true, "c", None, None, "m"),
         rule(true, "b", None, None, "m"),
     ];
-    for (major, minor) in [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)] {
+    for (major, minor) in [
+        (1, 3),
+        (1, 5),
+        (1, 7),
+        (1, 8),
+        (1, 9),
+        (5, 0),
+        (5, 1),
+        (5, 2),
+    ] {
         rules.push(rule(true, "c", Some(major), Some(minor), "rwm"));
     }
     rules.push(rule(true, "c", Some(136), None, "rwm"));
@@ -131,7 +184,8 @@ fn default_rules() -> Vec<DeviceCgroup> {
 fn parse_rule(text: &str) -> Result<DeviceCgroup> {
     let invalid = || Error::bad_parameter(format!("invalid device cgroup rule format: '{text}'"));
     let mut words = text.split_ascii_whitespace();
-    let (Some(kind @ ("a" | "b" | "c")), Some(numbers), Some(access), None) = (words.next(), words.next(), words.next(), words.next())
+    let (Some(kind @ ("a" | "b" | "c")), Some(numbers), Some(access), None) =
+        (words.next(), words.next(), words.next(), words.next())
     else {
         return Err(invalid());
     };
@@ -140,10 +194,19 @@ fn parse_rule(text: &str) -> Result<DeviceCgroup> {
     }
     let number = |word: &str| match word {
         "*" => Ok(None),
-        digits => digits.parse::<u32>().map(|number| Some(i64::from(number))).map_err(|_| invalid()),
+        digits => digits
+            .parse::<u32>()
+            .map(|number| Some(i64::from(number)))
+            .map_err(|_| invalid()),
     };
     let (major, minor) = numbers.split_once(':').ok_or_else(invalid)?;
-    Ok(DeviceCgroup { allow: true, kind: kind.to_owned(), major: number(major)?, minor: number(minor)?, access: access.to_owned() })
+    Ok(DeviceCgroup {
+        allow: true,
+        kind: kind.to_owned(),
+        major: number(major)?,
+        minor: number(minor)?,
+        access: access.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -153,8 +216,19 @@ mod tests {
     #[test]
     fn rules_are_read() {
         let rule = parse_rule("c 189:* rmw").unwrap();
-        assert_eq!((rule.kind.as_str(), rule.major, rule.minor), ("c", Some(189), None));
-        for bad in ["", "c 1:3", "x 1:3 r", "c 1 r", "c 1:3 q", "c -1:3 r", "c 1:3 r r"] {
+        assert_eq!(
+            (rule.kind.as_str(), rule.major, rule.minor),
+            ("c", Some(189), None)
+        );
+        for bad in [
+            "",
+            "c 1:3",
+            "x 1:3 r",
+            "c 1 r",
+            "c 1:3 q",
+            "c -1:3 r",
+            "c 1:3 r r",
+        ] {
             assert!(parse_rule(bad).is_err(), "{bad:?}");
         }
     }
@@ -162,20 +236,41 @@ mod tests {
     #[test]
     fn a_device_gets_its_node_and_its_rule() {
         let host = HostConfig {
-            devices: vec![DeviceMapping { path_on_host: "/dev/null".into(), path_in_container: "/dev/x".into(), ..Default::default() }],
+            devices: vec![DeviceMapping {
+                path_on_host: "/dev/null".into(),
+                path_in_container: "/dev/x".into(),
+                ..Default::default()
+            }],
             ..HostConfig::default()
         };
         let devices = Devices::read(&host).unwrap();
-        assert_eq!((devices.nodes[0].path.as_str(), devices.nodes[0].major, devices.nodes[0].minor), ("/dev/x", 1, 3));
+        assert_eq!(
+            (
+                devices.nodes[0].path.as_str(),
+                devices.nodes[0].major,
+                devices.nodes[0].minor
+            ),
+            ("/dev/x", 1, 3)
+        );
         assert_eq!(devices.rules.last().unwrap().access, "rwm");
         assert!(!devices.rules[0].allow);
     }
 
     #[test]
     fn a_missing_device_is_named() {
-        let host =
-            HostConfig { devices: vec![DeviceMapping { path_on_host: "/dev/nope".into(), ..Default::default() }], ..HostConfig::default() };
+        let host = HostConfig {
+            devices: vec![DeviceMapping {
+                path_on_host: "/dev/nope".into(),
+                ..Default::default()
+            }],
+            ..HostConfig::default()
+        };
         let error = Devices::read(&host).unwrap_err();
-        assert!(error.message.contains("\"/dev/nope\": no such file or directory"), "{error}");
+        assert!(
+            error
+                .message
+                .contains("\"/dev/nope\": no such file or directory"),
+            "{error}"
+        );
     }
 }

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use engine_api::{HostConfig, Result};
 
 pub(crate) use capabilities::{EVERY as EVERY_CAPABILITY, choose as choose_capabilities};
-pub(crate) use resources::resources;
 pub(crate) use mounts::SHM_SIZE;
+pub(crate) use resources::resources;
 pub(crate) use user::Account;
 
 use crate::container::Record;
@@ -69,16 +69,37 @@ pub(crate) struct Input<'a> {
 pub(crate) fn build(input: &Input<'_>) -> Result<oci::Spec> {
     let record = input.record;
     let host = &record.host_config;
-    let account = Account::resolve(input.rootfs, &record.config.user, host.group_add.as_deref().unwrap_or_default())?;
+    let account = Account::resolve(
+        input.rootfs,
+        &record.config.user,
+        host.group_add.as_deref().unwrap_or_default(),
+    )?;
     let capabilities = choose_capabilities(host)?;
     let security = security::Security::read(host, &capabilities)?;
     let shares_host_name = host.uts_mode == "host";
     Ok(oci::Spec {
         oci_version: oci::VERSION.to_owned(),
-        process: Some(process::first(record, input.files, &account, capabilities, &security)),
-        root: Some(oci::Root { path: input.rootfs.to_string_lossy().into_owned(), readonly: host.readonly_rootfs }),
-        hostname: if shares_host_name { String::new() } else { record.config.hostname.clone() },
-        domainname: if shares_host_name { String::new() } else { record.config.domainname.clone() },
+        process: Some(process::first(
+            record,
+            input.files,
+            &account,
+            capabilities,
+            &security,
+        )),
+        root: Some(oci::Root {
+            path: input.rootfs.to_string_lossy().into_owned(),
+            readonly: host.readonly_rootfs,
+        }),
+        hostname: if shares_host_name {
+            String::new()
+        } else {
+            record.config.hostname.clone()
+        },
+        domainname: if shares_host_name {
+            String::new()
+        } else {
+            record.config.domainname.clone()
+        },
         mounts: mounts::mounts(input),
         annotations: host.annotations.clone(),
         linux: Some(linux(input, security)?),
@@ -111,7 +132,12 @@ fn namespaces(host: &HostConfig, joins: Joins) -> Vec<Namespace> {
         None if mode == "host" => {}
         None => namespaces.push(Namespace::new(kind)),
     };
-    add(NamespaceType::Network, &host.network_mode, joins.network, "net");
+    add(
+        NamespaceType::Network,
+        &host.network_mode,
+        joins.network,
+        "net",
+    );
     add(NamespaceType::Pid, &host.pid_mode, joins.pid, "pid");
     add(NamespaceType::Ipc, &host.ipc_mode, joins.ipc, "ipc");
     add(NamespaceType::Uts, &host.uts_mode, None, "uts");
@@ -124,8 +150,13 @@ fn namespaces(host: &HostConfig, joins: Joins) -> Vec<Namespace> {
 fn sysctls(host: &HostConfig, joins: Joins) -> BTreeMap<String, String> {
     let mut sysctls = host.sysctls.clone();
     if host.network_mode != "host" && joins.network.is_none() {
-        for (name, value) in [("net.ipv4.ip_unprivileged_port_start", "0"), ("net.ipv4.ping_group_range", "0 2147483647")] {
-            sysctls.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+        for (name, value) in [
+            ("net.ipv4.ip_unprivileged_port_start", "0"),
+            ("net.ipv4.ping_group_range", "0 2147483647"),
+        ] {
+            sysctls
+                .entry(name.to_owned())
+                .or_insert_with(|| value.to_owned());
         }
     }
     sysctls

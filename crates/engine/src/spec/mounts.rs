@@ -13,11 +13,18 @@ pub(crate) const SHM_SIZE: i64 = 64 * 1024 * 1024;
 /// All mounts, in the order they are made: a parent before what lies below it.
 pub(super) fn mounts(input: &Input<'_>) -> Vec<Mount> {
     let record = input.record;
-    let is_own = |destination: &str| record.mounts.iter().any(|mount| mount.destination == destination);
+    let is_own = |destination: &str| {
+        record
+            .mounts
+            .iter()
+            .any(|mount| mount.destination == destination)
+    };
     let own_dev = is_own("/dev");
     let mut mounts: Vec<Mount> = basic(input)
         .into_iter()
-        .filter(|mount| !is_own(&mount.destination) && !(own_dev && mount.destination.starts_with("/dev/")))
+        .filter(|mount| {
+            !is_own(&mount.destination) && !(own_dev && mount.destination.starts_with("/dev/"))
+        })
         .collect();
     let mut own: Vec<&MountRecord> = record.mounts.iter().collect();
     own.sort_by_key(|mount| Path::new(&mount.destination).components().count());
@@ -28,11 +35,21 @@ pub(super) fn mounts(input: &Input<'_>) -> Vec<Mount> {
         (&input.files.hosts, "/etc/hosts"),
     ] {
         if let Some(path) = path.as_ref().filter(|_| !is_own(destination)) {
-            mounts.push(Mount::new(destination, "bind", &path.to_string_lossy(), &["rbind", "rprivate"]));
+            mounts.push(Mount::new(
+                destination,
+                "bind",
+                &path.to_string_lossy(),
+                &["rbind", "rprivate"],
+            ));
         }
     }
     if let Some(init) = &input.files.init {
-        mounts.push(Mount::new(INIT_PATH, "bind", &init.to_string_lossy(), &["bind", "ro"]));
+        mounts.push(Mount::new(
+            INIT_PATH,
+            "bind",
+            &init.to_string_lossy(),
+            &["bind", "ro"],
+        ));
     }
     mounts
 }
@@ -43,24 +60,83 @@ fn basic(input: &Input<'_>) -> Vec<Mount> {
     let writable = if host.privileged { "rw" } else { "ro" };
     let mut mounts = vec![
         Mount::new("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
-        Mount::new("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        Mount::new("/dev/pts", "devpts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-        Mount::new("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", writable]),
-        Mount::new("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "noexec", "nodev", writable]),
+        Mount::new(
+            "/dev",
+            "tmpfs",
+            "tmpfs",
+            &["nosuid", "strictatime", "mode=755", "size=65536k"],
+        ),
+        Mount::new(
+            "/dev/pts",
+            "devpts",
+            "devpts",
+            &[
+                "nosuid",
+                "noexec",
+                "newinstance",
+                "ptmxmode=0666",
+                "mode=0620",
+                "gid=5",
+            ],
+        ),
+        Mount::new(
+            "/sys",
+            "sysfs",
+            "sysfs",
+            &["nosuid", "noexec", "nodev", writable],
+        ),
+        Mount::new(
+            "/sys/fs/cgroup",
+            "cgroup",
+            "cgroup",
+            &["nosuid", "noexec", "nodev", writable],
+        ),
     ];
     if host.ipc_mode == "host" && Path::new("/dev/mqueue").exists() {
-        mounts.push(Mount::new("/dev/mqueue", "bind", "/dev/mqueue", &["rbind", "rprivate"]));
+        mounts.push(Mount::new(
+            "/dev/mqueue",
+            "bind",
+            "/dev/mqueue",
+            &["rbind", "rprivate"],
+        ));
     } else {
-        mounts.push(Mount::new("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
+        mounts.push(Mount::new(
+            "/dev/mqueue",
+            "mqueue",
+            "mqueue",
+            &["nosuid", "noexec", "nodev"],
+        ));
     }
     match host.ipc_mode.as_str() {
         "none" => {}
-        "host" if Path::new("/dev/shm").exists() => mounts.push(Mount::new("/dev/shm", "bind", "/dev/shm", &["rbind", "rprivate"])),
+        "host" if Path::new("/dev/shm").exists() => mounts.push(Mount::new(
+            "/dev/shm",
+            "bind",
+            "/dev/shm",
+            &["rbind", "rprivate"],
+        )),
         _ => match &input.files.shm {
-            Some(shm) => mounts.push(Mount::new("/dev/shm", "bind", &shm.to_string_lossy(), &["rbind", "rprivate"])),
+            Some(shm) => mounts.push(Mount::new(
+                "/dev/shm",
+                "bind",
+                &shm.to_string_lossy(),
+                &["rbind", "rprivate"],
+            )),
             None => {
-                let size = format!("size={}", if host.shm_size > 0 { host.shm_size } else { SHM_SIZE });
-                mounts.push(Mount::new("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &size]));
+                let size = format!(
+                    "size={}",
+                    if host.shm_size > 0 {
+                        host.shm_size
+                    } else {
+                        SHM_SIZE
+                    }
+                );
+                mounts.push(Mount::new(
+                    "/dev/shm",
+                    "tmpfs",
+                    "shm",
+                    &["nosuid", "noexec", "nodev", "mode=1777", &size],
+                ));
             }
         },
     }
@@ -82,22 +158,39 @@ fn convert(mount: &MountRecord) -> Mount {
     }
     let mut options = vec![if mount.non_recursive { "bind" } else { "rbind" }.to_owned()];
     options.push(if mount.writable { "rw" } else { "ro" }.to_owned());
-    let propagation = if mount.propagation.is_empty() { "rprivate" } else { &mount.propagation };
+    let propagation = if mount.propagation.is_empty() {
+        "rprivate"
+    } else {
+        &mount.propagation
+    };
     options.push(propagation.to_owned());
-    Mount { destination: mount.destination.clone(), kind: "bind".to_owned(), source, options }
+    Mount {
+        destination: mount.destination.clone(),
+        kind: "bind".to_owned(),
+        source,
+        options,
+    }
 }
 
 /// Docker's `noexec,nosuid,nodev` with the user's words over them: `exec` takes `noexec` away, and so on.
 fn tmpfs_options(text: &str) -> Vec<String> {
     let mut options = vec!["noexec".to_owned(), "nosuid".to_owned(), "nodev".to_owned()];
-    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+    for word in text
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+    {
         let opposite = match word {
             "rw" => "ro".to_owned(),
             "ro" => "rw".to_owned(),
-            _ => word.strip_prefix("no").map_or_else(|| format!("no{word}"), str::to_owned),
+            _ => word
+                .strip_prefix("no")
+                .map_or_else(|| format!("no{word}"), str::to_owned),
         };
         let key = word.split_once('=').map(|(key, _)| format!("{key}="));
-        options.retain(|old| *old != opposite && old != word && !key.as_ref().is_some_and(|key| old.starts_with(key)));
+        options.retain(|old| {
+            *old != opposite && old != word && !key.as_ref().is_some_and(|key| old.starts_with(key))
+        });
         options.push(word.to_owned());
     }
     options
@@ -105,7 +198,12 @@ fn tmpfs_options(text: &str) -> Vec<String> {
 
 /// A bind that shares mounts with the host needs a root that does: `shared` before `slave` before private.
 pub(super) fn rootfs_propagation(record: &Record) -> &'static str {
-    let any = |words: [&str; 2]| record.mounts.iter().any(|mount| words.contains(&mount.propagation.as_str()));
+    let any = |words: [&str; 2]| {
+        record
+            .mounts
+            .iter()
+            .any(|mount| words.contains(&mount.propagation.as_str()))
+    };
     if any(["shared", "rshared"]) {
         "shared"
     } else if any(["slave", "rslave"]) {
@@ -121,7 +219,10 @@ mod tests {
 
     #[test]
     fn the_users_tmpfs_options_win() {
-        assert_eq!(tmpfs_options("exec,size=64m,size=32m"), ["nosuid", "nodev", "exec", "size=32m"]);
+        assert_eq!(
+            tmpfs_options("exec,size=64m,size=32m"),
+            ["nosuid", "nodev", "exec", "size=32m"]
+        );
         assert_eq!(tmpfs_options(""), ["noexec", "nosuid", "nodev"]);
     }
 }

@@ -29,14 +29,21 @@ pub(super) fn first(
     }
     args.push(record.path.clone());
     args.extend(record.args.iter().cloned());
-    let [height, width] = host.console_size.map(|cells| u16::try_from(cells).unwrap_or(u16::MAX));
+    let [height, width] = host
+        .console_size
+        .map(|cells| u16::try_from(cells).unwrap_or(u16::MAX));
     oci::Process {
         terminal: record.config.tty,
-        console_size: (record.config.tty && height > 0 && width > 0).then_some(oci::ConsoleSize { height, width }),
+        console_size: (record.config.tty && height > 0 && width > 0)
+            .then_some(oci::ConsoleSize { height, width }),
         user: account.to_oci(),
         args,
         env: environment(&record.config, record.config.tty, account),
-        cwd: if record.config.working_dir.is_empty() { "/".to_owned() } else { record.config.working_dir.clone() },
+        cwd: if record.config.working_dir.is_empty() {
+            "/".to_owned()
+        } else {
+            record.config.working_dir.clone()
+        },
         capabilities: Some(sets(capabilities)),
         rlimits: rlimits(host),
         no_new_privileges: security.no_new_privileges,
@@ -72,7 +79,9 @@ pub(crate) fn environment(config: &ContainerConfig, tty: bool, account: &Account
 pub(crate) fn override_with(env: &mut Vec<String>, over: &[String]) {
     for variable in over {
         let name = variable.split('=').next().unwrap_or_default();
-        let place = env.iter().position(|old| old.split('=').next() == Some(name));
+        let place = env
+            .iter()
+            .position(|old| old.split('=').next() == Some(name));
         match (variable.contains('='), place) {
             (true, Some(at)) => env[at].clone_from(variable),
             (true, None) => env.push(variable.clone()),
@@ -91,7 +100,11 @@ pub(crate) fn rlimits(host: &HostConfig) -> Vec<oci::Rlimit> {
     };
     let mut rlimits: Vec<_> = host.ulimits.iter().map(one).collect();
     if !rlimits.iter().any(|limit| limit.kind == "RLIMIT_NOFILE") {
-        rlimits.push(oci::Rlimit { kind: "RLIMIT_NOFILE".to_owned(), soft: OPEN_FILES, hard: OPEN_FILES });
+        rlimits.push(oci::Rlimit {
+            kind: "RLIMIT_NOFILE".to_owned(),
+            soft: OPEN_FILES,
+            hard: OPEN_FILES,
+        });
     }
     rlimits
 }
@@ -102,10 +115,28 @@ pub(crate) fn rlimits(host: &HostConfig) -> Vec<oci::Rlimit> {
 /// 400 with Docker's words.
 pub(crate) fn rlimit_name(name: &str) -> Result<()> {
     const NAMES: [&str; 16] = [
-        "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio", "rttime",
-        "sigpending", "stack",
+        "as",
+        "core",
+        "cpu",
+        "data",
+        "fsize",
+        "locks",
+        "memlock",
+        "msgqueue",
+        "nice",
+        "nofile",
+        "nproc",
+        "rss",
+        "rtprio",
+        "rttime",
+        "sigpending",
+        "stack",
     ];
-    if NAMES.contains(&name) { Ok(()) } else { Err(Error::bad_parameter(format!("invalid ulimit type: {name}"))) }
+    if NAMES.contains(&name) {
+        Ok(())
+    } else {
+        Err(Error::bad_parameter(format!("invalid ulimit type: {name}")))
+    }
 }
 
 #[cfg(test)]
@@ -119,16 +150,31 @@ mod tests {
             env: vec!["PATH=/bin".into(), "TERM".into(), "A=b=c".into()],
             ..ContainerConfig::default()
         };
-        let account = Account { home: "/root".into(), ..Account::default() };
-        assert_eq!(environment(&config, true, &account), ["PATH=/bin", "HOSTNAME=box", "A=b=c", "HOME=/root"]);
+        let account = Account {
+            home: "/root".into(),
+            ..Account::default()
+        };
+        assert_eq!(
+            environment(&config, true, &account),
+            ["PATH=/bin", "HOSTNAME=box", "A=b=c", "HOME=/root"]
+        );
     }
 
     #[test]
     fn unlimited_is_the_kernels_infinity() {
-        let host =
-            HostConfig { ulimits: vec![Ulimit { name: "core".into(), soft: -1, hard: -1 }], ..HostConfig::default() };
+        let host = HostConfig {
+            ulimits: vec![Ulimit {
+                name: "core".into(),
+                soft: -1,
+                hard: -1,
+            }],
+            ..HostConfig::default()
+        };
         let limits = rlimits(&host);
-        assert_eq!((limits[0].kind.as_str(), limits[0].soft), ("RLIMIT_CORE", u64::MAX));
+        assert_eq!(
+            (limits[0].kind.as_str(), limits[0].soft),
+            ("RLIMIT_CORE", u64::MAX)
+        );
         assert_eq!(limits[1].kind, "RLIMIT_NOFILE");
     }
 }

@@ -20,7 +20,10 @@ pub(crate) fn resources(host: &HostConfig) -> Result<Resources> {
     Ok(Resources {
         memory: memory(host),
         cpu: cpu(host),
-        pids: host.pids_limit.filter(|limit| *limit != 0).map(|limit| PidsResources { limit }),
+        pids: host
+            .pids_limit
+            .filter(|limit| *limit != 0)
+            .map(|limit| PidsResources { limit }),
         block_io: block_io(host)?,
         ..Resources::default()
     })
@@ -36,7 +39,11 @@ fn memory(host: &HostConfig) -> Option<MemoryResources> {
         (limit @ 1.., 0) => Some(limit.saturating_mul(2)),
         (_, swap) => nonzero(swap),
     };
-    let memory = MemoryResources { limit: nonzero(host.memory), reservation: nonzero(host.memory_reservation), swap };
+    let memory = MemoryResources {
+        limit: nonzero(host.memory),
+        reservation: nonzero(host.memory_reservation),
+        swap,
+    };
     (memory != MemoryResources::default()).then_some(memory)
 }
 
@@ -45,10 +52,17 @@ fn cpu(host: &HostConfig) -> Option<CpuResources> {
         let share = i128::from(host.nano_cpus) * i128::from(PERIOD) / 1_000_000_000;
         (i64::try_from(share).ok(), Some(PERIOD))
     } else {
-        (nonzero(host.cpu_quota), u64::try_from(host.cpu_period).ok().filter(|period| *period > 0))
+        (
+            nonzero(host.cpu_quota),
+            u64::try_from(host.cpu_period)
+                .ok()
+                .filter(|period| *period > 0),
+        )
     };
     let cpu = CpuResources {
-        shares: u64::try_from(host.cpu_shares).ok().filter(|shares| *shares > 0),
+        shares: u64::try_from(host.cpu_shares)
+            .ok()
+            .filter(|shares| *shares > 0),
         quota,
         period,
         cpus: host.cpuset_cpus.clone(),
@@ -60,12 +74,20 @@ fn cpu(host: &HostConfig) -> Option<CpuResources> {
 fn block_io(host: &HostConfig) -> Result<Option<BlockIo>> {
     let rates = |list: &[engine_api::ThrottleDevice]| -> Result<Vec<ThrottleDevice>> {
         let one = |device: &engine_api::ThrottleDevice| {
-            block_device(&device.path).map(|(major, minor)| ThrottleDevice { major, minor, rate: device.rate })
+            block_device(&device.path).map(|(major, minor)| ThrottleDevice {
+                major,
+                minor,
+                rate: device.rate,
+            })
         };
         list.iter().map(one).collect()
     };
     let weights = host.blkio_weight_device.iter().map(|device| {
-        block_device(&device.path).map(|(major, minor)| WeightDevice { major, minor, weight: device.weight })
+        block_device(&device.path).map(|(major, minor)| WeightDevice {
+            major,
+            minor,
+            weight: device.weight,
+        })
     });
     let block_io = BlockIo {
         weight: (host.blkio_weight != 0).then_some(host.blkio_weight),
@@ -79,11 +101,17 @@ fn block_io(host: &HostConfig) -> Result<Option<BlockIo>> {
 }
 
 fn block_device(path: &str) -> Result<(u32, u32)> {
-    let metadata = fs::metadata(path).map_err(|error| Error::bad_parameter(format!("block device {path}: {error}")))?;
+    let metadata = fs::metadata(path)
+        .map_err(|error| Error::bad_parameter(format!("block device {path}: {error}")))?;
     if !metadata.file_type().is_block_device() {
-        return Err(Error::bad_parameter(format!("{path} is not a block device")));
+        return Err(Error::bad_parameter(format!(
+            "{path} is not a block device"
+        )));
     }
-    Ok((rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev())))
+    Ok((
+        rustix::fs::major(metadata.rdev()),
+        rustix::fs::minor(metadata.rdev()),
+    ))
 }
 
 #[cfg(test)]
@@ -101,23 +129,38 @@ mod tests {
         };
         let found = resources(&host).unwrap();
         let memory = found.memory.unwrap();
-        assert_eq!((memory.limit, memory.swap), (Some(64 << 20), Some(128 << 20)));
+        assert_eq!(
+            (memory.limit, memory.swap),
+            (Some(64 << 20), Some(128 << 20))
+        );
         let cpu = found.cpu.unwrap();
-        assert_eq!((cpu.quota, cpu.period, cpu.cpus.as_str()), (Some(150_000), Some(100_000), "0"));
+        assert_eq!(
+            (cpu.quota, cpu.period, cpu.cpus.as_str()),
+            (Some(150_000), Some(100_000), "0")
+        );
         assert_eq!(found.pids.unwrap().limit, 100);
     }
 
     #[test]
     fn nothing_asked_means_nothing_set() {
-        assert_eq!(resources(&HostConfig::default()).unwrap(), Resources::default());
+        assert_eq!(
+            resources(&HostConfig::default()).unwrap(),
+            Resources::default()
+        );
     }
 
     #[test]
     fn a_throttled_device_must_be_a_block_device() {
         let host = HostConfig {
-            blkio_device_read_bps: vec![engine_api::ThrottleDevice { path: "/dev/null".into(), rate: 1 }],
+            blkio_device_read_bps: vec![engine_api::ThrottleDevice {
+                path: "/dev/null".into(),
+                rate: 1,
+            }],
             ..HostConfig::default()
         };
-        assert_eq!(resources(&host).unwrap_err().message, "/dev/null is not a block device");
+        assert_eq!(
+            resources(&host).unwrap_err().message,
+            "/dev/null is not a block device"
+        );
     }
 }

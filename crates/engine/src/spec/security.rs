@@ -7,19 +7,37 @@ use crate::runtime::oci::{Seccomp, SeccompArg, SeccompSyscall};
 
 /// Paths that show too much of the machine.
 const MASKED: [&str; 10] = [
-    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-    "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
 ];
 /// Further ones.
 const MASKED_TOO: [&str; 2] = ["/proc/timer_stats", "/sys/devices/virtual/powercap"];
 /// Paths through which the machine could be changed.
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const READ_ONLY: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
 /// Longest seccomp profile that is read, in bytes; Docker's own has some 20 KB.
 const PROFILE_MAX: usize = 1024 * 1024;
 
 /// What `MaskedPaths` means when a client leaves it open.
 pub(crate) fn masked_paths() -> Vec<String> {
-    MASKED.iter().chain(&MASKED_TOO).map(|path| (*path).to_owned()).collect()
+    MASKED
+        .iter()
+        .chain(&MASKED_TOO)
+        .map(|path| (*path).to_owned())
+        .collect()
 }
 
 /// What `ReadonlyPaths` means when a client leaves it open.
@@ -51,7 +69,9 @@ pub(crate) fn parse_option(text: &str) -> Result<Opt> {
         return Ok(Opt::NoNewPrivileges(true));
     }
     let Some((key, value)) = text.split_once(['=', ':']) else {
-        return Err(Error::bad_parameter(format!("invalid --security-opt 1: \"{text}\"")));
+        return Err(Error::bad_parameter(format!(
+            "invalid --security-opt 1: \"{text}\""
+        )));
     };
     match (key, value) {
         ("no-new-privileges", "true") => Ok(Opt::NoNewPrivileges(true)),
@@ -65,8 +85,12 @@ pub(crate) fn parse_option(text: &str) -> Result<Opt> {
         ("apparmor", profile) => Ok(Opt::AppArmor(profile.to_owned())),
         ("systempaths", "unconfined") => Ok(Opt::SystemPaths),
         ("label", "disable") => Ok(Opt::NoLabel),
-        ("label", _) => Err(Error::bad_parameter("security option label is not supported: this kernel has no SELinux")),
-        _ => Err(Error::bad_parameter(format!("invalid --security-opt 2: \"{text}\""))),
+        ("label", _) => Err(Error::bad_parameter(
+            "security option label is not supported: this kernel has no SELinux",
+        )),
+        _ => Err(Error::bad_parameter(format!(
+            "invalid --security-opt 2: \"{text}\""
+        ))),
     }
 }
 
@@ -173,29 +197,54 @@ struct Condition {
 
 /// Reads a profile in Docker's format for a container with these capabilities.
 fn parse_profile(json: &str, capabilities: &[String]) -> Result<Seccomp> {
-    let refuse = |why: String| Error::bad_parameter(format!("Decoding seccomp profile failed: {why}"));
+    let refuse =
+        |why: String| Error::bad_parameter(format!("Decoding seccomp profile failed: {why}"));
     if json.len() > PROFILE_MAX {
         return Err(refuse(format!("longer than {PROFILE_MAX} bytes")));
     }
     let profile: Profile = serde_json::from_str(json).map_err(|error| refuse(error.to_string()))?;
-    let (native, short) = if cfg!(target_arch = "aarch64") { ("SCMP_ARCH_AARCH64", "arm64") } else { ("SCMP_ARCH_X86_64", "amd64") };
+    let (native, short) = if cfg!(target_arch = "aarch64") {
+        ("SCMP_ARCH_AARCH64", "arm64")
+    } else {
+        ("SCMP_ARCH_X86_64", "amd64")
+    };
     let mut architectures = profile.architectures.unwrap_or_default();
-    for map in profile.arch_map.into_iter().flatten().filter(|map| map.architecture == native) {
+    for map in profile
+        .arch_map
+        .into_iter()
+        .flatten()
+        .filter(|map| map.architecture == native)
+    {
         architectures.push(map.architecture);
         architectures.extend(map.sub_architectures.into_iter().flatten());
     }
     let mut syscalls = Vec::new();
     for rule in profile.syscalls.into_iter().flatten() {
-        let included = rule.includes.as_ref().is_none_or(|condition| holds(condition, capabilities, short));
-        let excluded = rule.excludes.as_ref().is_some_and(|condition| excludes(condition, capabilities, short));
+        let included = rule
+            .includes
+            .as_ref()
+            .is_none_or(|condition| holds(condition, capabilities, short));
+        let excluded = rule
+            .excludes
+            .as_ref()
+            .is_some_and(|condition| excludes(condition, capabilities, short));
         if !included || excluded {
             continue;
         }
-        let names: Vec<String> = rule.name.into_iter().chain(rule.names.into_iter().flatten()).collect();
+        let names: Vec<String> = rule
+            .name
+            .into_iter()
+            .chain(rule.names.into_iter().flatten())
+            .collect();
         if names.is_empty() {
             return Err(refuse("a rule names no system call".to_owned()));
         }
-        syscalls.push(SeccompSyscall { names, action: rule.action, errno_ret: rule.errno_ret, args: rule.args.unwrap_or_default() });
+        syscalls.push(SeccompSyscall {
+            names,
+            action: rule.action,
+            errno_ret: rule.errno_ret,
+            args: rule.args.unwrap_or_default(),
+        });
     }
     architectures.retain(|name| name != native);
     Ok(Seccomp {
@@ -209,21 +258,38 @@ fn parse_profile(json: &str, capabilities: &[String]) -> Result<Seccomp> {
 
 /// Whether all that `includes` names is there.
 fn holds(condition: &Condition, capabilities: &[String], architecture: &str) -> bool {
-    let caps = condition.caps.iter().flatten().all(|name| capabilities.contains(name));
-    let arches = condition.arches.as_ref().is_none_or(|list| list.is_empty() || list.iter().any(|name| name == architecture));
+    let caps = condition
+        .caps
+        .iter()
+        .flatten()
+        .all(|name| capabilities.contains(name));
+    let arches = condition
+        .arches
+        .as_ref()
+        .is_none_or(|list| list.is_empty() || list.iter().any(|name| name == architecture));
     caps && arches && condition.min_kernel.as_deref().is_none_or(kernel_at_least)
 }
 
 /// Whether anything that `excludes` names is there.
 fn excludes(condition: &Condition, capabilities: &[String], architecture: &str) -> bool {
-    condition.caps.iter().flatten().any(|name| capabilities.contains(name))
-        || condition.arches.iter().flatten().any(|name| name == architecture)
+    condition
+        .caps
+        .iter()
+        .flatten()
+        .any(|name| capabilities.contains(name))
+        || condition
+            .arches
+            .iter()
+            .flatten()
+            .any(|name| name == architecture)
         || condition.min_kernel.as_deref().is_some_and(kernel_at_least)
 }
 
 fn kernel_at_least(wanted: &str) -> bool {
     let parse = |text: &str| {
-        let mut numbers = text.split(|letter: char| !letter.is_ascii_digit()).map(|digits| digits.parse::<u32>().unwrap_or(0));
+        let mut numbers = text
+            .split(|letter: char| !letter.is_ascii_digit())
+            .map(|digits| digits.parse::<u32>().unwrap_or(0));
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
     };
     parse(&sys::kernel_release()) >= parse(wanted)
@@ -235,19 +301,44 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        assert_eq!(parse_option("no-new-privileges:true").unwrap(), Opt::NoNewPrivileges(true));
-        assert_eq!(parse_option("seccomp=unconfined").unwrap(), Opt::Seccomp(None));
-        for bad in ["", "seccomp", "seccomp={", "label=type:x_t", "fly=high", "no-new-privileges=perhaps"] {
+        assert_eq!(
+            parse_option("no-new-privileges:true").unwrap(),
+            Opt::NoNewPrivileges(true)
+        );
+        assert_eq!(
+            parse_option("seccomp=unconfined").unwrap(),
+            Opt::Seccomp(None)
+        );
+        for bad in [
+            "",
+            "seccomp",
+            "seccomp={",
+            "label=type:x_t",
+            "fly=high",
+            "no-new-privileges=perhaps",
+        ] {
             assert_eq!(parse_option(bad).unwrap_err().status, 400, "{bad}");
         }
     }
 
     #[test]
     fn privileged_means_unconfined() {
-        let host = HostConfig { privileged: true, ..HostConfig::default() };
+        let host = HostConfig {
+            privileged: true,
+            ..HostConfig::default()
+        };
         let security = Security::read(&host, &[]).unwrap();
-        assert!(security.seccomp.is_none() && security.masked_paths.is_empty() && security.readonly_paths.is_empty());
-        assert!(Security::read(&HostConfig::default(), &[]).unwrap().seccomp.is_some());
+        assert!(
+            security.seccomp.is_none()
+                && security.masked_paths.is_empty()
+                && security.readonly_paths.is_empty()
+        );
+        assert!(
+            Security::read(&HostConfig::default(), &[])
+                .unwrap()
+                .seccomp
+                .is_some()
+        );
     }
 
     #[test]
@@ -257,7 +348,12 @@ mod tests {
             {"names":["read"],"action":"SCMP_ACT_ALLOW"},
             {"name":"clone3","action":"SCMP_ACT_ERRNO","errnoRet":38,"excludes":{"caps":["CAP_SYS_ADMIN"]}}]}"#;
         let names = |capabilities: &[String]| -> Vec<String> {
-            parse_profile(json, capabilities).unwrap().syscalls.into_iter().flat_map(|rule| rule.names).collect()
+            parse_profile(json, capabilities)
+                .unwrap()
+                .syscalls
+                .into_iter()
+                .flat_map(|rule| rule.names)
+                .collect()
         };
         assert_eq!(names(&[]), ["read", "clone3"]);
         assert_eq!(names(&["CAP_SYS_ADMIN".to_owned()]), ["mount", "read"]);

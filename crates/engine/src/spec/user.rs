@@ -37,17 +37,29 @@ impl Account {
 
     /// The specification's form.
     pub(crate) fn to_oci(&self) -> oci::User {
-        oci::User { uid: self.uid, gid: self.gid, umask: None, additional_gids: self.groups.clone() }
+        oci::User {
+            uid: self.uid,
+            gid: self.gid,
+            umask: None,
+            additional_gids: self.groups.clone(),
+        }
     }
 }
 
 /// The content of a file below `root`, whatever links say; empty when there is none.
 fn read(root: &Path, path: &str) -> String {
     let open = || -> std::io::Result<String> {
-        let root = rustix::fs::openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let root = rustix::fs::openat(
+            CWD,
+            root,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         let file = sys::fs::read_in_root(std::os::fd::AsFd::as_fd(&root), Path::new(path))?;
         let mut text = Vec::new();
-        std::fs::File::from(file).take(FILE_MAX).read_to_end(&mut text)?;
+        std::fs::File::from(file)
+            .take(FILE_MAX)
+            .read_to_end(&mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     };
     open().unwrap_or_default()
@@ -59,14 +71,34 @@ fn resolve(passwd: &str, group: &str, text: &str, extra: &[String]) -> Result<Ac
     let entry = passwd.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
         let matches = fields.len() >= 6 && (fields[0] == user || fields[2] == user);
-        matches.then(|| Some((fields[0], fields[2].parse().ok()?, fields[3].parse().ok()?, fields[5])))?
+        matches.then(|| {
+            Some((
+                fields[0],
+                fields[2].parse().ok()?,
+                fields[3].parse().ok()?,
+                fields[5],
+            ))
+        })?
     });
     let mut account = match entry {
-        Some((_, uid, gid, home)) => Account { uid, gid, groups: Vec::new(), home: home.to_owned() },
+        Some((_, uid, gid, home)) => Account {
+            uid,
+            gid,
+            groups: Vec::new(),
+            home: home.to_owned(),
+        },
         None => {
-            let uid = number(user)
-                .ok_or_else(|| Error::server(format!("unable to find user {user}: no matching entries in passwd file")))?;
-            Account { uid, gid: 0, groups: Vec::new(), home: "/".to_owned() }
+            let uid = number(user).ok_or_else(|| {
+                Error::server(format!(
+                    "unable to find user {user}: no matching entries in passwd file"
+                ))
+            })?;
+            Account {
+                uid,
+                gid: 0,
+                groups: Vec::new(),
+                home: "/".to_owned(),
+            }
         }
     };
     if account.home.is_empty() {
@@ -74,7 +106,10 @@ fn resolve(passwd: &str, group: &str, text: &str, extra: &[String]) -> Result<Ac
     }
     if wanted_group.is_empty() {
         if let Some((name, ..)) = entry {
-            account.groups = group.lines().filter_map(|line| membership(line, name)).collect();
+            account.groups = group
+                .lines()
+                .filter_map(|line| membership(line, name))
+                .collect();
         }
     } else {
         account.gid = group_id(group, wanted_group)?;
@@ -91,7 +126,11 @@ fn resolve(passwd: &str, group: &str, text: &str, extra: &[String]) -> Result<Ac
 fn membership(line: &str, user: &str) -> Option<u32> {
     let mut fields = line.split(':').skip(2);
     let gid = fields.next()?.parse().ok()?;
-    fields.next()?.split(',').any(|member| member == user).then_some(gid)
+    fields
+        .next()?
+        .split(',')
+        .any(|member| member == user)
+        .then_some(gid)
 }
 
 fn group_id(group: &str, wanted: &str) -> Result<u32> {
@@ -99,7 +138,11 @@ fn group_id(group: &str, wanted: &str) -> Result<u32> {
         let mut fields = line.split(':');
         (fields.next()? == wanted).then(|| fields.nth(1)?.parse().ok())?
     });
-    found.or_else(|| number(wanted)).ok_or_else(|| Error::server(format!("unable to find group {wanted}: no matching entries in group file")))
+    found.or_else(|| number(wanted)).ok_or_else(|| {
+        Error::server(format!(
+            "unable to find group {wanted}: no matching entries in group file"
+        ))
+    })
 }
 
 /// An id: the kernel's -1 and Docker's limit of 31 bits are respected.
@@ -121,16 +164,49 @@ mod tests {
 
     #[test]
     fn names_and_numbers_are_resolved() {
-        assert_eq!(who("", &[]), Account { home: "/root".into(), ..Account::default() });
-        assert_eq!(who("web", &[]), Account { uid: 33, gid: 33, groups: vec![99], home: "/var/www".into() });
-        assert_eq!(who("33:ssl", &["7"]), Account { uid: 33, gid: 99, groups: vec![7], home: "/var/www".into() });
-        assert_eq!(who("1000", &[]), Account { uid: 1000, gid: 0, groups: vec![], home: "/".into() });
+        assert_eq!(
+            who("", &[]),
+            Account {
+                home: "/root".into(),
+                ..Account::default()
+            }
+        );
+        assert_eq!(
+            who("web", &[]),
+            Account {
+                uid: 33,
+                gid: 33,
+                groups: vec![99],
+                home: "/var/www".into()
+            }
+        );
+        assert_eq!(
+            who("33:ssl", &["7"]),
+            Account {
+                uid: 33,
+                gid: 99,
+                groups: vec![7],
+                home: "/var/www".into()
+            }
+        );
+        assert_eq!(
+            who("1000", &[]),
+            Account {
+                uid: 1000,
+                gid: 0,
+                groups: vec![],
+                home: "/".into()
+            }
+        );
     }
 
     #[test]
     fn strangers_are_refused() {
         let error = resolve(PASSWD, GROUP, "nobody", &[]).unwrap_err();
-        assert_eq!(error.message, "unable to find user nobody: no matching entries in passwd file");
+        assert_eq!(
+            error.message,
+            "unable to find user nobody: no matching entries in passwd file"
+        );
         assert!(resolve(PASSWD, GROUP, "0:nobody", &[]).is_err());
         assert!(resolve(PASSWD, GROUP, "4294967295", &[]).is_err());
     }

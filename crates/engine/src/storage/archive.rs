@@ -60,7 +60,11 @@ impl Engine {
         let as_directory = path.ends_with('/') || path.ends_with("/.");
         let stream = produce(move |out| {
             let root = Root::open(&place.root)?;
-            let file = if as_directory { root.open_path(&place.path)? } else { root.open_link(&place.path)? };
+            let file = if as_directory {
+                root.open_path(&place.path)?
+            } else {
+                root.open_link(&place.path)?
+            };
             write_archive(&root, &place.path, &file, &name, out)
         });
         self.publish(&container, "archive-path");
@@ -71,7 +75,12 @@ impl Engine {
     ///
     /// # Errors
     /// 404, 400 when the path is no directory or the archive is damaged, 403 when it is read-only.
-    pub async fn archive_put(&self, reference: &str, options: ArchivePutOptions, body: ByteStream) -> Result<()> {
+    pub async fn archive_put(
+        &self,
+        reference: &str,
+        options: ArchivePutOptions,
+        body: ByteStream,
+    ) -> Result<()> {
         let container = self.find(reference)?;
         let text = options.path.to_string_lossy().into_owned();
         let place = self.place(&container, &text)?;
@@ -83,7 +92,12 @@ impl Engine {
         // As Docker: the owners are the archive's, or with `copyUIDGID` the container's own user, if it has one.
         let owner = if options.copy_uid_gid && !user.is_empty() {
             self.mount_rootfs(&container)?;
-            Some(crate::spec::Account::resolve(&container.layout.rootfs, &user, &[])?).map(|account| (account.uid, account.gid))
+            Some(crate::spec::Account::resolve(
+                &container.layout.rootfs,
+                &user,
+                &[],
+            )?)
+            .map(|account| (account.uid, account.gid))
         } else {
             None
         };
@@ -103,7 +117,11 @@ impl Engine {
         self.publish(&container, "export");
         Ok(produce(move |out| {
             let mut tar = TarWriter::new(out);
-            let options = PackOptions { form: Form::Plain, include_root: false, prefix: Vec::new() };
+            let options = PackOptions {
+                form: Form::Plain,
+                include_root: false,
+                prefix: Vec::new(),
+            };
             pack(&rootfs, &mut tar, &options).map_err(io::Error::other)?;
             tar.finish().map(drop).map_err(io::Error::other)
         }))
@@ -119,21 +137,47 @@ impl Engine {
             .filter(|mount| Path::new(&cleaned).starts_with(&mount.destination))
             .max_by_key(|mount| mount.destination.len());
         let writable = covering.map_or(!record.host_config.readonly_rootfs, |mount| mount.writable);
-        if let Some(pid) = record.state.status.is_alive().then(|| container.pid()).flatten() {
-            return Ok(Place { root: PathBuf::from(format!("/proc/{pid}/root")), path: PathBuf::from(cleaned), writable });
+        if let Some(pid) = record
+            .state
+            .status
+            .is_alive()
+            .then(|| container.pid())
+            .flatten()
+        {
+            return Ok(Place {
+                root: PathBuf::from(format!("/proc/{pid}/root")),
+                path: PathBuf::from(cleaned),
+                writable,
+            });
         }
-        if let Some(mount) = covering.filter(|mount| mount.kind != MountKind::Tmpfs && Path::new(&mount.source).is_dir()) {
-            let rest = Path::new(&cleaned).strip_prefix(&mount.destination).unwrap_or(Path::new(""));
-            return Ok(Place { root: PathBuf::from(&mount.source), path: Path::new("/").join(rest), writable });
+        if let Some(mount) = covering
+            .filter(|mount| mount.kind != MountKind::Tmpfs && Path::new(&mount.source).is_dir())
+        {
+            let rest = Path::new(&cleaned)
+                .strip_prefix(&mount.destination)
+                .unwrap_or(Path::new(""));
+            return Ok(Place {
+                root: PathBuf::from(&mount.source),
+                path: Path::new("/").join(rest),
+                writable,
+            });
         }
         drop(record);
         self.mount_rootfs(container)?;
-        Ok(Place { root: container.layout.rootfs.clone(), path: PathBuf::from(cleaned), writable })
+        Ok(Place {
+            root: container.layout.rootfs.clone(),
+            path: PathBuf::from(cleaned),
+            writable,
+        })
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::server(error.to_string()))?
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::server(error.to_string()))?
 }
 
 fn not_there(path: &str, id: &str, error: &io::Error) -> Error {
@@ -149,7 +193,11 @@ fn stat(place: &Place, path: &str, id: &str) -> Result<PathStat> {
     let look = || -> io::Result<PathStat> {
         let root = Root::open(&place.root)?;
         let follow = path.ends_with('/') || path.ends_with("/.");
-        let file = if follow { root.open_path(&place.path)? } else { root.open_link(&place.path)? };
+        let file = if follow {
+            root.open_path(&place.path)?
+        } else {
+            root.open_link(&place.path)?
+        };
         let stat = rustix::fs::fstat(&file)?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         if path.ends_with('/') && kind != FileType::Directory {
@@ -159,7 +207,10 @@ fn stat(place: &Place, path: &str, id: &str) -> Result<PathStat> {
             FileType::Symlink => resolved_link(place, &file),
             _ => String::new(),
         };
-        let name = Path::new(&clean(path)).file_name().map_or_else(|| "/".to_owned(), |name| name.to_string_lossy().into_owned());
+        let name = Path::new(&clean(path)).file_name().map_or_else(
+            || "/".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        );
         let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
         Ok(PathStat {
             name,
@@ -174,7 +225,9 @@ fn stat(place: &Place, path: &str, id: &str) -> Result<PathStat> {
 
 /// Where a link leads, as an absolute path in the container.
 fn resolved_link(place: &Place, link: &OwnedFd) -> String {
-    let Ok(target) = rustix::fs::readlinkat(link, "", Vec::new()) else { return String::new() };
+    let Ok(target) = rustix::fs::readlinkat(link, "", Vec::new()) else {
+        return String::new();
+    };
     let target = target.to_string_lossy().into_owned();
     let parent = place.path.parent().unwrap_or(Path::new("/"));
     clean(&parent.join(target).to_string_lossy())
@@ -190,16 +243,37 @@ fn go_mode(mode: u32) -> u32 {
         FileType::Socket => GO_SOCKET,
         _ => 0,
     };
-    let special = [(0o4000, GO_SETUID), (0o2000, GO_SETGID), (0o1000, GO_STICKY)];
-    special.iter().filter(|(bit, _)| mode & bit != 0).fold(kind | (mode & 0o777), |all, (_, go)| all | go)
+    let special = [
+        (0o4000, GO_SETUID),
+        (0o2000, GO_SETGID),
+        (0o1000, GO_STICKY),
+    ];
+    special
+        .iter()
+        .filter(|(bit, _)| mode & bit != 0)
+        .fold(kind | (mode & 0o777), |all, (_, go)| all | go)
 }
 
-fn write_archive(root: &Root, path: &Path, file: &OwnedFd, name: &str, out: ChannelWriter) -> io::Result<()> {
+fn write_archive(
+    root: &Root,
+    path: &Path,
+    file: &OwnedFd,
+    name: &str,
+    out: ChannelWriter,
+) -> io::Result<()> {
     let stat = rustix::fs::fstat(file)?;
     let mut tar = TarWriter::new(out);
-    let prefix = if name == "/" { Vec::new() } else { name.as_bytes().to_vec() };
+    let prefix = if name == "/" {
+        Vec::new()
+    } else {
+        name.as_bytes().to_vec()
+    };
     if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-        let options = PackOptions { form: Form::Plain, include_root: true, prefix };
+        let options = PackOptions {
+            form: Form::Plain,
+            include_root: true,
+            prefix,
+        };
         pack(&descriptor_path(file), &mut tar, &options).map_err(io::Error::other)?;
     } else {
         let kind = match FileType::from_raw_mode(stat.st_mode) {
@@ -208,12 +282,23 @@ fn write_archive(root: &Root, path: &Path, file: &OwnedFd, name: &str, out: Chan
             FileType::CharacterDevice => Kind::CharDevice,
             FileType::BlockDevice => Kind::BlockDevice,
             FileType::Fifo => Kind::Fifo,
-            _ => return Err(io::Error::other(format!("{} is a socket, which no archive can hold", path.display()))),
+            _ => {
+                return Err(io::Error::other(format!(
+                    "{} is a socket, which no archive can hold",
+                    path.display()
+                )));
+            }
         };
         let mut entry = Entry::new(prefix, kind, stat.st_mode & 0o7777);
         (entry.uid, entry.gid) = (stat.st_uid, stat.st_gid);
-        entry.mtime = (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or(0));
-        entry.device = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        entry.mtime = (
+            stat.st_mtime,
+            u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+        );
+        entry.device = (
+            rustix::fs::major(stat.st_rdev),
+            rustix::fs::minor(stat.st_rdev),
+        );
         if kind == Kind::Symlink {
             entry.link = rustix::fs::readlinkat(file, "", Vec::new())?.into_bytes();
         }
@@ -236,20 +321,39 @@ fn put(
     (path, id): (&str, &str),
 ) -> Result<()> {
     let root = Root::open(&place.root).map_err(|error| not_there(path, id, &error))?;
-    let directory = root.open_path(&place.path).map_err(|error| not_there(path, id, &error))?;
+    let directory = root
+        .open_path(&place.path)
+        .map_err(|error| not_there(path, id, &error))?;
     let stat = rustix::fs::fstat(&directory).map_err(|error| not_there(path, id, &error.into()))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         return Err(Error::bad_parameter("extraction point is not a directory"));
     }
     let unpacking = UnpackOptions {
-        below: place.path.to_string_lossy().trim_start_matches('/').as_bytes().to_vec(),
+        below: place
+            .path
+            .to_string_lossy()
+            .trim_start_matches('/')
+            .as_bytes()
+            .to_vec(),
         keep_kinds: options.no_overwrite_dir_non_dir,
         owner,
         ..UnpackOptions::plain()
     };
-    unpack(ChannelReader { body, rest: Bytes::new() }, &place.root, unpacking)
-        .map(drop)
-        .map_err(|error| Error::new(http::StatusCode::from_u16(error.status()).unwrap_or(http::StatusCode::BAD_REQUEST), error.to_string()))
+    unpack(
+        ChannelReader {
+            body,
+            rest: Bytes::new(),
+        },
+        &place.root,
+        unpacking,
+    )
+    .map(drop)
+    .map_err(|error| {
+        Error::new(
+            http::StatusCode::from_u16(error.status()).unwrap_or(http::StatusCode::BAD_REQUEST),
+            error.to_string(),
+        )
+    })
 }
 
 /// Runs a writer in another thread; what it writes arrives in the stream, an error too.
@@ -257,7 +361,10 @@ fn produce(write: impl FnOnce(ChannelWriter) -> io::Result<()> + Send + 'static)
     let (sender, receiver) = mpsc::channel(STREAM_DEPTH);
     tokio::task::spawn_blocking(move || {
         let errors = sender.clone();
-        if let Err(error) = write(ChannelWriter { sender, buffer: Vec::with_capacity(BLOCK) }) {
+        if let Err(error) = write(ChannelWriter {
+            sender,
+            buffer: Vec::with_capacity(BLOCK),
+        }) {
             // The reader may be gone, which then was the error.
             let _ = errors.blocking_send(Err(error));
         }
@@ -288,7 +395,9 @@ impl Write for ChannelWriter {
             return Ok(());
         }
         let block = std::mem::replace(&mut self.buffer, Vec::with_capacity(BLOCK));
-        self.sender.blocking_send(Ok(Bytes::from(block))).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.sender
+            .blocking_send(Ok(Bytes::from(block)))
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 

@@ -20,10 +20,16 @@ impl Engine {
     /// 404, 500 when a directory cannot be read.
     pub async fn container_changes(&self, reference: &str) -> Result<Vec<FilesystemChange>> {
         let container = self.find(reference)?;
-        let lowers = self.0.images.layer_directories(&container.record().layers)?;
+        let lowers = self
+            .0
+            .images
+            .layer_directories(&container.record().layers)?;
         let upper = container.layout.upper();
         let found = tokio::task::spawn_blocking(move || changes(&upper, &lowers));
-        found.await.map_err(|error| Error::server(error.to_string()))?.map_err(Error::from)
+        found
+            .await
+            .map_err(|error| Error::server(error.to_string()))?
+            .map_err(Error::from)
     }
 }
 
@@ -38,14 +44,20 @@ fn changes(upper: &Path, lowers: &[PathBuf]) -> std::io::Result<Vec<FilesystemCh
             }
             DELETED
         } else if let Some(below) = below {
-            if metadata.is_dir() && is_untouched(metadata, &below) && !has_changes(&upper.join(relative)) {
+            if metadata.is_dir()
+                && is_untouched(metadata, &below)
+                && !has_changes(&upper.join(relative))
+            {
                 return Ok(());
             }
             MODIFIED
         } else {
             ADDED
         };
-        changes.push(FilesystemChange { path: format!("/{}", relative.display()), kind });
+        changes.push(FilesystemChange {
+            path: format!("/{}", relative.display()),
+            kind,
+        });
         Ok(())
     })?;
     Ok(changes)
@@ -76,8 +88,19 @@ fn find_lower(lowers: &[PathBuf], relative: &Path) -> Option<Metadata> {
 
 fn is_untouched(upper: &Metadata, lower: &Metadata) -> bool {
     lower.is_dir()
-        && (upper.mode(), upper.uid(), upper.gid(), upper.mtime(), upper.mtime_nsec())
-            == (lower.mode(), lower.uid(), lower.gid(), lower.mtime(), lower.mtime_nsec())
+        && (
+            upper.mode(),
+            upper.uid(),
+            upper.gid(),
+            upper.mtime(),
+            upper.mtime_nsec(),
+        ) == (
+            lower.mode(),
+            lower.uid(),
+            lower.gid(),
+            lower.mtime(),
+            lower.mtime_nsec(),
+        )
 }
 
 fn has_changes(directory: &Path) -> bool {
@@ -91,15 +114,27 @@ mod tests {
     #[test]
     fn added_and_modified_files_are_told_apart() {
         let directory = tempfile::tempdir().unwrap();
-        let (lower, upper) = (directory.path().join("lower"), directory.path().join("upper"));
+        let (lower, upper) = (
+            directory.path().join("lower"),
+            directory.path().join("upper"),
+        );
         for path in [lower.join("etc"), upper.join("etc"), upper.join("new")] {
             fs::create_dir_all(path).unwrap();
         }
         fs::write(lower.join("etc/passwd"), "old").unwrap();
         fs::write(upper.join("etc/passwd"), "new").unwrap();
         fs::write(upper.join("new/file"), "").unwrap();
-        let found: Vec<_> = changes(&upper, &[lower]).unwrap().into_iter().map(|one| (one.path, one.kind)).collect();
-        let expected = [("/etc", MODIFIED), ("/etc/passwd", MODIFIED), ("/new", ADDED), ("/new/file", ADDED)];
+        let found: Vec<_> = changes(&upper, &[lower])
+            .unwrap()
+            .into_iter()
+            .map(|one| (one.path, one.kind))
+            .collect();
+        let expected = [
+            ("/etc", MODIFIED),
+            ("/etc/passwd", MODIFIED),
+            ("/new", ADDED),
+            ("/new/file", ADDED),
+        ];
         assert_eq!(found, expected.map(|(path, kind)| (path.to_owned(), kind)));
     }
 }

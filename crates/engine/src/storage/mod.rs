@@ -31,7 +31,11 @@ pub(crate) struct Size {
 
 /// Whether something is mounted exactly there.
 pub(crate) fn is_mounted(path: &Path) -> bool {
-    let device = |path: &Path| fs::symlink_metadata(path).map(|metadata| metadata.dev()).ok();
+    let device = |path: &Path| {
+        fs::symlink_metadata(path)
+            .map(|metadata| metadata.dev())
+            .ok()
+    };
     match (device(path), path.parent().and_then(device)) {
         (Some(own), Some(parent)) => own != parent,
         _ => false,
@@ -45,7 +49,10 @@ impl Engine {
             return Ok(());
         }
         let layout = &container.layout;
-        let mut lowers = self.0.images.layer_directories(&container.record().layers)?;
+        let mut lowers = self
+            .0
+            .images
+            .layer_directories(&container.record().layers)?;
         if lowers.is_empty() {
             lowers.push(layout.directory.join("empty"));
             fs::create_dir_all(&lowers[0])?;
@@ -59,8 +66,14 @@ impl Engine {
         }
         fs::create_dir_all(&work)?;
         fs::create_dir_all(&layout.rootfs)?;
-        sys::mount::overlay(&lowers, Some(&upper), Some(&work), &layout.rootfs)
-            .map_err(|error| Error::server(format!("mount root file system of container {}: {error}", container.id)))?;
+        sys::mount::overlay(&lowers, Some(&upper), Some(&work), &layout.rootfs).map_err(
+            |error| {
+                Error::server(format!(
+                    "mount root file system of container {}: {error}",
+                    container.id
+                ))
+            },
+        )?;
         container.mounted.set(true);
         Ok(())
     }
@@ -73,7 +86,12 @@ impl Engine {
         let rootfs = &container.layout.rootfs;
         sys::mount::unmount(rootfs, UnmountFlags::empty())
             .or_else(|_| sys::mount::unmount(rootfs, UnmountFlags::DETACH))
-            .map_err(|error| Error::server(format!("unmount root file system of container {}: {error}", container.id)))?;
+            .map_err(|error| {
+                Error::server(format!(
+                    "unmount root file system of container {}: {error}",
+                    container.id
+                ))
+            })?;
         container.mounted.set(false);
         // An empty mount point left behind is used again or cleared at the next boot.
         let _ = fs::remove_dir(rootfs);
@@ -83,9 +101,18 @@ impl Engine {
     /// How much a container occupies. What cannot be read counts nothing.
     pub(crate) async fn container_size(&self, container: &Container) -> Size {
         let upper = container.layout.upper();
-        let changed = tokio::task::spawn_blocking(move || tree_size(&upper)).await.unwrap_or(0);
-        let image = self.0.images.inspect(&container.record().image_id).map_or(0, |image| image.size);
-        Size { changed, total: changed.saturating_add(image) }
+        let changed = tokio::task::spawn_blocking(move || tree_size(&upper))
+            .await
+            .unwrap_or(0);
+        let image = self
+            .0
+            .images
+            .inspect(&container.record().image_id)
+            .map_or(0, |image| image.size);
+        Size {
+            changed,
+            total: changed.saturating_add(image),
+        }
     }
 }
 
@@ -95,7 +122,9 @@ fn tree_size(root: &Path) -> i64 {
     let mut total: i64 = 0;
     // Errors end a branch, not the walk.
     let _ = walk(root, &mut |_, metadata| {
-        if metadata.is_file() && (metadata.nlink() == 1 || seen.insert((metadata.dev(), metadata.ino()))) {
+        if metadata.is_file()
+            && (metadata.nlink() == 1 || seen.insert((metadata.dev(), metadata.ino())))
+        {
             total = total.saturating_add(i64::try_from(metadata.size()).unwrap_or(i64::MAX));
         }
         Ok(())
@@ -105,17 +134,24 @@ fn tree_size(root: &Path) -> i64 {
 
 /// Calls `visit` with every path below `root` (relative to it) in the order of names, parents first. Links are not
 /// followed; what vanishes meanwhile is passed over.
-fn walk(root: &Path, visit: &mut dyn FnMut(&Path, &fs::Metadata) -> io::Result<()>) -> io::Result<()> {
+fn walk(
+    root: &Path,
+    visit: &mut dyn FnMut(&Path, &fs::Metadata) -> io::Result<()>,
+) -> io::Result<()> {
     let mut pending = vec![PathBuf::new()];
     while let Some(relative) = pending.pop() {
         if !relative.as_os_str().is_empty() {
-            let Ok(metadata) = fs::symlink_metadata(root.join(&relative)) else { continue };
+            let Ok(metadata) = fs::symlink_metadata(root.join(&relative)) else {
+                continue;
+            };
             visit(&relative, &metadata)?;
             if !metadata.is_dir() || relative.components().count() > DEPTH_MAX {
                 continue;
             }
         }
-        let Ok(entries) = fs::read_dir(root.join(&relative)) else { continue };
+        let Ok(entries) = fs::read_dir(root.join(&relative)) else {
+            continue;
+        };
         let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
         names.sort_unstable_by(|one, other| other.cmp(one));
         pending.extend(names.into_iter().map(|name| relative.join(name)));

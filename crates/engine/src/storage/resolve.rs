@@ -13,7 +13,12 @@ pub(super) struct Root(OwnedFd);
 impl Root {
     /// Opens a root directory.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?))
+        Ok(Self(rustix::fs::openat(
+            CWD,
+            path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?))
     }
 
     /// Opens what `path` means, following links inside the root. O_PATH: nothing is read.
@@ -23,12 +28,20 @@ impl Root {
 
     /// As [`Self::open_path`], but a link at the end is itself what is opened.
     pub(super) fn open_link(&self, path: &Path) -> io::Result<OwnedFd> {
-        Ok(sys::fs::open_in_root_with(self.0.as_fd(), path, OFlags::PATH | OFlags::NOFOLLOW)?)
+        Ok(sys::fs::open_in_root_with(
+            self.0.as_fd(),
+            path,
+            OFlags::PATH | OFlags::NOFOLLOW,
+        )?)
     }
 
     /// Opens a file to read.
     pub(super) fn open_file(&self, path: &Path) -> io::Result<OwnedFd> {
-        Ok(sys::fs::open_in_root_with(self.0.as_fd(), path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK)?)
+        Ok(sys::fs::open_in_root_with(
+            self.0.as_fd(),
+            path,
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK,
+        )?)
     }
 }
 
@@ -42,7 +55,14 @@ pub(super) fn descriptor_path(file: &OwnedFd) -> PathBuf {
 pub(crate) fn host_path(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
     match Root::open(root)?.open_path(path) {
         Ok(file) => std::fs::read_link(descriptor_path(&file)).map(Some),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

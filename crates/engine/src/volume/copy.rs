@@ -14,7 +14,9 @@ use oci_image::layer::{Form, PackOptions, TarWriter, UnpackOptions, pack, unpack
 /// # Errors
 /// When a file cannot be read or written; the target then holds a part.
 pub fn copy_up(source: &Path, target: &Path) -> Result<bool> {
-    let failed = |error: std::io::Error| Error::server(format!("copy {} to a volume: {error}", source.display()));
+    let failed = |error: std::io::Error| {
+        Error::server(format!("copy {} to a volume: {error}", source.display()))
+    };
     if std::fs::read_dir(target).map_err(failed)?.next().is_some() {
         return Ok(false);
     }
@@ -24,7 +26,8 @@ pub fn copy_up(source: &Path, target: &Path) -> Result<bool> {
     }
     copy_content(source, target)?;
     std::os::unix::fs::chown(target, Some(metadata.uid()), Some(metadata.gid())).map_err(failed)?;
-    std::fs::set_permissions(target, PermissionsExt::from_mode(metadata.mode() & 0o7777)).map_err(failed)?;
+    std::fs::set_permissions(target, PermissionsExt::from_mode(metadata.mode() & 0o7777))
+        .map_err(failed)?;
     Ok(true)
 }
 
@@ -43,7 +46,9 @@ fn copy_content(source: &Path, target: &Path) -> Result<()> {
             tar.finish().map(drop)
         });
         let unpacked = unpack(reader, target, UnpackOptions::plain());
-        let packed = packer.join().map_err(|_| Error::server("packing panicked"))?;
+        let packed = packer
+            .join()
+            .map_err(|_| Error::server("packing panicked"))?;
         unpacked.map_err(server)?;
         packed.map_err(server)
     })
@@ -67,7 +72,10 @@ mod tests {
         fs::set_permissions(&source, PermissionsExt::from_mode(0o1777)).unwrap();
         assert!(copy_up(&source, &target).unwrap());
         assert_eq!(fs::read_to_string(target.join("d/f")).unwrap(), "x");
-        assert_eq!(fs::read_link(target.join("l")).unwrap(), Path::new("/etc/passwd"));
+        assert_eq!(
+            fs::read_link(target.join("l")).unwrap(),
+            Path::new("/etc/passwd")
+        );
         assert_eq!(fs::metadata(&target).unwrap().mode() & 0o7777, 0o1777);
     }
 

@@ -14,7 +14,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use engine_api::{Error, Filters, Result, Volume, VolumeCreate, VolumeList, VolumeUsage, VolumesPruneReport};
+use engine_api::{
+    Error, Filters, Result, Volume, VolumeCreate, VolumeList, VolumeUsage, VolumesPruneReport,
+};
 use serde::{Deserialize, Serialize};
 use sys::mount::UnmountFlags;
 
@@ -51,7 +53,9 @@ struct Record {
 
 impl Record {
     fn is_anonymous(&self) -> bool {
-        self.labels.as_ref().is_some_and(|labels| labels.contains_key(ANONYMOUS_LABEL))
+        self.labels
+            .as_ref()
+            .is_some_and(|labels| labels.contains_key(ANONYMOUS_LABEL))
     }
 
     fn labels(&self) -> BTreeMap<String, String> {
@@ -73,7 +77,9 @@ struct Inner {
 
 impl fmt::Debug for Volumes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Volumes").field("root", &self.0.root).finish_non_exhaustive()
+        f.debug_struct("Volumes")
+            .field("root", &self.0.root)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,7 +96,9 @@ fn check_name(name: &str) -> Result<()> {
     let word = |b: u8| b.is_ascii_alphanumeric();
     let valid = name.len() <= NAME_MAX
         && name.bytes().next().is_some_and(word)
-        && name.bytes().all(|b| word(b) || matches!(b, b'_' | b'.' | b'-'));
+        && name
+            .bytes()
+            .all(|b| word(b) || matches!(b, b'_' | b'.' | b'-'));
     if valid {
         return Ok(());
     }
@@ -161,7 +169,9 @@ impl Volumes {
             )));
         }
         if request.cluster_volume_spec.is_some() {
-            return Err(Error::unavailable("cluster volumes need swarm, which System Docker leaves to User Docker"));
+            return Err(Error::unavailable(
+                "cluster volumes need swarm, which System Docker leaves to User Docker",
+            ));
         }
         let mut labels = request.labels.clone();
         let name = if request.name.is_empty() {
@@ -178,16 +188,27 @@ impl Volumes {
         self.inspect(&name)
     }
 
-    fn make(&self, name: &str, labels: BTreeMap<String, String>, options: &BTreeMap<String, String>) -> Result<()> {
+    fn make(
+        &self,
+        name: &str,
+        labels: BTreeMap<String, String>,
+        options: &BTreeMap<String, String>,
+    ) -> Result<()> {
         let record = Record {
             created: Timestamp::now().to_string(),
             labels: (!labels.is_empty()).then_some(labels),
             options: (!options.is_empty()).then(|| options.clone()),
         };
         let directory = self.directory(name);
-        let failed = |error: std::io::Error| Error::server(format!("create volume {name}: {error}"));
+        let failed =
+            |error: std::io::Error| Error::server(format!("create volume {name}: {error}"));
         fs::create_dir_all(directory.join("_data")).map_err(failed)?;
-        crate::atomic_file::write(&directory.join(RECORD), &serde_json::to_vec(&record)?, 0o600).map_err(failed)?;
+        crate::atomic_file::write(
+            &directory.join(RECORD),
+            &serde_json::to_vec(&record)?,
+            0o600,
+        )
+        .map_err(failed)?;
         self.0.records.borrow_mut().insert(name.to_owned(), record);
         self.event("create", name);
         Ok(())
@@ -233,7 +254,9 @@ impl Volumes {
         };
         let fitting = records.iter().filter(|(name, record)| fits(name, record));
         Ok(VolumeList {
-            volumes: fitting.map(|(name, record)| self.describe(name, record)).collect(),
+            volumes: fitting
+                .map(|(name, record)| self.describe(name, record))
+                .collect(),
             warnings: None,
         })
     }
@@ -257,11 +280,18 @@ impl Volumes {
     /// 404 when there is none, 409 when a container has it.
     pub async fn remove(&self, name: &str, force: bool) -> Result<()> {
         if !self.exists(name) {
-            return if force { Ok(()) } else { Err(no_such_volume(name)) };
+            return if force {
+                Ok(())
+            } else {
+                Err(no_such_volume(name))
+            };
         }
         let users = self.users(name);
         if !users.is_empty() {
-            return Err(Error::conflict(format!("remove {name}: volume is in use - [{}]", users.join(", "))));
+            return Err(Error::conflict(format!(
+                "remove {name}: volume is in use - [{}]",
+                users.join(", ")
+            )));
         }
         self.destroy(name).await
     }
@@ -279,7 +309,8 @@ impl Volumes {
         self.0.records.borrow_mut().remove(name);
         self.event("destroy", name);
         let removed = tokio::task::spawn_blocking(move || fs::remove_dir_all(&doomed)).await;
-        let removed = removed.map_err(|error| Error::server(format!("remove volume {name}: {error}")))?;
+        let removed =
+            removed.map_err(|error| Error::server(format!("remove volume {name}: {error}")))?;
         removed.map_err(|error| Error::server(format!("remove volume {name}: {error}")))
     }
 
@@ -335,7 +366,9 @@ impl Volumes {
     async fn measure(&self, name: &str) -> u64 {
         let path = self.mountpoint(name);
         // a size that cannot be found out is shown as nothing
-        tokio::task::spawn_blocking(move || size_of(&path, 0)).await.unwrap_or(0)
+        tokio::task::spawn_blocking(move || size_of(&path, 0))
+            .await
+            .unwrap_or(0)
     }
 
     /// Prepares a volume for a container that starts and returns its directory; mounts what its options say, once for all.
@@ -364,7 +397,10 @@ impl Volumes {
             && let Err(error) = mount(options, target.clone()).await
         {
             self.0.mounted.borrow_mut().remove(name);
-            return Err(Error::server(format!("error while mounting volume '{}': {error}", target.display())));
+            return Err(Error::server(format!(
+                "error while mounting volume '{}': {error}",
+                target.display()
+            )));
         }
         Ok(target)
     }
@@ -411,20 +447,29 @@ async fn mount(options: options::MountOptions, target: PathBuf) -> Result<()> {
             }
             return sys::mount::remount_bind(&target, options.flags);
         }
-        sys::mount::mount(&options.device, &target, &options.kind, options.flags, &options.data)
+        sys::mount::mount(
+            &options.device,
+            &target,
+            &options.kind,
+            options.flags,
+            &options.data,
+        )
     });
-    let mounted = mounted.await.map_err(|error| Error::server(error.to_string()))?;
+    let mounted = mounted
+        .await
+        .map_err(|error| Error::server(error.to_string()))?;
     mounted.map_err(|error| Error::server(error.to_string()))
 }
 
 fn read_record(directory: &Path) -> Record {
     let read = fs::read(directory.join(RECORD)).ok();
     // a volume whose description is lost still has its content
-    read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_else(|| Record {
-        created: Timestamp::now().to_string(),
-        labels: None,
-        options: None,
-    })
+    read.and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_else(|| Record {
+            created: Timestamp::now().to_string(),
+            labels: None,
+            options: None,
+        })
 }
 
 /// Bytes on disk below a directory; symlinks are not followed.

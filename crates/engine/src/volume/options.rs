@@ -21,7 +21,10 @@ pub(super) struct MountOptions {
 /// Reads driver options; `None`: a plain directory.
 pub(super) fn parse(options: &BTreeMap<String, String>) -> Result<Option<MountOptions>> {
     let get = |key: &str| options.get(key).cloned().unwrap_or_default();
-    if let Some(unknown) = options.keys().find(|key| !["type", "o", "device", "size"].contains(&key.as_str())) {
+    if let Some(unknown) = options
+        .keys()
+        .find(|key| !["type", "o", "device", "size"].contains(&key.as_str()))
+    {
         return Err(Error::bad_parameter(format!("invalid option: {unknown:?}")));
     }
     if options.contains_key("size") {
@@ -49,7 +52,8 @@ pub(super) fn parse(options: &BTreeMap<String, String>) -> Result<Option<MountOp
         match option {
             "bind" => parsed.bind = true,
             "rbind" => (parsed.bind, parsed.recursive) = (true, true),
-            "defaults" | "rw" | "suid" | "dev" | "exec" | "async" | "auto" | "noauto" | "nofail" | "_netdev" => {}
+            "defaults" | "rw" | "suid" | "dev" | "exec" | "async" | "auto" | "noauto"
+            | "nofail" | "_netdev" => {}
             _ => match flag(option) {
                 Some(flag) => parsed.flags = parsed.flags | flag,
                 None => data.push(check_data(option)?),
@@ -92,13 +96,19 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Option<MountOptions>> {
-        let options = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let options = pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         parse(&options.collect())
     }
 
     #[test]
     fn flags_and_data_are_told_apart() {
-        let options = read(&[("type", "tmpfs"), ("device", "tmpfs"), ("o", "size=1m,nodev,ro,uid=5")]);
+        let options = read(&[
+            ("type", "tmpfs"),
+            ("device", "tmpfs"),
+            ("o", "size=1m,nodev,ro,uid=5"),
+        ]);
         let options = options.unwrap().unwrap();
         assert_eq!(options.data, "size=1m,uid=5");
         assert_eq!(options.flags, MountFlags::NODEV | MountFlags::RDONLY);
@@ -112,7 +122,11 @@ mod tests {
             &[("type", "tmpfs")][..],
             &[("tpye", "tmpfs")],
             &[("device", "/dev/sda1")],
-            &[("type", "nfs"), ("device", ":/x"), ("o", "addr=files.example")],
+            &[
+                ("type", "nfs"),
+                ("device", ":/x"),
+                ("o", "addr=files.example"),
+            ],
             &[("size", "1g")],
         ] {
             assert_eq!(read(bad).unwrap_err().status, 400, "{bad:?}");

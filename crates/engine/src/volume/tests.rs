@@ -16,16 +16,28 @@ impl VolumeHooks for Containers {
 }
 
 fn run<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     tokio::task::LocalSet::new().block_on(&runtime, test);
 }
 
 fn request(name: &str) -> VolumeCreate {
-    VolumeCreate { name: name.to_owned(), ..VolumeCreate::default() }
+    VolumeCreate {
+        name: name.to_owned(),
+        ..VolumeCreate::default()
+    }
 }
 
 fn names(volumes: &Volumes, filters: Filters) -> Vec<String> {
-    volumes.list(&filters).unwrap().volumes.into_iter().map(|volume| volume.name).collect()
+    volumes
+        .list(&filters)
+        .unwrap()
+        .volumes
+        .into_iter()
+        .map(|volume| volume.name)
+        .collect()
 }
 
 #[test]
@@ -33,13 +45,25 @@ fn volumes_survive_a_restart() {
     let work = tempfile::tempdir().unwrap();
     let volumes = Volumes::new(work.path()).unwrap();
     let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
-    let made = volumes.create(&VolumeCreate { labels: labels.clone(), ..request("data") }).unwrap();
+    let made = volumes
+        .create(&VolumeCreate {
+            labels: labels.clone(),
+            ..request("data")
+        })
+        .unwrap();
     assert!(Path::new(&made.mountpoint).is_dir());
     fs::write(Path::new(&made.mountpoint).join("f"), "kept").unwrap();
     let again = Volumes::new(work.path()).unwrap();
     assert_eq!(again.inspect("data").unwrap().labels, Some(labels));
-    assert_eq!(again.create(&request("data")).unwrap().created_at, made.created_at, "an existing one is answered");
-    assert_eq!(fs::read_to_string(again.mountpoint("data").join("f")).unwrap(), "kept");
+    assert_eq!(
+        again.create(&request("data")).unwrap().created_at,
+        made.created_at,
+        "an existing one is answered"
+    );
+    assert_eq!(
+        fs::read_to_string(again.mountpoint("data").join("f")).unwrap(),
+        "kept"
+    );
 }
 
 #[test]
@@ -47,10 +71,26 @@ fn names_cannot_leave_the_directory() {
     let work = tempfile::tempdir().unwrap();
     let volumes = Volumes::new(work.path()).unwrap();
     for bad in ["..", "../x", "a/b", ".hidden", "a", "é1", &"n".repeat(256)] {
-        assert_eq!(volumes.create(&request(bad)).unwrap_err().status, 400, "{bad}");
+        assert_eq!(
+            volumes.create(&request(bad)).unwrap_err().status,
+            400,
+            "{bad}"
+        );
     }
-    assert_eq!(volumes.create(&VolumeCreate { driver: "nfs".to_owned(), ..request("ok") }).unwrap_err().status, 404);
-    assert_eq!(fs::read_dir(work.path().join("volumes")).unwrap().count(), 0);
+    assert_eq!(
+        volumes
+            .create(&VolumeCreate {
+                driver: "nfs".to_owned(),
+                ..request("ok")
+            })
+            .unwrap_err()
+            .status,
+        404
+    );
+    assert_eq!(
+        fs::read_dir(work.path().join("volumes")).unwrap().count(),
+        0
+    );
 }
 
 #[test]
@@ -60,14 +100,40 @@ fn lists_are_filtered() {
     let containers = Rc::new(Containers::default());
     volumes.set_hooks(containers.clone());
     volumes.create(&request("used")).unwrap();
-    volumes.create(&VolumeCreate { labels: BTreeMap::from([("l".to_owned(), String::new())]), ..request("free") }).unwrap();
-    containers.0.borrow_mut().insert("used".to_owned(), vec!["c".to_owned()]);
+    volumes
+        .create(&VolumeCreate {
+            labels: BTreeMap::from([("l".to_owned(), String::new())]),
+            ..request("free")
+        })
+        .unwrap();
+    containers
+        .0
+        .borrow_mut()
+        .insert("used".to_owned(), vec!["c".to_owned()]);
     assert_eq!(names(&volumes, Filters::default()), ["free", "used"]);
-    assert_eq!(names(&volumes, Filters::default().with("dangling", "true")), ["free"]);
-    assert_eq!(names(&volumes, Filters::default().with("name", "se")), ["used"]);
-    assert_eq!(names(&volumes, Filters::default().with("label", "l")), ["free"]);
-    assert_eq!(names(&volumes, Filters::default().with("driver", "other")), Vec::<String>::new());
-    assert_eq!(volumes.list(&Filters::default().with("size", "1")).unwrap_err().status, 400);
+    assert_eq!(
+        names(&volumes, Filters::default().with("dangling", "true")),
+        ["free"]
+    );
+    assert_eq!(
+        names(&volumes, Filters::default().with("name", "se")),
+        ["used"]
+    );
+    assert_eq!(
+        names(&volumes, Filters::default().with("label", "l")),
+        ["free"]
+    );
+    assert_eq!(
+        names(&volumes, Filters::default().with("driver", "other")),
+        Vec::<String>::new()
+    );
+    assert_eq!(
+        volumes
+            .list(&Filters::default().with("size", "1"))
+            .unwrap_err()
+            .status,
+        400
+    );
 }
 
 #[test]
@@ -78,13 +144,22 @@ fn volumes_in_use_stay() {
         let containers = Rc::new(Containers::default());
         volumes.set_hooks(containers.clone());
         volumes.create(&request("data")).unwrap();
-        containers.0.borrow_mut().insert("data".to_owned(), vec!["c1".to_owned()]);
+        containers
+            .0
+            .borrow_mut()
+            .insert("data".to_owned(), vec!["c1".to_owned()]);
         let error = volumes.remove("data", true).await.unwrap_err();
-        assert_eq!((error.status.as_u16(), error.message.as_str()), (409, "remove data: volume is in use - [c1]"));
+        assert_eq!(
+            (error.status.as_u16(), error.message.as_str()),
+            (409, "remove data: volume is in use - [c1]")
+        );
         containers.0.borrow_mut().clear();
         volumes.remove("data", false).await.unwrap();
         assert!(!work.path().join("volumes/data").exists());
-        assert_eq!(volumes.remove("data", false).await.unwrap_err().message, "get data: no such volume");
+        assert_eq!(
+            volumes.remove("data", false).await.unwrap_err().message,
+            "get data: no such volume"
+        );
         volumes.remove("data", true).await.unwrap();
     });
 }
@@ -100,7 +175,10 @@ fn prune_takes_anonymous_ones_unless_told_otherwise() {
         let report = volumes.prune(&Filters::default()).await.unwrap();
         assert_eq!(report.volumes_deleted, Some(vec![anonymous.name]));
         assert!(report.space_reclaimed >= 100_000);
-        let report = volumes.prune(&Filters::default().with("all", "true")).await.unwrap();
+        let report = volumes
+            .prune(&Filters::default().with("all", "true"))
+            .await
+            .unwrap();
         assert_eq!(report.volumes_deleted, Some(vec!["named".to_owned()]));
     });
 }
@@ -113,9 +191,21 @@ fn options_are_mounted_while_used() {
         fs::create_dir(&source).unwrap();
         fs::write(source.join("f"), "bound").unwrap();
         let volumes = Volumes::new(work.path()).unwrap();
-        let options = [("type", "none"), ("o", "bind"), ("device", source.to_str().unwrap())];
-        let driver_opts = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        volumes.create(&VolumeCreate { driver_opts, ..request("bound") }).unwrap();
+        let options = [
+            ("type", "none"),
+            ("o", "bind"),
+            ("device", source.to_str().unwrap()),
+        ];
+        let driver_opts = options
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        volumes
+            .create(&VolumeCreate {
+                driver_opts,
+                ..request("bound")
+            })
+            .unwrap();
         let file = volumes.acquire("bound").await.unwrap().join("f");
         volumes.acquire("bound").await.unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "bound");
@@ -127,6 +217,9 @@ fn options_are_mounted_while_used() {
         // the engine was killed: nobody remembers the mount
         let volumes = Volumes::new(work.path()).unwrap();
         volumes.remove("bound", false).await.unwrap();
-        assert!(source.join("f").exists(), "the device's content is not the volume's");
+        assert!(
+            source.join("f").exists(),
+            "the device's content is not the volume's"
+        );
     });
 }

@@ -28,9 +28,24 @@ struct Account {
 
 /// Numbers of RancherOS; files in /home keep their owners when a machine moves here.
 const ACCOUNTS: &[Account] = &[
-    Account { name: RANCHER, id: 1100, home: "/home/rancher", logs_in: true },
-    Account { name: DOCKER, id: 1101, home: "/home/docker", logs_in: true },
-    Account { name: "sshd", id: 74, home: "/run/sshd", logs_in: false },
+    Account {
+        name: RANCHER,
+        id: 1100,
+        home: "/home/rancher",
+        logs_in: true,
+    },
+    Account {
+        name: DOCKER,
+        id: 1101,
+        home: "/home/docker",
+        logs_in: true,
+    },
+    Account {
+        name: "sshd",
+        id: 74,
+        home: "/run/sshd",
+        logs_in: false,
+    },
 ];
 
 /// Where one user's entry says who it is.
@@ -51,13 +66,30 @@ pub(crate) fn ensure() -> anyhow::Result<()> {
 
 fn ensure_in(root: &Path) -> anyhow::Result<()> {
     let etc = root.join("etc");
-    let shell = if root.join("bin/bash").exists() { "/bin/bash" } else { "/bin/sh" };
-    let (mut group, mut passwd, mut shadow) = (read(&etc, "group")?, read(&etc, "passwd")?, read(&etc, "shadow")?);
+    let shell = if root.join("bin/bash").exists() {
+        "/bin/bash"
+    } else {
+        "/bin/sh"
+    };
+    let (mut group, mut passwd, mut shadow) = (
+        read(&etc, "group")?,
+        read(&etc, "passwd")?,
+        read(&etc, "shadow")?,
+    );
     for account in ACCOUNTS {
-        let Account { name, id, home, logs_in } = *account;
+        let Account {
+            name,
+            id,
+            home,
+            logs_in,
+        } = *account;
         let shell = if logs_in { shell } else { "/usr/sbin/nologin" };
         add_entry(&mut group, name, &format!("{name}:x:{id}:"));
-        add_entry(&mut passwd, name, &format!("{name}:x:{id}:{id}:{name}:{home}:{shell}"));
+        add_entry(
+            &mut passwd,
+            name,
+            &format!("{name}:x:{id}:{id}:{name}:{home}:{shell}"),
+        );
         add_entry(&mut shadow, name, &format!("{name}:*:::::::"));
     }
     group = with_member(&group, DOCKER, RANCHER);
@@ -95,7 +127,10 @@ fn write(etc: &Path, name: &str, text: &str, mode: u32) -> anyhow::Result<()> {
 
 /// Appends `entry` unless the file has one of that name.
 fn add_entry(text: &mut String, name: &str, entry: &str) {
-    if text.lines().any(|line| line.split(':').next() == Some(name)) {
+    if text
+        .lines()
+        .any(|line| line.split(':').next() == Some(name))
+    {
         return;
     }
     if !text.is_empty() && !text.ends_with('\n') {
@@ -110,10 +145,17 @@ fn with_member(text: &str, group: &str, user: &str) -> String {
     text.lines()
         .map(|line| {
             let mut fields: Vec<&str> = line.split(':').collect();
-            if fields.len() != 4 || fields[0] != group || fields[3].split(',').any(|member| member == user) {
+            if fields.len() != 4
+                || fields[0] != group
+                || fields[3].split(',').any(|member| member == user)
+            {
                 return format!("{line}\n");
             }
-            let members = if fields[3].is_empty() { user.to_owned() } else { format!("{},{user}", fields[3]) };
+            let members = if fields[3].is_empty() {
+                user.to_owned()
+            } else {
+                format!("{},{user}", fields[3])
+            };
             fields[3] = &members;
             format!("{}\n", fields.join(":"))
         })
@@ -122,7 +164,9 @@ fn with_member(text: &str, group: &str, user: &str) -> String {
 
 /// A user's entry in the text of a passwd file.
 fn user_in(passwd: &str, name: &str) -> Option<User> {
-    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
+    let line = passwd
+        .lines()
+        .find(|line| line.split(':').next() == Some(name))?;
     let fields: Vec<&str> = line.split(':').collect();
     Some(User {
         uid: fields.get(2)?.parse().ok()?,
@@ -153,10 +197,15 @@ fn make_home(root: &Path, user: &User) -> anyhow::Result<()> {
         return Ok(());
     }
     fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
-    for entry in fs::read_dir(root.join("etc/skel")).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(root.join("etc/skel"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let target = home.join(entry.file_name());
         if entry.path().is_file() {
-            fs::copy(entry.path(), &target).with_context(|| format!("cannot write {}", target.display()))?;
+            fs::copy(entry.path(), &target)
+                .with_context(|| format!("cannot write {}", target.display()))?;
             sys::fs::set_owner(&target, user.uid, user.gid)?;
         }
     }
@@ -172,7 +221,9 @@ pub(crate) fn password(machine: &MachineConfig) -> Option<&str> {
 
 /// Gives rancher its password by chpasswd, which knows the image's hash; `$...` is a hash already.
 pub(crate) fn set_password(machine: &MachineConfig) -> anyhow::Result<()> {
-    let Some(password) = password(machine) else { return Ok(()) };
+    let Some(password) = password(machine) else {
+        return Ok(());
+    };
     if password.contains(['\n', '\r', '\0']) {
         bail!("rancher.password has a line break");
     }
@@ -182,7 +233,10 @@ pub(crate) fn set_password(machine: &MachineConfig) -> anyhow::Result<()> {
     }
     let output = command.stdin(format!("{RANCHER}:{password}\n")).run()?;
     if !output.status.success() {
-        bail!("chpasswd: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "chpasswd: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(())
 }
@@ -212,16 +266,29 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let etc = root.path().join("etc");
         fs::create_dir_all(&etc).unwrap();
-        fs::write(etc.join("passwd"), "root:x:0:0:root:/root:/bin/sh\nrancher:x:7:8::/r:/bin/zsh").unwrap();
+        fs::write(
+            etc.join("passwd"),
+            "root:x:0:0:root:/root:/bin/sh\nrancher:x:7:8::/r:/bin/zsh",
+        )
+        .unwrap();
         fs::write(etc.join("group"), "docker:x:999:a\n").unwrap();
         fs::write(etc.join("shadow"), "rancher:$6$x:1::::::\n").unwrap();
         ensure_in(root.path()).unwrap();
         ensure_in(root.path()).unwrap();
         let text = |name: &str| fs::read_to_string(etc.join(name)).unwrap();
-        assert!(text("passwd").starts_with("root:x:0:0:root:/root:/bin/sh\nrancher:x:7:8::/r:/bin/zsh\ndocker:x:1101"));
+        assert!(text("passwd").starts_with(
+            "root:x:0:0:root:/root:/bin/sh\nrancher:x:7:8::/r:/bin/zsh\ndocker:x:1101"
+        ));
         assert!(text("group").starts_with("docker:x:999:a,rancher\n"));
         assert!(text("shadow").starts_with("rancher:$6$x:1::::::\n"));
         let user = user_in(&text("passwd"), "rancher").unwrap();
-        assert_eq!(user, User { uid: 7, gid: 8, home: "/r".into() });
+        assert_eq!(
+            user,
+            User {
+                uid: 7,
+                gid: 8,
+                home: "/r".into()
+            }
+        );
     }
 }

@@ -13,7 +13,14 @@ use crate::machine_config::MachineConfig;
 /// Where the docker service puts its programs.
 const CLOSURE_BIN: &str = "/usr/lib/rancher/docker/bin";
 /// Programs that are linked into /usr/bin; the targets appear when the docker service starts.
-const LINKED: &[&str] = &["docker", "dockerd", "docker-proxy", "containerd", "ctr", "runc"];
+const LINKED: &[&str] = &[
+    "docker",
+    "dockerd",
+    "docker-proxy",
+    "containerd",
+    "ctr",
+    "runc",
+];
 /// System Docker's socket.
 const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
 /// The socket of the syslog service.
@@ -22,7 +29,8 @@ const SYSLOG_SOCKET: &str = "/run/syslog/log";
 fn write(path: &str, text: &str, mode: u32) -> anyhow::Result<()> {
     let path = Path::new(path);
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create {}", parent.display()))?;
     }
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(sys::fs::set_mode(path, mode)?)
@@ -32,7 +40,9 @@ fn write(path: &str, text: &str, mode: u32) -> anyhow::Result<()> {
 fn link(target: &str, path: &Path) -> anyhow::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.file_type().is_symlink() => return Ok(()),
-        Ok(_) => fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?,
+        Ok(_) => {
+            fs::remove_file(path).with_context(|| format!("cannot replace {}", path.display()))?
+        }
         Err(_) => {}
     }
     symlink(target, path).with_context(|| format!("cannot link {}", path.display()))
@@ -40,7 +50,8 @@ fn link(target: &str, path: &Path) -> anyhow::Result<()> {
 
 /// sudo without a password: rancher and docker have none.
 pub(super) fn write_sudoers() -> anyhow::Result<()> {
-    let text = format!("{RANCHER} ALL=(ALL:ALL) NOPASSWD: ALL\n{DOCKER} ALL=(ALL:ALL) NOPASSWD: ALL\n");
+    let text =
+        format!("{RANCHER} ALL=(ALL:ALL) NOPASSWD: ALL\n{DOCKER} ALL=(ALL:ALL) NOPASSWD: ALL\n");
     write("/etc/sudoers.d/rancher", &text, 0o440)
 }
 
@@ -57,7 +68,10 @@ pub(super) fn write_profile(machine: &MachineConfig) -> anyhow::Result<()> {
     for (name, value) in proxies {
         if let Some(value) = value {
             let quoted = value.replace('\'', "'\\''");
-            text.push_str(&format!("export {name}='{quoted}' {}='{quoted}'\n", name.to_uppercase()));
+            text.push_str(&format!(
+                "export {name}='{quoted}' {}='{quoted}'\n",
+                name.to_uppercase()
+            ));
         }
     }
     write("/etc/profile.d/rancher.sh", &text, 0o644)
@@ -66,7 +80,10 @@ pub(super) fn write_profile(machine: &MachineConfig) -> anyhow::Result<()> {
 /// `docker` and its companions in /usr/bin.
 pub(super) fn link_docker() -> anyhow::Result<()> {
     for name in LINKED {
-        link(&format!("{CLOSURE_BIN}/{name}"), &Path::new("/usr/bin").join(name))?;
+        link(
+            &format!("{CLOSURE_BIN}/{name}"),
+            &Path::new("/usr/bin").join(name),
+        )?;
     }
     Ok(())
 }
@@ -90,7 +107,9 @@ pub(super) fn write_issue(machine: &MachineConfig) -> anyhow::Result<()> {
 fn issue(errors: usize) -> String {
     let mut text = format!("\nRancherOS v{VERSION} \\n \\l\n  address: \\4 \\6\n");
     if errors > 0 {
-        text.push_str(&format!("  the configuration has {errors} errors: ros config validate\n"));
+        text.push_str(&format!(
+            "  the configuration has {errors} errors: ros config validate\n"
+        ));
     }
     text.push('\n');
     text

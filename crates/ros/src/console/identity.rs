@@ -23,13 +23,25 @@ pub(crate) fn set_hostname(name: &str) -> anyhow::Result<()> {
 /// The hosts file with `127.0.1.1 name` (RancherOS's line) and a localhost.
 fn hosts_with(hosts: &str, name: &str) -> String {
     let is_own = |line: &&str| line.split_ascii_whitespace().next() == Some("127.0.1.1");
-    let mut lines: Vec<String> = hosts.lines().filter(|line| !is_own(line)).map(str::to_owned).collect();
-    let has_localhost = |line: &String| line.split_ascii_whitespace().skip(1).any(|word| word == "localhost");
+    let mut lines: Vec<String> = hosts
+        .lines()
+        .filter(|line| !is_own(line))
+        .map(str::to_owned)
+        .collect();
+    let has_localhost = |line: &String| {
+        line.split_ascii_whitespace()
+            .skip(1)
+            .any(|word| word == "localhost")
+    };
     if !lines.iter().any(has_localhost) {
         lines.insert(0, "127.0.0.1\tlocalhost".to_owned());
     }
     let short = name.split('.').next().unwrap_or(name);
-    let names = if short == name { name.to_owned() } else { format!("{name} {short}") };
+    let names = if short == name {
+        name.to_owned()
+    } else {
+        format!("{name} {short}")
+    };
     lines.push(format!("127.0.1.1\t{names}"));
     lines.join("\n") + "\n"
 }
@@ -42,7 +54,9 @@ pub(crate) fn install_keys(machine: &MachineConfig) -> anyhow::Result<()> {
         for name in [RANCHER, DOCKER] {
             let installed = accounts::user(name).and_then(|user| {
                 let home = Path::new(&user.home);
-                Ok(cloud_init::authorized_keys::install(home, user.uid, user.gid, &good)?)
+                Ok(cloud_init::authorized_keys::install(
+                    home, user.uid, user.gid, &good,
+                )?)
             });
             failures.extend(installed.err().map(|error| format!("{name}: {error:#}")));
         }
@@ -63,8 +77,14 @@ mod tests {
 
     #[test]
     fn the_hosts_file_names_the_machine_once() {
-        let first = hosts_with("127.0.0.1\tlocalhost\n127.0.1.1\told\n10.0.0.1 nas\n", "new.example.org");
-        assert_eq!(first, "127.0.0.1\tlocalhost\n10.0.0.1 nas\n127.0.1.1\tnew.example.org new\n");
+        let first = hosts_with(
+            "127.0.0.1\tlocalhost\n127.0.1.1\told\n10.0.0.1 nas\n",
+            "new.example.org",
+        );
+        assert_eq!(
+            first,
+            "127.0.0.1\tlocalhost\n10.0.0.1 nas\n127.0.1.1\tnew.example.org new\n"
+        );
         assert_eq!(hosts_with(&first, "new.example.org"), first);
         assert_eq!(hosts_with("", "a"), "127.0.0.1\tlocalhost\n127.0.1.1\ta\n");
     }

@@ -29,7 +29,10 @@ pub(super) fn prepare(machine: &MachineConfig) -> anyhow::Result<Option<Program>
     if ssh.daemon == Some(false) {
         return Ok(None);
     }
-    let sshd = SSHD.iter().find(|path| Path::new(path).exists()).context("this console has no sshd")?;
+    let sshd = SSHD
+        .iter()
+        .find(|path| Path::new(path).exists())
+        .context("this console has no sshd")?;
     let directory = Path::new(CONF).join("ssh");
     let mut keys = Vec::new();
     let mut failures = Vec::new();
@@ -55,8 +58,13 @@ pub(super) fn prepare(machine: &MachineConfig) -> anyhow::Result<Option<Program>
 }
 
 /// The host key of one type: from the configuration, or from an earlier boot, or new.
-fn host_key(directory: &Path, kind: &str, configured: &config::cloud_config::StringMap) -> anyhow::Result<PathBuf> {
-    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+fn host_key(
+    directory: &Path,
+    kind: &str,
+    configured: &config::cloud_config::StringMap,
+) -> anyhow::Result<PathBuf> {
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
     sys::fs::set_mode(directory, 0o700)?;
     let path = directory.join(format!("ssh_host_{kind}_key"));
     if let Some(Some(key)) = configured.get(kind) {
@@ -88,7 +96,10 @@ fn generate(path: &Path, kind: &str) -> anyhow::Result<()> {
         .deadline(KEYGEN_DEADLINE)
         .run()?;
     if !output.status.success() {
-        bail!("ssh-keygen: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "ssh-keygen: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     for file in [&temporary, &public(&temporary)] {
         fs::File::open(file)
@@ -109,11 +120,19 @@ fn config(machine: &MachineConfig, keys: &[PathBuf]) -> String {
     if let Some(port) = ssh.port.and_then(|port| u16::try_from(port).ok()) {
         lines.push(format!("Port {port}"));
     }
-    if let Some(address) = ssh.listen_address.as_deref().filter(|address| is_one_word(address)) {
+    if let Some(address) = ssh
+        .listen_address
+        .as_deref()
+        .filter(|address| is_one_word(address))
+    {
         lines.push(format!("ListenAddress {address}"));
     }
     lines.extend(keys.iter().map(|key| format!("HostKey {}", key.display())));
-    let passwords = if accounts::password(machine).is_some() { "yes" } else { "no" };
+    let passwords = if accounts::password(machine).is_some() {
+        "yes"
+    } else {
+        "no"
+    };
     lines.push(format!("PasswordAuthentication {passwords}"));
     lines.extend(
         [
@@ -159,12 +178,17 @@ mod tests {
         assert!(plain.contains("PasswordAuthentication no\n"));
         assert!(plain.contains("PermitRootLogin no\n"));
         assert!(config_for("rancher: {password: x}").contains("PasswordAuthentication yes\n"));
-        assert!(config_for("rancher: {password: x, disable: [password]}").contains("PasswordAuthentication no\n"));
+        assert!(
+            config_for("rancher: {password: x, disable: [password]}")
+                .contains("PasswordAuthentication no\n")
+        );
     }
 
     #[test]
     fn port_and_address_are_taken_and_nothing_else_gets_in() {
-        let text = config_for("rancher: {ssh: {port: 2222, listen_address: \"1.2.3.4\\nPermitRootLogin yes\"}}");
+        let text = config_for(
+            "rancher: {ssh: {port: 2222, listen_address: \"1.2.3.4\\nPermitRootLogin yes\"}}",
+        );
         assert!(text.contains("Port 2222\n"));
         assert!(!text.contains("ListenAddress"));
         assert!(!text.contains("PermitRootLogin yes"));

@@ -12,7 +12,12 @@ use crate::supervisor::Program;
 const VIRTUAL: &[&str] = &["tty1", "tty2", "tty3", "tty4", "tty5", "tty6"];
 
 /// Places of agetty.
-const AGETTY: &[&str] = &["/sbin/agetty", "/usr/sbin/agetty", "/bin/agetty", "/usr/bin/agetty"];
+const AGETTY: &[&str] = &[
+    "/sbin/agetty",
+    "/usr/sbin/agetty",
+    "/bin/agetty",
+    "/usr/bin/agetty",
+];
 
 /// A terminal and how one logs in there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +49,10 @@ pub(super) fn programs(machine: &MachineConfig) -> Vec<Program> {
 }
 
 fn terminals(machine: &MachineConfig) -> Vec<Terminal> {
-    let mut names: Vec<(String, bool)> = VIRTUAL.iter().map(|name| ((*name).to_owned(), false)).collect();
+    let mut names: Vec<(String, bool)> = VIRTUAL
+        .iter()
+        .map(|name| ((*name).to_owned(), false))
+        .collect();
     for console in machine.command_line.consoles() {
         if is_serial(console) {
             names.push((console.to_owned(), true));
@@ -67,9 +75,7 @@ fn is_serial(console: &str) -> bool {
     let is_virtual = console
         .strip_prefix("tty")
         .is_some_and(|number| number.chars().all(|c| c.is_ascii_digit()));
-    !is_virtual
-        && console != "null"
-        && console.chars().all(|c| c.is_ascii_alphanumeric())
+    !is_virtual && console != "null" && console.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 /// The user of `rancher.autologin=[USER:]TTY`.
@@ -91,7 +97,8 @@ fn arguments(terminal: &Terminal) -> Vec<String> {
         arguments.extend(["--autologin".to_owned(), user.clone()]);
     }
     if terminal.is_serial {
-        arguments.extend(["--local-line", "--keep-baud", "115200,57600,38400,9600"].map(str::to_owned));
+        arguments
+            .extend(["--local-line", "--keep-baud", "115200,57600,38400,9600"].map(str::to_owned));
     } else {
         arguments.push("--noclear".to_owned());
     }
@@ -115,11 +122,18 @@ mod tests {
 
     #[test]
     fn serial_consoles_get_a_login_and_virtual_ones_are_not_doubled() {
-        let names: Vec<String> = terminals(&machine("console=tty0 console=tty1 console=ttyS0,115200 console=hvc0 console=../x"))
-            .into_iter()
-            .map(|terminal| terminal.name)
-            .collect();
-        assert_eq!(names, ["tty1", "tty2", "tty3", "tty4", "tty5", "tty6", "ttyS0", "hvc0"]);
+        let names: Vec<String> = terminals(&machine(
+            "console=tty0 console=tty1 console=ttyS0,115200 console=hvc0 console=../x",
+        ))
+        .into_iter()
+        .map(|terminal| terminal.name)
+        .collect();
+        assert_eq!(
+            names,
+            [
+                "tty1", "tty2", "tty3", "tty4", "tty5", "tty6", "ttyS0", "hvc0"
+            ]
+        );
     }
 
     #[test]
@@ -131,13 +145,23 @@ mod tests {
                 .collect()
         };
         let line = "console=ttyS0 rancher.autologin=tty1 rancher.autologin=docker:ttyS0";
-        assert_eq!(users(line), [("tty1".into(), "rancher".into()), ("ttyS0".into(), "docker".into())]);
+        assert_eq!(
+            users(line),
+            [
+                ("tty1".into(), "rancher".into()),
+                ("ttyS0".into(), "docker".into())
+            ]
+        );
         assert!(users(&format!("{line} rancher.disable=[autologin]")).is_empty());
     }
 
     #[test]
     fn arguments_of_agetty() {
-        let terminal = Terminal { name: "ttyS0".into(), is_serial: true, autologin: Some("rancher".into()) };
+        let terminal = Terminal {
+            name: "ttyS0".into(),
+            is_serial: true,
+            autologin: Some("rancher".into()),
+        };
         assert_eq!(
             arguments(&terminal).join(" "),
             "--autologin rancher --local-line --keep-baud 115200,57600,38400,9600 ttyS0 vt220"

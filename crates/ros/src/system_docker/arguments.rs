@@ -82,7 +82,11 @@ pub(crate) enum Verb {
     /// Give an image another name
     Tag { source: String, target: String },
     /// Show the processes of a container
-    Top { container: String, #[arg(trailing_var_arg = true, allow_hyphen_values = true)] ps: Vec<String> },
+    Top {
+        container: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        ps: Vec<String>,
+    },
     /// Let frozen containers go on
     Unpause(Names),
     /// Change limits of running containers
@@ -268,7 +272,12 @@ pub(crate) enum Network {
     /// Create a network
     Create(NetworkCreate),
     /// Disconnect a container from a network
-    Disconnect { #[arg(short, long)] force: bool, network: String, container: String },
+    Disconnect {
+        #[arg(short, long)]
+        force: bool,
+        network: String,
+        container: String,
+    },
     /// Show all details
     Inspect(Inspect),
     /// List networks
@@ -276,7 +285,10 @@ pub(crate) enum Network {
     /// Remove networks that no container uses
     Prune(Force),
     /// Remove networks
-    Rm { #[arg(required = true)] networks: Vec<String> },
+    Rm {
+        #[arg(required = true)]
+        networks: Vec<String>,
+    },
 }
 
 /// `network create`
@@ -488,7 +500,12 @@ pub(crate) enum Volume {
     /// Remove volumes that no container uses
     Prune(Force),
     /// Remove volumes
-    Rm { #[arg(short, long)] force: bool, #[arg(required = true)] volumes: Vec<String> },
+    Rm {
+        #[arg(short, long)]
+        force: bool,
+        #[arg(required = true)]
+        volumes: Vec<String>,
+    },
 }
 
 pub(crate) use super::create::Create;

@@ -14,57 +14,142 @@ const COMMAND_WIDTH: usize = 20;
 /// `ps`
 pub(crate) async fn list(client: &Client, options: &Ps) -> anyhow::Result<()> {
     let all = options.all || options.latest || options.last.is_some();
-    let mut containers = client.container_list(all, options.size, &filters(&options.filters)?).await?;
+    let mut containers = client
+        .container_list(all, options.size, &filters(&options.filters)?)
+        .await?;
     if let Some(count) = options.last.or(options.latest.then_some(1)) {
         containers.truncate(usize::try_from(count).unwrap_or(usize::MAX));
     }
-    let rows: Vec<Row> = containers.iter().map(|container| summary(container, options.no_trunc)).collect();
+    let rows: Vec<Row> = containers
+        .iter()
+        .map(|container| summary(container, options.no_trunc))
+        .collect();
     let mut columns = vec![
-        ("CONTAINER ID", "ID"), ("IMAGE", "Image"), ("COMMAND", "Command"), ("CREATED", "RunningFor"),
-        ("STATUS", "Status"), ("PORTS", "Ports"), ("NAMES", "Names"),
+        ("CONTAINER ID", "ID"),
+        ("IMAGE", "Image"),
+        ("COMMAND", "Command"),
+        ("CREATED", "RunningFor"),
+        ("STATUS", "Status"),
+        ("PORTS", "Ports"),
+        ("NAMES", "Names"),
     ];
     if options.size {
         columns.push(("SIZE", "Size"));
     }
-    listing::print(&rows, &columns, &Show { only: options.quiet.then_some("ID"), format: options.format.as_deref() })
+    listing::print(
+        &rows,
+        &columns,
+        &Show {
+            only: options.quiet.then_some("ID"),
+            format: options.format.as_deref(),
+        },
+    )
 }
 
 fn summary(container: &ContainerSummary, whole: bool) -> Row {
-    let id = if whole { container.id.clone() } else { table::short_id(&container.id) };
-    let image = if whole { container.image.clone() } else { container.image.split('@').next().unwrap_or_default().to_owned() };
+    let id = if whole {
+        container.id.clone()
+    } else {
+        table::short_id(&container.id)
+    };
+    let image = if whole {
+        container.image.clone()
+    } else {
+        container
+            .image
+            .split('@')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
     let command = format!("\"{}\"", container.command);
-    let names: Vec<&str> = container.names.iter().map(|name| name.trim_start_matches('/')).collect();
-    let labels: Vec<String> = container.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let networks: Vec<&str> = container.network_settings.networks.keys().map(String::as_str).collect();
-    let mounts: Vec<&str> =
-        container.mounts.iter().map(|mount| if mount.name.is_empty() { &mount.source } else { &mount.name }.as_str()).collect();
-    let size = |bytes: Option<i64>| table::size(bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0));
+    let names: Vec<&str> = container
+        .names
+        .iter()
+        .map(|name| name.trim_start_matches('/'))
+        .collect();
+    let labels: Vec<String> = container
+        .labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let networks: Vec<&str> = container
+        .network_settings
+        .networks
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let mounts: Vec<&str> = container
+        .mounts
+        .iter()
+        .map(|mount| {
+            if mount.name.is_empty() {
+                &mount.source
+            } else {
+                &mount.name
+            }
+            .as_str()
+        })
+        .collect();
+    let size = |bytes: Option<i64>| {
+        table::size(
+            bytes
+                .and_then(|bytes| u64::try_from(bytes).ok())
+                .unwrap_or(0),
+        )
+    };
     row([
         ("ID", id),
         ("Image", image),
-        ("Command", if whole { command } else { table::ellipsis(&command, COMMAND_WIDTH) }),
+        (
+            "Command",
+            if whole {
+                command
+            } else {
+                table::ellipsis(&command, COMMAND_WIDTH)
+            },
+        ),
         ("CreatedAt", container.created.to_string()),
         ("RunningFor", format!("{} ago", since(container.created))),
         ("Status", container.status.clone()),
         ("State", container.state.clone()),
-        ("Ports", container.ports.iter().map(port).collect::<Vec<_>>().join(", ")),
+        (
+            "Ports",
+            container
+                .ports
+                .iter()
+                .map(port)
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
         ("Names", names.join(",")),
         ("Labels", labels.join(",")),
         ("Networks", networks.join(",")),
         ("Mounts", mounts.join(",")),
-        ("Size", format!("{} (virtual {})", size(container.size_rw), size(container.size_root_fs))),
+        (
+            "Size",
+            format!(
+                "{} (virtual {})",
+                size(container.size_rw),
+                size(container.size_root_fs)
+            ),
+        ),
     ])
 }
 
 /// How long ago a time in seconds since 1970 was, in docker's words.
 pub(crate) fn since(unix: i64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs());
     table::span(now.saturating_sub(u64::try_from(unix).unwrap_or(0)))
 }
 
 fn port(port: &Port) -> String {
     match port.public_port {
-        Some(public) if port.ip.contains(':') => format!("[{}]:{public}->{}/{}", port.ip, port.private_port, port.typ),
+        Some(public) if port.ip.contains(':') => {
+            format!("[{}]:{public}->{}/{}", port.ip, port.private_port, port.typ)
+        }
         Some(public) => format!("{}:{public}->{}/{}", port.ip, port.private_port, port.typ),
         None => format!("{}/{}", port.private_port, port.typ),
     }
@@ -84,7 +169,12 @@ pub(crate) async fn ports(client: &Client, container: &str) -> anyhow::Result<()
 /// `top`
 pub(crate) async fn top(client: &Client, container: &str, ps: &[String]) -> anyhow::Result<()> {
     let arguments = ps.join(" ");
-    let top = client.container_top(container, (!arguments.is_empty()).then_some(arguments.as_str())).await?;
+    let top = client
+        .container_top(
+            container,
+            (!arguments.is_empty()).then_some(arguments.as_str()),
+        )
+        .await?;
     let headings: Vec<&str> = top.titles.iter().map(String::as_str).collect();
     print!("{}", table::format(&headings, &top.processes));
     Ok(())
@@ -105,7 +195,10 @@ pub(crate) async fn changes(client: &Client, container: &str) -> anyhow::Result<
 
 /// `kill`
 pub(crate) async fn kill(client: &Client, options: &Kill) -> anyhow::Result<()> {
-    each(&options.containers, |name| client.container_kill(name, Some(&options.signal))).await
+    each(&options.containers, |name| {
+        client.container_kill(name, Some(&options.signal))
+    })
+    .await
 }
 
 /// `pause`
@@ -120,17 +213,26 @@ pub(crate) async fn unpause(client: &Client, names: &[String]) -> anyhow::Result
 
 /// `restart`
 pub(crate) async fn restart(client: &Client, options: &Stop) -> anyhow::Result<()> {
-    each(&options.containers, |name| client.container_restart(name, None, options.time)).await
+    each(&options.containers, |name| {
+        client.container_restart(name, None, options.time)
+    })
+    .await
 }
 
 /// `stop`
 pub(crate) async fn stop(client: &Client, options: &Stop) -> anyhow::Result<()> {
-    each(&options.containers, |name| client.container_stop(name, None, options.time)).await
+    each(&options.containers, |name| {
+        client.container_stop(name, None, options.time)
+    })
+    .await
 }
 
 /// `rm`
 pub(crate) async fn remove(client: &Client, options: &Rm) -> anyhow::Result<()> {
-    each(&options.containers, |name| client.container_remove(name, options.volumes, options.force)).await
+    each(&options.containers, |name| {
+        client.container_remove(name, options.volumes, options.force)
+    })
+    .await
 }
 
 /// `wait`

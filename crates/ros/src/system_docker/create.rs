@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, bail};
 use clap::Args;
 use engine_api::{
-    ContainerConfig, CreateRequest, DeviceMapping, HostConfig, LogConfig, PortBinding, RestartPolicy, Ulimit,
+    ContainerConfig, CreateRequest, DeviceMapping, HostConfig, LogConfig, PortBinding,
+    RestartPolicy, Ulimit,
 };
 use serde_json::json;
 
@@ -151,33 +152,66 @@ impl Create {
             tty: self.tty,
             open_stdin: self.interactive,
             stdin_once: attach && self.interactive,
-            env: self.environment.iter().filter_map(|variable| with_value(variable)).collect(),
+            env: self
+                .environment
+                .iter()
+                .filter_map(|variable| with_value(variable))
+                .collect(),
             cmd: (!self.command.is_empty()).then(|| self.command.clone()),
             image: self.image.clone(),
             working_dir: self.workdir.clone(),
-            entrypoint: self.entrypoint.as_ref().map(|program| vec![program.clone()]),
+            entrypoint: self
+                .entrypoint
+                .as_ref()
+                .map(|program| vec![program.clone()]),
             labels: pairs("--label", &self.labels)?,
             stop_signal: self.stop_signal.clone(),
-            exposed_ports: self.published()?.into_keys().map(|port| (port, json!({}))).collect(),
-            volumes: self.volumes.iter().filter(|v| !v.contains(':')).map(|v| (v.clone(), json!({}))).collect(),
+            exposed_ports: self
+                .published()?
+                .into_keys()
+                .map(|port| (port, json!({})))
+                .collect(),
+            volumes: self
+                .volumes
+                .iter()
+                .filter(|v| !v.contains(':'))
+                .map(|v| (v.clone(), json!({})))
+                .collect(),
             ..ContainerConfig::default()
         };
-        Ok(CreateRequest { config, host_config: self.host_config()?, ..CreateRequest::default() })
+        Ok(CreateRequest {
+            config,
+            host_config: self.host_config()?,
+            ..CreateRequest::default()
+        })
     }
 
     fn host_config(&self) -> anyhow::Result<HostConfig> {
         let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-        let bytes_of = |flag, text: &Option<String>| text.as_deref().map_or(Ok(0), |text| bytes(flag, text));
+        let bytes_of =
+            |flag, text: &Option<String>| text.as_deref().map_or(Ok(0), |text| bytes(flag, text));
         Ok(HostConfig {
-            binds: self.volumes.iter().filter(|volume| volume.contains(':')).cloned().collect(),
-            log_config: LogConfig { typ: self.log_driver.clone(), config: pairs("--log-opt", &self.log_options)? },
+            binds: self
+                .volumes
+                .iter()
+                .filter(|volume| volume.contains(':'))
+                .cloned()
+                .collect(),
+            log_config: LogConfig {
+                typ: self.log_driver.clone(),
+                config: pairs("--log-opt", &self.log_options)?,
+            },
             network_mode: self.network.clone().unwrap_or_else(|| "default".to_owned()),
             port_bindings: self.published()?,
             publish_all_ports: self.publish_all,
             restart_policy: restart_policy(&self.restart)?,
             auto_remove: self.rm,
             volumes_from: self.volumes_from.clone(),
-            tmpfs: self.tmpfs.iter().map(|entry| split_once_or_empty(entry, ':')).collect(),
+            tmpfs: self
+                .tmpfs
+                .iter()
+                .map(|entry| split_once_or_empty(entry, ':'))
+                .collect(),
             cap_add: some(&self.cap_add),
             cap_drop: some(&self.cap_drop),
             security_opt: some(&self.security_opt),
@@ -195,7 +229,11 @@ impl Create {
             memory: bytes_of("--memory", &self.memory)?,
             nano_cpus: self.cpus.as_deref().map_or(Ok(0), nano_cpus)?,
             pids_limit: self.pids_limit,
-            ulimits: self.ulimits.iter().map(|limit| ulimit(limit)).collect::<anyhow::Result<_>>()?,
+            ulimits: self
+                .ulimits
+                .iter()
+                .map(|limit| ulimit(limit))
+                .collect::<anyhow::Result<_>>()?,
             devices: self.devices.iter().map(|device| mapping(device)).collect(),
             ..HostConfig::default()
         })
@@ -205,7 +243,11 @@ impl Create {
         let mut ports: BTreeMap<String, Option<Vec<PortBinding>>> = BTreeMap::new();
         for text in &self.publish {
             let (port, binding) = published(text)?;
-            ports.entry(port).or_default().get_or_insert_default().push(binding);
+            ports
+                .entry(port)
+                .or_default()
+                .get_or_insert_default()
+                .push(binding);
         }
         Ok(ports)
     }
@@ -216,7 +258,9 @@ fn with_value(variable: &str) -> Option<String> {
     if variable.contains('=') {
         return Some(variable.to_owned());
     }
-    std::env::var(variable).ok().map(|value| format!("{variable}={value}"))
+    std::env::var(variable)
+        .ok()
+        .map(|value| format!("{variable}={value}"))
 }
 
 /// `KEY=VALUE` entries as a map; a bare key has an empty value.
@@ -244,23 +288,36 @@ fn published(text: &str) -> anyhow::Result<(String, PortBinding)> {
         Some((address, host)) => (address.trim_start_matches('[').trim_end_matches(']'), host),
         None => ("", rest),
     };
-    container.parse::<u16>().with_context(|| format!("--publish {text}: {container:?} is no port"))?;
-    let binding = PortBinding { host_ip: address.to_owned(), host_port: host.to_owned() };
+    container
+        .parse::<u16>()
+        .with_context(|| format!("--publish {text}: {container:?} is no port"))?;
+    let binding = PortBinding {
+        host_ip: address.to_owned(),
+        host_port: host.to_owned(),
+    };
     Ok((format!("{container}/{protocol}"), binding))
 }
 
 /// `no`, `always`, `unless-stopped`, `on-failure[:N]`.
 pub(crate) fn restart_policy(text: &str) -> anyhow::Result<RestartPolicy> {
     let (name, count) = text.split_once(':').unwrap_or((text, "0"));
-    let maximum_retry_count = count.parse().with_context(|| format!("--restart {text}: {count:?} is no number"))?;
-    Ok(RestartPolicy { name: name.to_owned(), maximum_retry_count })
+    let maximum_retry_count = count
+        .parse()
+        .with_context(|| format!("--restart {text}: {count:?} is no number"))?;
+    Ok(RestartPolicy {
+        name: name.to_owned(),
+        maximum_retry_count,
+    })
 }
 
 /// A size such as `64m`, in bytes; powers of 1024 as docker has them.
 pub(crate) fn bytes(flag: &str, text: &str) -> anyhow::Result<i64> {
     let lower = text.to_ascii_lowercase();
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match lower[digits.len()..].trim_end_matches('b').trim_end_matches('i') {
+    let shift = match lower[digits.len()..]
+        .trim_end_matches('b')
+        .trim_end_matches('i')
+    {
         "" => 0,
         "k" => 10,
         "m" => 20,
@@ -268,13 +325,19 @@ pub(crate) fn bytes(flag: &str, text: &str) -> anyhow::Result<i64> {
         "t" => 40,
         unit => bail!("{flag} {text}: {unit:?} is no unit: there are b, k, m, g and t"),
     };
-    let number: i64 = digits.parse().with_context(|| format!("{flag} {text}: {digits:?} is no number"))?;
-    number.checked_mul(1 << shift).with_context(|| format!("{flag} {text} is too large"))
+    let number: i64 = digits
+        .parse()
+        .with_context(|| format!("{flag} {text}: {digits:?} is no number"))?;
+    number
+        .checked_mul(1 << shift)
+        .with_context(|| format!("{flag} {text} is too large"))
 }
 
 /// `1.5` processors in billionths.
 pub(crate) fn nano_cpus(text: &str) -> anyhow::Result<i64> {
-    let cpus: f64 = text.parse().with_context(|| format!("--cpus {text}: no number"))?;
+    let cpus: f64 = text
+        .parse()
+        .with_context(|| format!("--cpus {text}: no number"))?;
     if !(0.0..=1e6).contains(&cpus) {
         bail!("--cpus {text}: not a number of processors");
     }
@@ -282,10 +345,19 @@ pub(crate) fn nano_cpus(text: &str) -> anyhow::Result<i64> {
 }
 
 fn ulimit(text: &str) -> anyhow::Result<Ulimit> {
-    let (name, limits) = text.split_once('=').with_context(|| format!("--ulimit {text}: not NAME=SOFT[:HARD]"))?;
+    let (name, limits) = text
+        .split_once('=')
+        .with_context(|| format!("--ulimit {text}: not NAME=SOFT[:HARD]"))?;
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
-    let number = |text: &str| text.parse().with_context(|| format!("--ulimit {name}: {text:?} is no number"));
-    Ok(Ulimit { name: name.to_owned(), soft: number(soft)?, hard: number(hard)? })
+    let number = |text: &str| {
+        text.parse()
+            .with_context(|| format!("--ulimit {name}: {text:?} is no number"))
+    };
+    Ok(Ulimit {
+        name: name.to_owned(),
+        soft: number(soft)?,
+        hard: number(hard)?,
+    })
 }
 
 fn mapping(text: &str) -> DeviceMapping {
@@ -293,7 +365,11 @@ fn mapping(text: &str) -> DeviceMapping {
     let host = parts.next().unwrap_or_default().to_owned();
     let container = parts.next().map_or_else(|| host.clone(), str::to_owned);
     let permissions = parts.next().unwrap_or("rwm").to_owned();
-    DeviceMapping { path_on_host: host, path_in_container: container, cgroup_permissions: permissions }
+    DeviceMapping {
+        path_on_host: host,
+        path_in_container: container,
+        cgroup_permissions: permissions,
+    }
 }
 
 #[cfg(test)]
@@ -311,7 +387,14 @@ mod tests {
         ];
         for (text, port, address, host) in cases {
             let (found, binding) = published(text).expect(text);
-            assert_eq!((found.as_str(), binding.host_ip.as_str(), binding.host_port.as_str()), (port, address, host));
+            assert_eq!(
+                (
+                    found.as_str(),
+                    binding.host_ip.as_str(),
+                    binding.host_port.as_str()
+                ),
+                (port, address, host)
+            );
         }
         assert!(published("8080:http").is_err());
     }
@@ -330,7 +413,10 @@ mod tests {
     #[test]
     fn policies_and_limits() {
         let policy = restart_policy("on-failure:3").expect("a policy");
-        assert_eq!((policy.name.as_str(), policy.maximum_retry_count), ("on-failure", 3));
+        assert_eq!(
+            (policy.name.as_str(), policy.maximum_retry_count),
+            ("on-failure", 3)
+        );
         let limit = ulimit("nofile=1024:2048").expect("a limit");
         assert_eq!((limit.soft, limit.hard), (1024, 2048));
         assert!(ulimit("nofile").is_err());

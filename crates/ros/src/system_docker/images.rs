@@ -18,15 +18,39 @@ pub(crate) async fn list(client: &Client, options: &Images) -> anyhow::Result<()
         filters = filters.with("reference", repository);
     }
     let images = client.image_list(options.all, &filters).await?;
-    let rows: Vec<Row> = images.iter().flat_map(|image| rows(image, options.no_trunc)).collect();
-    let columns = [("REPOSITORY", "Repository"), ("TAG", "Tag"), ("IMAGE ID", "ID"), ("CREATED", "CreatedSince"), ("SIZE", "Size")];
-    listing::print(&rows, &columns, &Show { only: options.quiet.then_some("ID"), format: options.format.as_deref() })
+    let rows: Vec<Row> = images
+        .iter()
+        .flat_map(|image| rows(image, options.no_trunc))
+        .collect();
+    let columns = [
+        ("REPOSITORY", "Repository"),
+        ("TAG", "Tag"),
+        ("IMAGE ID", "ID"),
+        ("CREATED", "CreatedSince"),
+        ("SIZE", "Size"),
+    ];
+    listing::print(
+        &rows,
+        &columns,
+        &Show {
+            only: options.quiet.then_some("ID"),
+            format: options.format.as_deref(),
+        },
+    )
 }
 
 /// One row a tag; an image without any has one row.
 fn rows(image: &ImageSummary, whole: bool) -> Vec<Row> {
-    let id = if whole { image.id.clone() } else { table::short_id(&image.id) };
-    let digest = image.repo_digests.first().and_then(|name| name.split_once('@')).map_or(NONE, |(_, digest)| digest);
+    let id = if whole {
+        image.id.clone()
+    } else {
+        table::short_id(&image.id)
+    };
+    let digest = image
+        .repo_digests
+        .first()
+        .and_then(|name| name.split_once('@'))
+        .map_or(NONE, |(_, digest)| digest);
     let names: Vec<&str> = match image.repo_tags.as_slice() {
         [] => vec!["<none>:<none>"],
         tags => tags.iter().map(String::as_str).collect(),
@@ -55,7 +79,14 @@ pub(crate) async fn history(client: &Client, image: &str) -> anyhow::Result<()> 
         .iter()
         .map(|item| {
             row([
-                ("ID", if item.id == "<missing>" { item.id.clone() } else { table::short_id(&item.id) }),
+                (
+                    "ID",
+                    if item.id == "<missing>" {
+                        item.id.clone()
+                    } else {
+                        table::short_id(&item.id)
+                    },
+                ),
                 ("CreatedSince", format!("{} ago", since(item.created))),
                 ("CreatedBy", table::ellipsis(&item.created_by, 45)),
                 ("Size", table::size(u64::try_from(item.size).unwrap_or(0))),
@@ -63,8 +94,13 @@ pub(crate) async fn history(client: &Client, image: &str) -> anyhow::Result<()> 
             ])
         })
         .collect();
-    let columns =
-        [("IMAGE", "ID"), ("CREATED", "CreatedSince"), ("CREATED BY", "CreatedBy"), ("SIZE", "Size"), ("COMMENT", "Comment")];
+    let columns = [
+        ("IMAGE", "ID"),
+        ("CREATED", "CreatedSince"),
+        ("CREATED BY", "CreatedBy"),
+        ("SIZE", "Size"),
+        ("COMMENT", "Comment"),
+    ];
     listing::print(&rows, &columns, &Show::default())
 }
 
@@ -76,7 +112,10 @@ pub(crate) async fn pull(client: &Client, image: &str) -> anyhow::Result<()> {
 /// `rmi`
 pub(crate) async fn remove(client: &Client, options: &Rmi) -> anyhow::Result<()> {
     for image in &options.images {
-        for item in client.image_remove(image, options.force, options.no_prune).await? {
+        for item in client
+            .image_remove(image, options.force, options.no_prune)
+            .await?
+        {
             if !item.untagged.is_empty() {
                 println!("Untagged: {}", item.untagged);
             }
@@ -102,13 +141,19 @@ pub(crate) async fn tag(client: &Client, source: &str, target: &str) -> anyhow::
 ///
 /// # Errors
 /// With the engine's own words when the transfer failed.
-pub(crate) async fn progress(mut messages: JsonLines<ProgressMessage>, quiet: bool) -> anyhow::Result<()> {
+pub(crate) async fn progress(
+    mut messages: JsonLines<ProgressMessage>,
+    quiet: bool,
+) -> anyhow::Result<()> {
     while let Some(message) = messages.next().await? {
         if !message.error.is_empty() {
             anyhow::bail!("{}", message.error);
         }
         print!("{}", message.stream);
-        let moves = message.progress_detail.as_ref().is_some_and(|detail| detail.total > 0);
+        let moves = message
+            .progress_detail
+            .as_ref()
+            .is_some_and(|detail| detail.total > 0);
         if message.status.is_empty() || moves || quiet {
             continue;
         }

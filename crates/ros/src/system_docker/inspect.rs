@@ -11,14 +11,26 @@ use super::template::Template;
 const KINDS: [&str; 4] = ["container", "image", "network", "volume"];
 
 /// Shows all details of each name; of one kind only when `kind` or `--type` says so.
-pub(crate) async fn inspect(client: &Client, options: &Inspect, kind: Option<&str>) -> anyhow::Result<()> {
-    let template = options.format.as_deref().filter(|format| *format != "json").map(Template::parse).transpose()?;
+pub(crate) async fn inspect(
+    client: &Client,
+    options: &Inspect,
+    kind: Option<&str>,
+) -> anyhow::Result<()> {
+    let template = options
+        .format
+        .as_deref()
+        .filter(|format| *format != "json")
+        .map(Template::parse)
+        .transpose()?;
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for name in &options.names {
         match find(client, name, kind.or(options.kind.as_deref())).await? {
             Some(value) => found.push(value),
-            None => missing.push(format!("Error: No such {}: {name}", kind.or(options.kind.as_deref()).unwrap_or("object"))),
+            None => missing.push(format!(
+                "Error: No such {}: {name}",
+                kind.or(options.kind.as_deref()).unwrap_or("object")
+            )),
         }
     }
     match template {
@@ -36,9 +48,15 @@ pub(crate) async fn inspect(client: &Client, options: &Inspect, kind: Option<&st
 }
 
 async fn find(client: &Client, name: &str, kind: Option<&str>) -> anyhow::Result<Option<Value>> {
-    for candidate in KINDS.into_iter().filter(|candidate| kind.is_none_or(|kind| kind == *candidate)) {
+    for candidate in KINDS
+        .into_iter()
+        .filter(|candidate| kind.is_none_or(|kind| kind == *candidate))
+    {
         let result = match candidate {
-            "container" => client.container_inspect(name, false).await.map(serde_json::to_value),
+            "container" => client
+                .container_inspect(name, false)
+                .await
+                .map(serde_json::to_value),
             "image" => client.image_inspect(name).await.map(serde_json::to_value),
             "network" => client.network_inspect(name).await.map(serde_json::to_value),
             _ => client.volume_inspect(name).await.map(serde_json::to_value),

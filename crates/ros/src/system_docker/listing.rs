@@ -19,7 +19,10 @@ pub(crate) struct Show<'a> {
 
 /// Makes a row from names and texts.
 pub(crate) fn row<const N: usize>(cells: [(&str, String); N]) -> Row {
-    cells.into_iter().map(|(name, text)| (name.to_owned(), Value::String(text))).collect()
+    cells
+        .into_iter()
+        .map(|(name, text)| (name.to_owned(), Value::String(text)))
+        .collect()
 }
 
 /// Prints `rows`; `columns` pairs a heading with the name of its field.
@@ -32,18 +35,28 @@ pub(crate) fn print(rows: &[Row], columns: &[(&str, &str)], show: &Show<'_>) -> 
 }
 
 fn text(rows: &[Row], columns: &[(&str, &str)], show: &Show<'_>) -> anyhow::Result<String> {
-    let cell = |row: &Row, name: &str| row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let cell = |row: &Row, name: &str| {
+        row.get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     if let Some(only) = show.only {
         return Ok(rows.iter().map(|row| cell(row, only) + "\n").collect());
     }
     match show.format {
         None | Some("table") => {
             let headings: Vec<&str> = columns.iter().map(|(heading, _)| *heading).collect();
-            let cells: Vec<Vec<String>> =
-                rows.iter().map(|row| columns.iter().map(|(_, name)| cell(row, name)).collect()).collect();
+            let cells: Vec<Vec<String>> = rows
+                .iter()
+                .map(|row| columns.iter().map(|(_, name)| cell(row, name)).collect())
+                .collect();
             Ok(table::format(&headings, &cells))
         }
-        Some("json") => Ok(rows.iter().map(|row| Value::Object(row.clone()).to_string() + "\n").collect()),
+        Some("json") => Ok(rows
+            .iter()
+            .map(|row| Value::Object(row.clone()).to_string() + "\n")
+            .collect()),
         Some(format) => templated(rows, columns, format),
     }
 }
@@ -62,12 +75,22 @@ fn templated(rows: &[Row], columns: &[(&str, &str)], format: &str) -> anyhow::Re
     if !with_headings {
         return Ok(lines.into_iter().map(|line| line + "\n").collect());
     }
-    let names: Row = rows.iter().flat_map(Row::keys).map(|name| (name.clone(), Value::String(name.to_uppercase()))).chain(
-        columns.iter().map(|(heading, name)| ((*name).to_owned(), Value::String((*heading).to_owned()))),
-    ).collect();
+    let names: Row = rows
+        .iter()
+        .flat_map(Row::keys)
+        .map(|name| (name.clone(), Value::String(name.to_uppercase())))
+        .chain(
+            columns
+                .iter()
+                .map(|(heading, name)| ((*name).to_owned(), Value::String((*heading).to_owned()))),
+        )
+        .collect();
     let headings = template.render(&Value::Object(names))?;
     let headings: Vec<&str> = headings.split('\t').collect();
-    let cells: Vec<Vec<String>> = lines.iter().map(|line| line.split('\t').map(str::to_owned).collect()).collect();
+    let cells: Vec<Vec<String>> = lines
+        .iter()
+        .map(|line| line.split('\t').map(str::to_owned).collect())
+        .collect();
     Ok(table::format(&headings, &cells))
 }
 
@@ -76,15 +99,40 @@ mod tests {
     use super::*;
 
     fn show(show: &Show<'_>) -> String {
-        let rows = [row([("ID", "abc".to_owned()), ("Names", "web".to_owned()), ("Ports", String::new())])];
+        let rows = [row([
+            ("ID", "abc".to_owned()),
+            ("Names", "web".to_owned()),
+            ("Ports", String::new()),
+        ])];
         text(&rows, &[("CONTAINER ID", "ID"), ("NAMES", "Names")], show).expect("a list")
     }
 
     #[test]
     fn a_list_has_dockers_four_forms() {
-        assert_eq!(show(&Show::default()), "CONTAINER ID   NAMES\nabc            web\n");
-        assert_eq!(show(&Show { only: Some("ID"), format: None }), "abc\n");
-        assert_eq!(show(&Show { only: None, format: Some("{{.Names}}!") }), "web!\n");
-        assert_eq!(show(&Show { only: None, format: Some("table {{.Names}}\t{{.ID}}") }), "NAMES   CONTAINER ID\nweb     abc\n");
+        assert_eq!(
+            show(&Show::default()),
+            "CONTAINER ID   NAMES\nabc            web\n"
+        );
+        assert_eq!(
+            show(&Show {
+                only: Some("ID"),
+                format: None
+            }),
+            "abc\n"
+        );
+        assert_eq!(
+            show(&Show {
+                only: None,
+                format: Some("{{.Names}}!")
+            }),
+            "web!\n"
+        );
+        assert_eq!(
+            show(&Show {
+                only: None,
+                format: Some("table {{.Names}}\t{{.ID}}")
+            }),
+            "NAMES   CONTAINER ID\nweb     abc\n"
+        );
     }
 }

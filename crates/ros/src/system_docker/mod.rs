@@ -41,7 +41,11 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help goes to stdout and is no failure; clap knows which it is.
             let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(FAILED) } else { ExitCode::SUCCESS };
+            return if error.use_stderr() {
+                ExitCode::from(FAILED)
+            } else {
+                ExitCode::SUCCESS
+            };
         }
     };
     let runs = matches!(arguments.verb, Verb::Run(_) | Verb::Create(_));
@@ -60,7 +64,10 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .strip_prefix("unix://")
         .with_context(|| format!("--host {}: only unix:// is possible", arguments.host))?;
     let client = Client::new(socket);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no event loop")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no event loop")?;
     runtime.block_on(verb(&client, arguments.verb))
 }
 
@@ -79,7 +86,9 @@ async fn verb(client: &Client, verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Export(options) => transfer::export(client, &options).await?,
         Verb::History { image } => images::history(client, &image).await?,
         Verb::Images(options) => images::list(client, &options).await?,
-        Verb::Info(options) | Verb::System(arguments::System::Info(options)) => system::info(client, &options).await?,
+        Verb::Info(options) | Verb::System(arguments::System::Info(options)) => {
+            system::info(client, &options).await?
+        }
         Verb::Inspect(options) => inspect::inspect(client, &options, None).await?,
         Verb::Kill(options) => containers::kill(client, &options).await?,
         Verb::Load(options) => transfer::load(client, &options).await?,
@@ -110,10 +119,14 @@ async fn verb(client: &Client, verb: Verb) -> anyhow::Result<ExitCode> {
 
 /// `--filter KEY=VALUE` entries.
 fn filters(entries: &[String]) -> anyhow::Result<Filters> {
-    entries.iter().try_fold(Filters::default(), |filters, entry| {
-        let (key, value) = entry.split_once('=').with_context(|| format!("--filter {entry}: not KEY=VALUE"))?;
-        Ok(filters.with(key, value))
-    })
+    entries
+        .iter()
+        .try_fold(Filters::default(), |filters, entry| {
+            let (key, value) = entry
+                .split_once('=')
+                .with_context(|| format!("--filter {entry}: not KEY=VALUE"))?;
+            Ok(filters.with(key, value))
+        })
 }
 
 /// Does something for each name and prints the name; a failure is reported and the rest still done.

@@ -10,11 +10,17 @@ use super::{each, filters, inspect, table};
 /// Does what the second word says.
 pub(crate) async fn network(client: &Client, verb: Network) -> anyhow::Result<()> {
     match verb {
-        Network::Connect { network, container } => Ok(client.network_connect(&network, &container, None).await?),
-        Network::Create(options) => create(client, &options).await,
-        Network::Disconnect { force, network, container } => {
-            Ok(client.network_disconnect(&network, &container, force).await?)
+        Network::Connect { network, container } => {
+            Ok(client.network_connect(&network, &container, None).await?)
         }
+        Network::Create(options) => create(client, &options).await,
+        Network::Disconnect {
+            force,
+            network,
+            container,
+        } => Ok(client
+            .network_disconnect(&network, &container, force)
+            .await?),
         Network::Inspect(options) => inspect::inspect(client, &options, Some("network")).await,
         Network::Ls(options) => {
             let networks = client.network_list(&filters(&options.filters)?).await?;
@@ -29,12 +35,30 @@ pub(crate) async fn network(client: &Client, verb: Network) -> anyhow::Result<()
                     ])
                 })
                 .collect();
-            let columns = [("NETWORK ID", "ID"), ("NAME", "Name"), ("DRIVER", "Driver"), ("SCOPE", "Scope")];
-            listing::print(&rows, &columns, &Show { only: options.quiet.then_some("ID"), format: options.format.as_deref() })
+            let columns = [
+                ("NETWORK ID", "ID"),
+                ("NAME", "Name"),
+                ("DRIVER", "Driver"),
+                ("SCOPE", "Scope"),
+            ];
+            listing::print(
+                &rows,
+                &columns,
+                &Show {
+                    only: options.quiet.then_some("ID"),
+                    format: options.format.as_deref(),
+                },
+            )
         }
         Network::Prune(_) => {
-            let report = client.networks_prune(&engine_api::Filters::default()).await?;
-            report.networks_deleted.iter().flatten().for_each(|name| println!("{name}"));
+            let report = client
+                .networks_prune(&engine_api::Filters::default())
+                .await?;
+            report
+                .networks_deleted
+                .iter()
+                .flatten()
+                .for_each(|name| println!("{name}"));
             Ok(())
         }
         Network::Rm { networks } => each(&networks, |name| client.network_remove(name)).await,
@@ -51,7 +75,11 @@ async fn create(client: &Client, options: &Options) -> anyhow::Result<()> {
         name: options.name.clone(),
         driver: options.driver.clone(),
         internal: options.internal,
-        ipam: config.map(|config| Ipam { driver: "default".to_owned(), config: vec![config], ..Ipam::default() }),
+        ipam: config.map(|config| Ipam {
+            driver: "default".to_owned(),
+            config: vec![config],
+            ..Ipam::default()
+        }),
         options: pairs("--opt", &options.options)?,
         labels: pairs("--label", &options.labels)?,
         ..NetworkCreate::default()

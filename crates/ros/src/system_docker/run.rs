@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use engine_api::framing::Decoder;
 use anyhow::Context;
 use engine_api::client::{AttachQuery, Hijacked, LogsQuery};
+use engine_api::framing::Decoder;
 use engine_api::{Client, ExecConfig, ExecStartConfig, StreamKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,14 +18,23 @@ use super::{images, system};
 const BUFFER_BYTES: usize = 32 << 10;
 
 /// Makes the container, pulling its image first when it is not there; returns the id.
-pub(crate) async fn create(client: &Client, options: &Create, attach: bool) -> anyhow::Result<String> {
+pub(crate) async fn create(
+    client: &Client,
+    options: &Create,
+    attach: bool,
+) -> anyhow::Result<String> {
     let request = options.request(attach)?;
-    let created = match client.container_create(options.name.as_deref(), &request).await {
+    let created = match client
+        .container_create(options.name.as_deref(), &request)
+        .await
+    {
         Err(error) if error.is_not_found() && error.message.contains("image") => {
             eprintln!("Unable to find image '{}' locally", options.image);
             let messages = client.image_create(&options.image, None, None).await?;
             images::progress(messages, true).await?;
-            client.container_create(options.name.as_deref(), &request).await?
+            client
+                .container_create(options.name.as_deref(), &request)
+                .await?
         }
         result => result?,
     };
@@ -44,10 +53,20 @@ pub(crate) async fn run(client: &Client, options: &Run) -> anyhow::Result<ExitCo
         println!("{id}");
         return Ok(ExitCode::SUCCESS);
     }
-    let query = AttachQuery { stream: true, stdin: options.create.interactive, stdout: true, stderr: true, ..AttachQuery::default() };
+    let query = AttachQuery {
+        stream: true,
+        stdin: options.create.interactive,
+        stdout: true,
+        stderr: true,
+        ..AttachQuery::default()
+    };
     // Attached before it starts, so that not even its first byte is missed.
     let session = client.container_attach(&id, &query).await?;
-    let condition = if options.create.rm { "removed" } else { "next-exit" };
+    let condition = if options.create.rm {
+        "removed"
+    } else {
+        "next-exit"
+    };
     let mut ended = client.container_wait(&id, Some(condition)).await?;
     match started(client, &id, options.create.rm).await {
         Ok(()) => {}
@@ -56,7 +75,14 @@ pub(crate) async fn run(client: &Client, options: &Run) -> anyhow::Result<ExitCo
             return Ok(ExitCode::from(start_failure(&error)));
         }
     }
-    connect(client, session, options.create.interactive, options.create.tty, Size::Container(&id)).await?;
+    connect(
+        client,
+        session,
+        options.create.interactive,
+        options.create.tty,
+        Size::Container(&id),
+    )
+    .await?;
     let code = ended.next().await?.map_or(0, |ended| ended.status_code);
     Ok(exit_code(code))
 }
@@ -97,11 +123,26 @@ pub(crate) async fn start(client: &Client, options: &Start) -> anyhow::Result<Ex
         anyhow::bail!("only one container can be attached to");
     };
     let inspect = client.container_inspect(name, false).await?;
-    let query = AttachQuery { stream: true, stdin: options.interactive, stdout: true, stderr: true, ..AttachQuery::default() };
+    let query = AttachQuery {
+        stream: true,
+        stdin: options.interactive,
+        stdout: true,
+        stderr: true,
+        ..AttachQuery::default()
+    };
     let session = client.container_attach(&inspect.id, &query).await?;
-    let mut ended = client.container_wait(&inspect.id, Some("next-exit")).await?;
+    let mut ended = client
+        .container_wait(&inspect.id, Some("next-exit"))
+        .await?;
     client.container_start(&inspect.id).await?;
-    connect(client, session, options.interactive, inspect.config.tty, Size::Container(&inspect.id)).await?;
+    connect(
+        client,
+        session,
+        options.interactive,
+        inspect.config.tty,
+        Size::Container(&inspect.id),
+    )
+    .await?;
     let code = ended.next().await?.map_or(0, |ended| ended.status_code);
     Ok(exit_code(code))
 }
@@ -113,10 +154,23 @@ pub(crate) async fn attach(client: &Client, options: &Attach) -> anyhow::Result<
         anyhow::bail!("cannot attach to a stopped container, start it first");
     }
     let stdin = !options.no_stdin && inspect.config.open_stdin;
-    let query = AttachQuery { stream: true, stdin, stdout: true, stderr: true, ..AttachQuery::default() };
+    let query = AttachQuery {
+        stream: true,
+        stdin,
+        stdout: true,
+        stderr: true,
+        ..AttachQuery::default()
+    };
     let session = client.container_attach(&inspect.id, &query).await?;
     let mut ended = client.container_wait(&inspect.id, None).await?;
-    connect(client, session, stdin, inspect.config.tty, Size::Container(&inspect.id)).await?;
+    connect(
+        client,
+        session,
+        stdin,
+        inspect.config.tty,
+        Size::Container(&inspect.id),
+    )
+    .await?;
     let code = ended.next().await?.map_or(0, |ended| ended.status_code);
     Ok(exit_code(code))
 }
@@ -140,10 +194,22 @@ pub(crate) async fn exec(client: &Client, options: &Exec) -> anyhow::Result<Exit
         client.exec_start_detached(&id).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let start = ExecStartConfig { tty: options.tty, ..ExecStartConfig::default() };
+    let start = ExecStartConfig {
+        tty: options.tty,
+        ..ExecStartConfig::default()
+    };
     let session = client.exec_start(&id, &start).await?;
-    connect(client, session, options.interactive, options.tty, Size::Exec(&id)).await?;
-    Ok(exit_code(i64::from(client.exec_inspect(&id).await?.exit_code.unwrap_or(0))))
+    connect(
+        client,
+        session,
+        options.interactive,
+        options.tty,
+        Size::Exec(&id),
+    )
+    .await?;
+    Ok(exit_code(i64::from(
+        client.exec_inspect(&id).await?.exit_code.unwrap_or(0),
+    )))
 }
 
 /// Whose terminal has this terminal's size.
@@ -155,7 +221,9 @@ enum Size<'a> {
 
 impl Size<'_> {
     async fn pass_on(self, client: &Client) {
-        let Some((rows, columns)) = terminal::size() else { return };
+        let Some((rows, columns)) = terminal::size() else {
+            return;
+        };
         // It may have ended meanwhile; its size then matters to nobody.
         let _ = match self {
             Size::Container(id) => client.container_resize(id, rows, columns).await,
@@ -165,8 +233,18 @@ impl Size<'_> {
 }
 
 /// Copies both ways until the output ends.
-async fn connect(client: &Client, session: Hijacked, stdin: bool, tty: bool, size: Size<'_>) -> anyhow::Result<()> {
-    let raw = if tty && stdin { Some(Raw::enter()?) } else { None };
+async fn connect(
+    client: &Client,
+    session: Hijacked,
+    stdin: bool,
+    tty: bool,
+    size: Size<'_>,
+) -> anyhow::Result<()> {
+    let raw = if tty && stdin {
+        Some(Raw::enter()?)
+    } else {
+        None
+    };
     let multiplexed = session.multiplexed && !tty;
     let (reader, writer) = tokio::io::split(session.io);
     let input = tokio::spawn(async move {
@@ -211,7 +289,10 @@ async fn send_input<S: AsyncWrite>(mut writer: WriteHalf<S>) {
     let _ = writer.shutdown().await;
 }
 
-async fn receive_output<S: AsyncRead>(mut reader: ReadHalf<S>, multiplexed: bool) -> anyhow::Result<()> {
+async fn receive_output<S: AsyncRead>(
+    mut reader: ReadHalf<S>,
+    multiplexed: bool,
+) -> anyhow::Result<()> {
     let mut show = Show::new(multiplexed);
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
@@ -229,7 +310,9 @@ struct Show {
 
 impl Show {
     fn new(multiplexed: bool) -> Show {
-        Show { decoder: multiplexed.then(Decoder::new) }
+        Show {
+            decoder: multiplexed.then(Decoder::new),
+        }
     }
 
     fn piece(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
@@ -254,7 +337,11 @@ fn write(file: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
 
 /// `logs`
 pub(crate) async fn logs(client: &Client, options: &Logs) -> anyhow::Result<()> {
-    let tty = client.container_inspect(&options.container, false).await?.config.tty;
+    let tty = client
+        .container_inspect(&options.container, false)
+        .await?
+        .config
+        .tty;
     let query = LogsQuery {
         follow: options.follow,
         stdout: true,
@@ -264,7 +351,11 @@ pub(crate) async fn logs(client: &Client, options: &Logs) -> anyhow::Result<()> 
         timestamps: options.timestamps,
         tail: match options.tail.as_str() {
             "all" => None,
-            count => Some(count.parse().with_context(|| format!("--tail {count}: no number"))?),
+            count => Some(
+                count
+                    .parse()
+                    .with_context(|| format!("--tail {count}: no number"))?,
+            ),
         },
         ..LogsQuery::default()
     };

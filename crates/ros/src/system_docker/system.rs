@@ -19,10 +19,20 @@ pub(crate) async fn version(client: &Client, options: &Formatted) -> anyhow::Res
         });
         return formatted(&value, format);
     }
-    println!("Client:\n Version:    {}\n API version: {}", env!("CARGO_PKG_VERSION"), engine_api::API_VERSION);
+    println!(
+        "Client:\n Version:    {}\n API version: {}",
+        env!("CARGO_PKG_VERSION"),
+        engine_api::API_VERSION
+    );
     println!("\nServer: {}", server.platform.name);
-    println!(" Version:     {}\n API version: {} (minimum version {})", server.version, server.api_version, server.min_api_version);
-    println!(" OS/Arch:     {}/{}\n Kernel:      {}", server.os, server.arch, server.kernel_version);
+    println!(
+        " Version:     {}\n API version: {} (minimum version {})",
+        server.version, server.api_version, server.min_api_version
+    );
+    println!(
+        " OS/Arch:     {}/{}\n Kernel:      {}",
+        server.os, server.arch, server.kernel_version
+    );
     Ok(())
 }
 
@@ -34,13 +44,32 @@ pub(crate) async fn info(client: &Client, options: &Formatted) -> anyhow::Result
     }
     println!("Server:");
     println!(" Containers: {}", info.containers);
-    println!("  Running: {}\n  Paused: {}\n  Stopped: {}", info.containers_running, info.containers_paused, info.containers_stopped);
-    println!(" Images: {}\n Server Version: {}\n Storage Driver: {}", info.images, info.server_version, info.driver);
-    println!(" Logging Driver: {}\n Cgroup Driver: {}\n Cgroup Version: {}", info.logging_driver, info.cgroup_driver, info.cgroup_version);
+    println!(
+        "  Running: {}\n  Paused: {}\n  Stopped: {}",
+        info.containers_running, info.containers_paused, info.containers_stopped
+    );
+    println!(
+        " Images: {}\n Server Version: {}\n Storage Driver: {}",
+        info.images, info.server_version, info.driver
+    );
+    println!(
+        " Logging Driver: {}\n Cgroup Driver: {}\n Cgroup Version: {}",
+        info.logging_driver, info.cgroup_driver, info.cgroup_version
+    );
     println!(" Security Options: {}", info.security_options.join(", "));
-    println!(" Kernel Version: {}\n Operating System: {}\n Architecture: {}", info.kernel_version, info.operating_system, info.architecture);
-    println!(" CPUs: {}\n Total Memory: {}", info.n_cpu, table::binary_size(u64::try_from(info.mem_total).unwrap_or(0)));
-    println!(" Name: {}\n ID: {}\n Docker Root Dir: {}", info.name, info.id, info.docker_root_dir);
+    println!(
+        " Kernel Version: {}\n Operating System: {}\n Architecture: {}",
+        info.kernel_version, info.operating_system, info.architecture
+    );
+    println!(
+        " CPUs: {}\n Total Memory: {}",
+        info.n_cpu,
+        table::binary_size(u64::try_from(info.mem_total).unwrap_or(0))
+    );
+    println!(
+        " Name: {}\n ID: {}\n Docker Root Dir: {}",
+        info.name, info.id, info.docker_root_dir
+    );
     for warning in info.warnings.iter().flatten() {
         eprintln!("WARNING: {warning}");
     }
@@ -57,9 +86,23 @@ fn formatted(value: &Value, format: &str) -> anyhow::Result<()> {
 
 /// `events`
 pub(crate) async fn events(client: &Client, options: &Events) -> anyhow::Result<()> {
-    let template = options.format.as_deref().filter(|format| *format != "json").map(Template::parse).transpose()?;
-    let (since, until) = (options.since.as_deref().map(time), options.until.as_deref().map(time));
-    let mut events = client.events(since.as_deref(), until.as_deref(), &filters(&options.filters)?).await?;
+    let template = options
+        .format
+        .as_deref()
+        .filter(|format| *format != "json")
+        .map(Template::parse)
+        .transpose()?;
+    let (since, until) = (
+        options.since.as_deref().map(time),
+        options.until.as_deref().map(time),
+    );
+    let mut events = client
+        .events(
+            since.as_deref(),
+            until.as_deref(),
+            &filters(&options.filters)?,
+        )
+        .await?;
     while let Some(event) = events.next().await? {
         match (&template, &options.format) {
             (Some(template), _) => println!("{}", template.render(&serde_json::to_value(&event)?)?),
@@ -71,21 +114,54 @@ pub(crate) async fn events(client: &Client, options: &Events) -> anyhow::Result<
 }
 
 fn line(event: &EventMessage) -> String {
-    let attributes: Vec<String> = event.actor.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let attributes: Vec<String> = event
+        .actor
+        .attributes
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
     let nanoseconds = event.time_nano.rem_euclid(1_000_000_000);
-    format!("{}.{nanoseconds:09} {} {} {} ({})", event.time, event.typ, event.action, event.actor.id, attributes.join(", "))
+    format!(
+        "{}.{nanoseconds:09} {} {} {} ({})",
+        event.time,
+        event.typ,
+        event.action,
+        event.actor.id,
+        attributes.join(", ")
+    )
 }
 
 /// `system df`
 pub(crate) async fn disk_usage(client: &Client) -> anyhow::Result<()> {
     let usage = client.disk_usage().await?;
     let size = |bytes: i64| table::size(u64::try_from(bytes).unwrap_or(0));
-    let containers: i64 = usage.containers.iter().filter_map(|container| container.size_rw).sum();
-    let volumes: i64 = usage.volumes.iter().filter_map(|volume| volume.usage_data.as_ref()).map(|usage| usage.size.max(0)).sum();
+    let containers: i64 = usage
+        .containers
+        .iter()
+        .filter_map(|container| container.size_rw)
+        .sum();
+    let volumes: i64 = usage
+        .volumes
+        .iter()
+        .filter_map(|volume| volume.usage_data.as_ref())
+        .map(|usage| usage.size.max(0))
+        .sum();
     let rows = vec![
-        vec!["Images".to_owned(), usage.images.len().to_string(), size(usage.layers_size)],
-        vec!["Containers".to_owned(), usage.containers.len().to_string(), size(containers)],
-        vec!["Local Volumes".to_owned(), usage.volumes.len().to_string(), size(volumes)],
+        vec![
+            "Images".to_owned(),
+            usage.images.len().to_string(),
+            size(usage.layers_size),
+        ],
+        vec![
+            "Containers".to_owned(),
+            usage.containers.len().to_string(),
+            size(containers),
+        ],
+        vec![
+            "Local Volumes".to_owned(),
+            usage.volumes.len().to_string(),
+            size(volumes),
+        ],
     ];
     print!("{}", table::format(&["TYPE", "TOTAL", "SIZE"], &rows));
     Ok(())
@@ -94,22 +170,39 @@ pub(crate) async fn disk_usage(client: &Client) -> anyhow::Result<()> {
 /// `system prune`
 pub(crate) async fn prune(client: &Client, options: &Force) -> anyhow::Result<()> {
     if !options.force {
-        anyhow::bail!("this removes all stopped containers, unused networks and untagged images: say --force if you want that");
+        anyhow::bail!(
+            "this removes all stopped containers, unused networks and untagged images: say --force if you want that"
+        );
     }
     let nothing = Filters::default();
     let containers = client.containers_prune(&nothing).await?;
     client.networks_prune(&nothing).await?;
-    let images = if options.all { Filters::default().with("dangling", "false") } else { nothing };
+    let images = if options.all {
+        Filters::default().with("dangling", "false")
+    } else {
+        nothing
+    };
     let images = client.images_prune(&images).await?;
-    containers.containers_deleted.iter().flatten().for_each(|id| println!("{id}"));
-    println!("Total reclaimed space: {}", table::size(containers.space_reclaimed + images.space_reclaimed));
+    containers
+        .containers_deleted
+        .iter()
+        .flatten()
+        .for_each(|id| println!("{id}"));
+    println!(
+        "Total reclaimed space: {}",
+        table::size(containers.space_reclaimed + images.space_reclaimed)
+    );
     Ok(())
 }
 
 /// A time as the API takes it; `10m` or `1h30m` means so long ago, as in docker.
 pub(crate) fn time(text: &str) -> String {
-    let Some(seconds) = duration(text) else { return text.to_owned() };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    let Some(seconds) = duration(text) else {
+        return text.to_owned();
+    };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs());
     now.saturating_sub(seconds).to_string()
 }
 

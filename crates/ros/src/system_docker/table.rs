@@ -14,7 +14,10 @@ pub(crate) fn format(headings: &[&str], rows: &[Vec<String>]) -> String {
             .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let heading = headings.iter().map(|heading| (*heading).to_owned()).collect();
+    let heading = headings
+        .iter()
+        .map(|heading| (*heading).to_owned())
+        .collect();
     let mut output = String::new();
     for row in std::iter::once(&heading).chain(rows) {
         let mut line = String::new();
@@ -32,12 +35,19 @@ pub(crate) fn ellipsis(text: &str, length: usize) -> String {
     if text.chars().count() <= length {
         return text.to_owned();
     }
-    text.chars().take(length.saturating_sub(1)).chain(['…']).collect()
+    text.chars()
+        .take(length.saturating_sub(1))
+        .chain(['…'])
+        .collect()
 }
 
 /// The 12 characters of an id that docker shows.
 pub(crate) fn short_id(id: &str) -> String {
-    id.strip_prefix("sha256:").unwrap_or(id).chars().take(12).collect()
+    id.strip_prefix("sha256:")
+        .unwrap_or(id)
+        .chars()
+        .take(12)
+        .collect()
 }
 
 /// A size in powers of 1000, with docker's three significant digits: `7.66MB`.
@@ -56,7 +66,11 @@ pub(crate) fn size(bytes: u64) -> String {
         _ => 0,
     };
     let number = format!("{value:.digits$}");
-    let number = if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { &number };
+    let number = if number.contains('.') {
+        number.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &number
+    };
     format!("{number}{}", UNITS[unit])
 }
 
@@ -97,19 +111,38 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = vec![vec!["a".to_owned(), "long one".to_owned()], vec!["bbbb".to_owned(), "x".to_owned()]];
-        assert_eq!(format(&["ID", "NAME"], &rows), "ID     NAME\na      long one\nbbbb   x\n");
+        let rows = vec![
+            vec!["a".to_owned(), "long one".to_owned()],
+            vec!["bbbb".to_owned(), "x".to_owned()],
+        ];
+        assert_eq!(
+            format(&["ID", "NAME"], &rows),
+            "ID     NAME\na      long one\nbbbb   x\n"
+        );
     }
 
     #[test]
     fn sizes_and_spans_are_dockers() {
-        for (bytes, words) in [(0, "0B"), (999, "999B"), (1500, "1.5kB"), (7_660_000, "7.66MB"), (187_000_000, "187MB")] {
+        for (bytes, words) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1500, "1.5kB"),
+            (7_660_000, "7.66MB"),
+            (187_000_000, "187MB"),
+        ] {
             assert_eq!(size(bytes), words);
         }
         assert_eq!(binary_size(13_107_200), "12.50MiB");
         for (seconds, words) in [
-            (0, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (61, "About a minute"), (300, "5 minutes"),
-            (3600, "About an hour"), (7200, "2 hours"), (86_400 * 3, "3 days"), (86_400 * 21, "3 weeks"),
+            (0, "Less than a second"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (61, "About a minute"),
+            (300, "5 minutes"),
+            (3600, "About an hour"),
+            (7200, "2 hours"),
+            (86_400 * 3, "3 days"),
+            (86_400 * 21, "3 weeks"),
         ] {
             assert_eq!(span(seconds), words);
         }

@@ -33,7 +33,12 @@ const MOST_BLOCKS: usize = 16;
 enum Node {
     Text(String),
     Print(Vec<Word>),
-    Block { kind: Kind, subject: Vec<Word>, body: Vec<Node>, otherwise: Vec<Node> },
+    Block {
+        kind: Kind,
+        subject: Vec<Word>,
+        body: Vec<Node>,
+        otherwise: Vec<Node>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +81,10 @@ impl Template {
 }
 
 /// Parses up to the end or to `{{end}}` or `{{else}}`, which it returns.
-fn parse_nodes(rest: &mut &str, depth: usize) -> Result<(Vec<Node>, Option<String>), TemplateError> {
+fn parse_nodes(
+    rest: &mut &str,
+    depth: usize,
+) -> Result<(Vec<Node>, Option<String>), TemplateError> {
     if depth > MOST_BLOCKS {
         return Err(TemplateError::TooDeep);
     }
@@ -89,7 +97,9 @@ fn parse_nodes(rest: &mut &str, depth: usize) -> Result<(Vec<Node>, Option<Strin
         let end = inside.find("}}").ok_or(TemplateError::Unclosed("action"))?;
         let action = inside[..end].trim();
         *rest = &inside[end + 2..];
-        let (first, tail) = action.split_once(char::is_whitespace).unwrap_or((action, ""));
+        let (first, tail) = action
+            .split_once(char::is_whitespace)
+            .unwrap_or((action, ""));
         let kind = match first {
             "end" | "else" => return Ok((nodes, Some(first.to_owned()))),
             "range" => Kind::Range,
@@ -109,14 +119,24 @@ fn parse_nodes(rest: &mut &str, depth: usize) -> Result<(Vec<Node>, Option<Strin
     Ok((nodes, None))
 }
 
-fn parse_block(kind: Kind, subject: Vec<Word>, rest: &mut &str, depth: usize) -> Result<Node, TemplateError> {
+fn parse_block(
+    kind: Kind,
+    subject: Vec<Word>,
+    rest: &mut &str,
+    depth: usize,
+) -> Result<Node, TemplateError> {
     let (body, mut end) = parse_nodes(rest, depth + 1)?;
     let mut otherwise = Vec::new();
     if end.as_deref() == Some("else") {
         (otherwise, end) = parse_nodes(rest, depth + 1)?;
     }
     match end.as_deref() {
-        Some("end") => Ok(Node::Block { kind, subject, body, otherwise }),
+        Some("end") => Ok(Node::Block {
+            kind,
+            subject,
+            body,
+            otherwise,
+        }),
         _ => Err(TemplateError::Unclosed("block")),
     }
 }
@@ -135,7 +155,12 @@ fn words(action: &str) -> Result<Vec<Word>, TemplateError> {
         let word = &rest[..end];
         rest = rest[end..].trim_start();
         result.push(match (word.strip_prefix('.'), word.parse()) {
-            (Some(path), _) => Word::Field(path.split('.').filter(|part| !part.is_empty()).map(str::to_owned).collect()),
+            (Some(path), _) => Word::Field(
+                path.split('.')
+                    .filter(|part| !part.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+            ),
             (None, Ok(number)) => Word::Number(number),
             (None, Err(_)) => Word::Function(word.to_owned()),
         });
@@ -148,7 +173,12 @@ fn render_nodes(nodes: &[Node], value: &Value, output: &mut String) -> Result<()
         match node {
             Node::Text(text) => output.push_str(text),
             Node::Print(words) => output.push_str(&printed(&evaluate(words, value)?)),
-            Node::Block { kind, subject, body, otherwise } => {
+            Node::Block {
+                kind,
+                subject,
+                body,
+                otherwise,
+            } => {
                 let subject = evaluate(subject, value)?;
                 if !truth(&subject) {
                     render_nodes(otherwise, value, output)?;
@@ -157,10 +187,14 @@ fn render_nodes(nodes: &[Node], value: &Value, output: &mut String) -> Result<()
                 match (kind, &subject) {
                     (Kind::If, _) => render_nodes(body, value, output)?,
                     (Kind::Range, Value::Array(items)) => {
-                        items.iter().try_for_each(|item| render_nodes(body, item, output))?;
+                        items
+                            .iter()
+                            .try_for_each(|item| render_nodes(body, item, output))?;
                     }
                     (Kind::Range, Value::Object(items)) => {
-                        items.values().try_for_each(|item| render_nodes(body, item, output))?;
+                        items
+                            .values()
+                            .try_for_each(|item| render_nodes(body, item, output))?;
                     }
                     (Kind::With | Kind::Range, _) => render_nodes(body, &subject, output)?,
                 }
@@ -176,23 +210,34 @@ fn evaluate(words: &[Word], value: &Value) -> Result<Value, TemplateError> {
         [Word::Function(name), arguments @ ..] => (name.as_str(), arguments),
         [word, ..] => return operand(word, value),
     };
-    let arguments = arguments.iter().map(|word| operand(word, value)).collect::<Result<Vec<_>, _>>()?;
+    let arguments = arguments
+        .iter()
+        .map(|word| operand(word, value))
+        .collect::<Result<Vec<_>, _>>()?;
     match (first, arguments.as_slice()) {
         ("json", [subject]) => Ok(Value::String(subject.to_string())),
         ("len", [subject]) => Ok(Value::from(length(subject))),
         ("lower", [subject]) => Ok(Value::String(printed(subject).to_lowercase())),
         ("upper", [subject]) => Ok(Value::String(printed(subject).to_uppercase())),
         ("println", [subject]) => Ok(Value::String(format!("{}\n", printed(subject)))),
-        ("join", [Value::Array(items), Value::String(separator)]) => {
-            Ok(Value::String(items.iter().map(printed).collect::<Vec<_>>().join(separator)))
+        ("join", [Value::Array(items), Value::String(separator)]) => Ok(Value::String(
+            items
+                .iter()
+                .map(printed)
+                .collect::<Vec<_>>()
+                .join(separator),
+        )),
+        ("index", [subject, keys @ ..]) => {
+            Ok(keys.iter().fold(subject.clone(), |subject, key| match key {
+                Value::String(key) => subject.get(key).cloned().unwrap_or(Value::Null),
+                Value::Number(at) => at
+                    .as_u64()
+                    .and_then(|at| subject.get(usize::try_from(at).ok()?))
+                    .cloned()
+                    .unwrap_or(Value::Null),
+                _ => Value::Null,
+            }))
         }
-        ("index", [subject, keys @ ..]) => Ok(keys.iter().fold(subject.clone(), |subject, key| match key {
-            Value::String(key) => subject.get(key).cloned().unwrap_or(Value::Null),
-            Value::Number(at) => {
-                at.as_u64().and_then(|at| subject.get(usize::try_from(at).ok()?)).cloned().unwrap_or(Value::Null)
-            }
-            _ => Value::Null,
-        })),
         _ => Err(TemplateError::Unknown(first.to_owned())),
     }
 }
@@ -207,7 +252,9 @@ fn operand(word: &Word, value: &Value) -> Result<Value, TemplateError> {
             for part in path {
                 current = match current {
                     Value::Null => current,
-                    _ => current.get(part).ok_or_else(|| TemplateError::NoField(part.clone()))?,
+                    _ => current
+                        .get(part)
+                        .ok_or_else(|| TemplateError::NoField(part.clone()))?,
                 };
             }
             Ok(current.clone())
@@ -239,9 +286,15 @@ fn printed(value: &Value) -> String {
     match value {
         Value::Null => "<no value>".to_owned(),
         Value::String(text) => text.clone(),
-        Value::Array(items) => format!("[{}]", items.iter().map(printed).collect::<Vec<_>>().join(" ")),
+        Value::Array(items) => format!(
+            "[{}]",
+            items.iter().map(printed).collect::<Vec<_>>().join(" ")
+        ),
         Value::Object(items) => {
-            let pairs: Vec<String> = items.iter().map(|(key, value)| format!("{key}:{}", printed(value))).collect();
+            let pairs: Vec<String> = items
+                .iter()
+                .map(|(key, value)| format!("{key}:{}", printed(value)))
+                .collect();
             format!("map[{}]", pairs.join(" "))
         }
         other => other.to_string(),
@@ -284,11 +337,23 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_named() {
-        assert_eq!(render("{{.Nothing}}"), Err(TemplateError::NoField("Nothing".to_owned())));
-        assert_eq!(render("{{printf \"%s\" .Id}}"), Err(TemplateError::Unknown("printf".to_owned())));
+        assert_eq!(
+            render("{{.Nothing}}"),
+            Err(TemplateError::NoField("Nothing".to_owned()))
+        );
+        assert_eq!(
+            render("{{printf \"%s\" .Id}}"),
+            Err(TemplateError::Unknown("printf".to_owned()))
+        );
         assert_eq!(render("{{.Id"), Err(TemplateError::Unclosed("action")));
         assert_eq!(render("{{if .Id}}x"), Err(TemplateError::Unclosed("block")));
-        assert_eq!(render("{{end}}"), Err(TemplateError::Unexpected("end".to_owned())));
-        assert_eq!(render(&"{{if .Id}}".repeat(100)), Err(TemplateError::TooDeep));
+        assert_eq!(
+            render("{{end}}"),
+            Err(TemplateError::Unexpected("end".to_owned()))
+        );
+        assert_eq!(
+            render(&"{{if .Id}}".repeat(100)),
+            Err(TemplateError::TooDeep)
+        );
     }
 }

@@ -33,5 +33,7 @@ impl Drop for Raw {
 
 /// Rows and columns of the terminal, when standard output is one.
 pub(crate) fn size() -> Option<(u16, u16)> {
-    tty::winsize(std::io::stdout().as_fd()).ok().filter(|(rows, columns)| *rows > 0 && *columns > 0)
+    tty::winsize(std::io::stdout().as_fd())
+        .ok()
+        .filter(|(rows, columns)| *rows > 0 && *columns > 0)
 }

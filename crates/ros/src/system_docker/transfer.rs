@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
-use engine_api::body::Body;
 use engine_api::Client;
+use engine_api::body::Body;
 use engine_api::client::ByteStream;
 use tokio::sync::mpsc;
 
@@ -35,7 +35,9 @@ pub(crate) async fn save(client: &Client, options: &Save) -> anyhow::Result<()> 
 pub(crate) async fn load(client: &Client, options: &Load) -> anyhow::Result<()> {
     let archive: Box<dyn Read + Send> = match &options.input {
         Some(path) => Box::new(File::open(path).with_context(|| format!("cannot open {path}"))?),
-        None if std::io::stdin().is_terminal() => bail!("name a file with -i, or send the archive to standard input"),
+        None if std::io::stdin().is_terminal() => {
+            bail!("name a file with -i, or send the archive to standard input")
+        }
         None => Box::new(std::io::stdin()),
     };
     images::progress(client.image_load(body(archive)).await?, options.quiet).await
@@ -43,9 +45,16 @@ pub(crate) async fn load(client: &Client, options: &Load) -> anyhow::Result<()> 
 
 /// `cp`
 pub(crate) async fn copy(client: &Client, options: &Cp) -> anyhow::Result<()> {
-    match (container_path(&options.source), container_path(&options.target)) {
-        (Some((container, path)), None) => from_container(client, container, path, &options.target).await,
-        (None, Some((container, path))) => to_container(client, &options.source, container, path).await,
+    match (
+        container_path(&options.source),
+        container_path(&options.target),
+    ) {
+        (Some((container, path)), None) => {
+            from_container(client, container, path, &options.target).await
+        }
+        (None, Some((container, path))) => {
+            to_container(client, &options.source, container, path).await
+        }
         (Some(_), Some(_)) => bail!("copying between containers is not supported"),
         (None, None) => bail!("one of the two must be CONTAINER:PATH"),
     }
@@ -56,10 +65,16 @@ fn container_path(text: &str) -> Option<(&str, &str)> {
     if text.starts_with(['/', '.']) {
         return None;
     }
-    text.split_once(':').filter(|(container, _)| !container.is_empty())
+    text.split_once(':')
+        .filter(|(container, _)| !container.is_empty())
 }
 
-async fn from_container(client: &Client, container: &str, path: &str, target: &str) -> anyhow::Result<()> {
+async fn from_container(
+    client: &Client,
+    container: &str,
+    path: &str,
+    target: &str,
+) -> anyhow::Result<()> {
     let (stat, archive) = client.archive_get(container, path).await?;
     if target == "-" {
         return receive(archive, None).await;
@@ -68,9 +83,17 @@ async fn from_container(client: &Client, container: &str, path: &str, target: &s
     // Like cp: into a directory that exists, else under the new name.
     let (folder, name) = match target.is_dir() {
         true => (target, None),
-        false => (target.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")), target.file_name()),
+        false => (
+            target
+                .parent()
+                .filter(|p| !p.as_os_str().is_empty())
+                .unwrap_or(Path::new(".")),
+            target.file_name(),
+        ),
     };
-    let mut command = sys::process::Command::new("tar").args(["-x", "-f", "-", "-C"]).arg(folder);
+    let mut command = sys::process::Command::new("tar")
+        .args(["-x", "-f", "-", "-C"])
+        .arg(folder);
     if let Some(name) = name {
         let rename = format!("s|^{}|{}|", stat.name, name.to_string_lossy());
         command = command.args(["--transform", &rename]);
@@ -83,14 +106,29 @@ async fn from_container(client: &Client, container: &str, path: &str, target: &s
     tar(command.stdin(bytes)).map(drop)
 }
 
-async fn to_container(client: &Client, source: &str, container: &str, path: &str) -> anyhow::Result<()> {
+async fn to_container(
+    client: &Client,
+    source: &str,
+    container: &str,
+    path: &str,
+) -> anyhow::Result<()> {
     if source == "-" {
-        return Ok(client.archive_put(container, path, false, body(Box::new(std::io::stdin()))).await?);
+        return Ok(client
+            .archive_put(container, path, false, body(Box::new(std::io::stdin())))
+            .await?);
     }
     let source = Path::new(source);
-    let parent = source.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let name = source.file_name().with_context(|| format!("{} has no name", source.display()))?;
-    let is_directory = client.archive_stat(container, path).await.is_ok_and(|stat| stat.mode & GO_MODE_DIRECTORY != 0);
+    let parent = source
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let name = source
+        .file_name()
+        .with_context(|| format!("{} has no name", source.display()))?;
+    let is_directory = client
+        .archive_stat(container, path)
+        .await
+        .is_ok_and(|stat| stat.mode & GO_MODE_DIRECTORY != 0);
     let (folder, new_name) = match path.rsplit_once('/') {
         _ if is_directory => (path, name.to_string_lossy().into_owned()),
         Some(("", new_name)) => ("/", new_name.to_owned()),
@@ -98,9 +136,14 @@ async fn to_container(client: &Client, source: &str, container: &str, path: &str
         None => ("/", path.to_owned()),
     };
     let rename = format!("s|^{}|{new_name}|", name.to_string_lossy());
-    let command = sys::process::Command::new("tar").args(["-c", "-f", "-", "--transform", &rename, "-C"]).arg(parent).arg(name);
+    let command = sys::process::Command::new("tar")
+        .args(["-c", "-f", "-", "--transform", &rename, "-C"])
+        .arg(parent)
+        .arg(name);
     let archive = tar(command)?;
-    Ok(client.archive_put(container, folder, false, Body::Full(archive.into())).await?)
+    Ok(client
+        .archive_put(container, folder, false, Body::Full(archive.into()))
+        .await?)
 }
 
 /// The bit of a directory in Go's os.FileMode, which the stat header carries.
@@ -118,8 +161,12 @@ fn tar(command: sys::process::Command) -> anyhow::Result<Vec<u8>> {
 /// Writes an archive to a file, or to standard output unless that is a terminal.
 async fn receive(mut archive: ByteStream, output: Option<&str>) -> anyhow::Result<()> {
     let mut file: Box<dyn Write> = match output {
-        Some(path) => Box::new(File::create(path).with_context(|| format!("cannot create {path}"))?),
-        None if std::io::stdout().is_terminal() => bail!("refusing to write an archive to a terminal: name a file with -o"),
+        Some(path) => {
+            Box::new(File::create(path).with_context(|| format!("cannot create {path}"))?)
+        }
+        None if std::io::stdout().is_terminal() => {
+            bail!("refusing to write an archive to a terminal: name a file with -o")
+        }
         None => Box::new(std::io::stdout()),
     };
     while let Some(piece) = archive.next().await? {

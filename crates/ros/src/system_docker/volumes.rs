@@ -10,7 +10,11 @@ use super::{each, filters, inspect, table};
 /// Does what the second word says.
 pub(crate) async fn volume(client: &Client, verb: Volume) -> anyhow::Result<()> {
     match verb {
-        Volume::Create { options, labels, name } => {
+        Volume::Create {
+            options,
+            labels,
+            name,
+        } => {
             let request = VolumeCreate {
                 name: name.unwrap_or_default(),
                 driver: "local".to_owned(),
@@ -23,7 +27,10 @@ pub(crate) async fn volume(client: &Client, verb: Volume) -> anyhow::Result<()> 
         }
         Volume::Inspect(options) => inspect::inspect(client, &options, Some("volume")).await,
         Volume::Ls(options) => {
-            let volumes = client.volume_list(&filters(&options.filters)?).await?.volumes;
+            let volumes = client
+                .volume_list(&filters(&options.filters)?)
+                .await?
+                .volumes;
             let rows: Vec<Row> = volumes
                 .iter()
                 .map(|volume| {
@@ -35,16 +42,36 @@ pub(crate) async fn volume(client: &Client, verb: Volume) -> anyhow::Result<()> 
                     ])
                 })
                 .collect();
-            let show = Show { only: options.quiet.then_some("Name"), format: options.format.as_deref() };
-            listing::print(&rows, &[("DRIVER", "Driver"), ("VOLUME NAME", "Name")], &show)
+            let show = Show {
+                only: options.quiet.then_some("Name"),
+                format: options.format.as_deref(),
+            };
+            listing::print(
+                &rows,
+                &[("DRIVER", "Driver"), ("VOLUME NAME", "Name")],
+                &show,
+            )
         }
         Volume::Prune(options) => {
-            let filters = if options.all { Filters::default().with("all", "true") } else { Filters::default() };
+            let filters = if options.all {
+                Filters::default().with("all", "true")
+            } else {
+                Filters::default()
+            };
             let report = client.volumes_prune(&filters).await?;
-            report.volumes_deleted.iter().flatten().for_each(|name| println!("{name}"));
-            println!("Total reclaimed space: {}", table::size(report.space_reclaimed));
+            report
+                .volumes_deleted
+                .iter()
+                .flatten()
+                .for_each(|name| println!("{name}"));
+            println!(
+                "Total reclaimed space: {}",
+                table::size(report.space_reclaimed)
+            );
             Ok(())
         }
-        Volume::Rm { force, volumes } => each(&volumes, |name| client.volume_remove(name, force)).await,
+        Volume::Rm { force, volumes } => {
+            each(&volumes, |name| client.volume_remove(name, force)).await
+        }
     }
 }

@@ -37,7 +37,8 @@ const CONSOLE_DEADLINE: Duration = Duration::from_secs(120);
 /// Pause between two looks at the console.
 const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
 /// What dockerd finds its helpers by: the closure first.
-const PATH: &str = "/usr/lib/rancher/docker/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+const PATH: &str =
+    "/usr/lib/rancher/docker/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The user's own settings of the daemon; what stands there is not given as a flag.
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 
@@ -59,7 +60,10 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
     let dockerd = Path::new(CLOSURE).join("bin/dockerd");
     let daemon_json = fs::read_to_string(DAEMON_JSON).unwrap_or_default();
     let mut arguments = vec!["dockerd".to_owned()];
-    arguments.extend(options::arguments(docker, &options::daemon_json_keys(&daemon_json)));
+    arguments.extend(options::arguments(
+        docker,
+        &options::daemon_json_keys(&daemon_json),
+    ));
     let environment = environment(&machine, docker);
     println!("starting {}", arguments.join(" "));
     let arguments: Vec<OsString> = arguments.into_iter().map(OsString::from).collect();
@@ -79,7 +83,10 @@ fn open_closure() -> anyhow::Result<OwnedFd> {
 fn publish(closure: &OwnedFd) -> anyhow::Result<()> {
     let target = Path::new(SHARED).join("docker");
     fs::create_dir_all(&target).with_context(|| format!("cannot create {}", target.display()))?;
-    while mount::mountinfo()?.iter().any(|entry| entry.target == target) {
+    while mount::mountinfo()?
+        .iter()
+        .any(|entry| entry.target == target)
+    {
         mount::unmount(&target, UnmountFlags::DETACH)?;
     }
     Ok(mount::move_mount_fd(closure, &target)?)
@@ -106,7 +113,12 @@ fn wait_for_console(name: &str) -> anyhow::Result<i32> {
     };
     runtime
         .block_on(async { tokio::time::timeout(CONSOLE_DEADLINE, ready).await })
-        .with_context(|| format!("container {name} is not ready after {} s", CONSOLE_DEADLINE.as_secs()))
+        .with_context(|| {
+            format!(
+                "container {name} is not ready after {} s",
+                CONSOLE_DEADLINE.as_secs()
+            )
+        })
 }
 
 /// Leaves the service's cgroup (cgroup v2: writing 0 moves the writer).
@@ -130,10 +142,14 @@ fn prepare_view(spare: &OwnedFd) -> anyhow::Result<()> {
     if !Path::new(CLOSURE).join("bin/dockerd").exists() {
         // Fails when the directory exists or when it cannot be made; the mount tells.
         let _ = fs::create_dir_all(CLOSURE);
-        mount::move_mount_fd(spare, CLOSURE).context("the console does not see docker's programs")?;
+        mount::move_mount_fd(spare, CLOSURE)
+            .context("the console does not see docker's programs")?;
     }
     mount::set_propagation("/", Propagation::Shared, false)?;
-    if mount::mountinfo()?.iter().any(|entry| entry.target == Path::new("/run")) {
+    if mount::mountinfo()?
+        .iter()
+        .any(|entry| entry.target == Path::new("/run"))
+    {
         mount::set_propagation("/run", Propagation::Shared, false)?;
     }
     if !Path::new(CLOSURE).join("bin/dockerd").exists() {
@@ -158,6 +174,12 @@ fn environment(machine: &MachineConfig, docker: &Docker) -> Vec<OsString> {
     for (name, value) in proxies {
         environment.extend(value.as_ref().map(|value| format!("{name}={value}")));
     }
-    environment.extend(docker.environment.iter().filter(|entry| entry.contains('=')).cloned());
+    environment.extend(
+        docker
+            .environment
+            .iter()
+            .filter(|entry| entry.contains('='))
+            .cloned(),
+    );
     environment.into_iter().map(OsString::from).collect()
 }

@@ -16,22 +16,41 @@ pub(super) fn daemon_json_keys(text: &str) -> BTreeSet<String> {
 
 /// The arguments; options that stand in daemon.json are left out.
 pub(super) fn arguments(docker: &Docker, in_file: &BTreeSet<String>) -> Vec<String> {
-    let mut builder = Builder { in_file, arguments: Vec::new() };
+    let mut builder = Builder {
+        in_file,
+        arguments: Vec::new(),
+    };
     builder.text("bip", "bip", docker.bip.as_ref());
     builder.text("bridge", "bridge", docker.bridge.as_ref());
     builder.text("config-file", "", docker.config_file.as_ref());
     builder.text("containerd", "containerd", docker.containerd.as_ref());
-    builder.text("data-root", "data-root", docker.data_root.as_ref().or(docker.graph.as_ref()));
+    builder.text(
+        "data-root",
+        "data-root",
+        docker.data_root.as_ref().or(docker.graph.as_ref()),
+    );
     builder.text("exec-root", "exec-root", docker.exec_root.as_ref());
     builder.text("group", "group", docker.group.as_ref());
     builder.text("log-driver", "log-driver", docker.log_driver.as_ref());
     builder.text("mtu", "mtu", docker.mtu.map(|mtu| mtu.to_string()).as_ref());
     builder.text("pidfile", "pidfile", docker.pid_file.as_ref());
-    builder.text("storage-driver", "storage-driver", docker.storage_driver.as_ref());
+    builder.text(
+        "storage-driver",
+        "storage-driver",
+        docker.storage_driver.as_ref(),
+    );
     builder.list("host", "hosts", &docker.host);
-    builder.list("insecure-registry", "insecure-registries", &docker.insecure_registry);
+    builder.list(
+        "insecure-registry",
+        "insecure-registries",
+        &docker.insecure_registry,
+    );
     builder.list("storage-opt", "storage-opts", &docker.storage_opts);
-    builder.list("registry-mirror", "registry-mirrors", docker.registry_mirror.as_slice());
+    builder.list(
+        "registry-mirror",
+        "registry-mirrors",
+        docker.registry_mirror.as_slice(),
+    );
     let log_opts: Vec<String> = docker
         .log_opts
         .iter()
@@ -45,7 +64,11 @@ pub(super) fn arguments(docker: &Docker, in_file: &BTreeSet<String>) -> Vec<Stri
     builder.switch("live-restore", "live-restore", docker.live_restore);
     builder.switch("userland-proxy", "userland-proxy", docker.userland_proxy);
     if docker.userns_enabled == Some(true) {
-        builder.text("userns-remap", "userns-remap", Some(&"user-docker:user-docker".to_owned()));
+        builder.text(
+            "userns-remap",
+            "userns-remap",
+            Some(&"user-docker:user-docker".to_owned()),
+        );
     }
     if docker.tls == Some(true) {
         builder.arguments.extend(docker.tls_args.iter().cloned());
@@ -61,7 +84,8 @@ struct Builder<'f> {
 
 impl Builder<'_> {
     fn text(&mut self, option: &str, key: &str, value: Option<&String>) {
-        if let Some(value) = value.filter(|value| !value.is_empty() && !self.in_file.contains(key)) {
+        if let Some(value) = value.filter(|value| !value.is_empty() && !self.in_file.contains(key))
+        {
             self.arguments.push(format!("--{option}={value}"));
         }
     }
@@ -69,7 +93,8 @@ impl Builder<'_> {
     fn list(&mut self, option: &str, key: &str, values: &[String]) {
         if !self.in_file.contains(key) {
             let values = values.iter().filter(|value| !value.is_empty());
-            self.arguments.extend(values.map(|value| format!("--{option}={value}")));
+            self.arguments
+                .extend(values.map(|value| format!("--{option}={value}")));
         }
     }
 
@@ -86,10 +111,17 @@ mod tests {
 
     fn arguments_of(docker: &str, daemon_json: &str) -> String {
         let text = format!("rancher: {{docker: {{{docker}}}}}");
-        let source = config::Source { name: "t", text: &text };
+        let source = config::Source {
+            name: "t",
+            text: &text,
+        };
         let loaded = config::load(&[source], &config::CommandLine::default());
         assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
-        arguments(&loaded.config.rancher.docker, &daemon_json_keys(daemon_json)).join(" ")
+        arguments(
+            &loaded.config.rancher.docker,
+            &daemon_json_keys(daemon_json),
+        )
+        .join(" ")
     }
 
     #[test]
@@ -99,15 +131,30 @@ mod tests {
             ("storage_driver: overlay2", "--storage-driver=overlay2"),
             ("graph: /a", "--data-root=/a"),
             ("graph: /a, data_root: /b", "--data-root=/b"),
-            ("host: ['unix:///x', 'tcp://1']", "--host=unix:///x --host=tcp://1"),
-            ("log_opts: {max-size: 25m, max-file: 2}", "--log-opt=max-file=2 --log-opt=max-size=25m"),
+            (
+                "host: ['unix:///x', 'tcp://1']",
+                "--host=unix:///x --host=tcp://1",
+            ),
+            (
+                "log_opts: {max-size: 25m, max-file: 2}",
+                "--log-opt=max-file=2 --log-opt=max-size=25m",
+            ),
             ("registry_mirror: 'http://m'", "--registry-mirror=http://m"),
-            ("insecure_registry: [a, b]", "--insecure-registry=a --insecure-registry=b"),
+            (
+                "insecure_registry: [a, b]",
+                "--insecure-registry=a --insecure-registry=b",
+            ),
             ("userland_proxy: false", "--userland-proxy=false"),
-            ("bip: 10.0.0.1/16, mtu: 1400", "--bip=10.0.0.1/16 --mtu=1400"),
+            (
+                "bip: 10.0.0.1/16, mtu: 1400",
+                "--bip=10.0.0.1/16 --mtu=1400",
+            ),
             ("tls_args: [--tlsverify]", ""),
             ("tls: true, tls_args: [--tlsverify]", "--tlsverify"),
-            ("extra_args: [--default-ulimit, nofile=1]", "--default-ulimit nofile=1"),
+            (
+                "extra_args: [--default-ulimit, nofile=1]",
+                "--default-ulimit nofile=1",
+            ),
         ] {
             assert_eq!(arguments_of(docker, ""), want, "{docker}");
         }

@@ -84,7 +84,8 @@ impl Launcher {
         let mut input = pipe::Sender::from_owned_fd(OwnedFd::from(input_writer)).map_err(failed)?;
         let output = pipe::Receiver::from_owned_fd(OwnedFd::from(output_reader)).map_err(failed)?;
         let answers = BufReader::new(UnixStream::from_std(ours).map_err(failed)?);
-        let mut line = serde_json::to_vec(request).map_err(|error| Error::server(error.to_string()))?;
+        let mut line =
+            serde_json::to_vec(request).map_err(|error| Error::server(error.to_string()))?;
         line.push(b'\n');
         let started = Started {
             worker: Worker { answers, process },
@@ -108,7 +109,9 @@ fn spawn(
     let errors = std::fs::OpenOptions::new().write(true).open("/dev/null");
     let errors = errors.map_err(|error| Error::server(format!("open /dev/null: {error}")))?;
     let environment: Vec<OsString> = std::env::vars_os()
-        .map(|(name, value)| [name.as_os_str(), OsStr::new("="), value.as_os_str()].join(OsStr::new("")))
+        .map(|(name, value)| {
+            [name.as_os_str(), OsStr::new("="), value.as_os_str()].join(OsStr::new(""))
+        })
         .collect();
     let environment: Vec<&OsStr> = environment.iter().map(OsString::as_os_str).collect();
     let spawned = spawn_in(&SpawnIn {
@@ -125,7 +128,9 @@ fn spawn(
         report: ANSWERS_FD,
         wait_for_go: false,
     });
-    Ok(spawned.map_err(|error| Error::server(error.to_string()))?.pidfd)
+    Ok(spawned
+        .map_err(|error| Error::server(error.to_string()))?
+        .pidfd)
 }
 
 impl Worker {
@@ -148,7 +153,8 @@ impl Worker {
                 Ok(Said::Done(outcome))
             }
             Ok(Answer::Failed { status, message }) => {
-                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let status =
+                    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 Err(Error::new(status, message))
             }
             Err(error) => Err(Error::server(format!("worker answers nonsense: {error}"))),
@@ -170,12 +176,21 @@ impl Worker {
         };
         let mut rest = Vec::new();
         // its end closes the answers; the engine's reaper may then be faster
-        let _ = tokio::time::timeout(END, (&mut self.answers).take(CHUNK as u64).read_to_end(&mut rest)).await;
+        let _ = tokio::time::timeout(
+            END,
+            (&mut self.answers)
+                .take(CHUNK as u64)
+                .read_to_end(&mut rest),
+        )
+        .await;
         let _ = process.reap();
     }
 
     /// Follows it to the end, handing progress to `send`. A receiver that went away ends the worker.
-    pub(crate) async fn follow(&mut self, messages: &mpsc::Sender<ProgressMessage>) -> Result<Outcome> {
+    pub(crate) async fn follow(
+        &mut self,
+        messages: &mpsc::Sender<ProgressMessage>,
+    ) -> Result<Outcome> {
         loop {
             tokio::select! {
                 said = self.next() => match said? {
@@ -221,13 +236,20 @@ pub(crate) async fn feed(mut input: pipe::Sender, mut body: ByteStream) {
 }
 
 /// Copies what a worker writes into a stream.
-pub(crate) async fn drain(mut output: pipe::Receiver, to: &mpsc::Sender<io::Result<Bytes>>) -> bool {
+pub(crate) async fn drain(
+    mut output: pipe::Receiver,
+    to: &mpsc::Sender<io::Result<Bytes>>,
+) -> bool {
     let mut buffer = vec![0; CHUNK];
     loop {
         match output.read(&mut buffer).await {
             Ok(0) => return true,
             Ok(n) => {
-                if to.send(Ok(Bytes::copy_from_slice(&buffer[..n]))).await.is_err() {
+                if to
+                    .send(Ok(Bytes::copy_from_slice(&buffer[..n])))
+                    .await
+                    .is_err()
+                {
                     return false;
                 }
             }
@@ -241,6 +263,9 @@ pub(crate) async fn drain(mut output: pipe::Receiver, to: &mpsc::Sender<io::Resu
 }
 
 /// A stream of progress messages.
-pub(crate) fn messages() -> (mpsc::Sender<ProgressMessage>, mpsc::Receiver<ProgressMessage>) {
+pub(crate) fn messages() -> (
+    mpsc::Sender<ProgressMessage>,
+    mpsc::Receiver<ProgressMessage>,
+) {
     mpsc::channel(STREAM_DEPTH)
 }

@@ -58,7 +58,11 @@ pub(crate) fn serve(input: impl Read, output: impl Write, answers: impl Write + 
     matches!(last, Answer::Done(_))
 }
 
-fn run<W: Write + Send>(input: impl Read, output: impl Write, answers: &Answers<W>) -> Result<request::Outcome> {
+fn run<W: Write + Send>(
+    input: impl Read,
+    output: impl Write,
+    answers: &Answers<W>,
+) -> Result<request::Outcome> {
     let mut input = BufReader::with_capacity(128 * 1024, input);
     let mut line = Vec::new();
     input
@@ -66,8 +70,8 @@ fn run<W: Write + Send>(input: impl Read, output: impl Write, answers: &Answers<
         .take(LINE_MAX as u64)
         .read_until(b'\n', &mut line)
         .map_err(|error| Error::io("read the request", error))?;
-    let request: Request =
-        serde_json::from_slice(&line).map_err(|error| Error::invalid(format!("malformed worker request: {error}")))?;
+    let request: Request = serde_json::from_slice(&line)
+        .map_err(|error| Error::invalid(format!("malformed worker request: {error}")))?;
     tasks::run(&request, input, output, &|progress| {
         answers.send(&Answer::Progress(message(progress)));
     })
@@ -116,12 +120,17 @@ fn bar(detail: &ProgressDetail) -> String {
     if detail.total <= 0 {
         return human(detail.current);
     }
-    let done = usize::try_from((detail.current * WIDTH / detail.total).clamp(0, WIDTH)).unwrap_or(0);
+    let done =
+        usize::try_from((detail.current * WIDTH / detail.total).clamp(0, WIDTH)).unwrap_or(0);
     let left = 50 - done;
     let arrow = if left > 0 { ">" } else { "" };
     let dashes = "=".repeat(done);
     let spaces = " ".repeat(left.saturating_sub(1));
-    format!("[{dashes}{arrow}{spaces}]  {}/{}", human(detail.current), human(detail.total))
+    format!(
+        "[{dashes}{arrow}{spaces}]  {}/{}",
+        human(detail.current),
+        human(detail.total)
+    )
 }
 
 /// A size with four digits at most, in powers of 1000.
@@ -158,7 +167,10 @@ mod tests {
         let bar = |current, total| bar(&ProgressDetail { current, total });
         assert_eq!(bar(0, 100), "");
         assert_eq!(bar(512, 0), "512B");
-        assert_eq!(bar(1_500_000, 3_000_000), format!("[{}>{}]  1.5MB/3MB", "=".repeat(25), " ".repeat(24)));
+        assert_eq!(
+            bar(1_500_000, 3_000_000),
+            format!("[{}>{}]  1.5MB/3MB", "=".repeat(25), " ".repeat(24))
+        );
         assert_eq!(bar(2000, 2000), format!("[{}]  2kB/2kB", "=".repeat(50)));
     }
 

@@ -13,7 +13,12 @@ use oci_image::{Digest, Error, Reference, Result};
 use super::request::{MadeImage, Outcome, Request, SavedImage, Task};
 
 /// Does what the request asks for.
-pub(super) fn run(request: &Request, input: impl Read, output: impl Write, report: Report<'_>) -> Result<Outcome> {
+pub(super) fn run(
+    request: &Request,
+    input: impl Read,
+    output: impl Write,
+    report: Report<'_>,
+) -> Result<Outcome> {
     let layers = LayerSet {
         store: Store::open(&request.root)?,
         external: request.external.clone(),
@@ -73,7 +78,12 @@ fn pull(reference: &str, layers: &LayerSet, transfer: &Transfer<'_>) -> Result<O
     })
 }
 
-fn push(references: &[String], config: &Digest, layers: &LayerSet, transfer: &Transfer<'_>) -> Result<Outcome> {
+fn push(
+    references: &[String],
+    config: &Digest,
+    layers: &LayerSet,
+    transfer: &Transfer<'_>,
+) -> Result<Outcome> {
     let config = layers.store.read_blob(config)?;
     let mut outcome = Outcome::default();
     for reference in references {
@@ -93,12 +103,14 @@ fn push(references: &[String], config: &Digest, layers: &LayerSet, transfer: &Tr
 }
 
 fn load(input: impl Read, layers: &LayerSet, report: Report<'_>) -> Result<Outcome> {
-    let images = archive::load(input, layers, report)?.into_iter().map(|loaded| MadeImage {
-        id: loaded.id,
-        layers: loaded.layers,
-        references: loaded.references.iter().map(ToString::to_string).collect(),
-        digest: None,
-    });
+    let images = archive::load(input, layers, report)?
+        .into_iter()
+        .map(|loaded| MadeImage {
+            id: loaded.id,
+            layers: loaded.layers,
+            references: loaded.references.iter().map(ToString::to_string).collect(),
+            digest: None,
+        });
     Ok(Outcome {
         images: images.collect(),
         layer: None,
@@ -136,7 +148,9 @@ fn commit(upper: &std::path::Path, layers: &LayerSet) -> Result<Outcome> {
             tar.finish().map(drop)
         });
         let staged = layers.store.stage_layer(reader);
-        let packed = packer.join().map_err(|_| Error::invalid("packing the layer panicked"))?;
+        let packed = packer
+            .join()
+            .map_err(|_| Error::invalid("packing the layer panicked"))?;
         // a failed unpack breaks the pipe: its error is the cause
         let staged = staged?;
         packed.map(|()| staged)
