@@ -62,6 +62,6 @@ fn main() -> ExitCode {
 fn boot_machine() -> ExitCode {
     match phase::run(boot::PHASES, boot::TOTAL, Machine::default()) {
         Ok(machine) => system::run(machine),
-        Err((fatal, machine)) => rescue::shell(&fatal, &machine),
+        Err(failed) => rescue::shell(&failed.0, &failed.1),
     }
 }

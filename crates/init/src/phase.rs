@@ -77,7 +77,7 @@ pub(crate) fn run(
     phases: &[Phase],
     total: usize,
     mut machine: Machine,
-) -> Result<Machine, (Fatal, Machine)> {
+) -> Result<Machine, Box<(Fatal, Machine)>> {
     for (index, phase) in phases.iter().enumerate() {
         let start_s = clock::boottime().as_secs_f64();
         let result = with_deadline(phase, machine.clone());
@@ -87,13 +87,11 @@ pub(crate) fn run(
         announce(index + 1, total, &record);
         machine.trace.push(record);
         if let (Some(reason), OnFailure::Rescue) = (error, phase.on_failure) {
-            return Err((
-                Fatal {
-                    phase: phase.name,
-                    reason,
-                },
-                machine,
-            ));
+            let fatal = Fatal {
+                phase: phase.name,
+                reason,
+            };
+            return Err(Box::new((fatal, machine)));
         }
     }
     Ok(machine)
@@ -211,7 +209,7 @@ mod tests {
     #[test]
     fn a_phase_that_must_succeed_names_itself() {
         let phases = [phase("find media", OnFailure::Rescue, fail)];
-        let (fatal, _) = run(&phases, 1, Machine::default()).expect_err("it must end the boot");
-        assert_eq!(fatal.to_string(), "find media failed: no such disk");
+        let failed = run(&phases, 1, Machine::default()).expect_err("it must end the boot");
+        assert_eq!(failed.0.to_string(), "find media failed: no such disk");
     }
 }

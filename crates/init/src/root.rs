@@ -68,7 +68,7 @@ pub(crate) fn switch(machine: Machine) -> anyhow::Result<Machine> {
     populate(new_root)?;
     empty_initramfs()?;
     for name in MOVED {
-        mount::move_mount(&Path::new("/").join(name), &new_root.join(name))?;
+        mount::move_mount(Path::new("/").join(name), new_root.join(name))?;
     }
     std::env::set_current_dir(new_root).with_context(|| format!("cannot enter {NEW_ROOT}"))?;
     mount::move_mount(Path::new("."), Path::new("/"))?;

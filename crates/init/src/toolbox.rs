@@ -43,11 +43,11 @@ impl Toolbox {
         engine::image::mount_from_media(&media, IMAGE, &root)?;
         let toolbox = Toolbox { root };
         for name in ["dev", "proc", "sys"] {
-            mount::bind(&Path::new("/").join(name), &toolbox.root.join(name), true)?;
+            mount::bind(Path::new("/").join(name), toolbox.root.join(name), true)?;
         }
         mount::mount(
             "tmpfs",
-            &toolbox.root.join("run"),
+            toolbox.root.join("run"),
             "tmpfs",
             MountFlags::NOSUID,
             "mode=0755",
@@ -89,7 +89,7 @@ impl Drop for Toolbox {
     fn drop(&mut self) {
         for name in ["run", "sys", "proc", "dev", ""] {
             // Detached: a mount that is still used goes when its last user ends.
-            let _ = mount::unmount(&self.root.join(name), UnmountFlags::DETACH);
+            let _ = mount::unmount(self.root.join(name), UnmountFlags::DETACH);
         }
     }
 }
@@ -103,7 +103,7 @@ impl Finished {
     /// How it ended and the last of what it said.
     pub(crate) fn summary(&self) -> String {
         let mut words = String::from_utf8_lossy(&self.0.stderr).trim().to_owned();
-        words.extend(String::from_utf8_lossy(&self.0.stdout).trim().chars());
+        words.push_str(String::from_utf8_lossy(&self.0.stdout).trim());
         let skipped = words.chars().count().saturating_sub(QUOTED);
         format!(
             "{}: {}",

@@ -60,16 +60,16 @@ pub(crate) fn needs(bytes: &[u8]) -> Result<Needs> {
                 .find(|entry| entry.d_tag(endian) == tag)
                 .map(|entry| entry.d_val(endian))
         };
-        let strings = value(elf::DT_STRTAB.into())
+        let strings = value(elf::DT_STRTAB)
             .and_then(at)
             .context("ELF string table")?;
         for entry in dynamic {
             let tag = entry.d_tag(endian);
-            if tag == elf::DT_NEEDED.into() {
+            if tag == elf::DT_NEEDED {
                 found
                     .libraries
                     .push(string(bytes, strings + entry.d_val(endian))?);
-            } else if tag == elf::DT_RPATH.into() || tag == elf::DT_RUNPATH.into() {
+            } else if tag == elf::DT_RPATH || tag == elf::DT_RUNPATH {
                 let path = string(bytes, strings + entry.d_val(endian))?;
                 found.search.extend(
                     path.split(':')

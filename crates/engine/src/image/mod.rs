@@ -372,9 +372,7 @@ impl Images {
                 return Ok(id.clone());
             }
         }
-        reference
-            .map_err(|error| error)
-            .and_then(|_| Err(no_such_image(text)))
+        reference.and_then(|_| Err(no_such_image(text)))
     }
 
     /// Directories of layers (given lowest first) as overlay lower directories, the uppermost first. Layers of media are

@@ -80,7 +80,7 @@ impl Control {
         let next = async {
             loop {
                 let mut ready = self.0.readable().await?;
-                if let Ok(result) = ready.try_io(|socket| fdpass::recv(socket)) {
+                if let Ok(result) = ready.try_io(fdpass::recv) {
                     return result;
                 }
             }

@@ -23,12 +23,12 @@ pub(super) fn mounts(input: &Input<'_>) -> Vec<Mount> {
     let mut mounts: Vec<Mount> = basic(input)
         .into_iter()
         .filter(|mount| {
-            !is_own(&mount.destination) && !(own_dev && mount.destination.starts_with("/dev/"))
+            !is_own(&mount.destination) && (!own_dev || !mount.destination.starts_with("/dev/"))
         })
         .collect();
     let mut own: Vec<&MountRecord> = record.mounts.iter().collect();
     own.sort_by_key(|mount| Path::new(&mount.destination).components().count());
-    mounts.extend(own.into_iter().map(|mount| convert(mount)));
+    mounts.extend(own.into_iter().map(convert));
     for (path, destination) in [
         (&input.files.resolv_conf, "/etc/resolv.conf"),
         (&input.files.hostname, "/etc/hostname"),

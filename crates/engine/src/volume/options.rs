@@ -55,7 +55,7 @@ pub(super) fn parse(options: &BTreeMap<String, String>) -> Result<Option<MountOp
             "defaults" | "rw" | "suid" | "dev" | "exec" | "async" | "auto" | "noauto"
             | "nofail" | "_netdev" => {}
             _ => match flag(option) {
-                Some(flag) => parsed.flags = parsed.flags | flag,
+                Some(flag) => parsed.flags |= flag,
                 None => data.push(check_data(option)?),
             },
         }

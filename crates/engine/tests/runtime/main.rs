@@ -3,6 +3,8 @@
 //!
 //! The runtime starts this very program as the container's first process: `main` is the dispatcher that PID 1 has.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml's exception does not see
+
 mod bundle;
 mod confinement;
 mod lifecycle;

@@ -400,7 +400,12 @@ fn implied_directories_look_as_in_the_layer_below() {
     lower.unpack(&tar(&[(shared, Vec::new())])).unwrap();
     let unpacked = upper.unpack(&tar(&[file("tmp/new/x", "x")])).unwrap();
     assert_eq!(unpacked.implied, [b"tmp".to_vec(), b"tmp/new".to_vec()]);
-    adopt_implied(&upper.target, &unpacked.implied, &[lower.target.clone()]).unwrap();
+    adopt_implied(
+        &upper.target,
+        &unpacked.implied,
+        std::slice::from_ref(&lower.target),
+    )
+    .unwrap();
     let adopted = fs::metadata(upper.path("tmp")).unwrap();
     assert_eq!((adopted.mode() & 0o7777, adopted.uid()), (0o1777, 9));
 }

@@ -125,7 +125,7 @@ mod tests {
             mountinfo()
                 .unwrap()
                 .iter()
-                .any(|entry| entry.target == PathBuf::from("/"))
+                .any(|entry| entry.target == std::path::Path::new("/"))
         );
     }
 }
