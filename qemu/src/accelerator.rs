@@ -1,9 +1,9 @@
 //! Which accelerator a guest runs under: KVM if a guest really runs there, else TCG.
 //!
 //! `/dev/kvm` can open and still not run a guest (nested virtualisation without the host's help), so
-//! the probe boots a guest of one instruction page and waits for QEMU to say that it runs.
+//! the probe boots the tested kernel and waits for its first line.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
@@ -25,14 +25,14 @@ pub(crate) enum Accelerator {
 
 impl Accelerator {
     /// The accelerator of this machine for guests of `arch`, found once.
-    pub(crate) fn detect(arch: &str, program: &str) -> Accelerator {
+    pub(crate) fn detect(arch: &str, program: &str, kernel: &str, serial: &str) -> Accelerator {
         static FOUND: OnceLock<Accelerator> = OnceLock::new();
         *FOUND.get_or_init(|| match std::env::var(OVERRIDE).as_deref() {
             Ok("kvm") => Accelerator::Kvm,
             Ok("tcg") => Accelerator::Tcg,
             _ if arch == std::env::consts::ARCH
                 && Path::new("/dev/kvm").exists()
-                && runs(program) =>
+                && runs(program, kernel, serial) =>
             {
                 Accelerator::Kvm
             }
@@ -49,25 +49,27 @@ impl Accelerator {
     }
 }
 
-/// Whether SeaBIOS gets as far as its first line on the debug port under KVM.
-fn runs(program: &str) -> bool {
+/// Whether the tested kernel prints its first line under KVM; a broken KVM runs the firmware and
+/// hangs in the kernel, or does not run at all.
+fn runs(program: &str, kernel: &str, serial: &str) -> bool {
+    let command_line = format!("console={serial} panic=-1");
     let arguments = [
         "-accel",
         "kvm",
         "-cpu",
         "host",
         "-m",
-        "64",
+        "256",
         "-display",
         "none",
         "-nodefaults",
         "-no-reboot",
-        "-boot",
-        "menu=off",
-        "-chardev",
-        "stdio,id=debug",
-        "-device",
-        "isa-debugcon,iobase=0x402,chardev=debug",
+        "-serial",
+        "stdio",
+        "-kernel",
+        kernel,
+        "-append",
+        &command_line,
     ];
     let Ok(reader) = duct::cmd(program, arguments)
         .stdin_null()
@@ -81,10 +83,10 @@ fn runs(program: &str) -> bool {
     let output = Arc::clone(&reader);
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
-        let mut first = [0; 7];
-        let read = (&*output).read_exact(&mut first);
+        let mut lines = BufReader::new(&*output).split(b'\n').map_while(Result::ok);
+        let booted = lines.any(|line| String::from_utf8_lossy(&line).contains("Linux version"));
         // The receiver may have given up.
-        let _ = sender.send(read.is_ok() && &first == b"SeaBIOS");
+        let _ = sender.send(booted);
     });
     let answered = receiver.recv_timeout(PROBE_DEADLINE).unwrap_or(false);
     // Ends QEMU, and with it the thread's read; it may have ended by itself.

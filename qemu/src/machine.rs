@@ -184,7 +184,12 @@ impl Machine {
         ssh_port: u16,
     ) -> anyhow::Result<Vec<String>> {
         let machine = &artifacts.machine;
-        let accelerator = Accelerator::detect(&artifacts.arch, &machine.program);
+        let accelerator = Accelerator::detect(
+            &artifacts.arch,
+            &machine.program,
+            &artifacts.kernel,
+            &machine.serial,
+        );
         let cpu = if accelerator == Accelerator::Kvm {
             &machine.kvm_cpu
         } else {
@@ -266,7 +271,7 @@ impl Machine {
             Boot::Disc | Boot::Stick => {}
         }
         if matches!(self.boot, Boot::Kernel | Boot::Network) {
-            let console = format!("console={} printk.devkmsg=on panic=10", machine.serial);
+            let console = format!("console={} printk.devkmsg=on panic=10 rancher.debug=true", machine.serial);
             add(&[
                 "-append",
                 &format!(

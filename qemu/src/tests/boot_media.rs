@@ -6,7 +6,7 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 
 use crate::context::{Context, alone};
-use crate::machine::{BOOT_DEADLINE, Boot, Firmware, Machine, READY};
+use crate::machine::{BOOT_DEADLINE, Boot, Firmware, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![
@@ -35,7 +35,6 @@ fn boots(context: &Context, name: &str, boot: Boot, firmware: Firmware) -> anyho
     let mut guest = Machine::new(name, boot)
         .firmware(firmware)
         .start(&context.artifacts)?;
-    guest.console.wait(READY, BOOT_DEADLINE)?;
     guest.console.wait("rancher@", BOOT_DEADLINE)?;
     let mark = guest.console.mark();
     // The words differ from what the terminal echoes.
