@@ -33,13 +33,15 @@ pub(super) async fn start(mut call: Call, id: &str) -> Result<Reply> {
         return reply::empty(http::StatusCode::OK);
     }
     let tty = config.tty || state.process_config.tty;
-    let session = match call.engine.exec_start(id, config).await {
-        Ok(Some(session)) => session,
-        Ok(None) => ended(tty, None),
-        // Docker has handed the connection over by now: the client reads the reason as output, the code by inspect.
-        Err(error) => ended(tty, Some(&error)),
-    };
-    hijack::start(call, session)
+    let (engine, id) = (call.engine.clone(), id.to_owned());
+    hijack::start_with(call, tty, async move {
+        match engine.exec_start(&id, config).await {
+            Ok(Some(session)) => session,
+            Ok(None) => ended(tty, None),
+            // The connection is handed over: the client reads the reason as output, the code by inspect.
+            Err(error) => ended(tty, Some(&error)),
+        }
+    })
 }
 
 /// A session that says one thing, or nothing, and ends.

@@ -35,20 +35,34 @@ const LAST_OUTPUT: Duration = Duration::from_secs(30);
 /// Answers a hijack and connects the session to the client.
 ///
 /// # Errors
-/// 400 when the request's HTTP version cannot be upgraded.
+/// 500 when the answer cannot be written.
 pub(super) fn start(call: Call, session: AttachSession) -> Result<Reply> {
+    let tty = session.tty;
+    start_with(call, tty, std::future::ready(session))
+}
+
+/// Like [`start`], with a session that begins only when the head is on its way: some clients lose output that comes in
+/// one piece with the head.
+///
+/// # Errors
+/// 500 when the answer cannot be written.
+pub(super) fn start_with(
+    call: Call,
+    tty: bool,
+    session: impl Future<Output = AttachSession> + 'static,
+) -> Result<Reply> {
     let plain = call.headers.contains_key(MARKER);
     let content_type = if plain {
         RAW_STREAM
     } else {
-        streams::media_type(call.version, session.tty)
+        streams::media_type(call.version, tty)
     };
     let reply = switch(content_type, "tcp")?;
     let upgrade = call.upgrade;
     tokio::task::spawn_local(async move {
         // A client that leaves before the answer ends the session: its channels are dropped.
         if let Ok((stream, early)) = take_over(upgrade).await {
-            pump(stream, early, session).await;
+            pump(stream, early, session.await).await;
         }
     });
     Ok(reply)
