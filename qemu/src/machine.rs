@@ -271,7 +271,10 @@ impl Machine {
             Boot::Disc | Boot::Stick => {}
         }
         if matches!(self.boot, Boot::Kernel | Boot::Network) {
-            let console = format!("console={} printk.devkmsg=on panic=10 rancher.debug=true", machine.serial);
+            let console = format!(
+                "console={} printk.devkmsg=on panic=10 rancher.debug=true",
+                machine.serial
+            );
             add(&[
                 "-append",
                 &format!(
