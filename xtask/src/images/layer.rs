@@ -16,7 +16,7 @@ use crate::workspace::Build;
 
 /// How squashfs images are packed.
 ///
-/// Measured on the docker layer (see `docs/`): zstd unpacks fast enough for the boot budget; 19 is 3 % smaller than 15.
+/// The docker layer has 67.6 MB at level 19; other levels and block sizes were not compared yet.
 const SQUASHFS_OPTIONS: [&str; 8] = [
     "-comp",
     "zstd",
