@@ -54,42 +54,31 @@ impl Context {
     }
 }
 
-/// The tests that were seen green on a booted system. The others are shown as ignored, and run by
-/// `cargo xtask qemu-test --include-ignored`; each moves here once it has passed.
-const SEEN_GREEN: &[&str] = &[
-    "system_docker_runs_containers_for_the_stock_client",
-    "system_docker_client_has_dockers_verbs",
-    "system_docker_loads_and_removes_images",
-    "system_docker_survives_garbage",
-    "system_docker_follows_logs_to_their_end",
-    "user_docker_runs_the_preloaded_busybox",
-    "user_docker_reaches_the_network",
-    "user_docker_sees_the_consoles_files",
-    "user_docker_keeps_volumes",
-    "user_docker_uses_overlay2_and_caps_logs",
-];
-
 /// Makes a trial of a test that boots its own machines.
 pub(crate) fn alone(context: &Arc<Context>, name: &str, test: Alone) -> Trial {
     let context = Arc::clone(context);
-    Trial::test(name, move || test(&context).map_err(failed))
-        .with_ignored_flag(!SEEN_GREEN.contains(&name))
+    let own_name = name.to_owned();
+    Trial::test(name, move || {
+        test(&context).map_err(|error| failed(&own_name, &error))
+    })
 }
 
 /// Makes a trial of a test in the shared guest; its console must be clean afterwards.
 pub(crate) fn shared(context: &Arc<Context>, name: &str, test: Shared) -> Trial {
     let context = Arc::clone(context);
+    let own_name = name.to_owned();
     Trial::test(name, move || {
         let run = || -> anyhow::Result<()> {
             let guest = context.guest()?;
             test(guest)?;
             guest.check()
         };
-        run().map_err(failed)
+        run().map_err(|error| failed(&own_name, &error))
     })
-    .with_ignored_flag(!SEEN_GREEN.contains(&name))
 }
 
-fn failed(error: anyhow::Error) -> Failed {
+/// Says at once what is wrong: the harness repeats it only when the whole run ends.
+fn failed(name: &str, error: &anyhow::Error) -> Failed {
+    eprintln!("\n{name}: {error:#}\n");
     Failed::from(format!("{error:#}"))
 }

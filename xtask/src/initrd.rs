@@ -15,7 +15,7 @@ use crate::cache::{self, Inputs, Pending};
 use crate::kernel::{self, Kernel};
 use crate::setup::{self, Purpose};
 use crate::workspace::{Build, VERSION};
-use crate::{images, progress, rust};
+use crate::{debian, images, progress, rust};
 use archive::Archive;
 
 /// Options of `cargo xtask initrd`.
@@ -35,6 +35,7 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
 
 /// Directories that PID 1 finds: mount points, and the parents of the files.
 const DIRECTORIES: &[&str] = &[
+    "bin",
     "dev",
     "etc",
     "lib",
@@ -59,6 +60,8 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
     let target = build
         .dist()
         .join(format!("initrd-{VERSION}-{}", build.arch.name()));
+    // The rescue shell of a machine whose media was not found
+    let busybox = debian::fetch_package(build, "busybox-static")?;
     progress::step("initrd", || {
         let config = build.root.join("rootfs/os-config.yml");
         let mut inputs = Inputs::new("initrd");
@@ -73,10 +76,11 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
         inputs
             .text("epoch", &build.epoch()?.to_string())
             .file(&pid1)?
+            .file(&busybox)?
             .file(&config)?;
         let key = inputs.key();
         if !cache::is_done(build, "initrd", &key, std::slice::from_ref(&target)) {
-            pack(build, kernel, &pid1, &config, &target)?;
+            pack(build, kernel, &[&pid1, &busybox, &config], &target)?;
             cache::mark_done(build, "initrd", &key)?;
         }
         Ok(())
@@ -84,7 +88,12 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
     Ok(target)
 }
 
-fn pack(build: &Build, kernel: &Kernel, pid1: &Path, config: &Path, target: &Path) -> Result<()> {
+fn pack(
+    build: &Build,
+    kernel: &Kernel,
+    [pid1, busybox, config]: &[&Path; 3],
+    target: &Path,
+) -> Result<()> {
     check_static(pid1)?;
     let plain = build.scratch().join("initrd.cpio");
     let pending = Pending::create(&plain)?;
@@ -102,6 +111,10 @@ fn pack(build: &Build, kernel: &Kernel, pid1: &Path, config: &Path, target: &Pat
         format!("{VERSION}\n").as_bytes(),
     )?;
     archive.file("init", 0o755, pid1)?;
+    let unpacked = build.scratch().join("busybox");
+    debian::deb::extract(busybox, "usr/bin/busybox", &unpacked)?;
+    archive.file("bin/busybox", 0o755, &unpacked)?;
+    archive.link("bin/sh", "busybox")?;
     // The kernel loads modules by this name when a program asks for a protocol or a file system it does not have
     archive.link("sbin/modprobe", "../init")?;
     modules::add(build, kernel, &mut archive)?;

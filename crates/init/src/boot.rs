@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::phase::{OnFailure, Phase};
-use crate::{coldplug, configuration, file_systems, media, persistence, root, state};
+use crate::{coldplug, configuration, file_systems, media, persistence, rescue, root, state};
 
 const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -23,6 +23,7 @@ pub(crate) const PHASES: &[Phase] = &[
     Phase { name: "load boot modules",      deadline: seconds(60), on_failure: Continue, work: coldplug::load },
     Phase { name: "find media",             deadline: seconds(60), on_failure: Rescue,   work: media::find },
     Phase { name: "mount modules",          deadline: seconds(20), on_failure: Continue, work: media::mount_modules },
+    Phase { name: "recovery",               deadline: seconds(5),  on_failure: Rescue,   work: rescue::if_asked },
     Phase { name: "mount state",            deadline: seconds(600), on_failure: Rescue,  work: state::mount },
     Phase { name: "switch root",            deadline: seconds(20), on_failure: Rescue,   work: root::switch },
     Phase { name: "keep directories",       deadline: seconds(20), on_failure: Rescue,   work: persistence::bind },

@@ -31,6 +31,34 @@ const DEFAULT_HOST_NAME: &str = "rancher";
 /// DROP, which would cut System Docker's bridge off.
 const SYSCTLS: &[(&str, &str)] = &[("net.ipv4.ip_forward", "1"), ("fs.file-max", "1000000000")];
 
+/// Machines with less RAM than this get the kernel's plain reserve back.
+const SMALL_MACHINE_KIB: u64 = 4 << 20;
+
+/// What the kernel reserves without huge pages, in KiB: `4 * sqrt(RAM in KiB)`, at least 128 (mm/page_alloc.c,
+/// calculate_min_free_kbytes).
+///
+/// With them it keeps 44 MiB and more free, so that pages can be put together; a machine of 512 MiB has better uses.
+fn plain_reserve_kib(total_kib: u64) -> u64 {
+    (total_kib * 16).isqrt().max(128)
+}
+
+fn give_reserve_back() -> anyhow::Result<()> {
+    let text = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
+    let total_kib: u64 = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|value| value.trim().strip_suffix(" kB"))
+        .and_then(|number| number.parse().ok())
+        .context("/proc/meminfo has no MemTotal")?;
+    if total_kib < SMALL_MACHINE_KIB {
+        sysctl::write(
+            "vm.min_free_kbytes",
+            &plain_reserve_kib(total_kib).to_string(),
+        )?;
+    }
+    Ok(())
+}
+
 /// Reads `/proc/cmdline` and the built-in configuration: enough to find media and state.
 pub(crate) fn read_command_line(mut machine: Machine) -> anyhow::Result<Machine> {
     let text = fs::read_to_string("/proc/cmdline").context("cannot read /proc/cmdline")?;
@@ -80,6 +108,7 @@ pub(crate) fn apply(mut machine: Machine) -> anyhow::Result<Machine> {
                 .map(|error| error.to_string()),
         );
     }
+    errors.extend(give_reserve_back().err().map(|error| error.to_string()));
     for (key, value) in &config.rancher.sysctl {
         errors.extend(
             sysctl::write(key, value.as_deref().unwrap_or(""))
@@ -174,4 +203,15 @@ fn directory(path: &Path) -> Vec<PathBuf> {
         .collect();
     files.sort();
     files
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn reserve_follows_the_kernels_formula() {
+        // init_per_zone_wmark_min's table: 512 MB -> 2896 kB, 1024 MB -> 4096 kB.
+        assert_eq!(super::plain_reserve_kib(512 << 10), 2896);
+        assert_eq!(super::plain_reserve_kib(1 << 20), 4096);
+        assert_eq!(super::plain_reserve_kib(100), 128);
+    }
 }

@@ -89,6 +89,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let listener = UnixListener::bind(&options.socket)
         .with_context(|| format!("cannot listen on {}", options.socket.display()))?;
     eprintln!("init engine: listening on {}", options.socket.display());
+    engine.resume();
     tokio::select! {
         () = engine::api::serve(engine.clone(), listener) => {}
         _ = requests.next() => {}

@@ -2,7 +2,8 @@
 //!
 //! The boot is the table in `boot.rs`. The same program is also its own helpers, chosen by its first
 //! argument: `runtime` (the first process of every container), `worker` (registries and archives,
-//! which PID 1 never touches itself) and `engine` (System Docker on a developer's machine).
+//! which PID 1 never touches itself) and `engine` (System Docker on a developer's machine). Under the
+//! names `docker-init` and `modprobe` it is what those are.
 //!
 //! This crate does not parse configuration (crate config), know a container's insides (crate
 //! engine) or open an internet socket.
@@ -15,6 +16,7 @@ mod file_systems;
 mod log;
 mod machine;
 mod media;
+mod modprobe;
 mod persistence;
 mod phase;
 mod power;
@@ -41,6 +43,9 @@ fn main() -> ExitCode {
             .chain(arguments)
             .collect();
         return engine::runtime::main(&arguments);
+    }
+    if Path::new(&name).file_name() == Some("modprobe".as_ref()) {
+        return modprobe::main(&arguments.collect::<Vec<_>>());
     }
     match arguments
         .next()

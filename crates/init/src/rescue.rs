@@ -1,4 +1,5 @@
-//! The rescue shell: what an operator gets on the console when a phase that must succeed failed.
+//! The rescue shell: what an operator gets on the console when a phase that must succeed failed, or
+//! when the kernel command line says `rancher.recovery`.
 //!
 //! It runs in a root from the media when that is there, else with the busybox of the initrd. When
 //! the operator leaves it, the machine reboots: nothing half-started is ever continued.
@@ -16,6 +17,15 @@ use crate::toolbox::Toolbox;
 
 /// The initrd's own shell; gone once the root is switched.
 const BUSYBOX: &str = "/bin/busybox";
+
+/// Phase "recovery": fails when the operator asks for the shell, before anything of the state disk is mounted.
+pub(crate) fn if_asked(machine: Machine) -> anyhow::Result<Machine> {
+    anyhow::ensure!(
+        machine.config.rancher.recovery != Some(true),
+        "rancher.recovery is set"
+    );
+    Ok(machine)
+}
 
 /// Tells the console what failed and gives it a shell, again and again until a reboot.
 pub(crate) fn shell(fatal: &Fatal, machine: &Machine) -> ! {

@@ -98,6 +98,7 @@ fn populate(new_root: &Path) -> anyhow::Result<()> {
     fs::copy("/init", &program)
         .with_context(|| format!("cannot copy /init to {}", program.display()))?;
     sys::fs::set_mode(&program, 0o755)?;
+    symlink("init", new_root.join("sbin/modprobe")).context("cannot link /sbin/modprobe")?;
     for name in ["usr/share/ros/os-config.yml", "etc/os-release"] {
         let (from, to) = (Path::new("/").join(name), new_root.join(name));
         fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;

@@ -110,6 +110,8 @@ pub(crate) struct Container {
     pub(crate) live: RefCell<Option<Live>>,
     /// Not to be removed at exit although it says so: it is being restarted.
     pub(crate) keep: Cell<bool>,
+    /// Left by an earlier engine, and not started since.
+    pub(crate) adopted: Cell<bool>,
     /// Volumes that its present run holds.
     pub(crate) volumes: RefCell<Vec<String>>,
     /// Whether its root file system is mounted.
@@ -144,6 +146,7 @@ impl Container {
             execs: RefCell::default(),
             live: RefCell::default(),
             keep: Cell::default(),
+            adopted: Cell::default(),
             volumes: RefCell::default(),
             mounted: Cell::default(),
             record: RefCell::new(record),

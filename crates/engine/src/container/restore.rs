@@ -70,6 +70,7 @@ impl Engine {
         };
         record.name = name;
         let container = Rc::new(Container::new(record, layout, cgroup));
+        container.adopted.set(true);
         container
             .mounted
             .set(crate::storage::is_mounted(&container.layout.rootfs));
@@ -80,10 +81,11 @@ impl Engine {
             .insert(container.id.clone(), container);
     }
 
-    /// Starts what should run: by restart policy, and finishes removals that were cut short. In the order of the last
-    /// starts, so that a container that others join comes first.
+    /// Starts what an earlier engine left and should run, by restart policy, and finishes removals that were cut short.
+    /// In the order of the last starts, so that a container that others join comes first.
     pub fn resume(&self) {
         let mut containers = self.all_containers();
+        containers.retain(|container| container.adopted.get());
         containers.sort_by_key(|container| container.record().start_order);
         let engine = self.clone();
         tokio::task::spawn_local(async move {
@@ -124,8 +126,11 @@ impl Engine {
         }
         let started_before = !container.record().state.started_at.is_zero();
         if started_before && (status == Status::Restarting || wants_restart(&policy, exit)) {
-            container.note(|record| record.state.status = Status::Restarting);
             let _turn = container.operation.lock().await;
+            if !container.adopted.get() {
+                return Ok(()); // a client started it while this waited for its turn
+            }
+            container.note(|record| record.state.status = Status::Restarting);
             return self.start_locked(container).await;
         }
         Ok(())

@@ -42,6 +42,7 @@ impl Engine {
     /// Starts a container whose `operation` the caller holds.
     pub(super) async fn start_locked(&self, container: &Rc<Container>) -> Result<()> {
         container.record().state.may_start(&container.id)?;
+        container.adopted.set(false);
         if self.is_shutting_down() {
             return Err(Error::unavailable("the engine is shutting down"));
         }

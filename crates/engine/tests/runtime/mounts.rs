@@ -13,6 +13,7 @@ use crate::bundle::{Bundle, Test, end};
 pub(crate) const TESTS: &[Test] = &[
     ("readonly_root_with_a_tmpfs", || Box::pin(readonly_root())),
     ("bind_mounts_of_files_and_directories", || Box::pin(binds())),
+    ("proc_is_not_covered", || Box::pin(proc_covers())),
     ("shared_mounts_go_out_and_slave_mounts_come_in", || {
         Box::pin(propagation())
     }),
@@ -105,6 +106,32 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let _ = mount::unmount(self.path(), UnmountFlags::DETACH);
     }
+}
+
+async fn proc_covers() {
+    let bind =
+        |source: &str, destination: &str| Mount::new(destination, "bind", source, &["rbind", "rw"]);
+    for (source, destination) in [
+        ("/tmp", "/proc/self"),
+        ("/tmp", "/proc/sys/net"),
+        ("/proc/sys/kernel", "/proc/sys/kernel"),
+        ("/tmp", "/proc/../proc/sys"),
+    ] {
+        let mut bundle = Bundle::new("true");
+        bundle.spec.mounts.push(bind(source, destination));
+        let error = bundle.create(Stdio::Null).await.unwrap_err().to_string();
+        assert!(error.contains("inside /proc"), "{destination}: {error}");
+    }
+    let settings = "/proc/sys/net/ipv4/conf/lo";
+    let mut bundle = Bundle::new(&format!(
+        "v=$(cat {settings}/log_martians); echo $v >{settings}/log_martians && echo written; echo 1 >/proc/sys/kernel/panic || echo read-only"
+    ));
+    bundle
+        .spec
+        .mounts
+        .push(bind("/proc/sys/net", "/proc/sys/net"));
+    let outcome = bundle.run().await;
+    assert_eq!(outcome.stdout, "written\nread-only\n", "{}", outcome.stderr);
 }
 
 async fn propagation() {

@@ -9,6 +9,7 @@ use sys::mount::{self, Attributes, MountFlags, Propagation};
 
 use super::super::error::{Error, Result};
 use super::super::oci::Mount;
+use super::paths;
 use super::rooted::{ensure_directory, ensure_file, is_directory};
 
 /// A mount's options, sorted out.
@@ -114,6 +115,7 @@ fn mount_one(root: BorrowedFd<'_>, bundle: &Path, mount: &Mount) -> Result<()> {
         } else {
             ensure_file(root, destination)
         }?;
+        paths::refuse_proc(&target, &mount.source, &mount.destination)?;
         return Ok(mount::move_mount_to(tree.as_fd(), target.as_fd())?);
     }
     let target = ensure_directory(root, destination)?;

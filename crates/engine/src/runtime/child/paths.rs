@@ -47,15 +47,46 @@ fn null_cover() -> Result<OwnedFd> {
     Ok(mount::open_tree_clone_at(null.as_fd(), "", false)?)
 }
 
-/// Makes paths read-only, with what is mounted below them.
+/// Makes paths read-only, but not what is mounted below them: that was asked for, and has a mode of its own.
 pub(super) fn make_readonly(paths: &[String]) -> Result<()> {
     for path in paths {
         let Some(target) = open(path)? else { continue };
         let named = |error: sys::Error| Error::other(format!("make {path} read-only: {error}"));
         let tree = mount::open_tree_clone_at(CWD, path, true).map_err(named)?;
-        mount::set_attributes_fd(tree.as_fd(), Attributes::set(MountFlags::RDONLY), true)
+        mount::set_attributes_fd(tree.as_fd(), Attributes::set(MountFlags::RDONLY), false)
             .map_err(named)?;
         mount::move_mount_to(tree.as_fd(), target.as_fd()).map_err(named)?;
+    }
+    Ok(())
+}
+
+/// Files of proc that another file system may show in its own way (lxcfs), and the network's settings, which a service
+/// of the host's network may write without the rights to write all others.
+const COVERABLE: [&str; 10] = [
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/net/dev",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/sys/net",
+    "/proc/uptime",
+];
+
+/// Refuses a mount over a part of proc, where it could hide what the runtime and the container's programs trust.
+///
+/// # Errors
+/// When `target` is on proc, and not one of the few places that may be covered.
+pub(super) fn refuse_proc(target: &OwnedFd, source: &str, destination: &str) -> Result<()> {
+    let is_own = destination != "/proc/sys/net" || source == destination;
+    if COVERABLE.contains(&destination) && is_own {
+        return Ok(());
+    }
+    let kind = fstatfs(target).map_err(|errno| Error::other(errno.to_string()))?;
+    if kind.f_type == PROC_SUPER_MAGIC && destination.trim_end_matches('/') != "/proc" {
+        return Err(Error::other("it is inside /proc"));
     }
     Ok(())
 }
