@@ -345,15 +345,12 @@ impl Guest {
             .with_context(|| self.console.tail())
     }
 
-    /// Waits until User Docker answers.
+    /// Waits until User Docker answers and has the image that the media brings.
     pub(crate) fn wait_docker(&self) -> anyhow::Result<()> {
         self.ssh
-            .run_until(
-                "docker version --format '{{.Server.Version}}'",
-                BOOT_DEADLINE,
-            )
+            .run_until("docker image inspect busybox >/dev/null", BOOT_DEADLINE)
             .map(drop)
-            .context("User Docker does not answer")
+            .context("User Docker does not answer, or has no busybox")
     }
 
     /// Runs a command as rancher, which must succeed; returns what it printed, without the last newline.

@@ -1,14 +1,30 @@
-//! Measures boot time, memory and sizes beside a Debian peer.
+//! Measures boot time, memory and sizes beside a Debian peer: builds the peer, then hands over to the crate in `qemu/`.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::workspace::Build;
+use crate::{iso, peer, progress, qemu_test};
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    /// What is measured: boot
+    #[arg(default_value = "boot")]
+    name: String,
+    /// How often each side is measured
+    #[arg(default_value_t = 5)]
+    rounds: u32,
+}
 
 /// Entry point of the command.
-pub(crate) fn run(_build: &Build, _options: &Options) -> Result<()> {
-    bail!("bench is not there yet")
+pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
+    iso::build(build)?;
+    peer::ensure(build)?;
+    progress::step("bench", || {
+        qemu_test::start(
+            build,
+            "bench",
+            &[options.name.clone(), options.rounds.to_string()],
+        )
+    })
 }

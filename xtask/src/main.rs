@@ -14,6 +14,7 @@ mod images;
 mod initrd;
 mod iso;
 mod kernel;
+mod peer;
 mod progress;
 mod qemu_test;
 mod run;

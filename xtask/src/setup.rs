@@ -32,9 +32,11 @@ pub(crate) enum Purpose {
     Iso,
     /// Starting virtual machines.
     Machine,
+    /// Building the system that benchmarks compare with.
+    Peer,
 }
 
-/// Every purpose.
+/// Every purpose but the benchmarks', which installs its packages when it is run.
 const ALL: [Purpose; 6] = [
     Purpose::Fetch,
     Purpose::Programs,
@@ -75,7 +77,9 @@ const PACKAGES: &[Row] = &[
     ("grub-efi-arm64-bin", &[Purpose::Iso], Some(Arch::Aarch64)),
     ("mtools", &[Purpose::Iso], None),
     ("xorriso", &[Purpose::Iso], None),
-    ("e2fsprogs", &[Purpose::Machine], None),
+    ("e2fsprogs", &[Purpose::Machine, Purpose::Peer], None),
+    ("fakeroot", &[Purpose::Peer], None),
+    ("mmdebstrap", &[Purpose::Peer], None),
     ("openssh-client", &[Purpose::Machine], None),
     ("ovmf", &[Purpose::Machine], Some(Arch::X86_64)),
     ("qemu-efi-aarch64", &[Purpose::Machine], Some(Arch::Aarch64)),

@@ -43,14 +43,15 @@ pub fn log(priority: Priority, line: &str) {
     }
 }
 
-/// The record with its priority prefix, on one line and not too long.
+/// The record with its priority prefix, on one line and not too long. Without the newline at its end the kernel would
+/// hold it back, since more of the line might follow (LOG_NEWLINE in kernel/printk/printk.c).
 fn record(priority: Priority, line: &str) -> String {
     let mut end = line.len().min(LONGEST_RECORD);
     while !line.is_char_boundary(end) {
         end -= 1;
     }
     let line = line[..end].replace('\n', " ");
-    format!("<{}>{line}", FACILITY_DAEMON | priority as u8)
+    format!("<{}>{line}\n", FACILITY_DAEMON | priority as u8)
 }
 
 /// Lets all records through to the log and to whoever reads it, without the kernel's limit of ten records a reader
@@ -68,8 +69,8 @@ mod tests {
 
     #[test]
     fn record_is_one_short_line_with_its_priority() {
-        assert_eq!(record(Priority::Info, "a\nb"), "<30>a b");
+        assert_eq!(record(Priority::Info, "a\nb"), "<30>a b\n");
         let long = record(Priority::Error, &"ä".repeat(1000));
-        assert!(long.len() <= LONGEST_RECORD + 4 && long.starts_with("<27>ä"));
+        assert!(long.len() <= LONGEST_RECORD + 5 && long.starts_with("<27>ä"));
     }
 }

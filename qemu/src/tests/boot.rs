@@ -17,6 +17,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             nothing_runs_outside_a_container,
         ),
         shared(context, "boot_services_are_listed", services_are_listed),
+        shared(context, "boot_services_run_once", services_run_once),
         shared(
             context,
             "boot_blame_names_every_phase",
@@ -66,7 +67,7 @@ fn nothing_runs_outside_a_container(guest: &Guest) -> anyhow::Result<()> {
 }
 
 fn services_are_listed(guest: &Guest) -> anyhow::Result<()> {
-    let names = guest.run("system-docker ps --format '{{.Names}}'")?;
+    let names = guest.run("system-docker ps --format '{{.Names}}' | grep -v preload")?;
     let mut names: Vec<&str> = names.lines().collect();
     names.sort_unstable();
     ensure!(
@@ -76,6 +77,28 @@ fn services_are_listed(guest: &Guest) -> anyhow::Result<()> {
             ],
         "running: {names:?}"
     );
+    Ok(())
+}
+
+/// A service that is started twice has two first processes; each of these has one, whatever its helpers.
+fn services_run_once(guest: &Guest) -> anyhow::Result<()> {
+    guest.run_until(
+        "test -z \"$(system-docker ps -q --filter name=preload)\"",
+        std::time::Duration::from_secs(120),
+    )?;
+    for program in [
+        "systemd-udevd",
+        "rsyslogd",
+        "acpid",
+        "dhcpcd",
+        "chronyd",
+        "dockerd",
+    ] {
+        let first = guest.run(&format!(
+            "for p in $(pgrep -x {program}); do awk '/^PPid:/ {{print $2}}' /proc/$p/status; done | grep -cx 1"
+        ))?;
+        ensure!(first == "1", "{program} runs {first} times");
+    }
     Ok(())
 }
 

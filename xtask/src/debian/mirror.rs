@@ -72,6 +72,11 @@ impl Mirror {
         })
     }
 
+    /// The line of apt's sources.list(5) for the main archive.
+    pub(crate) fn source_line(&self) -> String {
+        format!("deb {} {SUITE} main", self.main)
+    }
+
     /// Address of a file of an archive.
     pub(crate) fn url(&self, origin: Origin, path: &str) -> Result<String> {
         let base = match origin {

@@ -27,6 +27,7 @@ use crate::workspace::Build;
 use index::Index;
 use lock::{Closure, Lock, Pin};
 use mirror::Mirror;
+pub(crate) use mirror::SUITE;
 pub(crate) use resolver::Request;
 
 /// A package that is on this machine.
@@ -40,6 +41,11 @@ pub(crate) struct Fetched {
     pub(crate) file: PathBuf,
     /// Its SHA-256.
     pub(crate) sha256: String,
+}
+
+/// The line of apt's sources.list(5) for the archive that the build takes its packages from.
+pub(crate) fn source_line() -> Result<String> {
+    Ok(Mirror::find(&download::client()?)?.source_line())
 }
 
 /// Fetches one package by name, without its dependencies, as pinned in the lock file; returns the `.deb`.

@@ -1,0 +1,107 @@
+//! Builds the system that benchmarks compare with: the smallest Debian 13 with systemd and docker.io, under our kernel.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use duct::cmd;
+
+use crate::cache::{self, Inputs};
+use crate::setup::{self, Purpose};
+use crate::workspace::Build;
+use crate::{debian, kernel, progress};
+
+/// What a Debian machine needs to boot into a Docker that works; Recommends never.
+const PACKAGES: &str =
+    "systemd-sysv,udev,dbus,kmod,iproute2,iptables,ca-certificates,docker.io,docker-cli";
+
+/// Says on the console when Docker answers, and 15 s later how much RAM is used (crate qemu-test, bench/boot.rs).
+const UNIT: &str = r#"[Unit]
+Description=Measure the boot
+After=docker.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'until docker version >/dev/null 2>&1; do sleep 0.2; done; echo "user docker answers" >/dev/kmsg'
+ExecStart=/bin/sleep 15
+ExecStart=/bin/sh -c 'awk "/^MemTotal/ {t=\\$2} /^MemAvailable/ {print \\"ram-used-kib\\", t-\\$2}" /proc/meminfo >/dev/kmsg'
+
+[Install]
+WantedBy=multi-user.target
+"#;
+
+/// Size of its disk, with room for what it writes while it runs.
+const DISK: &str = "2G";
+
+/// Raised when the recipe below changes.
+const RECIPE: &str = "1";
+
+/// Builds `dist/peer-ARCH.tar` and the disk `dist/peer-ARCH.ext4` unless they are there.
+pub(crate) fn ensure(build: &Build) -> Result<()> {
+    setup::ensure(build, Purpose::Peer)?;
+    let kernel = kernel::ensure(build)?;
+    let disk = build
+        .dist()
+        .join(format!("peer-{}.ext4", build.arch.name()));
+    let archive = disk.with_extension("tar");
+    let mut inputs = Inputs::new("peer");
+    inputs
+        .text("recipe", RECIPE)
+        .text("packages", PACKAGES)
+        .text("unit", UNIT)
+        .text("kernel", &kernel.key);
+    let key = inputs.key();
+    progress::step("debian peer", || {
+        if cache::is_done(build, "peer", &key, &[disk.clone(), archive.clone()]) {
+            return Ok(());
+        }
+        install(build, &kernel.modules(), &archive)?;
+        format(build, &archive, &disk)?;
+        cache::mark_done(build, "peer", &key)
+    })
+}
+
+/// Installs Debian into an archive.
+fn install(build: &Build, modules: &Path, archive: &Path) -> Result<()> {
+    let unit = build.scratch().join("measure.service");
+    cache::write(&unit, UNIT.as_bytes())?;
+    let (unit, modules) = (unit.display(), modules.display());
+    cmd!(
+        "mmdebstrap",
+        "--quiet",
+        "--variant=minbase",
+        format!("--architectures={}", build.arch.debian()),
+        format!("--include={PACKAGES}"),
+        format!("--customize-hook=sync-in {modules} /usr/lib/modules"),
+        format!("--customize-hook=upload {unit} /etc/systemd/system/measure.service"),
+        "--customize-hook=chroot \"$1\" systemctl enable measure.service",
+        "--customize-hook=chroot \"$1\" apt-get clean",
+        debian::SUITE,
+        archive,
+        debian::source_line()?
+    )
+    .run()
+    .context("install Debian with mmdebstrap")?;
+    Ok(())
+}
+
+/// Makes a disk of the archive; fakeroot remembers owners between the two steps, since nobody here need be root.
+fn format(build: &Build, archive: &Path, disk: &Path) -> Result<()> {
+    let root = build.scratch().join("peer");
+    let owners = build.scratch().join("peer.owners");
+    // What an interrupted run left
+    fs::remove_dir_all(&root).ok();
+    fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
+    cmd!(
+        "fakeroot", "-s", &owners, "tar", "-xf", archive, "-C", &root
+    )
+    .run()
+    .context("unpack the peer")?;
+    fs::remove_file(disk).ok();
+    cmd!(
+        "fakeroot", "-i", &owners, "mke2fs", "-q", "-t", "ext4", "-d", &root, disk, DISK
+    )
+    .run()
+    .context("make the peer's disk")?;
+    fs::remove_dir_all(&root).with_context(|| format!("remove {}", root.display()))
+}
