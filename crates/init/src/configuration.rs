@@ -29,7 +29,12 @@ const DEFAULT_HOST_NAME: &str = "rancher";
 ///
 /// Forwarding must be on first: dockerd that finds it off turns it on and sets the FORWARD policy to
 /// DROP, which would cut System Docker's bridge off.
-const SYSCTLS: &[(&str, &str)] = &[("net.ipv4.ip_forward", "1"), ("fs.file-max", "1000000000")];
+/// Everybody may ping, as on Debian.
+const SYSCTLS: &[(&str, &str)] = &[
+    ("net.ipv4.ip_forward", "1"),
+    ("net.ipv4.ping_group_range", "0 2147483647"),
+    ("fs.file-max", "1000000000"),
+];
 
 /// Machines with less RAM than this get the kernel's plain reserve back.
 const SMALL_MACHINE_KIB: u64 = 4 << 20;
@@ -87,7 +92,7 @@ pub(crate) fn read(mut machine: Machine) -> anyhow::Result<Machine> {
     Ok(machine)
 }
 
-/// Sets the host name, kernel settings and modules that the configuration names.
+/// Sets the loopback link up, and the host name, kernel settings and modules that the configuration names.
 pub(crate) fn apply(mut machine: Machine) -> anyhow::Result<Machine> {
     let config = &machine.config;
     let name = config
@@ -98,6 +103,12 @@ pub(crate) fn apply(mut machine: Machine) -> anyhow::Result<Machine> {
     let mut errors = Vec::new();
     errors.extend(
         sysctl::write("kernel.hostname", &name)
+            .err()
+            .map(|error| error.to_string()),
+    );
+    // DHCP clients leave it alone, and published ports answer on it.
+    errors.extend(
+        sys::namespace::loopback_up()
             .err()
             .map(|error| error.to_string()),
     );
