@@ -54,6 +54,10 @@ impl Context {
     }
 }
 
+/// Tests that nobody has seen pass yet: shown as ignored, and run by `cargo xtask qemu-test --include-ignored`. Each
+/// leaves the list once it has passed; a new test does not enter it.
+const NOT_SEEN_GREEN: &[&str] = &[];
+
 /// Makes a trial of a test that boots its own machines.
 pub(crate) fn alone(context: &Arc<Context>, name: &str, test: Alone) -> Trial {
     let context = Arc::clone(context);
@@ -61,6 +65,7 @@ pub(crate) fn alone(context: &Arc<Context>, name: &str, test: Alone) -> Trial {
     Trial::test(name, move || {
         test(&context).map_err(|error| failed(&own_name, &error))
     })
+    .with_ignored_flag(NOT_SEEN_GREEN.contains(&name))
 }
 
 /// Makes a trial of a test in the shared guest; its console must be clean afterwards.
@@ -75,6 +80,7 @@ pub(crate) fn shared(context: &Arc<Context>, name: &str, test: Shared) -> Trial 
         };
         run().map_err(|error| failed(&own_name, &error))
     })
+    .with_ignored_flag(NOT_SEEN_GREEN.contains(&name))
 }
 
 /// Says at once what is wrong: the harness repeats it only when the whole run ends.
