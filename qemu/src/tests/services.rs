@@ -13,6 +13,11 @@ const SERVICES: [&str; 7] = [
     "acpid", "console", "docker", "network", "ntp", "syslog", "udev",
 ];
 
+/// Succeeds when the user's web server answers.
+const SERVED: &str = "test \"$(wget -T 5 -qO- http://127.0.0.1:8080/index.html)\" = served";
+/// Says when the user's web server was started.
+const STARTED: &str = "docker inspect -f '{{.State.StartedAt}}' web";
+
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![
         alone(
@@ -41,74 +46,70 @@ fn booted(context: &Context, name: &str) -> anyhow::Result<Guest> {
 /// A web server whose start time tells whether it was ever restarted.
 fn serve(guest: &Guest) -> anyhow::Result<String> {
     guest.run("docker run -d --name web -p 8080:80 busybox sh -c 'echo served > /index.html; exec httpd -f -p 80 -h /'")?;
-    guest.run_until(
-        "test \"$(wget -qO- http://127.0.0.1:8080/index.html)\" = served",
-        BOOT_DEADLINE,
-    )?;
-    guest.run("docker inspect -f '{{.State.StartedAt}}' web")
+    guest.run_until(SERVED, BOOT_DEADLINE)?;
+    guest.run(STARTED)
 }
 
 fn restart_while_a_user_container_serves(context: &Context) -> anyhow::Result<()> {
     let guest = booted(context, "services-restart")?;
     let started = serve(&guest)?;
     for service in SERVICES {
+        let before = state(&guest, service, "StartedAt")?;
         // The console's restart ends this very connection: it is asked for in the background.
         let _ = guest.ssh.answer(&format!(
             "sudo sh -c 'setsid system-docker restart {service} >/dev/null 2>&1 &'"
         ));
-        restarted(&guest, service)?;
-        guest
-            .run_until(
-                "test \"$(wget -qO- http://127.0.0.1:8080/index.html)\" = served",
-                BOOT_DEADLINE,
-            )
-            .with_context(|| format!("the user's container after the restart of {service}"))?;
-        guest.wait_docker()?;
-        let now = guest.run("docker inspect -f '{{.State.StartedAt}}' web")?;
-        ensure!(
-            now == started,
-            "the restart of {service} restarted the user's container"
-        );
+        changed(&guest, service, "StartedAt", &before)?;
+        serves_on(&guest, &started).with_context(|| format!("after the restart of {service}"))?;
     }
     guest.check()
-}
-
-/// Waits until a service runs whose start is less than the guest's uptime ago.
-fn restarted(guest: &Guest, service: &str) -> anyhow::Result<()> {
-    let running =
-        format!("test \"$(system-docker inspect -f '{{{{.State.Running}}}}' {service})\" = true");
-    guest
-        .run_until(&running, BOOT_DEADLINE)
-        .with_context(|| format!("{service} does not run"))?;
-    Ok(())
 }
 
 fn return_after_kill_9(context: &Context) -> anyhow::Result<()> {
     let guest = booted(context, "services-kill")?;
     let started = serve(&guest)?;
     for service in SERVICES {
-        let pid = guest.run(&format!(
-            "system-docker inspect -f '{{{{.State.Pid}}}}' {service}"
-        ))?;
+        let pid = state(&guest, service, "Pid")?;
         let _ = guest.ssh.answer(&format!("sudo kill -9 {pid}"));
-        let returned = format!(
-            "p=$(system-docker inspect -f '{{{{.State.Pid}}}}' {service}); test -n \"$p\" && test $p -gt 0 && test $p != {pid}"
-        );
-        guest
-            .run_until(&returned, BOOT_DEADLINE)
-            .with_context(|| format!("{service} does not return"))?;
+        changed(&guest, service, "Pid", &pid)?;
+        serves_on(&guest, &started).with_context(|| format!("after kill -9 of {service}"))?;
     }
-    guest.wait_docker()?;
+    guest.check()
+}
+
+/// One field of a service's state. It is asked again until it answers: a restart of the console, or of the network,
+/// may end the connection under the question.
+fn state(guest: &Guest, service: &str, field: &str) -> anyhow::Result<String> {
     guest.run_until(
-        "test \"$(wget -qO- http://127.0.0.1:8080/index.html)\" = served",
+        &format!("system-docker inspect -f '{{{{.State.{field}}}}}' {service}"),
         BOOT_DEADLINE,
-    )?;
-    let now = guest.run("docker inspect -f '{{.State.StartedAt}}' web")?;
+    )
+}
+
+/// Waits until a service runs again: until `field` of its state, which differs from start to start, is no longer
+/// `before`.
+fn changed(guest: &Guest, service: &str, field: &str, before: &str) -> anyhow::Result<()> {
+    let state = format!("{{{{.State.Running}}}} {{{{.State.{field}}}}}");
+    guest
+        .run_until(
+            &format!(
+                "set -- $(system-docker inspect -f '{state}' {service}) && test \"$1\" = true && test \"$2\" != '{before}'"
+            ),
+            BOOT_DEADLINE,
+        )
+        .map(drop)
+        .with_context(|| format!("{service} does not return"))
+}
+
+/// The user's container answers, and is the one that was started at `started`.
+fn serves_on(guest: &Guest, started: &str) -> anyhow::Result<()> {
+    guest.run_until(SERVED, BOOT_DEADLINE)?;
+    let now = guest.run_until(STARTED, BOOT_DEADLINE)?;
     ensure!(
         now == started,
-        "a killed service took the user's container with it"
+        "the user's container was restarted: {started}, {now}"
     );
-    guest.check()
+    Ok(())
 }
 
 fn survive_rm_f_of_all_user_containers(context: &Context) -> anyhow::Result<()> {
