@@ -8,6 +8,9 @@ use crate::{
     CommandLine, Config, Entry, Location, Node, Problem, VERSION, Value, check, merge, parse,
 };
 
+/// Where the keys are that may log in.
+const KEYS: &str = "ssh_authorized_keys";
+
 /// A document: what it is reported under, and its text.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
@@ -61,7 +64,32 @@ pub fn load(sources: &[Source<'_>], command_line: &CommandLine) -> Loaded {
 
 fn lay_over(tree: &mut Node, node: Node, problems: &mut Vec<Problem>) {
     if let Some(checked) = check(node, &CLOUD_CONFIG, problems) {
+        let trusted = keys(tree);
         merge(tree, checked);
+        keep_keys(tree, trusted);
+    }
+}
+
+/// Keys only ever add up: a document that names one must not lock out whoever another document lets in.
+fn keep_keys(tree: &mut Node, trusted: Vec<Node>) {
+    let Value::Map(map) = &mut tree.value else {
+        return;
+    };
+    let Some(Value::List(keys)) = map.get_mut(KEYS).map(|entry| &mut entry.node.value) else {
+        return;
+    };
+    let named = std::mem::replace(keys, trusted);
+    for key in named {
+        if !keys.iter().any(|known| known.as_str() == key.as_str()) {
+            keys.push(key);
+        }
+    }
+}
+
+fn keys(tree: &Node) -> Vec<Node> {
+    match tree.get(KEYS).map(|node| &node.value) {
+        Some(Value::List(keys)) => keys.clone(),
+        _ => Vec::new(),
     }
 }
 
@@ -97,22 +125,16 @@ fn decode(tree: &mut Node, problems: &mut Vec<Problem>) -> Config {
 
 /// The part of a configuration without which nobody can log in.
 fn reachable(tree: &Node) -> Config {
-    let strings = |path: &str| -> Vec<String> {
-        match tree.get(path).map(|node| &node.value) {
-            Some(Value::List(items)) => items
-                .iter()
-                .filter_map(Node::as_str)
-                .map(str::to_owned)
-                .collect(),
-            _ => Vec::new(),
-        }
-    };
     Config {
         hostname: tree
             .get("hostname")
             .and_then(Node::as_str)
             .map(str::to_owned),
-        ssh_authorized_keys: strings("ssh_authorized_keys"),
+        ssh_authorized_keys: keys(tree)
+            .iter()
+            .filter_map(Node::as_str)
+            .map(str::to_owned)
+            .collect(),
         ..Config::default()
     }
 }
@@ -189,19 +211,35 @@ mod tests {
     fn later_documents_and_the_command_line_win() {
         let loaded = load_texts(
             &[
-                "hostname: a\nssh_authorized_keys: [one]\nrancher: {state: {dev: x, wait: true}}",
+                "hostname: a\nrancher: {state: {dev: x, wait: true}}",
                 "hostname: b",
             ],
-            "cc.hostname=c rancher.state.dev=LABEL=S cc.ssh_authorized_keys=[two]",
+            "cc.hostname=c rancher.state.dev=LABEL=S",
         );
         assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
         assert_eq!(loaded.config.hostname.as_deref(), Some("c"));
-        assert_eq!(loaded.config.ssh_authorized_keys, ["two"]);
         assert_eq!(loaded.config.rancher.state.dev.as_deref(), Some("LABEL=S"));
         assert_eq!(loaded.config.rancher.state.wait, Some(true));
         assert_eq!(
             loaded.tree.get("hostname").unwrap().at.to_string(),
             "/proc/cmdline:1:1"
+        );
+    }
+
+    #[test]
+    fn keys_of_all_documents_add_up() {
+        let loaded = load_texts(
+            &[
+                "ssh_authorized_keys: [one, two]",
+                "hostname: b",
+                "ssh_authorized_keys: [two, three]",
+                "ssh_authorized_keys: []",
+            ],
+            "cc.ssh_authorized_keys=[four]",
+        );
+        assert_eq!(
+            loaded.config.ssh_authorized_keys,
+            ["one", "two", "three", "four"]
         );
     }
 
