@@ -29,7 +29,7 @@ const DEFAULT_HOST_NAME: &str = "rancher";
 ///
 /// Forwarding must be on first: dockerd that finds it off turns it on and sets the FORWARD policy to
 /// DROP, which would cut System Docker's bridge off.
-/// ICMP sockets are open to everybody, as on Debian; busybox's `ping` still wants root, since it opens a raw one.
+/// ICMP sockets are open to everybody, as on Debian: `ping` needs no root.
 const SYSCTLS: &[(&str, &str)] = &[
     ("net.ipv4.ip_forward", "1"),
     ("net.ipv4.ping_group_range", "0 2147483647"),

@@ -51,7 +51,7 @@ fn serial_port_is_logged_in(guest: &Guest) -> anyhow::Result<()> {
 }
 
 fn has_the_operators_tools(guest: &Guest) -> anyhow::Result<()> {
-    guest.run("sudo ping -c 1 127.0.0.1 && sudo iptables -t nat -S | grep -q addrtype")?;
+    guest.run("ping -c 1 127.0.0.1 && sudo iptables -t nat -S | grep -q addrtype")?;
     let missing = guest.run("for t in bash sudo ros system-docker docker ip ss ps lsblk mount vi curl less; do command -v $t >/dev/null || echo $t; done")?;
     ensure!(missing.is_empty(), "missing: {missing}");
     ensure!(
