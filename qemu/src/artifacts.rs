@@ -61,6 +61,15 @@ pub(crate) struct Artifacts {
 }
 
 impl Artifacts {
+    /// Docker's name of the architecture.
+    pub(crate) fn docker_arch(&self) -> &str {
+        match self.arch.as_str() {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        }
+    }
+
     /// Finds the files of `arch` below `dist`.
     ///
     /// # Errors

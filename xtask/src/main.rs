@@ -64,7 +64,7 @@ enum Command {
     Run(run::Options),
     /// Boot the media and test the running system
     QemuTest(qemu_test::Options),
-    /// Measure boot time, memory and sizes beside a Debian peer
+    /// Measure the boot beside a Debian peer, or the engine beside Docker
     Bench(bench::Options),
     /// Run the container engine alone on this machine
     Engine(engine::Options),

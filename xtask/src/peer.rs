@@ -72,6 +72,7 @@ fn install(build: &Build, modules: &Path, archive: &Path) -> Result<()> {
         "--variant=minbase",
         format!("--architectures={}", build.arch.debian()),
         format!("--include={PACKAGES}"),
+        "--customize-hook=mkdir -p \"$1/usr/lib/modules\"",
         format!("--customize-hook=sync-in {modules} /usr/lib/modules"),
         format!("--customize-hook=upload {unit} /etc/systemd/system/measure.service"),
         "--customize-hook=chroot \"$1\" systemctl enable measure.service",

@@ -3,6 +3,8 @@
 //! Machines are noisy: both sides are measured alternately in one run, and only ratios are quoted.
 
 mod boot;
+mod engine;
+mod registry;
 mod run;
 
 use anyhow::{Context as _, bail};
@@ -28,7 +30,11 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
             boot::run(artifacts, rounds)?;
             run::run(artifacts, rounds)
         }
-        other => bail!("no benchmark is named {other:?}: there is boot"),
+        Some("engine") => {
+            run::run(artifacts, rounds)?;
+            engine::run(artifacts, rounds)
+        }
+        other => bail!("no benchmark is named {other:?}: there are boot and engine"),
     }
 }
 

@@ -34,6 +34,16 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             "boot_devices_get_their_modules",
             devices_get_their_modules,
         ),
+        shared(
+            context,
+            "boot_kernel_gets_modules_it_asks_for",
+            kernel_gets_modules_it_asks_for,
+        ),
+        shared(
+            context,
+            "boot_small_machines_keep_a_small_reserve",
+            small_machines_keep_a_small_reserve,
+        ),
     ]
 }
 
@@ -143,5 +153,20 @@ fn devices_get_their_modules(guest: &Guest) -> anyhow::Result<()> {
          lsmod | grep -q . || echo none loaded",
     )?;
     ensure!(missing.is_empty(), "{missing}");
+    Ok(())
+}
+
+/// A link of a kind that no module is loaded for: the kernel calls PID 1's program as modprobe(8).
+fn kernel_gets_modules_it_asks_for(guest: &Guest) -> anyhow::Result<()> {
+    guest.run("test ! -d /sys/module/dummy")?;
+    guest.run("sudo ip link add asked type dummy && test -d /sys/module/dummy")?;
+    guest.run("sudo ip link delete asked")?;
+    Ok(())
+}
+
+/// The kernel's own choice with huge pages is 44 MiB and more.
+fn small_machines_keep_a_small_reserve(guest: &Guest) -> anyhow::Result<()> {
+    let kib: u64 = guest.run("cat /proc/sys/vm/min_free_kbytes")?.parse()?;
+    ensure!(kib < 20_000, "{kib} KiB are kept free");
     Ok(())
 }

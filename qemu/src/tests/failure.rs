@@ -23,6 +23,11 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             "failure_missing_media_gives_a_rescue_shell",
             missing_media_gives_a_rescue_shell,
         ),
+        alone(
+            context,
+            "boot_recovery_gives_a_rescue_shell",
+            recovery_gives_a_rescue_shell,
+        ),
     ]
 }
 
@@ -99,6 +104,21 @@ fn missing_media_gives_a_rescue_shell(context: &Context) -> anyhow::Result<()> {
     guest
         .console
         .wait("rescue: find media failed", BOOT_DEADLINE)?;
+    use_rescue_shell(&guest)
+}
+
+/// Asked for on the command line, it comes before any disk is mounted, with the tools of the media.
+fn recovery_gives_a_rescue_shell(context: &Context) -> anyhow::Result<()> {
+    let guest = Machine::new("recovery", Boot::Kernel)
+        .parameters("rancher.recovery=true")
+        .start(&context.artifacts)?;
+    guest
+        .console
+        .wait("rancher.recovery is set", BOOT_DEADLINE)?;
+    use_rescue_shell(&guest)
+}
+
+fn use_rescue_shell(guest: &Guest) -> anyhow::Result<()> {
     guest.console.wait("rescue#", BOOT_DEADLINE)?;
     let mark = guest.console.mark();
     guest.console.type_line("echo rescued-$((40 + 7))")?;
