@@ -23,7 +23,7 @@ pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
     for _ in 0..rounds {
         for (client, times) in [("system-docker", &mut ours), ("docker", &mut peer)] {
             let command = format!(
-                "s=$(date +%s%N); for i in $(seq {RUNS}); do {client} run --rm busybox true || exit 1; done; echo $(( $(date +%s%N) - s ))"
+                "s=${EPOCHREALTIME/./}; for i in $(seq {RUNS}); do {client} run --rm busybox true || exit 1; done; echo $(( ${EPOCHREALTIME/./} - s ))"
             );
             let nanoseconds: f64 = guest
                 .run(&command)?
