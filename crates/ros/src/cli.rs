@@ -51,7 +51,11 @@ enum Command {
     PreloadImages,
     /// Become User Docker's daemon
     #[command(hide = true)]
-    UserDocker,
+    UserDocker {
+        /// Start containerd for this directory of dockerd's instead
+        #[arg(long, hide = true)]
+        containerd: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -122,7 +126,7 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
         Command::CloudInit(command) => cloud_init_command::main(&command),
         Command::ConsoleInit => console::main(),
         Command::PreloadImages => preload::main(),
-        Command::UserDocker => user_docker::main(),
+        Command::UserDocker { containerd } => user_docker::main(containerd.as_deref()),
     }
 }
 

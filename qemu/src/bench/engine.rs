@@ -140,7 +140,9 @@ fn small(guest: &Guest, side: &mut Side) -> anyhow::Result<()> {
 fn timed(guest: &Guest, command: &str) -> anyhow::Result<f64> {
     let nanoseconds: f64 = guest
         .run_until(
-            &format!("s=${EPOCHREALTIME/./}; {command} || exit 1; echo $(( ${EPOCHREALTIME/./} - s ))"),
+            &format!(
+                "s=${EPOCHREALTIME/./}; {command} || exit 1; echo $(( ${EPOCHREALTIME/./} - s ))"
+            ),
             BOOT_DEADLINE,
         )?
         .parse()

@@ -2,9 +2,10 @@
 //!
 //! The programs come from this container's image, as a closure (their own loader and libraries at a fixed prefix). They
 //! are mounted on a directory of the host that every console sees. Then this process leaves its own cgroup, so that
-//! restarting the service does not end the shims of running containers, enters the console's mount namespace, and
-//! executes dockerd.
+//! restarting the service does not end the shims of running containers, enters the console's mount namespace, starts
+//! containerd, and executes dockerd.
 
+mod containerd;
 mod options;
 
 use std::ffi::OsString;
@@ -12,7 +13,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use config::Docker;
@@ -42,8 +43,11 @@ const PATH: &str =
 /// The user's own settings of the daemon; what stands there is not given as a flag.
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 
-/// Returns only when it fails.
-pub(crate) fn main() -> anyhow::Result<ExitCode> {
+/// Returns only when it fails; with `containerd`, a directory of dockerd's, starts containerd for it and returns.
+pub(crate) fn main(containerd: Option<&Path>) -> anyhow::Result<ExitCode> {
+    if let Some(state) = containerd {
+        return containerd::orphan(state);
+    }
     let machine = MachineConfig::load();
     let docker = &machine.loaded.config.rancher.docker;
     let context = docker.storage_context.as_deref().unwrap_or("console");
@@ -57,16 +61,22 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
     join_cgroup().context("cannot join the cgroup of user docker")?;
     enter(pid).with_context(|| format!("cannot enter {context}, process {pid}"))?;
     prepare_view(&spare)?;
-    let dockerd = Path::new(CLOSURE).join("bin/dockerd");
     let daemon_json = fs::read_to_string(DAEMON_JSON).unwrap_or_default();
-    let mut arguments = vec!["dockerd".to_owned()];
-    arguments.extend(options::arguments(
-        docker,
-        &options::daemon_json_keys(&daemon_json),
-    ));
+    let in_file = options::daemon_json_keys(&daemon_json);
     let environment = environment(&machine, docker);
+    if let Err(error) = containerd::start(docker, &in_file, &environment) {
+        eprintln!("user-docker: containerd: {error:#}: dockerd starts its own");
+    }
+    wait_for_marker(context)?;
+    let mut arguments = vec!["dockerd".to_owned()];
+    arguments.extend(options::arguments(docker, &in_file));
     println!("starting {}", arguments.join(" "));
     let arguments: Vec<OsString> = arguments.into_iter().map(OsString::from).collect();
+    let environment: Vec<OsString> = environment
+        .iter()
+        .map(|(name, value)| format!("{name}={value}").into())
+        .collect();
+    let dockerd = Path::new(CLOSURE).join("bin/dockerd");
     Err(sys::process::exec(&dockerd, &arguments, &environment).into())
 }
 
@@ -92,7 +102,7 @@ fn publish(closure: &OwnedFd) -> anyhow::Result<()> {
     Ok(mount::move_mount_fd(closure, &target)?)
 }
 
-/// The host pid of the console's first process, once the console is ready.
+/// The host pid of the console's first process, once there is one.
 fn wait_for_console(name: &str) -> anyhow::Result<i32> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -104,7 +114,6 @@ fn wait_for_console(name: &str) -> anyhow::Result<i32> {
             if let Ok(container) = client.container_inspect(name, false).await
                 && container.state.running
                 && container.state.pid > 0
-                && Path::new(CONSOLE_DONE).exists()
             {
                 return container.state.pid;
             }
@@ -115,10 +124,25 @@ fn wait_for_console(name: &str) -> anyhow::Result<i32> {
         .block_on(async { tokio::time::timeout(CONSOLE_DEADLINE, ready).await })
         .with_context(|| {
             format!(
-                "container {name} is not ready after {} s",
+                "container {name} does not run after {} s",
                 CONSOLE_DEADLINE.as_secs()
             )
         })
+}
+
+/// Waits until the console has made its users and groups: dockerd looks up the group of its socket.
+fn wait_for_marker(name: &str) -> anyhow::Result<()> {
+    let end = Instant::now() + CONSOLE_DEADLINE;
+    while !Path::new(CONSOLE_DONE).exists() {
+        if Instant::now() > end {
+            bail!(
+                "container {name} is not ready after {} s",
+                CONSOLE_DEADLINE.as_secs()
+            );
+        }
+        std::thread::sleep(CONSOLE_PAUSE);
+    }
+    Ok(())
 }
 
 /// Leaves the service's cgroup (cgroup v2: writing 0 moves the writer).
@@ -159,12 +183,15 @@ fn prepare_view(spare: &OwnedFd) -> anyhow::Result<()> {
 }
 
 /// The daemon's environment: nothing of this container's, the closure's places, proxies, then the configuration's own.
-fn environment(machine: &MachineConfig, docker: &Docker) -> Vec<OsString> {
+fn environment(machine: &MachineConfig, docker: &Docker) -> Vec<(String, String)> {
     let network = &machine.loaded.config.rancher.network;
     let mut environment = vec![
-        format!("PATH={PATH}"),
-        format!("XTABLES_LIBDIR={CLOSURE}/lib/xtables"),
-        "HOME=/root".to_owned(),
+        ("PATH".to_owned(), PATH.to_owned()),
+        (
+            "XTABLES_LIBDIR".to_owned(),
+            format!("{CLOSURE}/lib/xtables"),
+        ),
+        ("HOME".to_owned(), "/root".to_owned()),
     ];
     let proxies = [
         ("HTTP_PROXY", &network.http_proxy),
@@ -172,14 +199,11 @@ fn environment(machine: &MachineConfig, docker: &Docker) -> Vec<OsString> {
         ("NO_PROXY", &network.no_proxy),
     ];
     for (name, value) in proxies {
-        environment.extend(value.as_ref().map(|value| format!("{name}={value}")));
+        environment.extend(value.clone().map(|value| (name.to_owned(), value)));
     }
-    environment.extend(
-        docker
-            .environment
-            .iter()
-            .filter(|entry| entry.contains('='))
-            .cloned(),
-    );
-    environment.into_iter().map(OsString::from).collect()
+    environment.extend(docker.environment.iter().filter_map(|entry| {
+        let (name, value) = entry.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    }));
+    environment
 }
