@@ -52,7 +52,7 @@ enum Command {
     /// Become User Docker's daemon
     #[command(hide = true)]
     UserDocker {
-        /// Start containerd for this directory of dockerd's instead
+        /// Keep containerd running for this directory of dockerd's instead
         #[arg(long, hide = true)]
         containerd: Option<PathBuf>,
     },

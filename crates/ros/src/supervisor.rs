@@ -35,15 +35,31 @@ pub(crate) struct Program {
 /// # Errors
 /// When there is no event loop; a program that cannot be started is reported and tried again.
 pub(crate) fn main(programs: Vec<Program>, started: impl FnOnce()) -> anyhow::Result<ExitCode> {
+    block_on(supervise(programs, started, None))
+}
+
+/// The same for one program, which also ends when the process `other` does.
+///
+/// # Errors
+/// As for [`main`].
+pub(crate) fn beside(other: &Pidfd, program: Program) -> anyhow::Result<ExitCode> {
+    block_on(supervise(vec![program], || (), Some(other)))
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("no event loop")?;
-    LocalSet::new().block_on(&runtime, supervise(programs, started))?;
+    LocalSet::new().block_on(&runtime, work)?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn supervise(programs: Vec<Program>, started: impl FnOnce()) -> anyhow::Result<()> {
+async fn supervise(
+    programs: Vec<Program>,
+    started: impl FnOnce(),
+    other: Option<&Pidfd>,
+) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let (stop, stopped) = watch::channel(false);
@@ -53,9 +69,16 @@ async fn supervise(programs: Vec<Program>, started: impl FnOnce()) -> anyhow::Re
     }
     tokio::task::yield_now().await; // every task makes its first start
     started();
+    let other_ended = async {
+        match other {
+            Some(other) => ended(other).await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = other_ended => {}
     }
     let _ = stop.send(true); // fails only when no task is left
     while tasks.join_next().await.is_some() {}

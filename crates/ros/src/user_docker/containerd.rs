@@ -1,9 +1,8 @@
-//! Starts containerd ahead of dockerd, the way dockerd itself would.
+//! containerd for dockerd, started ahead of it.
 //!
-//! dockerd starts a containerd of its own and then waits for its socket with growing pauses: both load one after the
-//! other, and seconds pass by. A containerd that runs already is taken over by its pid file, as after a crash of dockerd
-//! (moby, libcontainerd/supervisor/remote_daemon.go), and from then on looked after: restarted when it dies, ended with
-//! dockerd. So both load side by side, and nothing else is different.
+//! dockerd can start a containerd of its own, but then waits for its socket with growing pauses: both load one after the
+//! other, and seconds pass by. Here they load side by side. A keeper, this program again, starts containerd anew when it
+//! dies and ends it when dockerd has ended, as dockerd would.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,6 +16,7 @@ use config::Docker;
 use sys::process::{Command, Pidfd, Signal};
 
 use super::CLOSURE;
+use crate::supervisor::{self, Program};
 
 /// dockerd uses a containerd that the user runs at its standard place.
 const USERS_OWN: &str = "/run/containerd/containerd.sock";
@@ -24,15 +24,17 @@ const USERS_OWN: &str = "/run/containerd/containerd.sock";
 const EXEC_ROOT: &str = "/var/run/docker";
 /// dockerd's default for `--data-root`.
 const DATA_ROOT: &str = "/var/lib/docker";
-/// Names in its directory, which dockerd knows.
-const PID_FILE: &str = "containerd.pid";
+/// Keys of daemon.json after which dockerd's places are others, or containerd is not ours to start.
+const MOVING_KEYS: [&str; 4] = ["containerd", "data-root", "exec-root", "graph"];
+/// Names in the directory of containerd's state, as dockerd has them.
 const SETTINGS: &str = "containerd.toml";
-/// Keys of daemon.json after which dockerd's places are others, or containerd is not dockerd's to start.
-const MOVING_KEYS: [&str; 5] = ["containerd", "data-root", "exec-root", "graph", "rootless"];
-/// Longest wait for the end of an earlier containerd after SIGKILL, and for the start of the new one.
+const SOCKET: &str = "containerd.sock";
+/// The keeper's number.
+const KEEPER: &str = "keeper.pid";
+/// Longest wait for the end of an earlier keeper after SIGTERM: more than it gives containerd.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Starts it unless somebody else's is to be used.
+/// Starts the keeper, unless somebody else's containerd is to be used; returns the address for dockerd.
 ///
 /// # Errors
 /// When it cannot be started; dockerd then starts its own.
@@ -40,35 +42,30 @@ pub(super) fn start(
     docker: &Docker,
     in_file: &BTreeSet<String>,
     environment: &[(String, String)],
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<PathBuf>> {
     let moved = MOVING_KEYS.iter().any(|key| in_file.contains(*key));
     if moved
         || docker.containerd.is_some()
         || docker.config_file.is_some()
         || Path::new(USERS_OWN).exists()
     {
-        return Ok(());
+        return Ok(None);
     }
-    let place = |value: &Option<String>, default: &str| -> PathBuf {
-        Path::new(value.as_deref().unwrap_or(default)).join("containerd")
+    let place = |value: Option<&String>, default: &str| -> PathBuf {
+        Path::new(value.map_or(default, String::as_str)).join("containerd")
     };
-    let state = place(&docker.exec_root, EXEC_ROOT);
-    let root = place(
-        &docker.data_root.clone().or(docker.graph.clone()),
-        DATA_ROOT,
-    );
-    let mut private = fs::DirBuilder::new();
-    private.recursive(true).mode(0o700);
-    private
+    let state = place(docker.exec_root.as_ref(), EXEC_ROOT);
+    let data_root = docker.data_root.as_ref().or(docker.graph.as_ref());
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
         .create(&state)
         .with_context(|| format!("cannot create {}", state.display()))?;
-    end_earlier(&state.join(PID_FILE))?;
-    let config = state.join(SETTINGS);
-    fs::write(&config, settings(&root, &state))
-        .with_context(|| format!("cannot write {}", config.display()))?;
-    // This process becomes dockerd, which does not expect a child that it did not start, and would never reap it: a
-    // process between the two ends at once, and PID 1 inherits containerd.
-    let between = environment
+    end_earlier(&state)?;
+    let path = state.join(SETTINGS);
+    fs::write(&path, settings(&place(data_root, DATA_ROOT), &state))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let keeper = environment
         .iter()
         .fold(
             Command::new("/proc/self/exe").env_clear(),
@@ -76,57 +73,60 @@ pub(super) fn start(
         )
         .args(["user-docker", "--containerd"])
         .arg(&state)
+        .survive_parent() // it has containerd to end then
         .spawn()?;
-    ensure!(
-        between.pidfd().wait_ended(Some(DEADLINE))?,
-        "not started after {} s",
-        DEADLINE.as_secs()
-    );
-    let status = between.wait()?;
-    ensure!(status.success(), "its start failed");
-    Ok(())
+    let path = state.join(KEEPER);
+    fs::write(&path, keeper.pid().to_string())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Some(state.join(SOCKET)))
 }
 
-/// The process between: starts containerd for the directory `state`, leaves its number for dockerd, and ends.
+/// The keeper for the directory `state`: runs containerd until its own parent, which becomes dockerd, has ended.
 ///
 /// # Errors
-/// When containerd cannot be started.
-pub(super) fn orphan(state: &Path) -> anyhow::Result<ExitCode> {
-    let child = Command::new(Path::new(CLOSURE).join("bin/containerd"))
+/// When the parent has ended already, or there is no event loop.
+pub(super) fn keep(state: &Path) -> anyhow::Result<ExitCode> {
+    let dockerd = Pidfd::open(std::os::unix::process::parent_id().cast_signed())?;
+    let command = Command::new(Path::new(CLOSURE).join("bin/containerd"))
         .arg("--config")
-        .arg(state.join(SETTINGS))
-        .survive_parent()
-        .spawn()?;
-    let path = state.join(PID_FILE);
-    fs::write(&path, child.pid().to_string())
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(ExitCode::SUCCESS)
+        .arg(state.join(SETTINGS));
+    let program = Program {
+        name: "containerd".to_owned(),
+        command,
+    };
+    supervisor::beside(&dockerd, program)
 }
 
-/// Ends the containerd of a dockerd that was killed, which would else have ended it: its output goes nowhere, and the
-/// first line it logs would be its end.
-fn end_earlier(pid_file: &Path) -> anyhow::Result<()> {
-    let pid = fs::read_to_string(pid_file)
+/// Waits for the end of the keeper of a dockerd that was killed: two containerds cannot share one directory.
+fn end_earlier(state: &Path) -> anyhow::Result<()> {
+    let path = state.join(KEEPER);
+    let pid = fs::read_to_string(&path)
         .ok()
         .and_then(|text| text.trim().parse::<i32>().ok());
     let Some(pid) = pid.filter(|pid| *pid > 0) else {
         return Ok(());
     };
     // The number may mean another process by now.
-    let is_containerd =
-        || fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "containerd\n");
+    let is_keeper = || {
+        fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|text| {
+            text.split(|byte| *byte == 0)
+                .any(|word| word == b"--containerd")
+        })
+    };
     if let Ok(process) = Pidfd::open(pid)
-        && is_containerd()
+        && is_keeper()
     {
-        process.send_signal(Signal::KILL)?;
-        ensure!(
-            process.wait_ended(Some(DEADLINE))?,
-            "an earlier containerd, process {pid}, does not end"
-        );
+        // It may have ended in this moment.
+        let _ = process.send_signal(Signal::TERM);
+        if !process.wait_ended(Some(DEADLINE))? {
+            let _ = process.send_signal(Signal::KILL); // and containerd with it
+            ensure!(
+                process.wait_ended(Some(DEADLINE))?,
+                "an earlier keeper of containerd, process {pid}, does not end"
+            );
+        }
     }
-    // dockerd reads it when the start below fails.
-    let _ = fs::remove_file(pid_file);
-    Ok(())
+    fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
 }
 
 /// containerd's configuration (config.toml(5) of containerd 1.7): what dockerd's says, where containerd's defaults
@@ -141,7 +141,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 imports = []
 
 [grpc]
-address = "{state}/containerd.sock"
+address = "{state}/{SOCKET}"
 
 [debug]
 address = "{state}/containerd-debug.sock"
@@ -169,13 +169,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_living_containerd_is_ended() {
+    fn only_an_earlier_keeper_is_ended() {
         let folder = tempfile::tempdir().unwrap();
-        let pid_file = folder.path().join(PID_FILE);
-        end_earlier(&pid_file).unwrap();
-        // This test is not called containerd.
-        fs::write(&pid_file, std::process::id().to_string()).unwrap();
-        end_earlier(&pid_file).unwrap();
-        assert!(!pid_file.exists());
+        end_earlier(folder.path()).unwrap();
+        // This test is no keeper.
+        let path = folder.path().join(KEEPER);
+        fs::write(&path, std::process::id().to_string()).unwrap();
+        end_earlier(folder.path()).unwrap();
+        assert!(!path.exists());
     }
 }

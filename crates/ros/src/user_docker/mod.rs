@@ -43,10 +43,10 @@ const PATH: &str =
 /// The user's own settings of the daemon; what stands there is not given as a flag.
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 
-/// Returns only when it fails; with `containerd`, a directory of dockerd's, starts containerd for it and returns.
+/// Returns only when it fails; with `containerd`, a directory of dockerd's, it is the keeper of containerd instead.
 pub(crate) fn main(containerd: Option<&Path>) -> anyhow::Result<ExitCode> {
     if let Some(state) = containerd {
-        return containerd::orphan(state);
+        return containerd::keep(state);
     }
     let machine = MachineConfig::load();
     let docker = &machine.loaded.config.rancher.docker;
@@ -64,12 +64,14 @@ pub(crate) fn main(containerd: Option<&Path>) -> anyhow::Result<ExitCode> {
     let daemon_json = fs::read_to_string(DAEMON_JSON).unwrap_or_default();
     let in_file = options::daemon_json_keys(&daemon_json);
     let environment = environment(&machine, docker);
-    if let Err(error) = containerd::start(docker, &in_file, &environment) {
+    let address = containerd::start(docker, &in_file, &environment).unwrap_or_else(|error| {
         eprintln!("user-docker: containerd: {error:#}: dockerd starts its own");
-    }
+        None
+    });
     wait_for_marker(context)?;
     let mut arguments = vec!["dockerd".to_owned()];
     arguments.extend(options::arguments(docker, &in_file));
+    arguments.extend(address.map(|path| format!("--containerd={}", path.display())));
     println!("starting {}", arguments.join(" "));
     let arguments: Vec<OsString> = arguments.into_iter().map(OsString::from).collect();
     let environment: Vec<OsString> = environment
