@@ -14,6 +14,7 @@ use crate::container::{Container, MountKind, Status};
 use crate::events::EventBus;
 use crate::exec::Exec;
 use crate::image::{ImageHooks, ImageUser, Images, ImagesOptions, LayerSource};
+use crate::network::helper::Launcher;
 use crate::network::{NetworkOptions, Networks};
 use crate::options::EventsQuery;
 use crate::reaper::Reaper;
@@ -28,7 +29,7 @@ pub struct EngineOptions {
     pub root: PathBuf,
     /// What does not: mounted root file systems, bundles.
     pub run: PathBuf,
-    /// This program, started again as `runtime`, `worker` and `docker-init`.
+    /// This program, started again as `runtime`, `worker`, `network` and `docker-init`.
     pub program: PathBuf,
     /// The engine's cgroup, from the root of the tree.
     pub cgroup_parent: String,
@@ -113,6 +114,7 @@ impl Engine {
         let sink = Rc::clone(&place);
         let networks = Networks::open(
             options.network,
+            Launcher::Program(options.program.clone()),
             Box::new(move |action, id, attributes| {
                 if let Some(engine) = sink.borrow().upgrade() {
                     engine.events.publish("network", action, id, attributes);

@@ -2,11 +2,12 @@
 //!
 //! The boot is the table in `boot.rs`. The same program is also its own helpers, chosen by its first
 //! argument: `runtime` (the first process of every container), `worker` (registries and archives,
-//! which PID 1 never touches itself) and `engine` (System Docker on a developer's machine). Under the
+//! which PID 1 never touches itself), `network` (embedded DNS and the proxy of published ports) and
+//! `engine` (System Docker on a developer's machine). Under the
 //! names `docker-init` and `modprobe` it is what those are.
 //!
 //! This crate does not parse configuration (crate config), know a container's insides (crate
-//! engine) or open an internet socket.
+//! engine) or read from an internet socket.
 
 mod boot;
 mod coldplug;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     {
         Some("runtime") => engine::runtime::main(&arguments.collect::<Vec<_>>()),
         Some("worker") => engine::image::worker::main(arguments.collect()),
+        Some("network") => engine::network::helper::main(arguments.collect()),
         Some("engine") => developer::main(arguments.collect()),
         _ if std::process::id() == 1 => boot_machine(),
         _ => {

@@ -1,7 +1,6 @@
 //! Bringing a container's networking up before it starts, and taking it down after it ended.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::os::fd::AsFd;
 
 use engine_api::{EndpointSettings, Error, Result};
@@ -9,12 +8,11 @@ use sys::netlink::{Cidr, netns_of};
 
 use super::endpoint::{self, Owner};
 use super::files::{FilesRequest, NetworkFiles, ResolverConfig, build};
-use super::ports::{self, BoundSocket};
-use super::proxy::Proxy;
+use super::ports;
 use super::record::{EndpointRecord, NetworkRecord, PublishedPort, SandboxRecord};
 use super::sandbox::{Sandbox, Setup, configure, gateways};
 use super::{
-    AttachRequest, Attachment, DEFAULT_NETWORK, Driver, NetworkMode, Networks, State, bridge, dns,
+    AttachRequest, Attachment, DEFAULT_NETWORK, Driver, NetworkMode, Networks, State, bridge,
     server, store,
 };
 use crate::ids;
@@ -86,12 +84,8 @@ impl Networks {
         let Some(sandbox) = removed else {
             return Vec::new();
         };
-        let Sandbox {
-            record,
-            proxies,
-            dns,
-        } = sandbox;
-        drop((proxies, dns));
+        let record = sandbox.record;
+        self.forget_names(&record);
         let mut errors: Vec<String> = Vec::new();
         for endpoint in &record.endpoints {
             errors.extend(
@@ -133,6 +127,7 @@ impl Networks {
             }
             sandbox.record.clone()
         };
+        self.tell_names(container_id);
         self.save_sandbox(&record)
     }
 
@@ -238,7 +233,8 @@ impl Networks {
             configure(netns.as_fd(), &setup)?
         };
         self.publish(request)?;
-        self.serve_dns(id, sockets)
+        self.serve_dns(id, sockets);
+        Ok(())
     }
 
     /// Publishes the container's ports on its first bridge network with a way out.
@@ -289,7 +285,7 @@ impl Networks {
                 {
                     taken.push(port);
                     sandbox.record.ports.push(port);
-                    sandbox.proxies.push(hold(&port, socket).map_err(failed)?);
+                    self.hold(id, &port, &socket);
                 }
             }
             let failed = failed_ports(request, endpoint, &Error::server(""));
@@ -300,31 +296,6 @@ impl Networks {
             record
         };
         self.save_sandbox(&record)
-    }
-
-    /// Binds the ports of a container that runs since before the engine did.
-    pub(super) fn hold_ports(&self, id: &str, published: &[PublishedPort]) -> Result<()> {
-        let mut state = self.0.state.borrow_mut();
-        let Some(sandbox) = state.sandboxes.get_mut(id) else {
-            return Ok(());
-        };
-        for port in published {
-            let socket = ports::open(port.udp, SocketAddr::new(port.host_address, port.host_port))?;
-            sandbox.proxies.push(hold(port, socket)?);
-        }
-        Ok(())
-    }
-
-    /// Starts the container's DNS server.
-    pub(super) fn serve_dns(&self, id: &str, sockets: Option<dns::Sockets>) -> Result<()> {
-        let Some(sockets) = sockets else {
-            return Ok(());
-        };
-        let server = sockets.serve(self.directory(id))?;
-        if let Some(sandbox) = self.0.state.borrow_mut().sandboxes.get_mut(id) {
-            sandbox.dns = Some(server);
-        }
-        Ok(())
     }
 
     pub(super) fn apply_firewall(&self) -> Result<()> {
@@ -377,13 +348,6 @@ impl Networks {
             }
         }
     }
-}
-
-fn hold(port: &PublishedPort, socket: BoundSocket) -> Result<Proxy> {
-    Ok(Proxy::start(
-        socket,
-        SocketAddr::new(port.target, port.container_port),
-    )?)
 }
 
 fn failed_ports(request: &AttachRequest, endpoint: &EndpointRecord, error: &Error) -> Error {

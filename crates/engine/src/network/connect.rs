@@ -146,7 +146,7 @@ impl Networks {
             let Some(sandbox) = state.sandboxes.get(&target.container_id) else {
                 return Err(Error::server("attachment vanished"));
             };
-            let dns = network.has_dns() && sandbox.dns.is_none();
+            let dns = network.has_dns() && !sandbox.dns;
             let gateways = gateways(&sandbox.record.endpoints);
             // Only routes through the new link: the others are there, or the container has changed them.
             let gateways = gateways
@@ -162,7 +162,8 @@ impl Networks {
                 },
             )?
         };
-        self.serve_dns(&target.container_id, sockets)
+        self.serve_dns(&target.container_id, sockets);
+        Ok(())
     }
 
     /// Disconnects a container from a network and returns the network's name, to be forgotten by the caller.
@@ -229,7 +230,7 @@ impl Networks {
 
     /// Removes an endpoint from the record with its ports and its link on the host; errors become warnings.
     fn forget_endpoint(&self, container_id: &str, network_id: &str) -> Option<EndpointRecord> {
-        let (endpoint, record) = {
+        let (endpoint, record, unpublished) = {
             let mut state = self.0.state.borrow_mut();
             let sandbox = state.sandboxes.get_mut(container_id)?;
             let at = sandbox
@@ -244,12 +245,14 @@ impl Networks {
                 .record
                 .ports
                 .retain(|port| !own.contains(&Some(port.target)));
-            if sandbox.record.ports.len() != published {
-                // A container publishes on one network only: all of them are gone.
-                sandbox.proxies.clear();
-            }
-            (endpoint, sandbox.record.clone())
+            // A container publishes on one network only: all of them are gone.
+            let unpublished = sandbox.record.ports.len() != published;
+            (endpoint, sandbox.record.clone(), unpublished)
         };
+        if unpublished {
+            self.0.helper.unpublish(container_id);
+        }
+        self.tell_names(container_id);
         let results = [
             endpoint::delete_host_link(&endpoint),
             self.apply_firewall(),

@@ -26,13 +26,13 @@ mod driver_options;
 mod endpoint;
 pub mod files;
 mod firewall;
+pub mod helper;
 mod ipam;
 mod ipam_config;
 mod list;
 mod macvlan;
 mod names;
 mod ports;
-mod proxy;
 mod record;
 mod remove;
 mod sandbox;
@@ -157,6 +157,7 @@ pub struct Networks(Rc<Inner>);
 struct Inner {
     options: NetworkOptions,
     events: EventSink,
+    helper: helper::client::Helper,
     state: RefCell<State>,
 }
 

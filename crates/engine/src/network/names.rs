@@ -1,125 +1,227 @@
-//! What the embedded DNS server of a container answers with: the containers on its networks.
+//! What the network child is told: the names of containers, and the sockets it serves for them. And its supervision:
+//! it starts on first need, and again, with everything, when it has died.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
-use super::dns::{self, Directory};
-use super::files::ResolverConfig;
-use super::record::{EndpointRecord, SandboxRecord};
+use engine_api::Result;
+use tokio::task::spawn_local;
+
+use super::dns;
+use super::helper::link::Link;
+use super::helper::{Command, HandedOver, NAME_MAX, NAMES_MAX, Servers};
+use super::ports::{self, BoundSocket};
+use super::record::{PublishedPort, SandboxRecord};
 use super::{Inner, Networks, State};
-
-/// The view of one container.
-struct View {
-    networks: Weak<Inner>,
-    container_id: String,
-}
+use crate::ids;
 
 impl Networks {
-    /// The names that the container with this id resolves.
-    pub(super) fn directory(&self, container_id: &str) -> Rc<dyn Directory> {
-        Rc::new(View {
-            networks: Rc::downgrade(&self.0),
-            container_id: container_id.to_owned(),
-        })
+    /// Gives a container's DNS sockets, if any were opened, to the network child, and tells it the container's names.
+    pub(super) fn serve_dns(&self, id: &str, sockets: Option<dns::Sockets>) {
+        if let Some(sockets) = sockets {
+            self.need_child();
+            if let Some(sandbox) = self.0.state.borrow_mut().sandboxes.get_mut(id) {
+                sandbox.dns = true;
+            }
+            let container = id.to_owned();
+            self.0
+                .helper
+                .tell(&Command::Serve { container }, &sockets.files());
+        }
+        self.tell_names(id);
+    }
+
+    /// Gives the socket of a published port to the network child.
+    pub(super) fn hold(&self, id: &str, port: &PublishedPort, socket: &BoundSocket) {
+        self.need_child();
+        let publish = Command::Publish {
+            container: id.to_owned(),
+            udp: port.udp,
+            target: SocketAddr::new(port.target, port.container_port),
+        };
+        self.0.helper.tell(&publish, &[socket.as_fd()]);
+    }
+
+    /// Tells the child the names of a container that asks or answers.
+    pub(super) fn tell_names(&self, id: &str) {
+        if self.0.helper.running().is_none() {
+            return;
+        }
+        let commands = {
+            let state = self.0.state.borrow();
+            match state.sandboxes.get(id).filter(|sandbox| sandbox.dns) {
+                Some(sandbox) => table(&state, &sandbox.record),
+                None => return,
+            }
+        };
+        for command in &commands {
+            self.0.helper.tell(command, &[]);
+        }
+    }
+
+    /// Tells the child that a container is gone; its published ports are free then.
+    pub(super) fn forget_names(&self, record: &SandboxRecord) {
+        if !record.ports.is_empty() {
+            self.0.helper.unpublish(&record.container_id);
+        }
+        let container = record.container_id.clone();
+        self.0.helper.tell(&Command::Forget { container }, &[]);
+    }
+
+    /// Gives the network child to the program that takes this engine's place; `None` when there is none. From now on
+    /// this engine tells it nothing.
+    ///
+    /// # Errors
+    /// Too many open files.
+    pub fn hand_over_child(&self) -> std::io::Result<Option<HandedOver>> {
+        self.0.helper.hand_over()
+    }
+
+    /// Takes over the network child of the engine before, with the sockets it serves. Call before
+    /// [`Self::reconcile`], inside the `LocalSet`.
+    ///
+    /// # Errors
+    /// When it has ended; a new one is then started on first need.
+    pub fn adopt_child(&self, child: HandedOver) -> Result<()> {
+        let link = self.0.helper.adopt(child)?;
+        self.watch(link);
+        Ok(())
+    }
+
+    fn need_child(&self) {
+        if !self.0.helper.is_idle() {
+            return;
+        }
+        match self.0.helper.start() {
+            Ok(link) => self.watch(link),
+            Err(error) => {
+                crate::report(&format!("start the network child: {error}"));
+                let pause = self.0.helper.pause();
+                spawn_local(start_later(Rc::downgrade(&self.0), pause));
+            }
+        }
+    }
+
+    fn watch(&self, link: Rc<Link>) {
+        spawn_local(supervise(Rc::downgrade(&self.0), link));
+    }
+
+    /// A new child gets the sockets and names of all containers.
+    fn serve_all_again(&self) {
+        let running: Vec<(String, i32)> = {
+            let state = self.0.state.borrow();
+            let served = state
+                .sandboxes
+                .values()
+                .filter(|sandbox| sandbox.dns || !sandbox.record.ports.is_empty());
+            served
+                .map(|sandbox| (sandbox.record.container_id.clone(), sandbox.record.pid))
+                .collect()
+        };
+        for (id, pid) in running {
+            if let Err(error) = self.serve_again(&id, pid, true) {
+                crate::report(&format!(
+                    "network of container {}: {error}",
+                    ids::short(&id)
+                ));
+            }
+        }
+    }
+
+    /// Binds the ports of a container that runs since before the engine, or the child, did.
+    pub(super) fn hold_ports(&self, id: &str, published: &[PublishedPort]) -> Result<()> {
+        for port in published {
+            let socket = ports::open(port.udp, SocketAddr::new(port.host_address, port.host_port))?;
+            self.hold(id, port, &socket);
+        }
+        Ok(())
     }
 }
 
-impl View {
-    /// Calls `read` with the state and this container's record; the borrow ends with the call.
-    fn with<T>(&self, read: impl FnOnce(&State, &SandboxRecord) -> Option<T>) -> Option<T> {
-        let inner = self.networks.upgrade()?;
-        let state = inner.state.borrow();
-        let sandbox = state.sandboxes.get(&self.container_id)?;
-        read(&state, &sandbox.record)
+/// Follows a child to its end.
+async fn supervise(networks: Weak<Inner>, link: Rc<Link>) {
+    link.ended().await;
+    link.end();
+    let Some(pause) = networks
+        .upgrade()
+        .and_then(|inner| inner.helper.died(&link))
+    else {
+        return;
+    };
+    drop(link);
+    crate::report(&format!(
+        "the network child has died: a new one starts in {pause:?}"
+    ));
+    start_later(networks, pause).await;
+}
+
+async fn start_later(networks: Weak<Inner>, mut pause: Duration) {
+    loop {
+        tokio::time::sleep(pause).await;
+        let Some(networks) = networks.upgrade().map(Networks) else {
+            return;
+        };
+        match networks.0.helper.start() {
+            Ok(link) => {
+                networks.watch(link);
+                networks.serve_all_again();
+                return;
+            }
+            Err(error) => {
+                crate::report(&format!("start the network child: {error}"));
+                pause = networks.0.helper.pause();
+            }
+        }
     }
 }
 
-/// Endpoints on the networks of `asker` that have names, its own included.
-fn neighbours<'a>(
-    state: &'a State,
-    asker: &'a SandboxRecord,
-) -> impl Iterator<Item = &'a EndpointRecord> {
-    let shares = |endpoint: &EndpointRecord| {
-        let named = state
+/// A container's names, as messages.
+fn table(state: &State, record: &SandboxRecord) -> Vec<Command> {
+    let mut commands = vec![Command::Begin {
+        container: record.container_id.clone(),
+        servers: servers(state, record),
+    }];
+    let named = record.endpoints.iter().filter(|endpoint| {
+        state
             .networks
             .get(&endpoint.network_id)
-            .is_some_and(|network| network.has_dns());
-        named
-            && asker
-                .endpoints
-                .iter()
-                .any(|own| own.network_id == endpoint.network_id)
-    };
-    state
-        .sandboxes
-        .values()
-        .flat_map(|sandbox| &sandbox.record.endpoints)
-        .filter(move |endpoint| shares(endpoint))
-}
-
-fn has_name(endpoint: &EndpointRecord, name: &str) -> bool {
-    let short = name
-        .len()
-        .checked_sub(endpoint.network_name.len() + 1)
-        .filter(|at| name.is_char_boundary(*at))
-        .map(|at| name.split_at(at))
-        .filter(|(_, rest)| {
-            rest.strip_prefix('.')
-                .is_some_and(|n| n.eq_ignore_ascii_case(&endpoint.network_name))
-        })
-        .map(|(short, _)| short);
-    endpoint.dns_names.iter().any(|known| {
-        known.eq_ignore_ascii_case(name)
-            || short.is_some_and(|short| known.eq_ignore_ascii_case(short))
-    })
-}
-
-impl Directory for View {
-    fn lookup(&self, name: &str) -> Option<Vec<IpAddr>> {
-        self.with(|state, asker| {
-            let matching = neighbours(state, asker).filter(|endpoint| has_name(endpoint, name));
-            let addresses: Vec<IpAddr> = matching.flat_map(EndpointRecord::addresses).collect();
-            (!addresses.is_empty()).then_some(addresses)
-        })
-    }
-
-    fn reverse(&self, address: IpAddr) -> Option<String> {
-        self.with(|state, asker| {
-            let endpoint = neighbours(state, asker)
-                .find(|endpoint| endpoint.addresses().any(|own| own == address))?;
-            Some(format!(
-                "{}.{}",
-                endpoint.dns_names.first()?,
-                endpoint.network_name
-            ))
-        })
-    }
-
-    fn upstreams(&self) -> Vec<SocketAddr> {
-        let servers = self.with(|state, asker| {
-            let outside = asker.endpoints.iter().any(|endpoint| {
-                state
-                    .networks
-                    .get(&endpoint.network_id)
-                    .is_some_and(|network| !network.internal)
-            });
-            // On internal networks only, questions must not leak out (CVE-2024-29018).
-            outside.then(|| asker.dns.clone())
-        });
-        let Some(mut servers) = servers else {
-            return Vec::new();
-        };
-        if servers.is_empty()
-            && let Some(inner) = self.networks.upgrade()
-        {
-            servers = ResolverConfig::read(&inner.options.resolv_conf).servers;
-        }
-        let addresses = servers
+            .is_some_and(|network| network.has_dns())
+    });
+    for endpoint in named {
+        let names: Vec<&String> = endpoint
+            .dns_names
             .iter()
-            .filter_map(|text| text.parse::<IpAddr>().ok());
-        addresses
-            .filter(|address| *address != dns::ADDRESS)
-            .map(|address| SocketAddr::new(address, dns::PORT))
-            .collect()
+            .filter(|name| name.len() <= NAME_MAX)
+            .collect();
+        let messages = names.chunks(NAMES_MAX).map(|names| Command::Names {
+            network: endpoint.network_id.clone(),
+            network_name: endpoint.network_name.clone(),
+            addresses: endpoint.addresses().collect(),
+            names: names.iter().map(|name| (*name).clone()).collect(),
+        });
+        commands.extend(messages);
+    }
+    commands.push(Command::Commit);
+    commands
+}
+
+/// Who answers for names outside.
+fn servers(state: &State, record: &SandboxRecord) -> Servers {
+    let outside = record.endpoints.iter().any(|endpoint| {
+        state
+            .networks
+            .get(&endpoint.network_id)
+            .is_some_and(|network| !network.internal)
+    });
+    if !outside {
+        // On internal networks only, questions must not leak out (CVE-2024-29018).
+        Servers::These(Vec::new())
+    } else if record.dns.is_empty() {
+        Servers::Host
+    } else {
+        let addresses = record.dns.iter().filter_map(|text| text.parse().ok());
+        Servers::These(dns::upstreams(addresses))
     }
 }

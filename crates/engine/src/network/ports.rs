@@ -1,12 +1,12 @@
 //! Published ports: reading the wishes, choosing host ports, and holding them by bound sockets.
 //!
 //! The kernel translates packets before they reach these sockets; they are bound so that no other program takes the
-//! port unnoticed and so that a conflict shows at once, and they carry what is not translated ([`super::proxy`]).
+//! port unnoticed and so that a conflict shows at once, and they carry what is not translated (in the network child, [`super::helper`]).
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use engine_api::{Error, PortBinding, PortMap, Result};
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
@@ -37,6 +37,15 @@ pub(super) struct PortWish {
 pub(super) enum BoundSocket {
     Tcp(TcpListener),
     Udp(UdpSocket),
+}
+
+impl AsFd for BoundSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Udp(socket) => socket.as_fd(),
+        }
+    }
 }
 
 /// Chooses host ports.

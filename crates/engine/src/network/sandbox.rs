@@ -7,18 +7,17 @@ use engine_api::{Error, Result};
 use sys::netlink::{LinkChange, Route, Rtnetlink, in_netns};
 
 use super::record::{EndpointRecord, SandboxRecord};
-use super::{bridge, dns, proxy, server};
+use super::{bridge, dns, server};
 
 /// Index of the loopback link in every namespace.
 const LOOPBACK: u32 = 1;
 
-/// A running container's networking: its record and what the engine's event loop serves for it.
+/// A running container's networking: its record and what is served for it.
 #[derive(Debug, Default)]
 pub(super) struct Sandbox {
     pub(super) record: SandboxRecord,
-    /// Holds the published ports.
-    pub(super) proxies: Vec<proxy::Proxy>,
-    pub(super) dns: Option<dns::Server>,
+    /// The network child serves its DNS.
+    pub(super) dns: bool,
 }
 
 /// What to do inside the namespace.

@@ -12,6 +12,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sys::netlink::{Rtnetlink, netns_of};
 
+use super::helper::Launcher;
+use super::helper::client::Helper;
 use super::record::{NetworkRecord, SandboxRecord};
 use super::sandbox::{Sandbox, Setup, configure};
 use super::{
@@ -25,11 +27,12 @@ const FILE_MAX: u64 = 4 * 1024 * 1024;
 
 impl Networks {
     /// Reads what is stored, makes the predefined networks and all devices, and rebuilds the firewall. What fails
-    /// for one network does not stop the others; see [`Self::warnings`].
+    /// for one network does not stop the others; see [`Self::warnings`]. `launcher`: how the network child is started,
+    /// when it is needed.
     ///
     /// # Errors
     /// When the directories cannot be made or random numbers are not to be had.
-    pub fn open(options: NetworkOptions, events: EventSink) -> Result<Self> {
+    pub fn open(options: NetworkOptions, launcher: Launcher, events: EventSink) -> Result<Self> {
         for directory in [&options.root, &options.run] {
             fs::create_dir_all(directory)
                 .map_err(|e| Error::server(format!("create {}: {e}", directory.display())))?;
@@ -59,6 +62,7 @@ impl Networks {
         }
         state.warnings.extend(warnings);
         Ok(Self(Rc::new(Inner {
+            helper: Helper::new(launcher, options.resolv_conf.clone()),
             options,
             events,
             state: RefCell::new(state),
@@ -76,10 +80,12 @@ impl Networks {
     pub fn reconcile(&self, pid_of: impl Fn(&str) -> Option<i32>) -> Vec<String> {
         let ids: Vec<String> = self.0.state.borrow().sandboxes.keys().cloned().collect();
         let mut errors = Vec::new();
+        // An adopted child has the sockets already.
+        let sockets = self.0.helper.running().is_none();
         for id in ids {
             let result = match pid_of(&id) {
                 Some(pid) => self
-                    .serve_again(&id, pid)
+                    .serve_again(&id, pid, sockets)
                     .map_err(|error| error.to_string()),
                 None => {
                     errors.extend(self.detach(&id));
@@ -98,7 +104,8 @@ impl Networks {
         errors
     }
 
-    fn serve_again(&self, id: &str, pid: i32) -> Result<()> {
+    /// Serves a running container's ports and DNS; `sockets`: they have to be opened first.
+    pub(super) fn serve_again(&self, id: &str, pid: i32, sockets: bool) -> Result<()> {
         let (ports, dns) = {
             let mut state = self.0.state.borrow_mut();
             let Some(sandbox) = state.sandboxes.get_mut(id) else {
@@ -110,8 +117,13 @@ impl Networks {
                 .endpoints
                 .iter()
                 .any(|e| !is_predefined(&e.network_name));
+            sandbox.dns = dns;
             (sandbox.record.ports.clone(), dns)
         };
+        if !sockets {
+            self.tell_names(id);
+            return Ok(());
+        }
         self.hold_ports(id, &ports)?;
         if dns {
             let netns = netns_of(pid).map_err(super::server)?;
@@ -122,7 +134,7 @@ impl Networks {
                     ..Setup::default()
                 },
             )?;
-            self.serve_dns(id, sockets)?;
+            self.serve_dns(id, sockets);
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use engine_api::{EndpointSettings, Ipam, IpamConfig, NetworkCreate, PortBinding}
 use sys::netlink::{Cidr, LinkChange, LinkKind, NewLink, Peer, Rtnetlink, in_netns, new_netns};
 use tempfile::TempDir;
 
+use super::helper::Launcher;
 use super::{AttachRequest, NetworkOptions, Networks};
 
 /// Far longer than any exchange takes: only a broken test waits so long.
@@ -131,7 +132,7 @@ impl World {
     fn reopen(&mut self) {
         self.networks.0.state.borrow_mut().sandboxes.clear();
         let options = Self::options(&self.directory);
-        self.networks = Networks::open(options, Box::new(|_, _, _| {})).unwrap();
+        self.networks = Networks::open(options, Launcher::Thread, Box::new(|_, _, _| {})).unwrap();
         assert_eq!(self.networks.warnings(), Vec::<String>::new());
     }
 
@@ -162,7 +163,8 @@ fn in_world<F: Future<Output = ()>>(test: impl FnOnce(World) -> F + Send) {
             uplink(&neighbour);
             let directory = tempfile::tempdir().unwrap();
             let options = World::options(&directory);
-            let networks = Networks::open(options, Box::new(|_, _, _| {})).unwrap();
+            let networks =
+                Networks::open(options, Launcher::Thread, Box::new(|_, _, _| {})).unwrap();
             let warnings = networks.warnings();
             if warnings
                 .iter()

@@ -12,8 +12,6 @@ use super::message::Query;
 
 /// How long one server may take. Resolvers ask again after 5 s.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Servers that are asked: what resolv.conf(5) takes.
-const SERVER_LIMIT: usize = 3;
 /// Longest answer over UDP.
 const UDP_BYTES: usize = 4096;
 
@@ -24,7 +22,7 @@ pub(super) async fn ask(
     request: &[u8],
     tcp: bool,
 ) -> Option<Vec<u8>> {
-    for server in servers.iter().take(SERVER_LIMIT) {
+    for server in servers {
         let attempt = async {
             if tcp {
                 over_tcp(*server, request).await

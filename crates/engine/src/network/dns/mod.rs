@@ -3,8 +3,8 @@
 //! Answers for containers' names, aliases, ids and host names; forwards everything else to the host's servers (or the
 //! container's own `--dns`). The sockets are opened inside the container's namespace on a free port, and an nf_tables
 //! rule there sends port 53 to it, so that a container may run a name server of its own on port 53. Requests are
-//! served by the engine's event loop: parsing is pure and bounded, a request in flight costs one task and one
-//! socket, and [`FORWARD_LIMIT`] bounds them per container.
+//! served by the network child ([`super::helper`]): parsing is pure and bounded, a request in flight costs one task
+//! and one socket, and [`FORWARD_LIMIT`] bounds them per container.
 
 mod forward;
 pub mod message;
@@ -12,14 +12,14 @@ mod server;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::rc::Rc;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use sys::netlink::Cidr;
 use sys::netlink::nftables::{
     Batch, Chain, ChainType, Family, Hook, PRIORITY_DSTNAT, Rule, Transport,
 };
 
-pub use server::Server;
+pub(super) use server::Server;
 
 /// Where containers find the server, as in Docker.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
@@ -27,6 +27,8 @@ pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 pub const PORT: u16 = 53;
 /// Requests of one container that wait for an upstream server at the same time.
 pub const FORWARD_LIMIT: usize = 64;
+/// Servers that are asked: what resolv.conf(5) takes.
+const SERVER_LIMIT: usize = 3;
 /// Table inside the container's namespace.
 const TABLE: &str = "system-docker-dns";
 
@@ -73,13 +75,19 @@ impl Sockets {
         Ok(Self { udp, tcp })
     }
 
-    /// Starts serving on the current `LocalSet`; ends when the handle is dropped.
-    ///
-    /// # Errors
-    /// When the sockets cannot be registered with the event loop.
-    pub fn serve(self, directory: Rc<dyn Directory>) -> io::Result<Server> {
-        Server::start(self.udp, self.tcp, directory)
+    /// The open sockets, UDP first, to be given away.
+    pub(super) fn files(&self) -> [BorrowedFd<'_>; 2] {
+        [self.udp.as_fd(), self.tcp.as_fd()]
     }
+}
+
+/// The servers at these addresses that questions are forwarded to: none is the embedded one.
+pub(super) fn upstreams(addresses: impl Iterator<Item = IpAddr>) -> Vec<SocketAddr> {
+    addresses
+        .filter(|address| *address != ADDRESS)
+        .map(|address| SocketAddr::new(address, PORT))
+        .take(SERVER_LIMIT)
+        .collect()
 }
 
 fn redirect(udp: u16, tcp: u16) -> sys::netlink::Result<()> {

@@ -25,7 +25,7 @@ const ERROR_PAUSE: Duration = Duration::from_millis(100);
 
 /// A running server; dropping it ends it and closes its sockets.
 #[derive(Debug)]
-pub struct Server {
+pub(in crate::network) struct Server {
     tasks: [AbortHandle; 2],
 }
 
@@ -38,7 +38,11 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(super) fn start(
+    /// Starts serving on the current `LocalSet`.
+    ///
+    /// # Errors
+    /// When the sockets cannot be registered with the event loop.
+    pub(in crate::network) fn start(
         udp: std::net::UdpSocket,
         tcp: std::net::TcpListener,
         directory: Rc<dyn Directory>,

@@ -181,3 +181,58 @@ fn garbage_is_survived() {
         assert_eq!(web.run(|| ask("db", TYPE_A)).await, (0, expected));
     });
 }
+
+#[test]
+fn a_child_that_died_is_replaced_and_knows_everything_again() {
+    in_world(|world| async move {
+        let (web, db, expected) = two_on_front(&world);
+        let mut request = db.request("front");
+        publish(&mut request, "80/tcp", "", "8080");
+        let first = world.networks.0.helper.running().unwrap();
+        world.networks.attach(&request).unwrap();
+        db.greet(80).await;
+        first.end();
+        let replaced = async {
+            let is_new = |link| !std::rc::Rc::ptr_eq(&first, &link);
+            while !world.networks.0.helper.running().is_some_and(is_new) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, replaced).await.unwrap();
+        assert_eq!(web.run(|| ask("db", TYPE_A)).await, (0, expected));
+        let proxied = "[::1]:8080".parse().unwrap();
+        assert!(outside(move || greeted(proxied, PATIENCE)).await);
+    });
+}
+
+#[test]
+fn a_child_is_handed_over_with_its_sockets() {
+    in_world(|mut world| async move {
+        let (web, db, expected) = two_on_front(&world);
+        let mut request = web.request("front");
+        publish(&mut request, "80/tcp", "", "8080");
+        world.networks.attach(&request).unwrap();
+        web.greet(80).await;
+        let child = world.networks.hand_over_child().unwrap().unwrap();
+        world.networks = Networks::open(
+            World::options(&world.directory),
+            Launcher::Thread,
+            Box::new(|_, _, _| {}),
+        )
+        .unwrap();
+        world.networks.adopt_child(child).unwrap();
+        let pids = [(web.id.clone(), web.pid), (db.id.clone(), db.pid)];
+        let errors = world.networks.reconcile(|id| {
+            pids.iter()
+                .find(|(known, _)| known == id)
+                .map(|(_, pid)| *pid)
+        });
+        assert_eq!(errors, Vec::<String>::new());
+        world.networks.rename(&db.id, "store").unwrap();
+        assert_eq!(web.run(|| ask("store", TYPE_A)).await, (0, expected));
+        let proxied = "[::1]:8080".parse().unwrap();
+        assert!(outside(move || greeted(proxied, PATIENCE)).await);
+        assert_eq!(world.networks.detach(&web.id), Vec::<String>::new());
+        TcpListener::bind("[::]:8080").unwrap();
+    });
+}

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet, spawn_local};
 use tokio::time::timeout;
 
-use super::ports::BoundSocket;
+use crate::network::ports::BoundSocket;
 
 /// Clients of one port at the same time.
 const CLIENT_LIMIT: usize = 64;

@@ -1,0 +1,150 @@
+//! The engine's side: starts the child on first need and keeps its state; every message goes through here.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use engine_api::Result;
+
+use super::command::Command;
+use super::link::{HandedOver, Launcher, Link};
+
+/// Wait before the first new start; doubled with each death.
+const PAUSE_FIRST: Duration = Duration::from_millis(100);
+/// Longest wait before a new start, and how long a child must live for its death to count as the first.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// The child, whatever its state.
+#[derive(Debug)]
+pub(in crate::network) struct Helper {
+    launcher: Launcher,
+    resolv_conf: PathBuf,
+    state: RefCell<State>,
+    /// Deaths since one lived long.
+    deaths: Cell<u32>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// Nobody has needed it yet.
+    #[default]
+    Idle,
+    /// It runs.
+    Running(Rc<Link>),
+    /// It has died, and is started again later; or the engine has given it away.
+    Away,
+}
+
+impl Helper {
+    pub(in crate::network) fn new(launcher: Launcher, resolv_conf: PathBuf) -> Self {
+        Self {
+            launcher,
+            resolv_conf,
+            state: RefCell::default(),
+            deaths: Cell::default(),
+        }
+    }
+
+    /// The running child.
+    pub(in crate::network) fn running(&self) -> Option<Rc<Link>> {
+        match &*self.state.borrow() {
+            State::Running(link) => Some(link.clone()),
+            State::Idle | State::Away => None,
+        }
+    }
+
+    /// Whether nobody has needed a child yet.
+    pub(in crate::network) fn is_idle(&self) -> bool {
+        matches!(*self.state.borrow(), State::Idle)
+    }
+
+    /// Starts a child.
+    pub(in crate::network) fn start(&self) -> Result<Rc<Link>> {
+        // Away until it runs: a failure is tried again later, and not with every message.
+        *self.state.borrow_mut() = State::Away;
+        let link = Link::start(&self.launcher)?;
+        link.send(
+            &Command::Configure {
+                resolv_conf: self.resolv_conf.clone(),
+            },
+            &[],
+        )?;
+        Ok(self.run(link))
+    }
+
+    /// Takes over the child of an earlier engine.
+    pub(in crate::network) fn adopt(&self, child: HandedOver) -> Result<Rc<Link>> {
+        Ok(self.run(Link::adopt(child)?))
+    }
+
+    fn run(&self, link: Link) -> Rc<Link> {
+        let link = Rc::new(link);
+        *self.state.borrow_mut() = State::Running(link.clone());
+        link
+    }
+
+    /// Gives the child away to another engine. It is not ended with this one, and not started again.
+    pub(in crate::network) fn hand_over(&self) -> io::Result<Option<HandedOver>> {
+        let Some(link) = self.running() else {
+            return Ok(None);
+        };
+        let child = link.hand_over()?;
+        *self.state.borrow_mut() = State::Away;
+        Ok(Some(child))
+    }
+
+    /// Sends a message to the child, if there is one: a new child is told all anyway. One that does not listen is
+    /// ended.
+    pub(in crate::network) fn tell(&self, command: &Command, files: &[BorrowedFd<'_>]) {
+        if let Some(link) = self.running()
+            && let Err(error) = link.send(command, files)
+        {
+            crate::report(&format!("network child {}: {error}", link.pid));
+            link.end();
+        }
+    }
+
+    /// Closes a container's published ports; when this returns they are free.
+    pub(in crate::network) fn unpublish(&self, container: &str) {
+        let Some(link) = self.running() else {
+            return;
+        };
+        if let Err(error) = link.unpublish(container) {
+            crate::report(&format!("network child {}: {error}", link.pid));
+            link.end();
+        }
+    }
+
+    /// The child has ended: how long to wait before a new one; `None` when it was given away.
+    pub(in crate::network) fn died(&self, link: &Rc<Link>) -> Option<Duration> {
+        let known = self.running().is_some_and(|known| Rc::ptr_eq(&known, link));
+        if !known {
+            return None;
+        }
+        *self.state.borrow_mut() = State::Away;
+        if link.age() >= PAUSE_MAX {
+            self.deaths.set(0);
+        }
+        Some(self.pause())
+    }
+
+    /// How long to wait after one more death.
+    pub(in crate::network) fn pause(&self) -> Duration {
+        let deaths = self.deaths.get();
+        self.deaths.set(deaths.saturating_add(1));
+        PAUSE_FIRST
+            .saturating_mul(1 << deaths.min(16))
+            .min(PAUSE_MAX)
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        if let Some(link) = self.running() {
+            link.end();
+        }
+    }
+}
