@@ -5,6 +5,7 @@ use http::header::TRANSFER_ENCODING;
 use serde_json::Value;
 
 use super::call::{self, Call};
+use super::lenient;
 use super::reply::{self, Reply};
 use super::version::ApiVersion;
 use crate::options::{ListOptions, RemoveOptions};
@@ -52,18 +53,19 @@ fn create_request(bytes: Option<&[u8]>) -> Result<CreateRequest> {
             "invalid JSON: got EOF while reading request body",
         ));
     };
-    // First its shape, then its content: the second names the field that is wrong.
-    let shape: Value = call::parse(bytes)?;
-    let Value::Object(fields) = shape else {
+    let Value::Object(mut fields) = call::value(bytes)? else {
         return Err(Error::bad_parameter(EMPTY));
     };
-    if !fields
-        .keys()
-        .any(|key| key != "HostConfig" && key != "NetworkingConfig")
-    {
+    let mut part = |name| lenient::take(&mut fields, name).unwrap_or_default();
+    let (host, networking) = (part("HostConfig"), part("NetworkingConfig"));
+    if fields.is_empty() {
         return Err(Error::bad_parameter(EMPTY));
     }
-    call::parse(bytes)
+    Ok(CreateRequest {
+        host_config: call::convert::<Option<_>>(host)?.unwrap_or_default(),
+        networking_config: call::convert::<Option<_>>(networking)?.unwrap_or_default(),
+        config: call::convert(Value::Object(fields))?,
+    })
 }
 
 /// Refuses an image of a foreign platform: this engine has one only.

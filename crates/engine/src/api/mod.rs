@@ -14,6 +14,8 @@ mod containers;
 mod exec;
 mod hijack;
 mod images;
+mod json_error;
+mod lenient;
 mod networks;
 mod panics;
 mod plain_hijack;
