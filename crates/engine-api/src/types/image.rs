@@ -53,6 +53,9 @@ model! {
         /// Container it was committed from.
         #[serde(skip_serializing_if = "String::is_empty")]
         pub container: String,
+        /// Configuration of that container; left out since API 1.45.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub container_config: Option<ContainerConfig>,
         /// Version of the engine that built it.
         pub docker_version: String,
         /// Author.

@@ -5,9 +5,9 @@ use http::header::TRANSFER_ENCODING;
 use serde_json::Value;
 
 use super::call::{self, Call};
-use super::lenient;
 use super::reply::{self, Reply};
 use super::version::ApiVersion;
+use super::{lenient, older};
 use crate::options::{ListOptions, RemoveOptions};
 
 /// Longest body that `POST /containers/{id}/start` tolerates, in bytes: some clients send `{}` or `null`.
@@ -26,23 +26,20 @@ pub(super) async fn list(call: &Call) -> Result<Reply> {
 
 /// `POST /containers/create`.
 pub(super) async fn create(mut call: Call) -> Result<Reply> {
-    let request = create_request(call.json_bytes().await?.as_deref())?;
-    if let Some(platform) = call.query.non_empty("platform") {
+    let mut request = create_request(call.json_bytes().await?.as_deref())?;
+    if call.version >= ApiVersion(1, 41)
+        && let Some(platform) = call.query.non_empty("platform")
+    {
         check_platform(platform, &request.config.image)?;
     }
-    let endpoints = &request.networking_config.endpoints_config;
-    if call.version < ApiVersion(1, 44) && endpoints.len() > 1 {
-        let names: Vec<&str> = endpoints.keys().map(String::as_str).collect();
-        return Err(Error::bad_parameter(format!(
-            "Container cannot be connected to network endpoints: {}",
-            names.join(", ")
-        )));
-    }
+    let warnings = older::create(call.version, &mut request)?;
     let name = call
         .query
         .non_empty("name")
         .map(|name| name.strip_prefix('/').unwrap_or(name));
-    reply::created(&call.engine.container_create(name, request).await?)
+    let mut answer = call.engine.container_create(name, request).await?;
+    answer.warnings.extend(warnings);
+    reply::created(&answer)
 }
 
 /// Reads the body of a create request; one without any configuration is refused as in Docker.
@@ -65,6 +62,7 @@ fn create_request(bytes: Option<&[u8]>) -> Result<CreateRequest> {
         host_config: call::convert::<Option<_>>(host)?.unwrap_or_default(),
         networking_config: call::convert::<Option<_>>(networking)?.unwrap_or_default(),
         config: call::convert(Value::Object(fields))?,
+        ..CreateRequest::default()
     })
 }
 
@@ -103,12 +101,10 @@ pub(super) fn check_platform(platform: &str, image: &str) -> Result<()> {
 
 /// `GET /containers/{id}/json`.
 pub(super) async fn inspect(call: &Call, id: &str) -> Result<Reply> {
-    reply::ok(
-        &call
-            .engine
-            .container_inspect(id, call.query.flag("size"))
-            .await?,
-    )
+    let size = call.query.flag("size");
+    let mut inspect = call.engine.container_inspect(id, size).await?;
+    older::container_inspect(call.version, &mut inspect);
+    reply::ok(&inspect)
 }
 
 /// `GET /containers/{id}/top`.
@@ -210,7 +206,8 @@ pub(super) fn size(call: &Call) -> Result<(u16, u16)> {
 
 /// `POST /containers/{id}/update`.
 pub(super) async fn update(mut call: Call, id: &str) -> Result<Reply> {
-    let update: ContainerUpdate = call.json().await?;
+    let mut update: ContainerUpdate = call.json().await?;
+    older::update(call.version, &mut update);
     let warnings = call.engine.container_update(id, update).await?;
     reply::ok(&ContainerUpdateResponse { warnings })
 }

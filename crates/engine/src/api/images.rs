@@ -7,13 +7,10 @@ use engine_api::{
 use super::call::{Call, parse};
 use super::containers::check_platform;
 use super::reply::{self, Reply};
-use super::streams;
 use super::version::ApiVersion;
+use super::{older, streams};
 use crate::CommitRequest;
 use crate::image::{ImageListOptions, ImportOptions, ProgressStream};
-
-/// First version that leaves `VirtualSize` out.
-const NO_VIRTUAL_SIZE: ApiVersion = ApiVersion(1, 44);
 
 /// `GET /images/json`.
 pub(super) fn list(call: &Call) -> Result<Reply> {
@@ -29,20 +26,14 @@ pub(super) fn list(call: &Call) -> Result<Reply> {
         filters,
     };
     let mut images = call.engine.images().list(&options)?;
-    if call.version < NO_VIRTUAL_SIZE {
-        for image in &mut images {
-            image.virtual_size = image.size;
-        }
-    }
+    older::image_list(call.version, &mut images);
     reply::ok(&images)
 }
 
 /// `GET /images/{name}/json`.
 pub(super) fn inspect(call: &Call, name: &str) -> Result<Reply> {
     let mut image = call.engine.images().inspect(name)?;
-    if call.version < NO_VIRTUAL_SIZE {
-        image.virtual_size = image.size;
-    }
+    older::image_inspect(call.version, &mut image);
     reply::ok(&image)
 }
 

@@ -17,6 +17,7 @@ mod images;
 mod json_error;
 mod lenient;
 mod networks;
+mod older;
 mod panics;
 mod plain_hijack;
 mod query;

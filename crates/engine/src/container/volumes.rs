@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use engine_api::{CreateRequest, Error, Result, VolumeCreate};
+use engine_api::{CreateRequest, DriverConfig, Error, Result, VolumeCreate};
 
 use super::Container;
 use super::mounts::{self, MountKind, MountRecord, parse_volumes_from};
@@ -16,7 +16,9 @@ impl Engine {
         let mut inherited = Vec::new();
         for text in &request.host_config.volumes_from {
             let (name, writable) = parse_volumes_from(text)?;
-            let source = self.find(name)?;
+            let source = self
+                .find(name)
+                .map_err(|error| Error::bad_parameter(error.message))?;
             let record = source.record();
             for mount in record
                 .mounts
@@ -32,7 +34,18 @@ impl Engine {
         }
         let mut all = mounts::collect(&request.config, &request.host_config, inherited)?;
         for mount in &mut all {
+            if request.read_only_non_recursive && !mount.writable {
+                mount.read_only_non_recursive = true;
+            }
             if mount.kind == MountKind::Volume {
+                // Only volumes without a driver of their own take the container's.
+                let driver = &request.host_config.volume_driver;
+                if mount.driver.is_none() && !driver.is_empty() {
+                    mount.driver = Some(DriverConfig {
+                        name: driver.clone(),
+                        ..DriverConfig::default()
+                    });
+                }
                 self.create_volume(mount)?;
             }
         }

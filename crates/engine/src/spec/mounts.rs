@@ -157,7 +157,15 @@ fn convert(mount: &MountRecord) -> Mount {
         source = format!("{source}/{}", mount.subpath);
     }
     let mut options = vec![if mount.non_recursive { "bind" } else { "rbind" }.to_owned()];
-    options.push(if mount.writable { "rw" } else { "ro" }.to_owned());
+    // What is mounted below a read-only mount is read-only too, unless the client wants it otherwise.
+    options.push(
+        match (mount.writable, mount.read_only_non_recursive) {
+            (true, _) => "rw",
+            (false, true) => "ro",
+            (false, false) => "rro",
+        }
+        .to_owned(),
+    );
     let propagation = if mount.propagation.is_empty() {
         "rprivate"
     } else {
