@@ -121,6 +121,15 @@ model! {
         pub comment: String,
     }
 
+    /// Answer of `GET /distribution/{name}/json`.
+    #[serde(rename_all = "PascalCase")]
+    pub struct DistributionInspect {
+        /// Media type, digest and size, as OCI writes descriptors.
+        pub descriptor: Value,
+        /// Platforms, as OCI writes them.
+        pub platforms: Vec<Value>,
+    }
+
     /// One line of the answer of `DELETE /images/{name}`.
     #[serde(rename_all = "PascalCase")]
     pub struct ImageDeleteItem {

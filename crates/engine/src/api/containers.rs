@@ -2,6 +2,7 @@
 
 use engine_api::{ContainerUpdate, ContainerUpdateResponse, CreateRequest, Error, Result};
 use http::header::TRANSFER_ENCODING;
+use oci_image::manifest::Platform;
 use serde_json::Value;
 
 use super::call::{self, Call};
@@ -68,34 +69,14 @@ fn create_request(bytes: Option<&[u8]>) -> Result<CreateRequest> {
 
 /// Refuses an image of a foreign platform: this engine has one only.
 pub(super) fn check_platform(platform: &str, image: &str) -> Result<()> {
-    let mut parts = platform.split('/');
-    let first = parts.next().unwrap_or("");
-    let (os, architecture) = match parts.next() {
-        Some(architecture) => (first, architecture),
-        None if first == "linux" => (first, ""),
-        None => ("linux", first),
-    };
-    let here = if cfg!(target_arch = "aarch64") {
-        "arm64"
-    } else {
-        "amd64"
-    };
-    let same = match architecture {
-        "" => true,
-        "x86_64" | "x86-64" => here == "amd64",
-        "aarch64" => here == "arm64",
-        other => other == here,
-    };
-    if os == "linux" && same {
+    let (wanted, here) = (Platform::parse(platform), Platform::host());
+    let wanted = wanted.map_err(|error| Error::bad_parameter(error.to_string()))?;
+    if wanted.os == here.os && wanted.architecture == here.architecture {
         return Ok(());
     }
-    let wanted = if platform.contains('/') {
-        platform.to_owned()
-    } else {
-        format!("linux/{platform}")
-    };
+    let (wanted, here) = (wanted.name(), here.name());
     Err(Error::not_found(format!(
-        "image with reference {image} was found but does not match the specified platform: wanted {wanted}, actual: linux/{here}"
+        "image with reference {image} was found but does not match the specified platform: wanted {wanted}, actual: {here}"
     )))
 }
 
@@ -269,5 +250,12 @@ mod tests {
         assert!(check_platform("linux", "a").is_ok());
         assert!(check_platform("windows/amd64", "a").is_err());
         assert_eq!(check_platform("linux/s390x", "a").unwrap_err().status, 404);
+        let error = check_platform("foobar", "a").unwrap_err();
+        assert_eq!(error.status, 400);
+        assert!(
+            error
+                .message
+                .contains("unknown operating system or architecture")
+        );
     }
 }

@@ -44,13 +44,29 @@ pub(super) fn history(call: &Call, name: &str) -> Result<Reply> {
 
 /// `GET /images/search`.
 pub(super) fn search(call: &Call) -> Result<Reply> {
+    if call
+        .query
+        .number("limit")?
+        .is_some_and(|limit: i64| limit < 0)
+    {
+        return Err(Error::bad_parameter("invalid limit specified"));
+    }
+    call.query.filters()?;
     reply::ok(&call.engine.images().search(call.query.text("term"))?)
+}
+
+/// `GET /distribution/{name}/json`.
+pub(super) async fn distribution(call: &Call, name: &str) -> Result<Reply> {
+    let auth = call.registry_auth();
+    reply::ok(&call.engine.images().distribution(name, auth).await?)
 }
 
 /// `POST /images/create`: pull or import.
 pub(super) async fn create(call: Call) -> Result<Reply> {
     let query = &call.query;
-    let platform = query.non_empty("platform");
+    let platform = query
+        .non_empty("platform")
+        .filter(|_| call.version >= ApiVersion(1, 32));
     if let Some(image) = query.non_empty("fromImage") {
         if let Some(platform) = platform {
             check_platform(platform, image)?;
@@ -60,7 +76,7 @@ pub(super) async fn create(call: Call) -> Result<Reply> {
         return progress(
             call.engine
                 .images()
-                .pull(image, query.text("tag"), platform, call.registry_auth())
+                .pull_or_all(image, query.text("tag"), platform, call.registry_auth())
                 .await?,
         );
     }

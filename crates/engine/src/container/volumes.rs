@@ -34,6 +34,7 @@ impl Engine {
         }
         let mut all = mounts::collect(&request.config, &request.host_config, inherited)?;
         for mount in &mut all {
+            mounts::guard_root(mount, &request.host_config, &self.0.root)?;
             if request.read_only_non_recursive && !mount.writable {
                 mount.read_only_non_recursive = true;
             }
@@ -88,12 +89,17 @@ impl Engine {
         self.mount_rootfs(container)?;
         for mount in wanted {
             let volume = self.0.volumes.acquire(&mount.name).await?;
+            let subpath = mount.subpath.clone();
             let (rootfs, destination) =
                 (container.layout.rootfs.clone(), mount.destination.clone());
             let filled = tokio::task::spawn_blocking(move || {
                 match crate::storage::host_path(&rootfs, Path::new(&destination))? {
                     Some(source) if source.is_dir() => {
-                        crate::volume::copy_up(&source, &volume).map(drop)
+                        let below = crate::storage::host_path(&volume, Path::new(&subpath))?;
+                        match below.filter(|target| target.is_dir()) {
+                            Some(target) => crate::volume::copy_up(&source, &target).map(drop),
+                            None => Ok(()),
+                        }
                     }
                     _ => Ok(()),
                 }
