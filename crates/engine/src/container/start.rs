@@ -389,10 +389,10 @@ impl Engine {
     /// A tmpfs that several containers use as /dev/shm.
     fn shared_memory(&self, id: &str, size: i64) -> Result<PathBuf> {
         let path = self.0.run.join("shm").join(id);
-        if path.exists() {
+        fs::create_dir_all(&path)?;
+        if is_mounted(&path)? {
             return Ok(path);
         }
-        fs::create_dir_all(&path)?;
         let flags = sys::mount::MountFlags::NOSUID
             | sys::mount::MountFlags::NOEXEC
             | sys::mount::MountFlags::NODEV;
@@ -409,13 +409,20 @@ impl Engine {
 
     fn shared_memory_of(&self, id: &str) -> Result<PathBuf> {
         let path = self.0.run.join("shm").join(id);
-        if path.exists() {
+        if path.exists() && is_mounted(&path)? {
             return Ok(path);
         }
         Err(Error::conflict(format!(
             "can't join IPC of container {id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
         )))
     }
+}
+
+/// Whether a file system is mounted on a directory that the engine made.
+fn is_mounted(path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let above = path.parent().unwrap_or(path);
+    Ok(fs::metadata(path)?.dev() != fs::metadata(above)?.dev())
 }
 
 /// Keeps the inode: the file may be bound into a running container.

@@ -302,15 +302,24 @@ impl Networks {
         self.save_sandbox(&record)
     }
 
-    /// Binds the ports of a container that runs since before the engine did.
+    /// Binds the ports of a container that runs since before the engine did. One that another program has taken meanwhile
+    /// costs only itself.
     pub(super) fn hold_ports(&self, id: &str, published: &[PublishedPort]) -> Result<()> {
         let mut state = self.0.state.borrow_mut();
         let Some(sandbox) = state.sandboxes.get_mut(id) else {
             return Ok(());
         };
         for port in published {
-            let socket = ports::open(port.udp, SocketAddr::new(port.host_address, port.host_port))?;
-            sandbox.proxies.push(hold(port, socket)?);
+            let address = SocketAddr::new(port.host_address, port.host_port);
+            let held = ports::open(port.udp, address)
+                .map_err(Error::from)
+                .and_then(|socket| Ok(hold(port, socket)?));
+            match held {
+                Ok(proxy) => sandbox.proxies.push(proxy),
+                Err(error) => {
+                    crate::report(&format!("port {address} of container {id}: {error}"));
+                }
+            }
         }
         Ok(())
     }

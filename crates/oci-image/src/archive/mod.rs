@@ -7,6 +7,7 @@ mod load;
 mod save;
 
 pub use load::{Loaded, load};
+pub(crate) use save::with_diff_ids;
 pub use save::{SaveImage, save};
 
 use serde::{Deserialize, Serialize};
