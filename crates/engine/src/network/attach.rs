@@ -313,7 +313,7 @@ impl Networks {
             let address = SocketAddr::new(port.host_address, port.host_port);
             let held = ports::open(port.udp, address)
                 .map_err(Error::from)
-                .and_then(|socket| Ok(hold(port, socket)?));
+                .and_then(|socket| hold(port, socket));
             match held {
                 Ok(proxy) => sandbox.proxies.push(proxy),
                 Err(error) => {

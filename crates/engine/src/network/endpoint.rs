@@ -183,7 +183,9 @@ pub(super) fn plan(
         .flat_map(EndpointRecord::addresses)
         .collect();
     let take = |ipv6: bool| -> Result<(Option<Cidr>, Option<IpAddr>)> {
-        let taken = ipam::allocate(network, ipv6, wished_address(&wish, ipv6)?, &used)?;
+        // Where IPv6 is off, a wish for an address of it is kept and not granted.
+        let wished = wished_address(&wish, ipv6)?.filter(|_| !ipv6 || network.enable_ipv6);
+        let taken = ipam::allocate(network, ipv6, wished, &used)?;
         let gateway = taken
             .as_ref()
             .and_then(|(_, subnet)| subnet.gateway)
