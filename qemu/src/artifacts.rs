@@ -117,6 +117,18 @@ impl Artifacts {
         })
     }
 
+    /// A client that we did not write: `docker-compose`, or the folder `python`.
+    pub(crate) fn client(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.dist.join(format!("clients-{}", self.arch)).join(name);
+        if !path.exists() {
+            bail!(
+                "{} is missing: run `cargo xtask qemu-test`, which fetches it",
+                path.display()
+            );
+        }
+        Ok(path)
+    }
+
     /// The peer's disk, which only benchmarks need.
     pub(crate) fn peer(&self) -> anyhow::Result<PathBuf> {
         let path = self.dist.join(format!("peer-{}.ext4", self.arch));

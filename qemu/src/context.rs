@@ -70,12 +70,21 @@ pub(crate) fn alone(context: &Arc<Context>, name: &str, test: Alone) -> Trial {
 
 /// Makes a trial of a test in the shared guest; its console must be clean afterwards.
 pub(crate) fn shared(context: &Arc<Context>, name: &str, test: Shared) -> Trial {
+    shared_with(context, name, move |_, guest| test(guest))
+}
+
+/// As [`shared`], for a test that brings something along.
+pub(crate) fn shared_with(
+    context: &Arc<Context>,
+    name: &str,
+    test: impl Fn(&Artifacts, &Guest) -> anyhow::Result<()> + Send + 'static,
+) -> Trial {
     let context = Arc::clone(context);
     let own_name = name.to_owned();
     Trial::test(name, move || {
         let run = || -> anyhow::Result<()> {
             let guest = context.guest()?;
-            test(guest)?;
+            test(&context.artifacts, guest)?;
             guest.check()
         };
         run().map_err(|error| failed(&own_name, &error))

@@ -10,6 +10,11 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(180);
 /// Pause between two attempts of a command that is waited for.
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
+/// How long a program of some 60 MB may take into a guest without KVM.
+const SEND_DEADLINE: Duration = Duration::from_secs(300);
+/// How long a forwarded socket may take to appear.
+const FORWARD_DEADLINE: Duration = Duration::from_secs(60);
+
 /// A key pair made for one run of the tests.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
@@ -43,6 +48,17 @@ impl Key {
             path,
             public: public.trim().to_owned(),
         })
+    }
+}
+
+/// A socket of the guest that is one of this machine; it ends with the value.
+#[derive(Debug)]
+pub(crate) struct Forward(duct::Handle);
+
+impl Drop for Forward {
+    fn drop(&mut self) {
+        // It may have ended with the guest.
+        let _ = self.0.kill();
     }
 }
 
@@ -153,6 +169,73 @@ impl Ssh {
             bail!("exit code {code} of {command}\n  stdout: {stdout}\n  stderr: {stderr}");
         }
         Ok(stdout)
+    }
+
+    /// Copies a program into the guest.
+    pub(crate) fn send_program(&self, program: &Path, target: &str) -> anyhow::Result<()> {
+        let mut arguments = self.options.clone();
+        arguments.extend([
+            "rancher@127.0.0.1".to_owned(),
+            format!("cat > {target}.part && chmod 755 {target}.part && mv {target}.part {target}"),
+        ]);
+        let handle = duct::cmd("ssh", arguments)
+            .stdin_path(program)
+            .stdout_null()
+            .stderr_capture()
+            .unchecked()
+            .start()
+            .context("cannot start ssh")?;
+        let Some(output) = handle.wait_timeout(SEND_DEADLINE)? else {
+            // It is killed so that it does not outlive the test.
+            let _ = handle.kill();
+            bail!(
+                "{} is not there after {} s",
+                program.display(),
+                SEND_DEADLINE.as_secs()
+            );
+        };
+        if !output.status.success() {
+            bail!(
+                "cannot copy {}: {}",
+                program.display(),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(())
+    }
+
+    /// Makes a socket of the guest a socket of this machine for as long as the value lives.
+    pub(crate) fn forward(&self, local: &Path, remote: &str) -> anyhow::Result<Forward> {
+        let mut arguments = self.options.clone();
+        for option in [
+            "ControlMaster=no",
+            "ControlPath=none",
+            "ExitOnForwardFailure=yes",
+        ] {
+            // The first value of an option counts.
+            arguments.splice(0..0, ["-o".to_owned(), option.to_owned()]);
+        }
+        arguments.extend([
+            "-N".to_owned(),
+            "-L".to_owned(),
+            format!("{}:{remote}", local.display()),
+            "rancher@127.0.0.1".to_owned(),
+        ]);
+        let handle = duct::cmd("ssh", arguments)
+            .stdin_null()
+            .stdout_null()
+            .unchecked()
+            .start()
+            .context("cannot start ssh")?;
+        let forward = Forward(handle);
+        let end = Instant::now() + FORWARD_DEADLINE;
+        while !local.exists() {
+            if Instant::now() > end {
+                bail!("ssh does not forward {remote}");
+            }
+            std::thread::sleep(TRY_AGAIN);
+        }
+        Ok(forward)
     }
 
     /// Runs a command until it succeeds.

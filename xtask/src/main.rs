@@ -6,6 +6,7 @@
 mod bench;
 mod cache;
 mod ci;
+mod clients;
 mod debian;
 mod download;
 mod engine;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
 use crate::workspace::Build;
-use crate::{iso, progress, setup};
+use crate::{clients, iso, progress, setup};
 
 /// Options of `cargo xtask qemu-test`.
 #[derive(clap::Args)]
@@ -17,6 +17,8 @@ pub(crate) struct Options {
 /// Builds the media if need be, then boots them.
 pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     iso::build(build)?;
+    setup::ensure(build, setup::Purpose::Machine)?;
+    clients::ensure(build)?;
     progress::step("qemu-test", || start(build, "test", &options.arguments))
 }
 

@@ -81,6 +81,7 @@ const PACKAGES: &[Row] = &[
     ("fakeroot", &[Purpose::Peer], None),
     ("mmdebstrap", &[Purpose::Peer], None),
     ("openssh-client", &[Purpose::Machine], None),
+    ("python3-pip", &[Purpose::Machine], None),
     ("ovmf", &[Purpose::Machine], Some(Arch::X86_64)),
     ("qemu-efi-aarch64", &[Purpose::Machine], Some(Arch::Aarch64)),
     ("qemu-system-arm", &[Purpose::Machine], Some(Arch::Aarch64)),

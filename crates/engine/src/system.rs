@@ -291,7 +291,7 @@ fn plugins() -> PluginsInfo {
         volume: words(&["local"]),
         network: words(&["bridge", "host", "ipvlan", "macvlan", "null"]),
         authorization: None,
-        log: words(&["json-file", "none"]),
+        log: words(&["json-file", "local", "none"]),
     }
 }
 

@@ -62,7 +62,8 @@ fn parse(arguments: Vec<OsString>) -> anyhow::Result<Options> {
 
 fn run(options: Options) -> anyhow::Result<()> {
     sys::namespace::unshare(sys::namespace::CloneFlags::NEWNS)?;
-    mount::set_propagation("/", Propagation::Private, true)?;
+    // Mounts of the host come in, as they do in PID 1, and none of ours goes out.
+    mount::set_propagation("/", Propagation::Slave, true)?;
     sys::process::set_child_subreaper()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -20,6 +20,9 @@ pub enum Error {
     /// A reference that the grammar of docker/distribution does not allow.
     #[error("invalid reference format{0}")]
     Reference(String),
+    /// A platform that nobody knows, in containerd's words.
+    #[error("{0}")]
+    Platform(String),
     /// Content that breaks its format: a manifest, a header, a digest.
     #[error("{0}")]
     Invalid(String),
@@ -75,7 +78,7 @@ impl Error {
     /// The HTTP status with which Docker's API reports this failure.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Reference(_) => 400,
+            Self::Reference(_) | Self::Platform(_) => 400,
             Self::NotFound(_) => 404,
             Self::Denied(_) => 404,
             Self::Io { .. }

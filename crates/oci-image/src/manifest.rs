@@ -114,29 +114,41 @@ impl Platform {
 
     /// Parses `os/architecture[/variant]` as `docker pull --platform` takes it.
     pub fn parse(text: &str) -> Result<Self> {
+        const COMPONENT: &str = "^[A-Za-z0-9_-]+$";
         let parts: Vec<&str> = text.split('/').collect();
-        let valid = |part: &&str| {
+        let valid = |part: &str| {
             !part.is_empty()
                 && part.len() <= 64
                 && part
                     .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
         };
-        if parts.len() > 3 || !parts.iter().all(valid) {
-            return Err(Error::Reference(format!(": invalid platform {text:?}")));
+        if let Some(wrong) = parts.iter().find(|part| !valid(part)) {
+            return Err(Error::Platform(format!(
+                "{wrong:?} is an invalid component of {text:?}: platform specifier component must match {COMPONENT:?}: invalid argument"
+            )));
         }
         let mut platform = Self::host();
         match parts[..] {
+            [only] if is_os(only) => platform.os = canonical_os(only),
             [only] if is_architecture(only) => {
                 platform.architecture = canonical_architecture(only).to_owned()
             }
-            [os] => platform.os = os.to_lowercase(),
-            [os, architecture, ..] => {
-                platform.os = os.to_lowercase();
+            [_] => {
+                return Err(Error::Platform(format!(
+                    "{text:?}: unknown operating system or architecture: invalid argument"
+                )));
+            }
+            [os, architecture] | [os, architecture, _] => {
+                platform.os = canonical_os(os);
                 platform.architecture = canonical_architecture(architecture).to_owned();
                 platform.variant = parts.get(2).map_or_else(String::new, |v| (*v).to_owned());
             }
-            [] => {}
+            _ => {
+                return Err(Error::Platform(format!(
+                    "{text:?}: cannot parse platform specifier: invalid argument"
+                )));
+            }
         }
         Ok(platform)
     }
@@ -173,11 +185,23 @@ impl Platform {
     }
 }
 
+/// Whether Go knows this operating system.
+fn is_os(word: &str) -> bool {
+    const KNOWN: &str = " aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris windows zos ";
+    KNOWN.contains(&format!(" {} ", canonical_os(word)))
+}
+
+fn canonical_os(word: &str) -> String {
+    match word.to_lowercase().as_str() {
+        "macos" => "darwin".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// Whether Go knows this CPU.
 fn is_architecture(word: &str) -> bool {
-    matches!(
-        canonical_architecture(word),
-        "amd64" | "arm64" | "arm" | "386" | "riscv64" | "ppc64le" | "s390x"
-    )
+    const KNOWN: &str = " 386 amd64 amd64p32 arm armbe arm64 arm64be loong64 mips mips64 mips64le mips64p32 mips64p32le mipsle ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm ";
+    KNOWN.contains(&format!(" {} ", canonical_architecture(word)))
 }
 
 fn canonical_architecture(word: &str) -> &str {

@@ -22,6 +22,8 @@ pub struct CapSet(pub u64);
 impl CapSet {
     /// CAP_SYS_ADMIN alone.
     pub const SYS_ADMIN: CapSet = CapSet(1 << 21);
+    /// CAP_SYS_RESOURCE alone.
+    pub const SYS_RESOURCE: CapSet = CapSet(1 << 24);
 
     /// The set of these names, with or without `CAP_`, in any case; and the names that nobody knows.
     pub fn from_names<S: AsRef<str>>(names: &[S]) -> (CapSet, Vec<String>) {

@@ -110,5 +110,22 @@ pub fn open_in_root_with(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Re
     Err(rustix::io::Errno::AGAIN).what(|| format!("open {}", path.display()))
 }
 
+/// Opens `path` below `root`, O_PATH; fails with EXDEV when a link or `..` leads out of it (openat2(2), RESOLVE_BENEATH).
+///
+/// # Errors
+/// What openat2(2) refuses.
+pub fn open_beneath(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let what = || format!("open {}", path.display());
+    for _ in 0..RACE_ATTEMPTS {
+        match rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve) {
+            Err(rustix::io::Errno::AGAIN) => {}
+            result => return result.what(what),
+        }
+    }
+    Err(rustix::io::Errno::AGAIN).what(what)
+}
+
 /// How often openat2(2) is repeated when a rename or mount elsewhere made it give up (EAGAIN).
 const RACE_ATTEMPTS: usize = 32;

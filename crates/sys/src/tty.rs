@@ -1,12 +1,12 @@
 //! Terminals: pty(7), tty_ioctl(4), termios(3).
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::pty::OpenptFlags;
 use rustix::termios::{OptionalActions, Winsize};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, check};
 
 /// A new pseudo-terminal.
 #[derive(Debug)]
@@ -54,6 +54,24 @@ pub fn slave_number(master: impl AsFd) -> Result<u32> {
         .next()
         .and_then(|number| number.parse().ok());
     number.ok_or_else(|| Error::other(what(), format!("{name:?} has no number")))
+}
+
+/// Bytes written to a terminal or socket that its other side has not read yet (TIOCOUTQ, which is SIOCOUTQ).
+///
+/// # Errors
+/// When it is neither.
+pub fn unread_output(fd: impl AsFd) -> Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the kernel writes one int, which lives across the call.
+    let result = unsafe {
+        libc::ioctl(
+            fd.as_fd().as_raw_fd(),
+            libc::TIOCOUTQ,
+            std::ptr::from_mut(&mut count),
+        )
+    };
+    check(i64::from(result)).what(|| "count unread output".into())?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }
 
 /// Sets the size in rows and columns; the foreground job gets SIGWINCH.

@@ -2,11 +2,13 @@
 
 mod boot;
 mod boot_media;
+mod compose;
 mod configuration;
 mod confinement;
 mod console;
 mod failure;
 mod power;
+mod sdk_python;
 mod services;
 mod state;
 mod system_docker;
@@ -30,6 +32,8 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         boot::tests(context),
         console::tests(context),
         confinement::tests(context),
+        compose::tests(context),
+        sdk_python::tests(context),
         system_docker::tests(context),
         user_docker::tests(context),
     ]

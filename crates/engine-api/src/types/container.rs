@@ -111,6 +111,9 @@ model! {
         /// What runs.
         #[serde(flatten)]
         pub config: ContainerConfig,
+        /// Read-only binds leave their submounts writable, as before API 1.44; never sent.
+        #[serde(skip)]
+        pub read_only_non_recursive: bool,
     }
 
     /// Answer of `POST /containers/create`.

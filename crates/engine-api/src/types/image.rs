@@ -53,6 +53,9 @@ model! {
         /// Container it was committed from.
         #[serde(skip_serializing_if = "String::is_empty")]
         pub container: String,
+        /// Configuration of that container; left out since API 1.45.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub container_config: Option<ContainerConfig>,
         /// Version of the engine that built it.
         pub docker_version: String,
         /// Author.
@@ -116,6 +119,15 @@ model! {
         pub size: i64,
         /// Comment.
         pub comment: String,
+    }
+
+    /// Answer of `GET /distribution/{name}/json`.
+    #[serde(rename_all = "PascalCase")]
+    pub struct DistributionInspect {
+        /// Media type, digest and size, as OCI writes descriptors.
+        pub descriptor: Value,
+        /// Platforms, as OCI writes them.
+        pub platforms: Vec<Value>,
     }
 
     /// One line of the answer of `DELETE /images/{name}`.

@@ -174,6 +174,9 @@ model! {
         pub runtimes: BTreeMap<String, RuntimeInfo>,
         /// Default runtime.
         pub default_runtime: String,
+        /// API 1.24 only.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        pub execution_driver: String,
         /// Swarm: `inactive`.
         pub swarm: SwarmInfo,
         /// Containers survive the engine.

@@ -8,10 +8,12 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::query::{Query, decode};
 use super::version::{self, ApiVersion};
+use super::{json_error, lenient};
 use crate::Engine;
 use crate::options::ByteStream;
 
@@ -140,7 +142,7 @@ impl Call {
         let bytes = base64::decode(text)
             .ok()
             .filter(|bytes| !bytes.is_empty())?;
-        serde_json::from_slice(&bytes).ok()
+        parse(&bytes).ok()
     }
 }
 
@@ -177,24 +179,36 @@ pub(super) async fn read_limited(body: &mut Incoming, announced: Option<u64>) ->
 /// # Errors
 /// 400 with Docker's texts.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<T>();
+    convert(value(bytes)?)
+}
+
+/// The one JSON value that is there, whatever it is.
+///
+/// # Errors
+/// 400 with Docker's texts.
+pub(super) fn value(bytes: &[u8]) -> Result<Value> {
+    let invalid = |text: String| Error::bad_parameter(format!("invalid JSON: {text}"));
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<Value>();
     let value = match values.next() {
-        Some(value) => {
-            value.map_err(|error| Error::bad_parameter(format!("invalid JSON: {error}")))?
-        }
-        None => {
-            return Err(Error::bad_parameter(
-                "invalid JSON: got EOF while reading request body",
-            ));
-        }
+        Some(value) => value.map_err(|error| {
+            invalid(json_error::complaint(bytes).unwrap_or_else(|| error.to_string()))
+        })?,
+        None => return Err(invalid("got EOF while reading request body".to_owned())),
     };
-    if bytes[values.byte_offset()..]
-        .iter()
-        .all(u8::is_ascii_whitespace)
-    {
+    let rest = bytes.get(values.byte_offset()..).unwrap_or_default();
+    if rest.iter().all(u8::is_ascii_whitespace) {
         return Ok(value);
     }
     Err(Error::bad_parameter("unexpected content after JSON"))
+}
+
+/// A JSON value as what it should be; names of fields count in any case.
+///
+/// # Errors
+/// 400 naming what does not fit.
+pub(super) fn convert<T: DeserializeOwned>(value: Value) -> Result<T> {
+    lenient::from_value(value)
+        .map_err(|error| Error::bad_parameter(format!("invalid JSON: {error}")))
 }
 
 /// Docker's rule: no body needs no type, everything else must say `application/json`.

@@ -2,11 +2,13 @@
 
 use engine_api::{ContainerUpdate, ContainerUpdateResponse, CreateRequest, Error, Result};
 use http::header::TRANSFER_ENCODING;
+use oci_image::manifest::Platform;
 use serde_json::Value;
 
 use super::call::{self, Call};
 use super::reply::{self, Reply};
 use super::version::ApiVersion;
+use super::{lenient, older};
 use crate::options::{ListOptions, RemoveOptions};
 
 /// Longest body that `POST /containers/{id}/start` tolerates, in bytes: some clients send `{}` or `null`.
@@ -25,23 +27,20 @@ pub(super) async fn list(call: &Call) -> Result<Reply> {
 
 /// `POST /containers/create`.
 pub(super) async fn create(mut call: Call) -> Result<Reply> {
-    let request = create_request(call.json_bytes().await?.as_deref())?;
-    if let Some(platform) = call.query.non_empty("platform") {
+    let mut request = create_request(call.json_bytes().await?.as_deref())?;
+    if call.version >= ApiVersion(1, 41)
+        && let Some(platform) = call.query.non_empty("platform")
+    {
         check_platform(platform, &request.config.image)?;
     }
-    let endpoints = &request.networking_config.endpoints_config;
-    if call.version < ApiVersion(1, 44) && endpoints.len() > 1 {
-        let names: Vec<&str> = endpoints.keys().map(String::as_str).collect();
-        return Err(Error::bad_parameter(format!(
-            "Container cannot be connected to network endpoints: {}",
-            names.join(", ")
-        )));
-    }
+    let warnings = older::create(call.version, &mut request)?;
     let name = call
         .query
         .non_empty("name")
         .map(|name| name.strip_prefix('/').unwrap_or(name));
-    reply::created(&call.engine.container_create(name, request).await?)
+    let mut answer = call.engine.container_create(name, request).await?;
+    answer.warnings.extend(warnings);
+    reply::created(&answer)
 }
 
 /// Reads the body of a create request; one without any configuration is refused as in Docker.
@@ -52,61 +51,41 @@ fn create_request(bytes: Option<&[u8]>) -> Result<CreateRequest> {
             "invalid JSON: got EOF while reading request body",
         ));
     };
-    // First its shape, then its content: the second names the field that is wrong.
-    let shape: Value = call::parse(bytes)?;
-    let Value::Object(fields) = shape else {
+    let Value::Object(mut fields) = call::value(bytes)? else {
         return Err(Error::bad_parameter(EMPTY));
     };
-    if !fields
-        .keys()
-        .any(|key| key != "HostConfig" && key != "NetworkingConfig")
-    {
+    let mut part = |name| lenient::take(&mut fields, name).unwrap_or_default();
+    let (host, networking) = (part("HostConfig"), part("NetworkingConfig"));
+    if fields.is_empty() {
         return Err(Error::bad_parameter(EMPTY));
     }
-    call::parse(bytes)
+    Ok(CreateRequest {
+        host_config: call::convert::<Option<_>>(host)?.unwrap_or_default(),
+        networking_config: call::convert::<Option<_>>(networking)?.unwrap_or_default(),
+        config: call::convert(Value::Object(fields))?,
+        ..CreateRequest::default()
+    })
 }
 
 /// Refuses an image of a foreign platform: this engine has one only.
 pub(super) fn check_platform(platform: &str, image: &str) -> Result<()> {
-    let mut parts = platform.split('/');
-    let first = parts.next().unwrap_or("");
-    let (os, architecture) = match parts.next() {
-        Some(architecture) => (first, architecture),
-        None if first == "linux" => (first, ""),
-        None => ("linux", first),
-    };
-    let here = if cfg!(target_arch = "aarch64") {
-        "arm64"
-    } else {
-        "amd64"
-    };
-    let same = match architecture {
-        "" => true,
-        "x86_64" | "x86-64" => here == "amd64",
-        "aarch64" => here == "arm64",
-        other => other == here,
-    };
-    if os == "linux" && same {
+    let (wanted, here) = (Platform::parse(platform), Platform::host());
+    let wanted = wanted.map_err(|error| Error::bad_parameter(error.to_string()))?;
+    if wanted.os == here.os && wanted.architecture == here.architecture {
         return Ok(());
     }
-    let wanted = if platform.contains('/') {
-        platform.to_owned()
-    } else {
-        format!("linux/{platform}")
-    };
+    let (wanted, here) = (wanted.name(), here.name());
     Err(Error::not_found(format!(
-        "image with reference {image} was found but does not match the specified platform: wanted {wanted}, actual: linux/{here}"
+        "image with reference {image} was found but does not match the specified platform: wanted {wanted}, actual: {here}"
     )))
 }
 
 /// `GET /containers/{id}/json`.
 pub(super) async fn inspect(call: &Call, id: &str) -> Result<Reply> {
-    reply::ok(
-        &call
-            .engine
-            .container_inspect(id, call.query.flag("size"))
-            .await?,
-    )
+    let size = call.query.flag("size");
+    let mut inspect = call.engine.container_inspect(id, size).await?;
+    older::container_inspect(call.version, &mut inspect);
+    reply::ok(&inspect)
 }
 
 /// `GET /containers/{id}/top`.
@@ -208,7 +187,8 @@ pub(super) fn size(call: &Call) -> Result<(u16, u16)> {
 
 /// `POST /containers/{id}/update`.
 pub(super) async fn update(mut call: Call, id: &str) -> Result<Reply> {
-    let update: ContainerUpdate = call.json().await?;
+    let mut update: ContainerUpdate = call.json().await?;
+    older::update(call.version, &mut update);
     let warnings = call.engine.container_update(id, update).await?;
     reply::ok(&ContainerUpdateResponse { warnings })
 }
@@ -270,5 +250,12 @@ mod tests {
         assert!(check_platform("linux", "a").is_ok());
         assert!(check_platform("windows/amd64", "a").is_err());
         assert_eq!(check_platform("linux/s390x", "a").unwrap_err().status, 404);
+        let error = check_platform("foobar", "a").unwrap_err();
+        assert_eq!(error.status, 400);
+        assert!(
+            error
+                .message
+                .contains("unknown operating system or architecture")
+        );
     }
 }

@@ -6,12 +6,19 @@ use tokio::sync::mpsc;
 
 use super::call::Call;
 use super::reply::{self, Reply};
+use super::version::ApiVersion;
 use super::{containers, hijack};
 use crate::options::{AttachSession, StreamKind};
 
+/// First version with a size of the terminal.
+const CONSOLE_SIZE: ApiVersion = ApiVersion(1, 42);
+
 /// `POST /containers/{id}/exec`.
 pub(super) async fn create(mut call: Call, id: &str) -> Result<Reply> {
-    let config: ExecConfig = call.json().await?;
+    let mut config: ExecConfig = call.json().await?;
+    if call.version < CONSOLE_SIZE {
+        config.console_size = None;
+    }
     if config.cmd.as_ref().is_none_or(Vec::is_empty) {
         return Err(Error::bad_parameter("No exec command specified"));
     }
@@ -21,22 +28,21 @@ pub(super) async fn create(mut call: Call, id: &str) -> Result<Reply> {
 
 /// `POST /exec/{id}/start`.
 pub(super) async fn start(mut call: Call, id: &str) -> Result<Reply> {
-    let config: ExecStartConfig = call.json().await?;
-    let state = call.engine.exec_inspect(id).await?;
-    if config.console_size.is_some() && !config.tty {
-        return Err(Error::bad_parameter(
-            "console size is set, but the exec process has no terminal",
-        ));
+    let mut config: ExecStartConfig = call.json().await?;
+    call.engine.exec_inspect(id).await?;
+    if call.version < CONSOLE_SIZE || !config.tty {
+        config.console_size = None;
     }
     if config.detach {
         call.engine.exec_start(id, config).await?;
         return reply::empty(http::StatusCode::OK);
     }
-    let tty = config.tty || state.process_config.tty;
+    // As in Docker, this request says whether there are frames, not the one that made the exec.
+    let tty = config.tty;
     let (engine, id) = (call.engine.clone(), id.to_owned());
     hijack::start_with(call, tty, async move {
         match engine.exec_start(&id, config).await {
-            Ok(Some(session)) => session,
+            Ok(Some(session)) => AttachSession { tty, ..session },
             Ok(None) => ended(tty, None),
             // The connection is handed over: the client reads the reason as output, the code by inspect.
             Err(error) => ended(tty, Some(&error)),

@@ -29,6 +29,11 @@ const INPUT_BYTES: usize = 16 << 10;
 /// notice otherwise, and keep the descriptor.
 const GONE_INTERVAL: Duration = Duration::from_secs(2);
 
+/// How long output waits for a client to read the head before it.
+const HEAD_READ_MOST: Duration = Duration::from_millis(50);
+/// How often that is looked at.
+const HEAD_READ_POLL: Duration = Duration::from_millis(1);
+
 /// Time that output may take to reach a client after the process has ended.
 const LAST_OUTPUT: Duration = Duration::from_secs(30);
 
@@ -62,6 +67,7 @@ pub(super) fn start_with(
     tokio::task::spawn_local(async move {
         // A client that leaves before the answer ends the session: its channels are dropped.
         if let Ok((stream, early)) = take_over(upgrade).await {
+            head_is_read(&stream).await;
             pump(stream, early, session.await).await;
         }
     });
@@ -100,6 +106,18 @@ pub(super) async fn take_over(upgrade: OnUpgrade) -> io::Result<(UnixStream, Byt
     let mut early = BytesMut::from(parts.read_buf);
     early.extend_from_slice(&unread);
     Ok((stream, early.freeze()))
+}
+
+/// Waits until the client has read the answer's head: clients that read it with a buffer (docker-py) lose output that
+/// comes together with it. A client that does not read in time gets its output all the same.
+async fn head_is_read(stream: &UnixStream) {
+    let end = tokio::time::Instant::now() + HEAD_READ_MOST;
+    while tokio::time::Instant::now() < end {
+        match sys::tty::unread_output(stream) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => tokio::time::sleep(HEAD_READ_POLL).await,
+        }
+    }
 }
 
 async fn pump(stream: UnixStream, early: Bytes, session: AttachSession) {

@@ -7,13 +7,10 @@ use engine_api::{
 use super::call::{Call, parse};
 use super::containers::check_platform;
 use super::reply::{self, Reply};
-use super::streams;
 use super::version::ApiVersion;
+use super::{older, streams};
 use crate::CommitRequest;
 use crate::image::{ImageListOptions, ImportOptions, ProgressStream};
-
-/// First version that leaves `VirtualSize` out.
-const NO_VIRTUAL_SIZE: ApiVersion = ApiVersion(1, 44);
 
 /// `GET /images/json`.
 pub(super) fn list(call: &Call) -> Result<Reply> {
@@ -29,20 +26,14 @@ pub(super) fn list(call: &Call) -> Result<Reply> {
         filters,
     };
     let mut images = call.engine.images().list(&options)?;
-    if call.version < NO_VIRTUAL_SIZE {
-        for image in &mut images {
-            image.virtual_size = image.size;
-        }
-    }
+    older::image_list(call.version, &mut images);
     reply::ok(&images)
 }
 
 /// `GET /images/{name}/json`.
 pub(super) fn inspect(call: &Call, name: &str) -> Result<Reply> {
     let mut image = call.engine.images().inspect(name)?;
-    if call.version < NO_VIRTUAL_SIZE {
-        image.virtual_size = image.size;
-    }
+    older::image_inspect(call.version, &mut image);
     reply::ok(&image)
 }
 
@@ -53,13 +44,29 @@ pub(super) fn history(call: &Call, name: &str) -> Result<Reply> {
 
 /// `GET /images/search`.
 pub(super) fn search(call: &Call) -> Result<Reply> {
+    if call
+        .query
+        .number("limit")?
+        .is_some_and(|limit: i64| limit < 0)
+    {
+        return Err(Error::bad_parameter("invalid limit specified"));
+    }
+    call.query.filters()?;
     reply::ok(&call.engine.images().search(call.query.text("term"))?)
+}
+
+/// `GET /distribution/{name}/json`.
+pub(super) async fn distribution(call: &Call, name: &str) -> Result<Reply> {
+    let auth = call.registry_auth();
+    reply::ok(&call.engine.images().distribution(name, auth).await?)
 }
 
 /// `POST /images/create`: pull or import.
 pub(super) async fn create(call: Call) -> Result<Reply> {
     let query = &call.query;
-    let platform = query.non_empty("platform");
+    let platform = query
+        .non_empty("platform")
+        .filter(|_| call.version >= ApiVersion(1, 32));
     if let Some(image) = query.non_empty("fromImage") {
         if let Some(platform) = platform {
             check_platform(platform, image)?;
@@ -69,7 +76,7 @@ pub(super) async fn create(call: Call) -> Result<Reply> {
         return progress(
             call.engine
                 .images()
-                .pull(image, query.text("tag"), platform, call.registry_auth())
+                .pull_or_all(image, query.text("tag"), platform, call.registry_auth())
                 .await?,
         );
     }

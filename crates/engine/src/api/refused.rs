@@ -15,8 +15,6 @@ const NO_BUILD: &str = "build is not available in System Docker: build the image
 const NO_PLUGINS: &str = "plugins are not available in System Docker: use User Docker (docker -H unix:///var/run/docker.sock)";
 const NO_CHECKPOINTS: &str =
     "checkpoints are an experimental feature and not available in System Docker";
-const NO_DISTRIBUTION: &str = "registry queries are not available in System Docker: use User Docker \
-                               (docker -H unix:///var/run/docker.sock manifest inspect)";
 
 /// Answers endpoints of Docker that this engine does not offer, and 404 for everything else.
 pub(super) fn answer(method: &Method, path: &[&str]) -> Result<Reply> {
@@ -41,7 +39,6 @@ pub(super) fn answer(method: &Method, path: &[&str]) -> Result<Reply> {
         ("POST", ["build"] | ["build", "prune" | "cancel"] | ["session"] | ["grpc"]) => {
             Err(Error::not_implemented(NO_BUILD))
         }
-        ("GET", ["distribution", _, ..]) => Err(Error::not_implemented(NO_DISTRIBUTION)),
         _ => swarm(method, path),
     }
 }

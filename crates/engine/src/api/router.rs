@@ -67,6 +67,9 @@ async fn engine(call: Call, path: &[&str]) -> Result<Reply> {
         ("GET", ["events"]) => streams::events(&call),
         ("GET", ["system", "df"]) => system::disk_usage(&call).await,
         ("POST", ["auth"]) => images::auth(call).await,
+        ("GET", ["distribution", name @ .., "json"]) if !name.is_empty() => {
+            images::distribution(&call, &name.join("/")).await
+        }
         ("POST", ["commit"]) => images::commit(call).await,
         _ => refused::answer(&call.method, path),
     }

@@ -85,7 +85,7 @@ pub(super) async fn logs(call: &Call, id: &str) -> Result<Reply> {
 /// `GET /containers/{id}/stats`.
 pub(super) async fn stats(call: &Call, id: &str) -> Result<Reply> {
     let stream = call.query.flag_or("stream", true);
-    let one_shot = call.query.flag("one-shot");
+    let one_shot = call.version >= ApiVersion(1, 41) && call.query.flag("one-shot");
     if stream && one_shot {
         return Err(Error::bad_parameter(
             "cannot have stream=true and one-shot=true",
@@ -120,7 +120,12 @@ pub(super) fn events(call: &Call) -> Result<Reply> {
 
 /// `POST /containers/{id}/wait`. The engine watches when the head is sent: clients start the container after it.
 pub(super) fn wait(call: &Call, id: &str) -> Result<Reply> {
-    let condition = match call.query.text("condition") {
+    let condition = if call.version < ApiVersion(1, 30) {
+        ""
+    } else {
+        call.query.text("condition")
+    };
+    let condition = match condition {
         "" | "not-running" => WaitCondition::NotRunning,
         "next-exit" => WaitCondition::NextExit,
         "removed" => WaitCondition::Removed,

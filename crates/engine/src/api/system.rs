@@ -7,9 +7,9 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderValue, PRAGMA};
 use engine_api::Body;
 
 use super::call::Call;
-use super::panics;
 use super::reply::{self, Reply};
 use super::version::ApiVersion;
+use super::{older, panics};
 
 /// `GET` and `HEAD /_ping`.
 pub(super) fn ping(call: &Call) -> Result<Reply> {
@@ -45,6 +45,7 @@ pub(super) fn version(call: &Call) -> Result<Reply> {
 /// `GET /info`.
 pub(super) async fn info(call: &Call) -> Result<Reply> {
     let mut info = call.engine.info().await?;
+    older::info(call.version, &mut info);
     let panics = panics::contained() + call.engine.0.panics.get();
     if panics > 0 {
         let warnings = info.warnings.get_or_insert_default();
@@ -58,6 +59,7 @@ pub(super) async fn info(call: &Call) -> Result<Reply> {
 /// `GET /system/df`.
 pub(super) async fn disk_usage(call: &Call) -> Result<Reply> {
     let mut usage = call.engine.disk_usage().await?;
+    older::image_list(call.version.max(ApiVersion(1, 43)), &mut usage.images);
     let wanted = call.query.all("type");
     if call.version >= ApiVersion(1, 42) && !wanted.is_empty() {
         if let Some(unknown) = wanted

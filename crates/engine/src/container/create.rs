@@ -48,6 +48,9 @@ impl Engine {
         crate::spec::choose_capabilities(&request.host_config)?;
         let image = self.image_of(&request)?;
         merge::complete(&mut request.config, &image.config)?;
+        if !request.config.working_dir.is_empty() {
+            request.config.working_dir = super::clean(&request.config.working_dir);
+        }
         ports::parse_bindings(&request.host_config.port_bindings)?;
         self.0
             .networks
@@ -170,13 +173,16 @@ impl Engine {
         if config.network_disabled {
             "none".clone_into(&mut host.network_mode);
         }
-        for mode in [
-            &mut host.network_mode,
-            &mut host.pid_mode,
-            &mut host.ipc_mode,
-        ] {
+        if let Some(other) = host.network_mode.strip_prefix("container:") {
+            host.network_mode = format!("container:{}", self.find(other)?.id);
+        }
+        for mode in [&mut host.pid_mode, &mut host.ipc_mode] {
             if let Some(other) = mode.strip_prefix("container:") {
-                *mode = format!("container:{}", self.find(other)?.id);
+                // Docker calls a missing donor a bad parameter here, but a missing network a 404.
+                let other = self
+                    .find(other)
+                    .map_err(|error| Error::bad_parameter(error.message))?;
+                *mode = format!("container:{}", other.id);
             }
         }
         if host.network_mode.starts_with("container:")
@@ -215,22 +221,8 @@ impl Engine {
         if host.shm_size == 0 && host.ipc_mode != "host" {
             host.shm_size = crate::spec::SHM_SIZE;
         }
-        if host.masked_paths.is_none() && !host.privileged {
-            let open = host
-                .security_opt
-                .iter()
-                .flatten()
-                .any(|option| option.starts_with("systempaths"));
-            host.masked_paths = Some(if open {
-                Vec::new()
-            } else {
-                crate::spec::security::masked_paths()
-            });
-            host.readonly_paths = Some(if open {
-                Vec::new()
-            } else {
-                crate::spec::security::readonly_paths()
-            });
+        if !host.privileged {
+            settle_paths(host);
         }
         Ok(())
     }
@@ -263,6 +255,20 @@ impl Engine {
         }
         Ok(endpoints)
     }
+}
+
+/// The paths of the kernel's file systems that the container does not see or not write, where the client left it open.
+fn settle_paths(host: &mut HostConfig) {
+    let open = host
+        .security_opt
+        .iter()
+        .flatten()
+        .any(|option| option.starts_with("systempaths"));
+    let unless_open = |paths: fn() -> Vec<String>| if open { Vec::new() } else { paths() };
+    host.masked_paths
+        .get_or_insert_with(|| unless_open(crate::spec::security::masked_paths));
+    host.readonly_paths
+        .get_or_insert_with(|| unless_open(crate::spec::security::readonly_paths));
 }
 
 /// What the networks are asked for.

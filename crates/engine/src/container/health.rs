@@ -146,14 +146,15 @@ impl Engine {
             .exec_probe(container, plan.command.clone(), plan.timeout, OUTPUT_MAX)
             .await;
         let (exit_code, output) = match found {
-            Ok(Some((code, output))) => (code, output),
-            Ok(None) => (
-                -1,
-                format!(
-                    "Health check exceeded timeout ({})",
-                    go_duration(plan.timeout)
-                ),
-            ),
+            Ok((Some(code), output)) => (code, output),
+            Ok((None, output)) => {
+                let said = if output.is_empty() { "" } else { ": " };
+                let timeout = go_duration(plan.timeout);
+                (
+                    -1,
+                    format!("Health check exceeded timeout ({timeout}){said}{output}"),
+                )
+            }
             Err(error) => (-1, error.message),
         };
         Probe {

@@ -1,4 +1,4 @@
-//! `HostConfig.LogConfig`: options of the json-file driver.
+//! `HostConfig.LogConfig`: options of the drivers json-file and local, which differ in their defaults only here.
 
 use std::collections::BTreeMap;
 

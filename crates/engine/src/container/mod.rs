@@ -53,7 +53,7 @@ use crate::logs::LogFile;
 use crate::runtime::Process;
 
 /// Name of this engine's own runtime in `info` and `HostConfig.Runtime`.
-pub const RUNTIME_NAME: &str = "system-docker";
+pub const RUNTIME_NAME: &str = "runc";
 
 /// What the end of a run looked like; watched by those who wait.
 #[derive(Clone, Debug, Default)]

@@ -206,6 +206,41 @@ fn parse_bind(text: &str) -> Result<MountRecord> {
     Ok(mount)
 }
 
+/// A bind that shows the engine's own directory must follow the host's mounts, or it would keep the file systems of
+/// other containers mounted for ever: `rslave` unless the client says so, and nothing that does not.
+///
+/// # Errors
+/// 400 with Docker's words.
+pub fn guard_root(mount: &mut MountRecord, host: &HostConfig, root: &Path) -> Result<()> {
+    let source = Path::new(&mount.source);
+    if mount.kind != MountKind::Bind || !(source.starts_with(root) || root.starts_with(source)) {
+        return Ok(());
+    }
+    let asked = host
+        .mounts
+        .iter()
+        .find(|asked| clean(&asked.target) == mount.destination)
+        .and_then(|asked| asked.bind_options.as_ref())
+        .map(|options| options.propagation.as_str())
+        .or_else(|| {
+            mount
+                .mode
+                .split(',')
+                .find(|word| PROPAGATIONS.contains(word))
+        })
+        .unwrap_or_default();
+    match asked {
+        "" => "rslave".clone_into(&mut mount.propagation),
+        "rslave" | "rshared" => {}
+        other => {
+            return Err(Error::bad_parameter(format!(
+                "invalid mount config: must use either propagation mode \"rslave\" or \"rshared\" when mount source is within the daemon root, daemon root: {root:?}, bind mount source: {source:?}, propagation: {other:?}"
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn volume_name(name: &str) -> Result<String> {
     if crate::ids::is_valid_name(name) {
         return Ok(name.to_owned());

@@ -95,8 +95,12 @@ impl Engine {
         self.unmount_rootfs(container)?;
         let shm = self.0.run.join("shm").join(&container.id);
         if shm.exists() {
-            let detached = sys::mount::unmount(&shm, sys::mount::UnmountFlags::DETACH);
-            detached.map_err(|error| Error::server(error.to_string()))?;
+            match sys::mount::unmount(&shm, sys::mount::UnmountFlags::DETACH) {
+                Ok(()) => {}
+                // Left over from an engine whose mounts are gone.
+                Err(error) if error.errno() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {}
+                Err(error) => return Err(Error::server(error.to_string())),
+            }
             fs::remove_dir(&shm)?;
         }
         let paths = [

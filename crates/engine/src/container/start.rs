@@ -240,23 +240,11 @@ impl Engine {
         files: &spec::Files,
     ) -> Result<crate::runtime::oci::Spec> {
         let record = container.record();
-        let join = |mode: &str| -> Result<Option<i32>> {
-            let Some(other) = mode.strip_prefix("container:") else {
-                return Ok(None);
-            };
-            let other = self.find(other)?;
-            let pid = other.pid().filter(|_| other.status().is_alive());
-            pid.map(Some).ok_or_else(|| {
-                Error::conflict(format!(
-                    "cannot join network of a non running container: {}",
-                    other.id
-                ))
-            })
-        };
+        let host = &record.host_config;
         let joins = spec::Joins {
-            network: join(&record.host_config.network_mode)?,
-            pid: join(&record.host_config.pid_mode)?,
-            ipc: join(&record.host_config.ipc_mode)?,
+            network: self.joined(&host.network_mode, None)?,
+            pid: self.joined(&host.pid_mode, Some("PID"))?,
+            ipc: self.joined(&host.ipc_mode, Some("IPC"))?,
         };
         let cgroup = self.0.cgroups.relative(&container.cgroup);
         spec::build(&spec::Input {
@@ -265,6 +253,25 @@ impl Engine {
             files,
             joins,
             cgroup: &cgroup,
+        })
+    }
+
+    /// The first process of the container that `container:ID` names. Docker's words differ by the kind of namespace.
+    fn joined(&self, mode: &str, namespace: Option<&str>) -> Result<Option<i32>> {
+        let Some(other) = mode.strip_prefix("container:") else {
+            return Ok(None);
+        };
+        let other = self.find(other)?;
+        let pid = other.pid().filter(|_| other.status().is_alive());
+        pid.map(Some).ok_or_else(|| match namespace {
+            None => Error::conflict(format!(
+                "cannot join network of a non running container: {}",
+                other.id
+            )),
+            Some(kind) => Error::server(format!(
+                "failed to join {kind} namespace: container {} is not running",
+                other.id
+            )),
         })
     }
 
@@ -382,10 +389,10 @@ impl Engine {
     /// A tmpfs that several containers use as /dev/shm.
     fn shared_memory(&self, id: &str, size: i64) -> Result<PathBuf> {
         let path = self.0.run.join("shm").join(id);
-        if path.exists() {
+        fs::create_dir_all(&path)?;
+        if is_mounted(&path)? {
             return Ok(path);
         }
-        fs::create_dir_all(&path)?;
         let flags = sys::mount::MountFlags::NOSUID
             | sys::mount::MountFlags::NOEXEC
             | sys::mount::MountFlags::NODEV;
@@ -402,13 +409,20 @@ impl Engine {
 
     fn shared_memory_of(&self, id: &str) -> Result<PathBuf> {
         let path = self.0.run.join("shm").join(id);
-        if path.exists() {
+        if path.exists() && is_mounted(&path)? {
             return Ok(path);
         }
         Err(Error::conflict(format!(
             "can't join IPC of container {id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
         )))
     }
+}
+
+/// Whether a file system is mounted on a directory that the engine made.
+fn is_mounted(path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let above = path.parent().unwrap_or(path);
+    Ok(fs::metadata(path)?.dev() != fs::metadata(above)?.dev())
 }
 
 /// Keeps the inode: the file may be bound into a running container.

@@ -25,12 +25,12 @@ impl Engine {
         }
         let before = container.record().host_config.clone();
         let mut after = merged(&before, &request)?;
-        let mut warnings = validate::host(&mut after)?;
         if after.auto_remove && !matches!(after.restart_policy.name.as_str(), "" | "no") {
             return Err(Error::bad_parameter(
                 "Restart policy cannot be updated because AutoRemove is enabled for the container",
             ));
         }
+        let mut warnings = validate::host(&mut after)?;
         if container.status().is_alive() {
             warnings.extend(apply_limits(&container, &after)?);
         }

@@ -88,6 +88,12 @@ pub fn host(host: &mut HostConfig) -> Result<Vec<String>> {
             host.oom_score_adj
         ));
     }
+    if host.annotations.contains_key("") {
+        return refuse(
+            "invalid Annotations: the empty string is not permitted as an annotation key"
+                .to_owned(),
+        );
+    }
     namespaces(host)?;
     names_and_hosts(host)?;
     log(host)?;
@@ -109,11 +115,6 @@ fn left_out(host: &HostConfig) -> Result<()> {
         "HostConfig.Links",
         some(&host.links),
         "links are Docker's legacy; put the containers on a user-defined network",
-    )?;
-    set(
-        "HostConfig.VolumeDriver",
-        !matches!(host.volume_driver.as_str(), "" | "local"),
-        "only the local driver exists",
     )?;
     set(
         "HostConfig.StorageOpt",
@@ -170,7 +171,7 @@ fn left_out(host: &HostConfig) -> Result<()> {
     }
     if !matches!(
         host.runtime.as_str(),
-        "" | "runc" | "io.containerd.runc.v2" | super::RUNTIME_NAME
+        "" | super::RUNTIME_NAME | "io.containerd.runc.v2" | "system-docker"
     ) {
         return refuse(format!("unknown or invalid runtime name: {}", host.runtime));
     }
@@ -264,7 +265,7 @@ fn log(host: &HostConfig) -> Result<()> {
             None => Ok(()),
         };
     }
-    if !matches!(kind, "" | "json-file") {
+    if !matches!(kind, "" | "json-file" | "local") {
         return refuse(format!(
             "logger: no log driver named '{kind}' is registered"
         ));
@@ -480,7 +481,6 @@ mod tests {
     #[test]
     fn what_is_left_out_is_named() {
         assert!(refused(|host| host.links = Some(vec!["a:b".into()])).contains("Links"));
-        assert!(refused(|host| host.volume_driver = "nfs".into()).contains("VolumeDriver"));
         assert!(refused(|host| host.runtime = "kata".into()).contains("kata"));
         assert!(
             refused(|host| host.device_requests = Some(vec![Default::default()]))

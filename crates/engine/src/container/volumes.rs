@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
-use engine_api::{CreateRequest, Error, Result, VolumeCreate};
+use engine_api::{CreateRequest, DriverConfig, Error, Result, VolumeCreate};
 
 use super::Container;
 use super::mounts::{self, MountKind, MountRecord, parse_volumes_from};
@@ -16,7 +16,9 @@ impl Engine {
         let mut inherited = Vec::new();
         for text in &request.host_config.volumes_from {
             let (name, writable) = parse_volumes_from(text)?;
-            let source = self.find(name)?;
+            let source = self
+                .find(name)
+                .map_err(|error| Error::bad_parameter(error.message))?;
             let record = source.record();
             for mount in record
                 .mounts
@@ -32,7 +34,19 @@ impl Engine {
         }
         let mut all = mounts::collect(&request.config, &request.host_config, inherited)?;
         for mount in &mut all {
+            mounts::guard_root(mount, &request.host_config, &self.0.root)?;
+            if request.read_only_non_recursive && !mount.writable {
+                mount.read_only_non_recursive = true;
+            }
             if mount.kind == MountKind::Volume {
+                // Only volumes without a driver of their own take the container's.
+                let driver = &request.host_config.volume_driver;
+                if mount.driver.is_none() && !driver.is_empty() {
+                    mount.driver = Some(DriverConfig {
+                        name: driver.clone(),
+                        ..DriverConfig::default()
+                    });
+                }
                 self.create_volume(mount)?;
             }
         }
@@ -75,12 +89,17 @@ impl Engine {
         self.mount_rootfs(container)?;
         for mount in wanted {
             let volume = self.0.volumes.acquire(&mount.name).await?;
+            let subpath = mount.subpath.clone();
             let (rootfs, destination) =
                 (container.layout.rootfs.clone(), mount.destination.clone());
             let filled = tokio::task::spawn_blocking(move || {
                 match crate::storage::host_path(&rootfs, Path::new(&destination))? {
                     Some(source) if source.is_dir() => {
-                        crate::volume::copy_up(&source, &volume).map(drop)
+                        let below = crate::storage::host_path(&volume, Path::new(&subpath))?;
+                        match below.filter(|target| target.is_dir()) {
+                            Some(target) => crate::volume::copy_up(&source, &target).map(drop),
+                            None => Ok(()),
+                        }
                     }
                     _ => Ok(()),
                 }

@@ -177,7 +177,8 @@ impl Engine {
             Err(failure) => failure,
         };
         let (message, code) = failure;
-        self.exec_ended(exec, if code == 128 { 126 } else { code });
+        // Docker's code for whatever kept it from starting.
+        self.exec_ended(exec, 126);
         let text = format!("OCI runtime exec failed: exec failed: {message}: unknown");
         Err(if code == 128 {
             Error::server(text)

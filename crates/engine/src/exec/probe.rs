@@ -10,7 +10,7 @@ use crate::Engine;
 use crate::container::Container;
 
 impl Engine {
-    /// Runs a command in a container and returns its exit code and the beginning of its output; none when it took
+    /// Runs a command in a container and returns its exit code and the beginning of its output; no code when it took
     /// longer than `timeout` (it is then killed).
     ///
     /// # Errors
@@ -21,7 +21,7 @@ impl Engine {
         command: Vec<String>,
         timeout: Duration,
         output_max: usize,
-    ) -> Result<Option<(i32, String)>> {
+    ) -> Result<(Option<i32>, String)> {
         let config = ExecConfig {
             cmd: Some(command),
             attach_stdout: true,
@@ -45,15 +45,17 @@ impl Engine {
                 Err(_) => Err(Error::server("no exit code")),
             }
         };
-        match tokio::time::timeout(timeout, finished).await {
-            Ok(code) => Ok(Some((code?, String::from_utf8_lossy(&output).into_owned()))),
+        let ended = tokio::time::timeout(timeout, finished).await;
+        let output = String::from_utf8_lossy(&output).into_owned();
+        match ended {
+            Ok(code) => Ok((Some(code?), output)),
             Err(_) => {
                 let process = exec.state.borrow().process.clone();
                 if let Some(process) = process {
                     // It may have ended in this moment.
                     let _ = process.pidfd.send_signal(Signal::KILL);
                 }
-                Ok(None)
+                Ok((None, output))
             }
         }
     }

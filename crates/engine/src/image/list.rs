@@ -297,6 +297,11 @@ impl Images {
                 "refusing to create a tag with a digest reference",
             ));
         }
+        if target.familiar_name() == "sha256" {
+            return Err(Error::bad_parameter(
+                "refusing to create an ambiguous tag using digest algorithm as name",
+            ));
+        }
         if !tag.is_empty() {
             target = target.with_tag(tag).map_err(|error| api_error(&error))?;
         }

@@ -8,6 +8,7 @@ mod glob;
 mod list;
 mod media;
 mod remove;
+mod repository;
 mod table;
 mod transfer;
 pub mod worker;

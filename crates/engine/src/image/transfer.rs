@@ -56,7 +56,7 @@ pub struct ImportOptions {
     pub config: ContainerConfig,
 }
 
-fn credentials(auth: Option<AuthConfig>) -> Credentials {
+pub(super) fn credentials(auth: Option<AuthConfig>) -> Credentials {
     let auth = auth.unwrap_or_default();
     Credentials {
         username: auth.username,
@@ -66,7 +66,7 @@ fn credentials(auth: Option<AuthConfig>) -> Credentials {
     }
 }
 
-fn error_message(error: &Error) -> ProgressMessage {
+pub(super) fn error_message(error: &Error) -> ProgressMessage {
     ProgressMessage {
         error_detail: Some(ErrorDetail {
             code: 0,
@@ -77,7 +77,7 @@ fn error_message(error: &Error) -> ProgressMessage {
     }
 }
 
-fn status(text: String) -> ProgressMessage {
+pub(super) fn status(text: String) -> ProgressMessage {
     ProgressMessage {
         status: text,
         ..ProgressMessage::default()
@@ -108,7 +108,7 @@ fn named(repository: &str, tag: &str) -> Result<Option<Reference>> {
 }
 
 impl Images {
-    async fn start(&self, task: Task) -> Result<Started> {
+    pub(super) async fn start(&self, task: Task) -> Result<Started> {
         let external = self.0.state.borrow().media.directories();
         let request = Request {
             task,
@@ -432,10 +432,11 @@ impl Images {
     pub async fn save(&self, names: &[String]) -> Result<ByteStream> {
         let mut images: Vec<(Digest, Vec<Reference>)> = Vec::new();
         for name in names {
-            let (id, references) = self.to_save(name)?;
-            match images.iter_mut().find(|(known, _)| *known == id) {
-                Some((_, known)) => known.extend(references),
-                None => images.push((id, references)),
+            for (id, references) in self.to_save(name)? {
+                match images.iter_mut().find(|(known, _)| *known == id) {
+                    Some((_, known)) => known.extend(references),
+                    None => images.push((id, references)),
+                }
             }
         }
         for (id, _) in &images {
@@ -477,47 +478,30 @@ impl Images {
         Ok(receiver)
     }
 
-    fn to_save(&self, name: &str) -> Result<(Digest, Vec<Reference>)> {
-        let id = self.find(name)?;
-        let hex = name.strip_prefix("sha256:").unwrap_or(name);
-        if id.hex().starts_with(hex) {
-            return Ok((id, Vec::new()));
-        }
-        let wanted = parse_reference(name)?;
-        if wanted.digest().is_some() {
-            return Ok((id, Vec::new()));
-        }
-        Ok((id, vec![wanted.or_latest()]))
-    }
-
     /// Makes an image of a root file system archive.
     ///
     /// # Errors
-    /// 400 for a bad name. Later failures are in the stream.
+    /// 400 for a bad name or platform, 500 for a damaged archive.
     pub async fn import(&self, options: ImportOptions, body: ByteStream) -> Result<ProgressStream> {
         let name = named(&options.repository, &options.tag)?;
         let platform = options.platform.as_deref().map(Platform::parse).transpose();
         let platform = platform
             .map_err(|error| api_error(&error))?
             .unwrap_or_else(Platform::host);
+        if platform.os != Platform::host().os {
+            return Err(Error::bad_parameter("operating system is not supported"));
+        }
         let Started {
             mut worker, input, ..
         } = self.start(Task::Import).await?;
         let feeder = tokio::task::spawn_local(feed(input, body));
+        // As in Docker nothing is said before it is done: clients look at the status and go on.
+        let outcome = worker.outcome().await;
+        feeder.abort();
+        let id = self.adopt_import(&options, &platform, name, outcome?)?;
         let (sender, receiver) = messages();
-        let images = self.clone();
-        tokio::task::spawn_local(async move {
-            let outcome = worker.outcome().await;
-            feeder.abort();
-            let imported =
-                outcome.and_then(|outcome| images.adopt_import(&options, &platform, name, outcome));
-            let last = match imported {
-                Ok(id) => status(id.to_string()),
-                Err(error) => error_message(&error),
-            };
-            // the client may have gone
-            let _ = sender.send(last).await;
-        });
+        // The channel has room for one.
+        let _ = sender.try_send(status(id.to_string()));
         Ok(receiver)
     }
 
@@ -639,16 +623,6 @@ impl Images {
             }
             error
         })
-    }
-
-    /// Searching needs an index that registries do not offer.
-    ///
-    /// # Errors
-    /// Always 501.
-    pub fn search(&self, _term: &str) -> Result<Vec<engine_api::ImageSearchItem>> {
-        Err(Error::not_implemented(
-            "search is not supported by System Docker: use User Docker (docker search)",
-        ))
     }
 }
 

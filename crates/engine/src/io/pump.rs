@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -19,8 +19,11 @@ use crate::options::StreamKind;
 
 /// Bytes moved at once.
 const BLOCK: usize = 32 * 1024;
-/// How long output is still collected after the process ended, in case a child of it holds the pipe open.
+/// How long output is still collected after the process ended while nothing comes, in case a child of it holds the pipe
+/// open or a client does not read.
 const DRAIN: Duration = Duration::from_secs(2);
+/// How long at most: a slow client gets the rest of the output, but the end of the process waits for it.
+const DRAIN_MOST: Duration = Duration::from_secs(30);
 
 /// The engine's ends of a process's standard streams.
 #[derive(Debug, Default)]
@@ -81,6 +84,7 @@ pub struct Pumps {
     readers: Vec<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
     terminal: Option<Rc<AsyncFd<OwnedFd>>>,
+    streams: Rc<Streams>,
 }
 
 impl Pumps {
@@ -111,6 +115,7 @@ impl Pumps {
             readers,
             writer,
             terminal: None,
+            streams: Rc::clone(streams),
         })
     }
 
@@ -131,6 +136,7 @@ impl Pumps {
             readers,
             writer,
             terminal: Some(master),
+            streams: Rc::clone(streams),
         })
     }
 
@@ -146,6 +152,7 @@ impl Pumps {
             mut readers,
             writer,
             terminal,
+            streams,
         } = self;
         if let Some(writer) = writer {
             writer.abort();
@@ -155,7 +162,16 @@ impl Pumps {
                 let _ = reader.await;
             }
         };
-        let _ = tokio::time::timeout(DRAIN, all).await;
+        tokio::pin!(all);
+        let end = Instant::now() + DRAIN_MOST;
+        loop {
+            let moved = streams.moved();
+            let pause = DRAIN.min(end.saturating_duration_since(Instant::now()));
+            let ended = tokio::time::timeout(pause, &mut all).await.is_ok();
+            if ended || streams.moved() == moved || Instant::now() >= end {
+                break;
+            }
+        }
         for reader in readers {
             reader.abort();
         }

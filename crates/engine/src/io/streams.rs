@@ -51,6 +51,8 @@ pub struct Streams {
     /// Counts runs; sessions of an earlier run end when it changes.
     run: watch::Sender<u64>,
     stdin_closed: Cell<bool>,
+    /// Pieces of output that have reached everybody.
+    moved: Cell<u64>,
 }
 
 impl std::fmt::Debug for Streams {
@@ -76,6 +78,7 @@ impl Streams {
             input: RefCell::new((sender, Some(receiver))),
             run: watch::Sender::default(),
             stdin_closed: Cell::default(),
+            moved: Cell::default(),
         }
     }
 
@@ -136,6 +139,12 @@ impl Streams {
                 self.forget(&listener);
             }
         }
+        self.moved.set(self.moved.get().wrapping_add(1));
+    }
+
+    /// Counts pieces of output: it changes while output moves.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved.get()
     }
 
     /// The input of the run that begins now; only one run has it at a time.

@@ -183,7 +183,7 @@ impl Networks {
             .any(|name| *name == network.name || *name == network.id);
         let endpoint = self.forget_endpoint(&target.container_id, &network.id);
         let Some(endpoint) = endpoint else {
-            if known || force {
+            if known {
                 return Ok(network.name);
             }
             return Err(Error::server(format!(

@@ -134,10 +134,7 @@ fn plan_subnets(state: &State, request: &NetworkCreate, record: &mut NetworkReco
             )));
         }
         ipam_config::validate(ipam, request.enable_ipv6)?;
-        record.ipam = Ipam {
-            options: Some(ipam.options.clone().unwrap_or_default()),
-            ..ipam.clone()
-        };
+        record.ipam = Ipam { ..ipam.clone() };
         if record.ipam.driver.is_empty() {
             record.ipam.driver = "default".into();
         }

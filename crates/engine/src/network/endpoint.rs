@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use engine_api::{EndpointSettings, Error, Result};
 use sys::netlink::{Cidr, MacAddress, Rtnetlink};
 
-use super::record::{EndpointRecord, NetworkRecord};
+use super::record::{EndpointRecord, NetworkRecord, Subnet};
 use super::{Driver, State, bridge, ipam, macvlan, server};
 use crate::ids;
 
@@ -121,11 +121,15 @@ pub(super) fn validate(network: &NetworkRecord, settings: &EndpointSettings) -> 
                 "user specified IP address is supported only when connecting to networks with user configured subnets".into(),
             ));
         }
-        if !network
-            .subnets()
-            .iter()
-            .any(|subnet| subnet.network.contains(address))
-        {
+        // Docker takes an IPv6 address that fits even where IPv6 is off, and gives none.
+        let fits_unused = ipv6
+            && !network.enable_ipv6
+            && network.ipam.config.iter().any(|config| {
+                let subnet = config.subnet.parse::<Cidr>();
+                subnet.is_ok_and(|subnet| subnet.network().contains(address))
+            });
+        let fits = |subnet: &Subnet| subnet.network.contains(address);
+        if !fits_unused && !network.subnets().iter().any(fits) {
             return Err(bad(format!(
                 "no configured subnet or ip-range contain the IP address {address}"
             )));
@@ -179,7 +183,9 @@ pub(super) fn plan(
         .flat_map(EndpointRecord::addresses)
         .collect();
     let take = |ipv6: bool| -> Result<(Option<Cidr>, Option<IpAddr>)> {
-        let taken = ipam::allocate(network, ipv6, wished_address(&wish, ipv6)?, &used)?;
+        // Where IPv6 is off, a wish for an address of it is kept and not granted.
+        let wished = wished_address(&wish, ipv6)?.filter(|_| !ipv6 || network.enable_ipv6);
+        let taken = ipam::allocate(network, ipv6, wished, &used)?;
         let gateway = taken
             .as_ref()
             .and_then(|(_, subnet)| subnet.gateway)

@@ -131,12 +131,17 @@ impl Networks {
     }
 
     /// Binds the ports of a container that runs since before the engine, or the child, did.
-    pub(super) fn hold_ports(&self, id: &str, published: &[PublishedPort]) -> Result<()> {
+    pub(super) fn hold_ports(&self, id: &str, published: &[PublishedPort]) {
         for port in published {
-            let socket = ports::open(port.udp, SocketAddr::new(port.host_address, port.host_port))?;
-            self.hold(id, port, &socket);
+            let address = SocketAddr::new(port.host_address, port.host_port);
+            match ports::open(port.udp, address) {
+                Ok(socket) => self.hold(id, port, &socket),
+                // Another program has taken it meanwhile: that costs this port alone.
+                Err(error) => {
+                    crate::report(&format!("port {address} of container {id}: {error}"));
+                }
+            }
         }
-        Ok(())
     }
 }
 

@@ -124,7 +124,7 @@ impl Networks {
             self.tell_names(id);
             return Ok(());
         }
-        self.hold_ports(id, &ports)?;
+        self.hold_ports(id, &ports);
         if dns {
             let netns = netns_of(pid).map_err(super::server)?;
             let sockets = configure(

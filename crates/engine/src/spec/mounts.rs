@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Input;
 use super::process::INIT_PATH;
 use crate::container::{MountKind, MountRecord, Record};
-use crate::runtime::oci::Mount;
+use crate::runtime::oci::{Mount, SUBPATH_OPTION};
 
 /// Size of /dev/shm in bytes unless told otherwise.
 pub(crate) const SHM_SIZE: i64 = 64 * 1024 * 1024;
@@ -152,22 +152,29 @@ fn convert(mount: &MountRecord) -> Mount {
             options: tmpfs_options(&mount.options),
         };
     }
-    let mut source = mount.source.clone();
-    if !mount.subpath.is_empty() {
-        source = format!("{source}/{}", mount.subpath);
-    }
     let mut options = vec![if mount.non_recursive { "bind" } else { "rbind" }.to_owned()];
-    options.push(if mount.writable { "rw" } else { "ro" }.to_owned());
+    // What is mounted below a read-only mount is read-only too, unless the client wants it otherwise.
+    options.push(
+        match (mount.writable, mount.read_only_non_recursive) {
+            (true, _) => "rw",
+            (false, true) => "ro",
+            (false, false) => "rro",
+        }
+        .to_owned(),
+    );
     let propagation = if mount.propagation.is_empty() {
         "rprivate"
     } else {
         &mount.propagation
     };
     options.push(propagation.to_owned());
+    if !mount.subpath.is_empty() {
+        options.push(format!("{SUBPATH_OPTION}{}", mount.subpath));
+    }
     Mount {
         destination: mount.destination.clone(),
         kind: "bind".to_owned(),
-        source,
+        source: mount.source.clone(),
         options,
     }
 }

@@ -100,13 +100,29 @@ pub(crate) fn rlimits(host: &HostConfig) -> Vec<oci::Rlimit> {
     };
     let mut rlimits: Vec<_> = host.ulimits.iter().map(one).collect();
     if !rlimits.iter().any(|limit| limit.kind == "RLIMIT_NOFILE") {
+        let most = open_files();
         rlimits.push(oci::Rlimit {
             kind: "RLIMIT_NOFILE".to_owned(),
-            soft: OPEN_FILES,
-            hard: OPEN_FILES,
+            soft: most,
+            hard: most,
         });
     }
     rlimits
+}
+
+/// Open files of a container that asks for no limit: never more than an engine without the right to raise its own has,
+/// because then nothing would start.
+fn open_files() -> u64 {
+    use rustix::process::{Resource, getrlimit};
+    use sys::capability::{self, CapSet};
+
+    let may_raise = capability::get()
+        .is_ok_and(|sets| sets.effective.and(CapSet::SYS_RESOURCE) == CapSet::SYS_RESOURCE);
+    let inherited = getrlimit(Resource::Nofile).maximum;
+    match inherited {
+        Some(hard) if !may_raise => hard.min(OPEN_FILES),
+        _ => OPEN_FILES,
+    }
 }
 
 /// Refuses names that are no resource limit.

@@ -182,7 +182,8 @@ async fn blocking<T: Send + 'static>(
 
 fn not_there(path: &str, id: &str, error: &io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+        io::ErrorKind::NotADirectory => Error::server(format!("{path}: not a directory")),
+        io::ErrorKind::NotFound => {
             Error::not_found(format!("Could not find the file {path} in container {id}"))
         }
         _ => Error::server(format!("{path} in container {id}: {error}")),

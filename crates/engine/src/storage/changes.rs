@@ -60,7 +60,52 @@ fn changes(upper: &Path, lowers: &[PathBuf]) -> std::io::Result<Vec<FilesystemCh
         });
         Ok(())
     })?;
+    hide_places(upper, &mut changes);
     Ok(changes)
+}
+
+/// Places that the engine makes in every container for its own mounts, as Docker does in a layer of its own.
+const PLACES: [&str; 9] = [
+    "/.dockerenv",
+    "/dev",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/mtab",
+    "/etc/resolv.conf",
+    "/proc",
+    "/sbin/docker-init",
+    "/sys",
+];
+
+/// Leaves out the engine's own empty places, and directories that changed for nothing else.
+fn hide_places(upper: &Path, changes: &mut Vec<FilesystemChange>) {
+    let on_disk = |path: &str| upper.join(path.trim_start_matches('/'));
+    let is_empty = |path: &str| {
+        let path = on_disk(path);
+        fs::symlink_metadata(&path).is_ok_and(|metadata| {
+            (metadata.is_file() && metadata.len() == 0)
+                || (metadata.is_dir() && !has_changes(&path))
+        })
+    };
+    let mut parents = Vec::new();
+    changes.retain(|change| {
+        let hidden = change.kind == ADDED
+            && PLACES.contains(&change.path.as_str())
+            && is_empty(&change.path);
+        if hidden {
+            parents.extend(Path::new(&change.path).parent().map(Path::to_owned));
+        }
+        !hidden
+    });
+    for parent in parents {
+        let inside = |change: &FilesystemChange| {
+            let path = Path::new(&change.path);
+            path != parent && path.starts_with(&parent)
+        };
+        if !changes.iter().any(inside) {
+            changes.retain(|change| Path::new(&change.path) != parent);
+        }
+    }
 }
 
 fn is_whiteout(metadata: &Metadata) -> bool {
@@ -110,6 +155,26 @@ fn has_changes(directory: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_engine_s_own_places_are_no_changes() {
+        let directory = tempfile::tempdir().unwrap();
+        let upper = directory.path();
+        for path in ["etc", "proc", "sbin"] {
+            fs::create_dir_all(upper.join(path)).unwrap();
+        }
+        fs::write(upper.join("etc/hosts"), "").unwrap();
+        fs::write(upper.join("etc/hostname"), "").unwrap();
+        fs::write(upper.join("sbin/docker-init"), "").unwrap();
+        fs::write(upper.join("sbin/mine"), "").unwrap();
+        let paths = || {
+            let found = changes(upper, &[]).unwrap();
+            found.into_iter().map(|one| one.path).collect::<Vec<_>>()
+        };
+        assert_eq!(paths(), ["/sbin", "/sbin/mine"]);
+        fs::write(upper.join("etc/hosts"), "127.0.0.1 own").unwrap();
+        assert_eq!(paths(), ["/etc", "/etc/hosts", "/sbin", "/sbin/mine"]);
+    }
 
     #[test]
     fn added_and_modified_files_are_told_apart() {

@@ -7,6 +7,7 @@ mod load;
 mod save;
 
 pub use load::{Loaded, load};
+pub(crate) use save::with_diff_ids;
 pub use save::{SaveImage, save};
 
 use serde::{Deserialize, Serialize};
@@ -23,7 +24,15 @@ struct ArchiveManifest {
     config: String,
     #[serde(default)]
     repo_tags: Option<Vec<String>>,
+    /// Null in an image without layers.
+    #[serde(default, deserialize_with = "null_is_none")]
     layers: Vec<String>,
+}
+
+fn null_is_none<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[cfg(test)]

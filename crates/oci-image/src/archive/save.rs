@@ -163,7 +163,7 @@ fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
 }
 
 /// The configuration with other diff ids; everything else stays.
-fn with_diff_ids(config: &[u8], diff_ids: &[Digest]) -> Result<Vec<u8>> {
+pub(crate) fn with_diff_ids(config: &[u8], diff_ids: &[Digest]) -> Result<Vec<u8>> {
     let mut value: serde_json::Value = serde_json::from_slice(config)
         .map_err(|error| Error::invalid(format!("malformed image configuration: {error}")))?;
     value["rootfs"]["diff_ids"] = diff_ids.iter().map(Digest::to_string).collect();

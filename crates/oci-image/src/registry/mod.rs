@@ -9,6 +9,7 @@ mod blob;
 mod http;
 mod pull;
 mod push;
+mod query;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use pull::{Pulled, pull};
 pub use push::{PushImage, Pushed, push};
+pub use query::{Description, describe, tags};
 
 use crate::error::{Error, Result};
 use crate::manifest::Platform;

@@ -11,6 +11,7 @@ use ureq::http::Method;
 use super::auth::query_value;
 use super::http::{Http, Open, failure};
 use super::{Transfer, endpoints};
+use crate::archive::with_diff_ids;
 use crate::config::ImageConfig;
 use crate::digest::{Digest, DigestWriter};
 use crate::error::{Context, Error, Result};
@@ -44,6 +45,8 @@ struct Packed {
     path: PathBuf,
     digest: Digest,
     size: u64,
+    /// Digest of what was compressed.
+    diff_id: Digest,
 }
 
 impl Drop for Packed {
@@ -80,19 +83,29 @@ pub fn push(image: &PushImage, layers: &LayerSet, transfer: &Transfer<'_>) -> Re
         (transfer.report)(Progress::step(&short(diff_id), "Preparing"));
     }
     let mut descriptors = Vec::new();
+    let mut pushed = Vec::new();
     for diff_id in &config.rootfs.diff_ids {
-        descriptors.push(pusher.layer(diff_id)?);
+        let (descriptor, as_pushed) = pusher.layer(diff_id)?;
+        descriptors.push(descriptor);
+        pushed.push(as_pushed);
     }
-    let config_digest = Digest::sha256(&image.config);
+    // Layers of media are packed anew, perhaps to other bytes: the pushed configuration names what was pushed.
+    let bytes = if pushed == config.rootfs.diff_ids {
+        image.config.clone()
+    } else {
+        with_diff_ids(&image.config, &pushed)?
+    };
+    let config_digest = Digest::sha256(&bytes);
+    let config_size = bytes.len() as u64;
     if !pusher.has_blob(&config_digest)? {
-        pusher.upload(&config_digest, image.config.len() as u64, &|| {
-            Ok(Box::new(image.config.as_slice()))
+        pusher.upload(&config_digest, config_size, &|| {
+            Ok(Box::new(bytes.as_slice()))
         })?;
     }
     let manifest = Manifest {
         schema_version: 2,
         media_type: DOCKER_MANIFEST.to_owned(),
-        config: Descriptor::new(DOCKER_CONFIG, config_digest, image.config.len() as u64),
+        config: Descriptor::new(DOCKER_CONFIG, config_digest, config_size),
         layers: descriptors,
         annotations: Default::default(),
     };
@@ -120,7 +133,8 @@ impl Pusher<'_> {
         }
     }
 
-    fn layer(&self, diff_id: &Digest) -> Result<Descriptor> {
+    /// Makes the registry have a layer; what describes it there, and its digest unpacked.
+    fn layer(&self, diff_id: &Digest) -> Result<(Descriptor, Digest)> {
         let id = short(diff_id);
         let report = self.transfer.report;
         // layers mounted from a medium have no record of compressed forms
@@ -133,7 +147,8 @@ impl Pusher<'_> {
         for form in known {
             if self.has_blob(&form.digest)? {
                 report(Progress::step(&id, "Layer already exists"));
-                return Ok(Descriptor::new(&form.media_type, form.digest, form.size));
+                let descriptor = Descriptor::new(&form.media_type, form.digest, form.size);
+                return Ok((descriptor, diff_id.clone()));
             }
         }
         let packed = self.pack(diff_id)?;
@@ -162,19 +177,20 @@ impl Pusher<'_> {
         if self.layers.store.has_layer(diff_id) {
             self.layers.store.note_compressed(diff_id, form)?;
         }
-        Ok(Descriptor::new(
-            DOCKER_LAYER_GZIP,
-            packed.digest.clone(),
-            packed.size,
-        ))
+        let descriptor = Descriptor::new(DOCKER_LAYER_GZIP, packed.digest.clone(), packed.size);
+        Ok((descriptor, packed.diff_id.clone()))
     }
 
     fn pack(&self, diff_id: &Digest) -> Result<Packed> {
         let directory = self.layers.directory(diff_id);
         let (tar, digest, _) = self.layers.store.export_layer(diff_id, &directory)?;
-        let result = diff_id
-            .check(&digest)
-            .and_then(|()| compress(&tar, &self.layers.store.work_path("push")));
+        let checked = if self.layers.store.has_layer(diff_id) {
+            diff_id.check(&digest)
+        } else {
+            Ok(())
+        };
+        let work = self.layers.store.work_path("push");
+        let result = checked.and_then(|()| compress(&tar, &work, digest));
         fs::remove_file(&tar).context(|| format!("remove {}", tar.display()))?;
         result
     }
@@ -241,7 +257,7 @@ impl Pusher<'_> {
     }
 }
 
-fn compress(tar: &Path, target: &Path) -> Result<Packed> {
+fn compress(tar: &Path, target: &Path, diff_id: Digest) -> Result<Packed> {
     let what = || format!("compress {}", tar.display());
     let mut input = File::open(tar).context(what)?;
     let file = File::create(target).context(|| format!("create {}", target.display()))?;
@@ -249,6 +265,7 @@ fn compress(tar: &Path, target: &Path) -> Result<Packed> {
         path: target.to_owned(),
         digest: Digest::sha256(b""),
         size: 0,
+        diff_id,
     };
     let mut gzip = GzEncoder::new(DigestWriter::new(file), Compression::default());
     std::io::copy(&mut input, &mut gzip).context(what)?;

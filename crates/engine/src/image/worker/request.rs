@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use engine_api::ProgressMessage;
 use oci_image::Digest;
-use oci_image::registry::{Credentials, RegistryOptions};
+use oci_image::registry::{Credentials, Description, RegistryOptions};
 use serde::{Deserialize, Serialize};
 
 /// Longest request or answer line, in bytes; an image configuration fits, twice encoded.
@@ -26,6 +26,10 @@ pub(crate) enum Task {
         /// Who asks.
         credentials: Credentials,
     },
+    /// List the tags of a repository.
+    Tags(Question),
+    /// Say what a reference stands for.
+    Describe(Question),
     /// Send an image, one message per tag.
     Push {
         /// References with a tag.
@@ -60,6 +64,17 @@ pub(crate) enum Task {
         /// Who asks.
         credentials: Credentials,
     },
+}
+
+/// A question to a registry.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Question {
+    /// What it is about.
+    pub(crate) reference: String,
+    /// How registries are reached.
+    pub(crate) registry: RegistryOptions,
+    /// Who asks.
+    pub(crate) credentials: Credentials,
 }
 
 /// An image to save.
@@ -106,6 +121,12 @@ pub(crate) struct Outcome {
     pub(crate) images: Vec<MadeImage>,
     /// A layer in the store.
     pub(crate) layer: Option<Digest>,
+    /// Tags of a repository.
+    #[serde(default)]
+    pub(crate) tags: Vec<String>,
+    /// What a reference stands for.
+    #[serde(default)]
+    pub(crate) description: Option<Description>,
 }
 
 /// An image that was pulled or loaded.

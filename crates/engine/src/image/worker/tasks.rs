@@ -10,7 +10,7 @@ use oci_image::registry::{self, PushImage, Transfer};
 use oci_image::store::{LayerSet, StagedLayer, Store};
 use oci_image::{Digest, Error, Reference, Result};
 
-use super::request::{MadeImage, Outcome, Request, SavedImage, Task};
+use super::request::{MadeImage, Outcome, Question, Request, SavedImage, Task};
 
 /// Does what the request asks for.
 pub(super) fn run(
@@ -39,6 +39,18 @@ pub(super) fn run(
             };
             pull(reference, &layers, &transfer)
         }
+        Task::Tags(question) => ask(question, report, |reference, transfer| {
+            Ok(Outcome {
+                tags: registry::tags(reference, transfer)?,
+                ..Outcome::default()
+            })
+        }),
+        Task::Describe(question) => ask(question, report, |reference, transfer| {
+            Ok(Outcome {
+                description: Some(registry::describe(reference, transfer)?),
+                ..Outcome::default()
+            })
+        }),
         Task::Push {
             references,
             config,
@@ -65,6 +77,20 @@ pub(super) fn run(
     }
 }
 
+fn ask(
+    question: &Question,
+    report: Report<'_>,
+    answer: impl FnOnce(&Reference, &Transfer<'_>) -> Result<Outcome>,
+) -> Result<Outcome> {
+    let transfer = Transfer {
+        options: &question.registry,
+        credentials: &question.credentials,
+        platform: None,
+        report,
+    };
+    answer(&Reference::parse(&question.reference)?, &transfer)
+}
+
 fn pull(reference: &str, layers: &LayerSet, transfer: &Transfer<'_>) -> Result<Outcome> {
     let pulled = registry::pull(&Reference::parse(reference)?, layers, transfer)?;
     Ok(Outcome {
@@ -74,7 +100,7 @@ fn pull(reference: &str, layers: &LayerSet, transfer: &Transfer<'_>) -> Result<O
             references: Vec::new(),
             digest: Some(pulled.digest),
         }],
-        layer: None,
+        ..Outcome::default()
     })
 }
 
@@ -113,7 +139,7 @@ fn load(input: impl Read, layers: &LayerSet, report: Report<'_>) -> Result<Outco
         });
     Ok(Outcome {
         images: images.collect(),
-        layer: None,
+        ..Outcome::default()
     })
 }
 
@@ -133,8 +159,8 @@ fn save(images: &[SavedImage], layers: &LayerSet, output: impl Write) -> Result<
 fn made(layers: &LayerSet, staged: StagedLayer) -> Result<Outcome> {
     let info = layers.commit(staged, &[])?;
     Ok(Outcome {
-        images: Vec::new(),
         layer: Some(info.diff_id),
+        ..Outcome::default()
     })
 }
 

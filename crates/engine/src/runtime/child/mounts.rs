@@ -4,11 +4,11 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::CWD;
+use rustix::fs::{CWD, Mode, OFlags};
 use sys::mount::{self, Attributes, MountFlags, Propagation};
 
-use super::super::error::{Error, Result};
-use super::super::oci::Mount;
+use super::super::error::{Error, ErrorKind, Result};
+use super::super::oci::{Mount, SUBPATH_OPTION};
 use super::paths;
 use super::rooted::{ensure_directory, ensure_file, is_directory};
 
@@ -20,6 +20,8 @@ struct Options {
     recursive: bool,
     recursive_readonly: bool,
     propagation: Option<(Propagation, bool)>,
+    /// What to show of the source: a path that must not lead out of it.
+    subpath: Option<String>,
     data: String,
 }
 
@@ -56,6 +58,10 @@ fn parse(words: &[String]) -> Options {
             _ => MountFlags::empty(),
         };
         options.flags |= flag;
+        if let Some(subpath) = word.strip_prefix(SUBPATH_OPTION) {
+            options.subpath = Some(subpath.to_owned());
+            continue;
+        }
         match word.as_str() {
             _ if !flag.is_empty() => {}
             "bind" => options.bind = true,
@@ -142,7 +148,14 @@ fn mount_one(root: BorrowedFd<'_>, bundle: &Path, mount: &Mount) -> Result<()> {
 
 fn bind_tree(bundle: &Path, mount: &Mount, options: &Options) -> Result<OwnedFd> {
     // A kind of `bind` without either word is recursive only if it says so.
-    let tree = mount::open_tree_clone_at(CWD, bundle.join(&mount.source), options.recursive)?;
+    let source = bundle.join(&mount.source);
+    let tree = match &options.subpath {
+        None => mount::open_tree_clone_at(CWD, source, options.recursive)?,
+        Some(subpath) => {
+            let below = open_subpath(&source, subpath)?;
+            mount::open_tree_clone_at(below.as_fd(), "", options.recursive)?
+        }
+    };
     mount::set_attributes_fd(
         tree.as_fd(),
         Attributes::set(options.flags),
@@ -156,6 +169,32 @@ fn bind_tree(bundle: &Path, mount: &Mount, options: &Options) -> Result<OwnedFd>
         recursive,
     )?;
     Ok(tree)
+}
+
+/// Opens a path within a volume: who can write to the volume must not reach the host through a link in it.
+fn open_subpath(volume: &Path, subpath: &str) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let base = rustix::fs::openat(CWD, volume, flags, Mode::empty()).map_err(|error| {
+        Error::new(
+            ErrorKind::Other,
+            format!("open {}: {error}", volume.display()),
+        )
+    })?;
+    sys::fs::open_beneath(base.as_fd(), Path::new(subpath)).map_err(|error| {
+        let escapes = error.errno() == Some(rustix::io::Errno::XDEV.raw_os_error());
+        let text = if escapes {
+            format!(
+                "path concatenation escapes the base directory, base: {}, subpath: {subpath}",
+                volume.display()
+            )
+        } else {
+            format!(
+                "cannot access path {}: {error}",
+                volume.join(subpath).display()
+            )
+        };
+        Error::new(ErrorKind::Other, text)
+    })
 }
 
 /// The cgroup tree; in a user namespace without a cgroup namespace of its own only the host's mount may be shown.

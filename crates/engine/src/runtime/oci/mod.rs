@@ -142,6 +142,9 @@ pub struct Root {
     pub readonly: bool,
 }
 
+/// An option of our own for binds: show only this path of the source, which must not lead out of it.
+pub(crate) const SUBPATH_OPTION: &str = "engine.subpath=";
+
 /// One mount.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
