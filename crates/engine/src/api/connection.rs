@@ -1,5 +1,6 @@
 //! Accepts clients and speaks HTTP/1.1 with each in a task of its own.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -7,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine_api::Body;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,6 +19,7 @@ use tokio::sync::Semaphore;
 
 use super::plain_hijack::Socket;
 use super::reply::Reply;
+use crate::upgrade::{Phase, Quiet};
 
 /// Clients at a time; more wait in the socket's backlog. Attached clients and event listeners each hold one.
 const MAX_CONNECTIONS: usize = 2048;
@@ -37,18 +40,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) type Handler = dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Reply>>>;
 
 /// Accepts clients for as long as the future is polled.
-pub(super) async fn accept(handler: Rc<Handler>, listener: UnixListener) {
+pub(super) async fn accept(handler: Rc<Handler>, listener: Rc<UnixListener>, quiet: Rc<Quiet>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut phase = quiet.watch();
     loop {
+        // The program is being replaced: clients wait in the backlog for the next one. The sender is in `quiet`.
+        let _ = phase.wait_for(|phase| *phase != Phase::Leaving).await;
         // The semaphore is never closed.
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return;
         };
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            _ = phase.wait_for(|phase| *phase == Phase::Leaving) => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
             Ok((stream, _)) => {
-                let handler = Rc::clone(&handler);
+                let (handler, quiet) = (Rc::clone(&handler), Rc::clone(&quiet));
                 tokio::task::spawn_local(async move {
-                    talk(handler, stream).await;
+                    talk(handler, stream, quiet).await;
                     drop(slot);
                 });
             }
@@ -60,14 +71,23 @@ pub(super) async fn accept(handler: Rc<Handler>, listener: UnixListener) {
     }
 }
 
-async fn talk(handler: Rc<Handler>, stream: UnixStream) {
+async fn talk(handler: Rc<Handler>, stream: UnixStream, quiet: Rc<Quiet>) {
+    // From its acceptance on a client is owed an answer; not any more once it gets one that goes on.
+    let owed = Rc::new(RefCell::new(Some(quiet.owe())));
     // A client that fails or leaves is nobody's error.
     let Ok(Ok(socket)) = tokio::time::timeout(HEAD_TIMEOUT, Socket::open(stream)).await else {
         return;
     };
+    let debt = Rc::clone(&owed);
     let service = service_fn(move |request| {
-        let reply = handler(request);
-        async move { Ok::<_, Infallible>(reply.await) }
+        let (reply, debt) = (handler(request), Rc::clone(&debt));
+        async move {
+            let reply = reply.await;
+            if matches!(reply.body(), Body::Stream(_)) {
+                drop(debt.take());
+            }
+            Ok::<_, Infallible>(reply)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -76,6 +96,15 @@ async fn talk(handler: Rc<Handler>, stream: UnixStream) {
         .max_buf_size(MAX_BUFFER_BYTES)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
-    // Likewise: parse errors have been answered with 400 or 431 by now.
+    tokio::pin!(connection);
+    let mut phase = quiet.watch();
+    tokio::select! {
+        // Likewise: parse errors have been answered with 400 or 431 by now.
+        _ = connection.as_mut() => return,
+        _ = phase.wait_for(|phase| *phase == Phase::Leaving) => {}
+    }
+    // An idle one ends now, one with a request after the answer.
+    connection.as_mut().graceful_shutdown();
     let _ = connection.await;
+    drop(owed);
 }
