@@ -136,6 +136,7 @@ async fn serve(
         () = engine::api::serve(engine.clone(), listener) => {}
         _ = requests.next() => {}
     }
+    engine.forbid_upgrades();
     for error in engine
         .shutdown(Vec::new(), crate::shutdown::DEFAULT_DEADLINE)
         .await

@@ -70,10 +70,12 @@ pub(crate) fn go_on(booted: Booted, inheritance: Rc<Inheritance>) -> anyhow::Res
         add_media(&engine, booted.media);
         let listener = inheritance.listener()?;
         inheritance.commit();
+        log::info("engine: a new program has taken over");
         tokio::task::spawn_local(engine::api::serve(engine.clone(), listener));
         let deadline = booted.shutdown_deadline;
         engine.allow_upgrades(Owner::Machine(booted).to_json());
         let action = requests.next().await;
+        engine.forbid_upgrades();
         Ok(shutdown::finish(&engine, action, deadline).await)
     })?;
     match never {}
@@ -127,6 +129,7 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
             requests.next().await
         }
     };
+    engine.forbid_upgrades();
     Ok(shutdown::finish(&engine, action, deadline).await)
 }
 

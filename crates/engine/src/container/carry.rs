@@ -65,15 +65,14 @@ impl Engine {
             .containers
             .borrow_mut()
             .insert(container.id.clone(), Rc::clone(&container));
-        match (&state.run, state.restart_at_ms) {
-            (Some(run), _) => self.adopt_run(&container, state, run, inheritance),
-            (None, Some(at)) if container.status() == Status::Restarting => {
-                let wait = Duration::from_millis(at).saturating_sub(sys::clock::boottime());
-                self.restart_later(&container, wait);
-                Ok(())
-            }
-            _ => Ok(()),
+        if let Some(run) = &state.run {
+            return self.adopt_run(&container, state, run, inheritance);
         }
+        if container.status() == Status::Restarting {
+            let at = Duration::from_millis(state.restart_at_ms.unwrap_or(0));
+            self.restart_later(&container, at.saturating_sub(sys::clock::boottime()));
+        }
+        Ok(())
     }
 
     fn adopt_run(

@@ -142,12 +142,13 @@ impl Engine {
     /// Starts the container again after a wait, unless a stop comes first. A failed start counts as another exit.
     pub(super) fn restart_later(&self, container: &Rc<Container>, wait: Duration) {
         let (engine, container) = (self.clone(), Rc::clone(container));
+        let due_in = |wait| Some(sys::clock::boottime() + wait);
+        // Now, not in the task: a program that takes over before the task's first turn must know it too.
+        container.restart_at.set(due_in(wait));
         tokio::task::spawn_local(async move {
             let mut wait = wait;
             loop {
-                container
-                    .restart_at
-                    .set(Some(sys::clock::boottime() + wait));
+                container.restart_at.set(due_in(wait));
                 let due = async {
                     tokio::time::sleep(wait).await;
                     engine.0.quiet.open().await;

@@ -21,6 +21,8 @@ use crate::options::ByteStream;
 const PROGRAM_MAX: u64 = 256 << 20;
 /// How long a candidate may take to read the state.
 const CHECK_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a client may pause while it sends a program.
+const RECEIVE_IDLE: Duration = Duration::from_secs(30);
 /// Longest state that is read, in bytes: 10,000 containers with records of a few KiB fit.
 pub(super) const STATE_MAX: u64 = 256 << 20;
 /// Characters of a candidate's own words in an error.
@@ -40,10 +42,21 @@ struct Answer {
 impl Engine {
     /// Receives a candidate and asks it; the path of the program to run.
     pub(super) async fn check_candidate(&self, candidate: Option<ByteStream>) -> Result<PathBuf> {
-        let program = match candidate {
-            Some(body) => self.receive(body).await?,
-            None => PathBuf::from("/proc/self/exe"),
+        let received = match candidate {
+            Some(body) => self.receive(body).await,
+            None => Ok(self.0.program.clone()),
         };
+        let checked = match received {
+            Ok(program) => self.check(program).await,
+            Err(error) => Err(error),
+        };
+        if checked.is_err() {
+            self.forget_programs_but(&self.0.program);
+        }
+        checked
+    }
+
+    async fn check(&self, program: PathBuf) -> Result<PathBuf> {
         // As it is now: only that it can be read counts here.
         let state = encode(
             &Header::default(),
@@ -55,12 +68,9 @@ impl Engine {
             ask(&asked, state)
         })
         .await
-        .map_err(|error| Error::server(format!("check the program: {error}")));
-        let checked = checked.and_then(|checked| checked.map_err(Error::bad_parameter));
-        if checked.is_err() {
-            self.forget_programs_but(&self.0.program);
-        }
-        checked.map(|()| program)
+        .map_err(|error| Error::server(format!("check the program: {error}")))?;
+        checked.map_err(Error::bad_parameter)?;
+        Ok(program)
     }
 
     /// Stores a program where nobody writes to it while it runs: bound read-only over itself, as PID 1's own is
@@ -75,7 +85,17 @@ impl Engine {
         let path = folder.join("init");
         let mut file = File::create(&path).map_err(failed)?;
         let mut length: u64 = 0;
-        while let Some(piece) = body.recv().await {
+        loop {
+            let piece = tokio::time::timeout(RECEIVE_IDLE, body.recv()).await;
+            let Some(piece) = piece.map_err(|_| {
+                Error::bad_parameter(format!(
+                    "no more of the program has come for {} s",
+                    RECEIVE_IDLE.as_secs()
+                ))
+            })?
+            else {
+                break;
+            };
             let piece = piece
                 .map_err(|error| Error::bad_parameter(format!("receive the program: {error}")))?;
             length += piece.len() as u64;

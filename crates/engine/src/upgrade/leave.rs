@@ -1,5 +1,6 @@
 //! The present program's last steps: what it knows into a memfd, then execve(2).
 
+use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
@@ -16,6 +17,8 @@ use super::state::{Header, STATE_VERSION, State};
 use super::{Kept, TAKE_OVER_VERB};
 use crate::Engine;
 
+/// One turn of the event loop, for signals that have been received already.
+const LAST_TURN: Duration = Duration::from_millis(2);
 /// How long what happens in the last moment (an exit, a client's last request) may take.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
 
@@ -56,16 +59,10 @@ impl Engine {
     /// Everything that is not on disk.
     pub(super) fn state(&self, program: &Path, kept: &mut Kept) -> State {
         let inner = &self.0;
-        // Helpers of the same program start as they did; those of another one from its own file.
-        let same = program == Path::new("/proc/self/exe");
         let listener = inner.upgrades.listener.borrow();
         State {
             former_program: inner.program.clone(),
-            program: if same {
-                inner.program.clone()
-            } else {
-                program.to_owned()
-            },
+            program: program.to_owned(),
             owner: inner.upgrades.owner.borrow().clone().unwrap_or_default(),
             listener: listener
                 .as_ref()
@@ -82,16 +79,35 @@ impl Engine {
     /// Replaces the program. Returns only what went wrong; everything then is as it was.
     pub(super) async fn leave(&self, program: &Path) -> Error {
         self.0.quiet.leave().await;
-        // No await from the last look on: what is settled stays so.
-        match self.0.quiet.settle(LAST_MOMENT, || self.unsettled()).await {
-            Ok(()) => self.execute(program).err(),
-            Err(error) => Some(error),
-        }
-        .unwrap_or_else(|| Error::server("execve(2) returned without an error"))
+        let begun = tokio::time::Instant::now();
+        let error = loop {
+            let left = LAST_MOMENT.saturating_sub(begun.elapsed());
+            if let Err(error) = self.0.quiet.settle(left, || self.unsettled()).await {
+                break error;
+            }
+            // A signal that comes between the two programs waits for the next one: without a handler PID 1 would not
+            // get it. One that has come already is only known to the event loop, which gets a turn to act on it.
+            if let Err(error) = sys::signal::block_all() {
+                break failed(&error);
+            }
+            tokio::time::sleep(LAST_TURN).await;
+            // No await from here on: what is settled stays so.
+            if self.0.quiet.busy().is_none() && self.unsettled().is_none() {
+                break match self.execute(program) {
+                    Ok(never) => match never {},
+                    Err(error) => error,
+                };
+            }
+            unblock();
+        };
+        unblock();
+        error
     }
 
-    fn execute(&self, program: &Path) -> Result<()> {
-        let failed = |error: &dyn std::fmt::Display| Error::server(format!("hand over: {error}"));
+    fn execute(&self, program: &Path) -> Result<Infallible> {
+        if let Some(thread) = stuck_thread() {
+            return Err(failed(&format!("thread {thread} hangs in the kernel")));
+        }
         let mut kept = Kept::default();
         let state = self.state(program, &mut kept);
         let former = File::open("/proc/self/exe").map_err(|error| failed(&error))?;
@@ -114,20 +130,38 @@ impl Engine {
             TAKE_OVER_VERB.into(),
             number.to_string().into(),
         ];
-        // A signal that comes between the two programs waits for the next one: without a handler PID 1 would not get it.
-        let blocked = sys::signal::block_all().and_then(|()| kept.set(true));
-        let error = match blocked {
+        let error = match kept.set(true) {
             Ok(()) => sys::process::exec(program, &arguments, &environment()),
             Err(error) => error,
         };
         // Still here: children must not inherit what the next program was to get.
-        for undone in [kept.set(false), sys::signal::unblock_all()] {
-            if let Err(error) = undone {
-                crate::report(&format!("after a failed upgrade: {error}"));
-            }
+        if let Err(error) = kept.set(false) {
+            crate::report(&format!("after a failed upgrade: {error}"));
         }
         Err(failed(&error))
     }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> Error {
+    Error::server(format!("hand over: {error}"))
+}
+
+fn unblock() {
+    if let Err(error) = sys::signal::unblock_all() {
+        crate::report(&format!("after a failed upgrade: {error}"));
+    }
+}
+
+/// A thread of this process in an uninterruptible wait (a dead disk): execve(2) would wait for its end.
+fn stuck_thread() -> Option<String> {
+    let threads = std::fs::read_dir("/proc/self/task").ok()?;
+    threads.flatten().find_map(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).ok()?;
+        // proc_pid_stat(5): the state is the first field after the name.
+        let (_, rest) = stat.rsplit_once(") ")?;
+        let number = thread.file_name().to_string_lossy().into_owned();
+        rest.starts_with('D').then_some(number)
+    })
 }
 
 /// This program's environment.

@@ -80,11 +80,34 @@ impl Upgrades {
     }
 }
 
+/// The turn of one candidate at a time, until it is dropped.
+struct Checking<'a>(&'a Cell<bool>);
+
+impl<'a> Checking<'a> {
+    fn begin(checking: &'a Cell<bool>) -> Result<Self> {
+        if checking.replace(true) {
+            return Err(Error::conflict("the engine is being replaced already"));
+        }
+        Ok(Self(checking))
+    }
+}
+
+impl Drop for Checking<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
 impl Engine {
     /// Allows the program to be replaced. `owner` is what whoever runs this engine needs to go on
     /// ([`Inheritance::owner`]).
     pub fn allow_upgrades(&self, owner: serde_json::Value) {
         self.0.upgrades.owner.replace(Some(owner));
+    }
+
+    /// Forbids it again: from now on everything is stopped. An upgrade under way is called off.
+    pub fn forbid_upgrades(&self) {
+        self.0.upgrades.owner.replace(None);
     }
 
     /// `GET /engine`.
@@ -117,17 +140,15 @@ impl Engine {
         wait: Option<u64>,
     ) -> Result<EngineStatus> {
         let upgrades = &self.0.upgrades;
-        if self.is_shutting_down() || upgrades.owner.borrow().is_none() {
+        if upgrades.owner.borrow().is_none() {
             return Err(Error::unavailable(
                 "the engine cannot be replaced while the machine starts or shuts down",
             ));
         }
-        if upgrades.checking.replace(true) {
-            return Err(Error::conflict("the engine is being replaced already"));
-        }
-        let checked = self.check_candidate(candidate).await;
-        upgrades.checking.set(false);
-        let program = checked?;
+        let program = {
+            let _turn = Checking::begin(&upgrades.checking)?;
+            self.check_candidate(candidate).await?
+        };
         let closed = self.0.quiet.close()?;
         let wait = wait.map_or(WAIT, Duration::from_secs).min(LONGEST_WAIT);
         self.0.quiet.settle(wait, || self.unsettled()).await?;
@@ -145,7 +166,7 @@ impl Engine {
 
     /// What happens beside the work that says so itself.
     fn unsettled(&self) -> Option<String> {
-        if self.is_shutting_down() {
+        if self.0.upgrades.owner.borrow().is_none() {
             return Some("the shutdown".to_owned());
         }
         if crate::image::worker::client::at_work() > 0 {

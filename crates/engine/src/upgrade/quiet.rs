@@ -13,7 +13,7 @@ use engine_api::{Error, Result};
 use tokio::sync::watch;
 
 /// Longest wait for answers on their way to clients, once there is no work.
-const LAST_ANSWERS: Duration = Duration::from_millis(250);
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// Pause between two looks at what is under way.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 

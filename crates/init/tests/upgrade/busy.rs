@@ -1,4 +1,4 @@
-//! Fifty upgrades under load: nothing is lost, nothing comes twice, nothing accumulates.
+//! Many upgrades under load: nothing is lost, nothing comes twice, nothing accumulates.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,9 @@ use crate::fixture::{Engine, Test, until};
 
 pub(crate) const TESTS: &[Test] = &[
     ("fifty_upgrades_lose_no_child_and_no_line", || {
-        Box::pin(fifty_upgrades())
+        Box::pin(upgrades(50))
     }),
+    (SLOW, || Box::pin(upgrades(1000))),
     ("an_upgrade_keeps_input_names_and_history", || {
         Box::pin(input_names_and_history())
     }),
@@ -21,7 +22,8 @@ pub(crate) const TESTS: &[Test] = &[
     }),
 ];
 
-const UPGRADES: usize = 50;
+/// The same, longer: run with `--ignored`.
+pub(crate) const SLOW: &str = "thousand_upgrades_lose_no_child_and_no_line";
 /// Descriptors are counted after so many upgrades and at the end.
 const FIRST_COUNT: usize = 5;
 /// Health probes follow each other closely, so that upgrades meet them in every state.
@@ -29,7 +31,7 @@ const PROBE_INTERVAL_NS: i64 = 200_000_000;
 /// Those that run from the first to the last upgrade.
 const LASTING: [&str; 4] = ["counter", "terminal", "silent", "probed"];
 
-async fn fifty_upgrades() {
+async fn upgrades(count: usize) {
     let engine = Engine::start().await;
     start_lasting(&engine).await;
     let pids = pids(&engine).await;
@@ -40,7 +42,7 @@ async fn fifty_upgrades() {
         )
         .await;
     let mut descriptors = 0;
-    for round in 1..=UPGRADES {
+    for round in 1..=count {
         // They end before, while or after the program is replaced.
         let code = i64::try_from(round % 100).unwrap();
         let ending = format!("ending-{round}");
@@ -65,7 +67,7 @@ async fn fifty_upgrades() {
     .await;
     for name in ["counter", "terminal"] {
         let lines = engine.check_count(name).await;
-        assert!(lines > UPGRADES, "{name} wrote {lines} lines");
+        assert!(lines > count, "{name} wrote {lines} lines");
     }
     check_restarts(&engine).await;
     check_probes(&engine).await;

@@ -103,10 +103,8 @@ async fn new_program() {
         let status = engine.upgrade(Some(&program)).await.unwrap();
         assert_eq!(status.last_upgrade.unwrap().outcome, "done");
         assert!(status.program.contains("/programs/"), "{}", status.program);
-        let mut helped = script("echo helped");
-        helped.host_config.init = Some(true);
         let name = format!("helped-{round}");
-        engine.run(&name, helped).await;
+        engine.run(&name, script("exec true")).await;
         let ended = engine
             .client
             .container_wait(&name, None)

@@ -19,6 +19,8 @@ pub(crate) fn script(text: &str) -> CreateRequest {
         config: ContainerConfig {
             image: IMAGE.to_owned(),
             cmd: Some(["sh", "-c", text].map(str::to_owned).to_vec()),
+            // A first process without a handler does not hear SIGTERM: the engine need not wait at its end.
+            stop_timeout: Some(0),
             ..ContainerConfig::default()
         },
         host_config: HostConfig {
