@@ -3,6 +3,7 @@
 //! Machines are noisy: both sides are measured alternately in one run, and only ratios are quoted.
 
 mod boot;
+mod reexec;
 mod run;
 
 use anyhow::{Context as _, bail};
@@ -28,7 +29,8 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
             boot::run(artifacts, rounds)?;
             run::run(artifacts, rounds)
         }
-        other => bail!("no benchmark is named {other:?}: there is boot"),
+        Some("reexec") => reexec::run(artifacts, rounds),
+        other => bail!("no benchmark is named {other:?}: there are boot and reexec"),
     }
 }
 
