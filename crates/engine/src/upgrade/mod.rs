@@ -46,7 +46,7 @@ use crate::timestamp::Timestamp;
 pub const CHECK_VERB: &str = "upgrade-check";
 /// First argument of a program that takes over.
 pub const TAKE_OVER_VERB: &str = "take-over";
-/// How long work under way may take to end, unless the client says otherwise.
+/// How long work under way may take to end, unless the client says otherwise, and how long new work waits at most.
 const WAIT: Duration = Duration::from_secs(5);
 /// The longest that a client may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -149,9 +149,12 @@ impl Engine {
             let _turn = Checking::begin(&upgrades.checking)?;
             self.check_candidate(candidate).await?
         };
-        let closed = self.0.quiet.close()?;
         let wait = wait.map_or(WAIT, Duration::from_secs).min(LONGEST_WAIT);
-        self.0.quiet.settle(wait, || self.unsettled()).await?;
+        let (quiet, patience) = (&self.0.quiet, wait.saturating_sub(WAIT));
+        // A client may wait long for a quiet moment, others not so long for its sake: the gate closes at the end.
+        let _ = quiet.settle(patience, || self.unsettled()).await;
+        let closed = quiet.close()?;
+        quiet.settle(wait.min(WAIT), || self.unsettled()).await?;
         let status = self.engine_status();
         let engine = self.clone();
         // The answer to this very request goes out first.

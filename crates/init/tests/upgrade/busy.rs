@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use engine_api::client::AttachQuery;
-use engine_api::{EventMessage, Filters, HealthConfig, NetworkCreate};
-use tokio::io::AsyncWriteExt;
+use engine_api::{EventMessage, Filters, HealthConfig, NetworkCreate, PortBinding, PortMap};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::containers::{COUNT, restarting, script};
 use crate::fixture::{Engine, Test, until};
@@ -170,9 +171,11 @@ async fn input_names_and_history() {
         ..NetworkCreate::default()
     };
     engine.client.network_create(&network).await.unwrap();
-    let mut named = script("exec sleep 100000");
+    let mut named = script("echo served > /page; exec httpd -f -p 80 -h /");
     named.host_config.network_mode = "names".to_owned();
+    named.host_config.port_bindings = published("80/tcp", "18080");
     engine.run("named", named).await;
+    served("before").await;
     assert_eq!(engine.exec("named", "nslookup named").await, 0, "before");
     let before = history(&engine).await;
     assert!(before.iter().any(|event| event.action == "start"));
@@ -180,6 +183,7 @@ async fn input_names_and_history() {
         engine.upgrade(None).await.unwrap();
     }
     assert_eq!(engine.exec("named", "nslookup named").await, 0, "after");
+    served("after").await;
     let after = history(&engine).await;
     assert_eq!(after[..before.len()], before[..]);
     let query = AttachQuery {
@@ -197,6 +201,30 @@ async fn input_names_and_history() {
         (engine.logs("reader").await.0 == "typed\n").then_some(())
     })
     .await;
+}
+
+fn published(port: &str, host_port: &str) -> PortMap {
+    let binding = PortBinding {
+        host_ip: "127.0.0.1".to_owned(),
+        host_port: host_port.to_owned(),
+    };
+    PortMap::from([(port.to_owned(), Some(vec![binding]))])
+}
+
+/// The published port answers.
+async fn served(when: &str) {
+    let request = async || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect("127.0.0.1:18080").await?;
+        stream.write_all(b"GET /page HTTP/1.0\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok(answer)
+    };
+    let answer = until(&format!("the page is served {when}"), || async {
+        request().await.ok().filter(|answer| !answer.is_empty())
+    })
+    .await;
+    assert!(answer.ends_with("served\n"), "{when}: {answer}");
 }
 
 async fn history(engine: &Engine) -> Vec<EventMessage> {

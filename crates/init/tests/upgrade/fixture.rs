@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use engine_api::body::Body;
 use engine_api::{Client, EngineStatus};
+use sys::netlink::{LinkChange, Rtnetlink};
 use sys::process::{Command, Signal};
 use tempfile::TempDir;
 
@@ -21,8 +22,8 @@ pub(crate) const IMAGE: &str = "busybox:latest";
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 const BUSYBOX: &str = "/bin/busybox";
-const APPLETS: [&str; 8] = [
-    "sh", "sleep", "usleep", "cat", "echo", "printf", "nslookup", "true",
+const APPLETS: [&str; 9] = [
+    "sh", "sleep", "usleep", "cat", "echo", "printf", "nslookup", "true", "httpd",
 ];
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -68,6 +69,7 @@ impl Engine {
     pub(crate) async fn start() -> Self {
         // What the engine does to bridges and firewalls stays here; the namespace is this thread's and its children's.
         sys::namespace::unshare(sys::namespace::CloneFlags::NEWNET).unwrap();
+        loopback_up();
         let folder = TempDir::new().unwrap();
         let path = |name: &str| folder.path().join(name);
         let socket = path("socket");
@@ -166,6 +168,16 @@ impl Engine {
             .filter(|stat| is_zombie(stat) == Some(true))
             .count()
     }
+}
+
+/// Brings up the loopback device of a new network namespace.
+fn loopback_up() {
+    let up = LinkChange {
+        up: Some(true),
+        ..LinkChange::default()
+    };
+    let mut netlink = Rtnetlink::open().unwrap();
+    netlink.change_link(1, "lo", &up).unwrap();
 }
 
 /// Asks until there is an answer.
