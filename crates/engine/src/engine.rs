@@ -227,7 +227,7 @@ impl Engine {
         F: Future<Output = Result<T>> + 'static,
     {
         let engine = self.clone();
-        let turn = self.0.quiet.urgent("a change of a container");
+        let turn = self.0.quiet.work("a change of a container");
         let task = tokio::task::spawn_local(async move {
             let _turn = turn;
             work(engine).await

@@ -41,7 +41,7 @@ pub(crate) fn check() -> ExitCode {
 /// `init take-over FD`.
 pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
     let done = upgrade::take_over(arguments, |inheritance| {
-        match Owner::read(inheritance.owner())? {
+        match Owner::read(&inheritance.owner())? {
             Owner::Machine(booted) => system::go_on(booted, inheritance),
             Owner::Developer(options) => developer::go_on(options, inheritance),
         }

@@ -1,6 +1,5 @@
 //! Accepts clients and speaks HTTP/1.1 with each in a task of its own.
 
-use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
@@ -8,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_api::Body;
-use http::Request;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -72,20 +71,22 @@ pub(super) async fn accept(handler: Rc<Handler>, listener: Rc<UnixListener>, qui
 }
 
 async fn talk(handler: Rc<Handler>, stream: UnixStream, quiet: Rc<Quiet>) {
-    // From its acceptance on a client is owed an answer; not any more once it gets one that goes on.
-    let owed = Rc::new(RefCell::new(Some(quiet.owe())));
     // A client that fails or leaves is nobody's error.
     let Ok(Ok(socket)) = tokio::time::timeout(HEAD_TIMEOUT, Socket::open(stream)).await else {
         return;
     };
-    let debt = Rc::clone(&owed);
     let service = service_fn(move |request| {
-        let (reply, debt) = (handler(request), Rc::clone(&debt));
+        let (reply, quiet) = (handler(request), Rc::clone(&quiet));
         async move {
-            let reply = reply.await;
-            if matches!(reply.body(), Body::Stream(_)) {
-                drop(debt.take());
+            let owed = quiet.owe();
+            let mut reply = reply.await;
+            // The client's next request is for the next program, on a connection of its own.
+            if quiet.phase() == Phase::Leaving && reply.status() != StatusCode::SWITCHING_PROTOCOLS
+            {
+                let close = HeaderValue::from_static("close");
+                reply.headers_mut().insert(CONNECTION, close);
             }
+            drop(owed);
             Ok::<_, Infallible>(reply)
         }
     });
@@ -96,15 +97,6 @@ async fn talk(handler: Rc<Handler>, stream: UnixStream, quiet: Rc<Quiet>) {
         .max_buf_size(MAX_BUFFER_BYTES)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
-    tokio::pin!(connection);
-    let mut phase = quiet.watch();
-    tokio::select! {
-        // Likewise: parse errors have been answered with 400 or 431 by now.
-        _ = connection.as_mut() => return,
-        _ = phase.wait_for(|phase| *phase == Phase::Leaving) => {}
-    }
-    // An idle one ends now, one with a request after the answer.
-    connection.as_mut().graceful_shutdown();
+    // Likewise: parse errors have been answered with 400 or 431 by now.
     let _ = connection.await;
-    drop(owed);
 }

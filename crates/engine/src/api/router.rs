@@ -31,7 +31,7 @@ pub(super) fn answer(
             let _work = match call.method {
                 Method::GET | Method::HEAD | Method::OPTIONS => None,
                 _ if call.path.first().is_some_and(|path| path == "engine") => None,
-                _ => Some(quiet.work(named).await?),
+                _ => Some(quiet.work(named)),
             };
             route(call).await
         });

@@ -28,7 +28,7 @@ impl Engine {
         let _work = self
             .0
             .quiet
-            .urgent(format!("the end of {}", container.name()));
+            .work(format!("the end of {}", container.name()));
         pumps.drain().await;
         self.run_ended(&container, code).await;
     }
@@ -164,7 +164,7 @@ impl Engine {
                 let _work = engine
                     .0
                     .quiet
-                    .urgent(format!("restart of {}", container.name()));
+                    .work(format!("restart of {}", container.name()));
                 container.restart_at.set(None);
                 let _turn = container.operation.lock().await;
                 if container.status() != Status::Restarting {

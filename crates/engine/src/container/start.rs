@@ -68,7 +68,7 @@ impl Engine {
             let work = self
                 .0
                 .quiet
-                .urgent(format!("removal of {}", container.name()));
+                .work(format!("removal of {}", container.name()));
             tokio::task::spawn_local(async move {
                 engine.auto_remove(&container).await;
                 drop(work);

@@ -189,7 +189,7 @@ impl Engine {
         let _work = self
             .0
             .quiet
-            .urgent(format!("exec in {}", exec.container.name()));
+            .work(format!("exec in {}", exec.container.name()));
         let failure = match self.try_exec(exec, size).await {
             Ok(()) => return Ok(()),
             Err(failure) => failure,

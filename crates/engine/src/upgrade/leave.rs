@@ -14,13 +14,11 @@ use engine_api::{Error, Result};
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::state::{Header, STATE_VERSION, State};
-use super::{Kept, TAKE_OVER_VERB};
+use super::{Kept, LAST_MOMENT, TAKE_OVER_VERB};
 use crate::Engine;
 
 /// One turn of the event loop, for signals that have been received already.
 const LAST_TURN: Duration = Duration::from_millis(2);
-/// How long what happens in the last moment (an exit, a client's last request) may take.
-const LAST_MOMENT: Duration = Duration::from_secs(2);
 
 /// The header's line and the rest.
 pub(super) fn encode(header: &Header, state: &State) -> Result<Vec<u8>> {
@@ -78,7 +76,7 @@ impl Engine {
 
     /// Replaces the program. Returns only what went wrong; everything then is as it was.
     pub(super) async fn leave(&self, program: &Path) -> Error {
-        self.0.quiet.leave().await;
+        self.0.quiet.answered().await;
         let begun = tokio::time::Instant::now();
         let error = loop {
             let left = LAST_MOMENT.saturating_sub(begun.elapsed());

@@ -4,15 +4,15 @@
 //! ```text
 //! POST /engine/upgrade      candidate: an ELF for this machine?      no: 400, nothing has happened
 //!                           candidate upgrade-check < state          no: 400 with its own words
-//!                           gate closed, work under way ends         no: 409, gate open again
+//!                           no clients, work under way ends          no: 409, clients again
 //!                  202 <--
-//! no more clients, state and descriptors into a memfd, execve(2)     no: gate open again, noted for GET /engine
+//! answers on their way, state and descriptors into a memfd, execve   no: clients again, noted for GET /engine
 //! next program: take-over   state read, everything opened            no: execve(2) of the former one, same state
 //!                           commit, then the event loop: pipes are read and children are reaped from here on
 //! ```
 //!
 //! Containers stay children of the same process; what they write meanwhile waits in their pipes, their ends wait as
-//! zombies, clients wait in the socket's backlog. Connections end, but for those nobody has accepted.
+//! zombies, clients wait in the socket's backlog. Connections that were accepted end.
 //!
 //! This module does not decide when to upgrade, nor what survives a reboot.
 
@@ -46,8 +46,10 @@ use crate::timestamp::Timestamp;
 pub const CHECK_VERB: &str = "upgrade-check";
 /// First argument of a program that takes over.
 pub const TAKE_OVER_VERB: &str = "take-over";
-/// How long work under way may take to end, unless the client says otherwise, and how long new work waits at most.
+/// How long work under way may take to end, unless the client says otherwise.
 const WAIT: Duration = Duration::from_secs(5);
+/// How long it may take once no client is accepted any more.
+const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// The longest that a client may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
@@ -150,11 +152,12 @@ impl Engine {
             self.check_candidate(candidate).await?
         };
         let wait = wait.map_or(WAIT, Duration::from_secs).min(LONGEST_WAIT);
-        let (quiet, patience) = (&self.0.quiet, wait.saturating_sub(WAIT));
-        // A client may wait long for a quiet moment, others not so long for its sake: the gate closes at the end.
-        let _ = quiet.settle(patience, || self.unsettled()).await;
-        let closed = quiet.close()?;
-        quiet.settle(wait.min(WAIT), || self.unsettled()).await?;
+        // This client waits for a quiet moment; all others only for a moment. Where there is much work of short duration
+        // the quiet moment comes when no more is let in.
+        let waited = self.0.quiet.settle(wait, || self.unsettled()).await;
+        let closed = self.0.quiet.close()?;
+        let quiet = self.0.quiet.settle(LAST_MOMENT, || self.unsettled()).await;
+        quiet.map_err(|error| waited.err().unwrap_or(error))?;
         let status = self.engine_status();
         let engine = self.clone();
         // The answer to this very request goes out first.

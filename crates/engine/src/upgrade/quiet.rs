@@ -1,8 +1,9 @@
 //! The moment in which the program can be replaced: nothing is half done.
 //!
 //! Whatever must not be cut in two (a start, a stop, the consequences of an exit, a change asked for by a client) holds
-//! a [`Work`] while it lasts. An upgrade closes the gate for new work, waits for what is under way, and goes on when
-//! there is none. What only reads (logs, events, attach, stats) holds nothing and is cut.
+//! a [`Work`] while it lasts. An upgrade closes the gate: no client is accepted, those that are there end with their
+//! present request, timers wait; and it goes on when no work is left. What only reads (logs, events, attach, stats) holds
+//! nothing and is cut.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -23,9 +24,7 @@ pub(crate) enum Phase {
     /// The normal run.
     #[default]
     Open,
-    /// New work waits, present work ends.
-    Closing,
-    /// No client is accepted and new work is refused: the program is replaced in a moment.
+    /// No client is accepted and no timer begins anything: the program is replaced in a moment.
     Leaving,
 }
 
@@ -35,7 +34,7 @@ pub(crate) struct Quiet {
     phase: watch::Sender<Phase>,
     work: RefCell<BTreeMap<u64, String>>,
     next: Cell<u64>,
-    /// Connections that have an answer to come; streams that go on do not count.
+    /// Requests without an answer yet.
     owed: Cell<usize>,
 }
 
@@ -49,7 +48,7 @@ impl Drop for Work {
     }
 }
 
-/// An answer that a connection owes its client, until it is dropped.
+/// An answer that a client waits for, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Owed(Rc<Quiet>);
 
@@ -70,38 +69,22 @@ impl Drop for Closed {
 }
 
 impl Quiet {
-    /// Begins work that is a consequence of what has happened already and does not wait for the gate.
-    pub(crate) fn urgent(self: &Rc<Self>, what: impl Into<String>) -> Work {
+    /// Begins work. It does not wait for the gate: what begins is asked for already, or follows from what has happened.
+    pub(crate) fn work(self: &Rc<Self>, what: impl Into<String>) -> Work {
         let number = self.next.get();
         self.next.set(number + 1);
         self.work.borrow_mut().insert(number, what.into());
         Work(Rc::clone(self), number)
     }
 
-    /// Begins work of a client, once the gate is open.
-    ///
-    /// # Errors
-    /// 503 when the program is about to be replaced: the client asks again.
-    pub(crate) async fn work(self: &Rc<Self>, what: impl Into<String>) -> Result<Work> {
-        let mut phase = self.phase.subscribe();
-        // The sender lives as long as `self`.
-        let _ = phase.wait_for(|phase| *phase != Phase::Closing).await;
-        if self.phase() == Phase::Leaving {
-            return Err(Error::unavailable(
-                "the engine is being replaced in this moment; ask again",
-            ));
-        }
-        Ok(self.urgent(what))
-    }
-
-    /// Waits until the gate is open. No await may come between this and [`Self::urgent`].
+    /// Waits until the gate is open, for what begins by itself. No await may come between this and [`Self::work`].
     pub(crate) async fn open(&self) {
         let mut phase = self.phase.subscribe();
         // The sender lives as long as `self`.
         let _ = phase.wait_for(|phase| *phase == Phase::Open).await;
     }
 
-    /// A connection has received a request.
+    /// A client has sent a request.
     pub(crate) fn owe(self: &Rc<Self>) -> Owed {
         self.owed.set(self.owed.get() + 1);
         Owed(Rc::clone(self))
@@ -116,7 +99,7 @@ impl Quiet {
         self.phase.subscribe()
     }
 
-    /// Closes the gate for new work.
+    /// Closes the gate.
     ///
     /// # Errors
     /// 409 when it is closed already.
@@ -124,19 +107,18 @@ impl Quiet {
         if self.phase() != Phase::Open {
             return Err(Error::conflict("the engine is being replaced already"));
         }
-        self.phase.send_replace(Phase::Closing);
+        self.phase.send_replace(Phase::Leaving);
         Ok(Closed(Rc::clone(self)))
     }
 
-    /// Lets nobody in any more and waits a moment for the answers that are on their way.
-    pub(super) async fn leave(&self) {
-        self.phase.send_replace(Phase::Leaving);
+    /// Waits a moment for the answers that are on their way.
+    pub(super) async fn answered(&self) {
         let all = async {
             while self.owed.get() > 0 {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
-        // A client that does not read its answer must not keep us.
+        // A slow answer to a mere question must not keep us.
         let _ = tokio::time::timeout(LAST_ANSWERS, all).await;
     }
 
@@ -183,10 +165,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_way_is_named_and_new_work_waits() {
+    fn what_is_under_way_is_named_and_timers_wait() {
         block_on(async {
             let quiet = Rc::new(Quiet::default());
-            let work = quiet.work("POST /containers/a/stop").await.unwrap();
+            let work = quiet.work("POST /containers/a/stop");
             let closed = quiet.close().unwrap();
             let error = quiet.settle(Duration::ZERO, || None).await.unwrap_err();
             assert_eq!(error.status, 409);
@@ -194,30 +176,28 @@ mod tests {
             assert_eq!(quiet.close().unwrap_err().status, 409);
             drop(work);
             quiet.settle(Duration::ZERO, || None).await.unwrap();
-            let later = quiet.work("later");
-            tokio::pin!(later);
+            let timer = quiet.open();
+            tokio::pin!(timer);
             tokio::select! {
                 biased;
-                _ = &mut later => panic!("the gate is closed"),
+                () = &mut timer => panic!("the gate is closed"),
                 () = std::future::ready(()) => {}
             }
             drop(closed);
-            drop(later.await.unwrap());
+            timer.await;
         });
     }
 
     #[test]
-    fn at_the_end_new_work_is_refused_and_an_abort_opens_the_gate() {
+    fn answers_are_waited_for_only_a_moment() {
         block_on(async {
             let quiet = Rc::new(Quiet::default());
-            let closed = quiet.close().unwrap();
             let owed = quiet.owe();
-            quiet.leave().await;
-            assert_eq!(quiet.work("late").await.unwrap_err().status, 503);
-            drop((closed, owed));
-            quiet.open().await;
+            quiet.answered().await;
+            assert_eq!(quiet.owed.get(), 1);
+            drop(owed);
+            quiet.answered().await;
             assert_eq!(quiet.owed.get(), 0);
-            assert!(quiet.work("again").await.is_ok());
         });
     }
 }

@@ -31,7 +31,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 pub struct Inheritance {
     memory: i32,
     header: Header,
-    state: State,
+    /// Empty once it has become the engine's own.
+    state: RefCell<State>,
     /// Why the next program failed, in the former one that runs again.
     back: Option<String>,
     committed: Cell<bool>,
@@ -41,8 +42,8 @@ pub struct Inheritance {
 impl Inheritance {
     /// What the engine's owner kept of its own.
     #[must_use]
-    pub fn owner(&self) -> &serde_json::Value {
-        &self.state.owner
+    pub fn owner(&self) -> serde_json::Value {
+        self.state.borrow().owner.clone()
     }
 
     /// The API's socket.
@@ -51,16 +52,17 @@ impl Inheritance {
     /// When it was not handed over.
     pub fn listener(&self) -> Result<UnixListener> {
         let listener =
-            std::os::unix::net::UnixListener::from(self.descriptor(self.state.listener)?);
+            std::os::unix::net::UnixListener::from(self.descriptor(self.state.borrow().listener)?);
         UnixListener::from_std(listener)
             .map_err(|error| Error::server(format!("take over the API's socket: {error}")))
     }
 
     /// The program's path for its helpers.
     pub(crate) fn program(&self) -> PathBuf {
+        let state = self.state.borrow();
         match self.back {
-            None => self.state.program.clone(),
-            Some(_) => self.state.former_program.clone(),
+            None => state.program.clone(),
+            Some(_) => state.former_program.clone(),
         }
     }
 
@@ -84,6 +86,7 @@ impl Inheritance {
             return;
         }
         drop(self.watchdog.take());
+        drop(self.state.take());
         for number in &self.header.descriptors {
             // Copies are in use; the originals have served.
             if let Err(error) = sys::process::take_inherited_fd(*number) {
@@ -164,7 +167,7 @@ fn receive(arguments: &[OsString]) -> std::result::Result<Inheritance, String> {
         Ok((header, state)) => Ok(Inheritance {
             memory,
             header,
-            state,
+            state: RefCell::new(state),
             back,
             committed: Cell::new(false),
             watchdog: RefCell::default(),
@@ -212,7 +215,7 @@ fn watch(inheritance: &Inheritance) {
 impl Engine {
     /// Makes the state of the former program this engine's.
     pub(crate) fn take_over(&self, inheritance: &Inheritance) -> Result<()> {
-        let (inner, state) = (&self.0, &inheritance.state);
+        let (inner, state) = (&self.0, &*inheritance.state.borrow());
         inner.start_counter.set(state.start_counter);
         inner.panics.set(state.panics);
         inner.events.set_history(state.events.clone());
