@@ -55,13 +55,14 @@ pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
 /// Seconds that one upgrade takes, client included.
 fn upgrade(guest: &Guest) -> anyhow::Result<f64> {
     let command = format!(
-        "s=$(date +%s%N); for i in $(seq {AT_ONCE}); do system-docker engine upgrade >/dev/null || exit 1; done; echo $(( $(date +%s%N) - s ))"
+        "s=${{EPOCHREALTIME/./}}; for i in $(seq {AT_ONCE}); do system-docker engine upgrade >/dev/null || exit 1; done; echo $(( ${{EPOCHREALTIME/./}} - s ))"
     );
-    let nanoseconds: f64 = guest
+    // bash's own clock: busybox's date has no fraction of a second.
+    let microseconds: f64 = guest
         .run(&command)?
         .parse()
-        .context("date printed no number")?;
-    Ok(nanoseconds / 1e9 / f64::from(AT_ONCE))
+        .context("bash printed no number")?;
+    Ok(microseconds / 1e6 / f64::from(AT_ONCE))
 }
 
 fn processes(guest: &Guest) -> anyhow::Result<String> {
