@@ -16,10 +16,23 @@ pub(crate) const TESTS: &[Test] = &[
         "a_program_that_fails_to_take_over_is_gone_back_from",
         || Box::pin(failing_program()),
     ),
+    (SLOW, || Box::pin(hanging_program())),
     ("a_new_program_takes_over_with_its_helpers", || {
         Box::pin(new_program())
     }),
 ];
+
+/// Waits for the watchdog: run with `--ignored`.
+pub(crate) const SLOW: &str = "a_program_that_hangs_is_gone_back_from";
+
+/// This test's program with something at its end that makes it another candidate.
+fn candidate(kind: &[u8], folder: &TempDir) -> PathBuf {
+    let mut program = fs::read(std::env::current_exe().unwrap()).unwrap();
+    program.extend_from_slice(kind);
+    let path = folder.path().join("candidate");
+    fs::write(&path, program).unwrap();
+    path
+}
 
 async fn bad_programs() {
     let engine = Engine::start().await;
@@ -46,6 +59,7 @@ async fn bad_programs() {
         ),
         (file("foreign", &foreign), "another architecture"),
         (file("cut", &own[..own.len() / 3]), "cut off"),
+        (candidate(crate::REFUSES, &folder), "knows no such owner"),
         (PathBuf::from("/bin/true"), "does not answer upgrade-check"),
         (
             PathBuf::from("/bin/busybox"),
@@ -91,6 +105,23 @@ async fn failing_program() {
     assert_eq!(engine.exec("counter", "exit 4").await, 4);
     let status = engine.upgrade(None).await.unwrap();
     assert_eq!(status.last_upgrade.unwrap().outcome, "done");
+}
+
+async fn hanging_program() {
+    let engine = Engine::start().await;
+    engine.run("counter", script(COUNT)).await;
+    let folder = TempDir::new().unwrap();
+    let hangs = candidate(crate::HANGS, &folder);
+    let last = engine
+        .upgrade(Some(&hangs))
+        .await
+        .unwrap()
+        .last_upgrade
+        .unwrap();
+    assert_eq!(last.outcome, "fell back", "{last:?}");
+    assert!(last.error.contains("not taken over"), "{last:?}");
+    engine.check_count("counter").await;
+    assert_eq!(engine.exec("counter", "exit 4").await, 4);
 }
 
 /// A copy of the program, sent over the socket: it runs, its helpers are its own, and the next one replaces it.

@@ -18,9 +18,23 @@ use engine::upgrade::{CHECK_VERB, Inheritance, TAKE_OVER_VERB, check_main, take_
 use engine::{Engine, EngineOptions};
 use libtest_mimic::{Arguments, Trial};
 
+/// What a copy of this program has at its very end to be another candidate.
+const REFUSES: &[u8] = b"refuses";
+const HANGS: &[u8] = b"hangs";
+
+/// Tests for `--ignored`.
+const SLOW: [&str; 2] = [busy::SLOW, candidates::SLOW];
+
+fn is(kind: &[u8]) -> bool {
+    std::fs::read("/proc/self/exe").is_ok_and(|program| program.ends_with(kind))
+}
+
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     match args.get(1).and_then(|verb| verb.to_str()) {
+        Some(CHECK_VERB) if is(REFUSES) => {
+            return check_main(|_| Err("this program knows no such owner".to_owned()));
+        }
         Some(CHECK_VERB) => return check_main(|_| Ok(())),
         Some(TAKE_OVER_VERB) => return candidate(&args[2..]),
         _ => {}
@@ -35,7 +49,7 @@ fn main() -> ExitCode {
             fixture::block_on(test);
             Ok(())
         };
-        Trial::test(name, run).with_ignored_flag(!possible || name == busy::SLOW)
+        Trial::test(name, run).with_ignored_flag(!possible || SLOW.contains(&name))
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
@@ -53,6 +67,9 @@ fn candidate(arguments: &[OsString]) -> ExitCode {
         tokio::task::LocalSet::new().block_on(&runtime, async {
             let _engine = Engine::inherit(options, &inheritance).map_err(|e| e.to_string())?;
             let _listener = inheritance.listener().map_err(|e| e.to_string())?;
+            while is(HANGS) {
+                std::thread::park();
+            }
             panic!("this program cannot take over")
         })
     });
