@@ -19,6 +19,7 @@ use crate::network::{NetworkOptions, Networks};
 use crate::options::EventsQuery;
 use crate::reaper::Reaper;
 use crate::runtime::{NativeRuntime, RuntimeOptions};
+use crate::upgrade::{Inheritance, Quiet, Upgrades};
 use crate::volume::{VolumeHooks, Volumes};
 use crate::{atomic_file, ids};
 
@@ -86,6 +87,10 @@ pub(crate) struct Inner {
     pub(crate) shutting_down: Cell<bool>,
     /// Panics that were contained.
     pub(crate) panics: Cell<u64>,
+    /// What is under way and must not be cut.
+    pub(crate) quiet: Rc<Quiet>,
+    /// Replacing the program.
+    pub(crate) upgrades: Upgrades,
 }
 
 impl Engine {
@@ -95,6 +100,29 @@ impl Engine {
     /// # Errors
     /// When its directories cannot be made or read.
     pub async fn new(options: EngineOptions) -> Result<Self> {
+        let engine = Self::open(options)?;
+        engine.restore()?;
+        // No container of an earlier engine lives on: its endpoints go.
+        for warning in engine.0.networks.reconcile(|_| None) {
+            crate::report(&warning);
+        }
+        Ok(engine)
+    }
+
+    /// Takes over from an earlier program of this process: what runs goes on. Inside a `LocalSet`. Until the caller
+    /// yields to the event loop nothing is read, reaped or started: [`Inheritance::commit`] comes before that.
+    ///
+    /// # Errors
+    /// When its directories cannot be read, or what was handed over is not there.
+    pub fn inherit(mut options: EngineOptions, inheritance: &Inheritance) -> Result<Self> {
+        options.program = inheritance.program();
+        let engine = Self::open(options)?;
+        engine.take_over(inheritance)?;
+        Ok(engine)
+    }
+
+    /// Opens everything but containers.
+    fn open(options: EngineOptions) -> Result<Self> {
         for directory in [&options.root, &options.run] {
             std::fs::create_dir_all(directory).map_err(|error| {
                 Error::server(format!("create {}: {error}", directory.display()))
@@ -139,6 +167,8 @@ impl Engine {
             start_counter: Cell::default(),
             shutting_down: Cell::default(),
             panics: Cell::default(),
+            quiet: Rc::default(),
+            upgrades: Upgrades::default(),
             root: options.root,
             run: options.run,
             program: options.program,
@@ -149,12 +179,7 @@ impl Engine {
         let hooks = Rc::new(Hooks(Rc::downgrade(&engine.0)));
         engine.0.images.set_hooks(hooks.clone());
         engine.0.volumes.set_hooks(hooks);
-        engine.restore()?;
         for warning in engine.0.networks.warnings() {
-            crate::report(&warning);
-        }
-        // No container of an earlier engine lives on: its endpoints go.
-        for warning in engine.0.networks.reconcile(|_| None) {
             crate::report(&warning);
         }
         Ok(engine)
@@ -204,7 +229,12 @@ impl Engine {
         F: Future<Output = Result<T>> + 'static,
     {
         let engine = self.clone();
-        match tokio::task::spawn_local(async move { work(engine).await }).await {
+        let turn = self.0.quiet.work("a change of a container");
+        let task = tokio::task::spawn_local(async move {
+            let _turn = turn;
+            work(engine).await
+        });
+        match task.await {
             Ok(result) => result,
             Err(error) => {
                 self.0.panics.set(self.0.panics.get() + 1);

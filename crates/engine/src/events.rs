@@ -84,6 +84,17 @@ impl EventBus {
         receiver
     }
 
+    /// The recent past, for the next program.
+    pub(crate) fn history(&self) -> Vec<EventMessage> {
+        self.ring.borrow().iter().cloned().collect()
+    }
+
+    /// Goes on after the past of an earlier program.
+    pub(crate) fn set_history(&self, events: Vec<EventMessage>) {
+        let surplus = events.len().saturating_sub(RING);
+        *self.ring.borrow_mut() = events.into_iter().skip(surplus).collect();
+    }
+
     /// How many listeners there are.
     #[must_use]
     pub fn listeners(&self) -> usize {

@@ -27,6 +27,7 @@ mod stats;
 mod storage;
 mod system;
 pub mod timestamp;
+pub mod upgrade;
 pub mod volume;
 
 pub use container::CommitRequest;

@@ -56,6 +56,18 @@ impl Reaper {
         receiver
     }
 
+    /// As [`Self::watch`], for a child that an earlier program of this process has started. Nothing is reaped.
+    pub(crate) fn adopt(&self, pid: i32) -> oneshot::Receiver<ExitStatus> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.borrow_mut().insert(pid, sender);
+        receiver
+    }
+
+    /// Whether somebody waits for the child `pid`, and it has not been reaped.
+    pub(crate) fn is_watched(&self, pid: i32) -> bool {
+        self.waiting.borrow().contains_key(&pid)
+    }
+
     /// Reaps whatever has ended.
     pub fn reap_all(&self) {
         while let Ok(Some(pid)) = sys::process::waitid_any_nowait() {

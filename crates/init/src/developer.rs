@@ -5,18 +5,22 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use anyhow::{Context, bail};
+use engine::upgrade::Inheritance;
 use engine::{Engine, EngineOptions};
+use serde::{Deserialize, Serialize};
 use sys::mount::{self, Propagation};
 use tokio::net::UnixListener;
 use tokio::task::LocalSet;
 
 use crate::power::Requests;
+use crate::take_over::Owner;
 
 /// What the engine needs to know.
-#[derive(Debug, PartialEq, Eq)]
-struct Options {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Options {
     root: PathBuf,
     run: PathBuf,
     socket: PathBuf,
@@ -65,36 +69,75 @@ fn run(options: Options) -> anyhow::Result<()> {
     // Mounts of the host come in, as they do in PID 1, and none of ours goes out.
     mount::set_propagation("/", Propagation::Slave, true)?;
     sys::process::set_child_subreaper()?;
+    block_on(async {
+        let requests = Requests::listen().context("cannot listen for signals")?;
+        let engine = Engine::new(options.engine())
+            .await
+            .context("cannot start the engine")?;
+        add_media(&engine, &options);
+        let listener = listen(&options)?;
+        engine.resume();
+        serve(engine, listener, requests, options).await
+    })
+}
+
+/// Goes on where an earlier program of this process stopped: in its namespaces, with its containers.
+pub(crate) fn go_on(options: Options, inheritance: Rc<Inheritance>) -> anyhow::Result<()> {
+    block_on(async {
+        let requests = Requests::listen().context("cannot listen for signals")?;
+        let engine = Engine::inherit(options.engine(), &inheritance)
+            .context("cannot take the engine over")?;
+        add_media(&engine, &options);
+        let listener = inheritance.listener()?;
+        inheritance.commit();
+        serve(engine, listener, requests, options).await
+    })
+}
+
+impl Options {
+    fn engine(&self) -> EngineOptions {
+        EngineOptions::new(self.root.clone(), self.run.clone())
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("no event loop")?;
-    LocalSet::new().block_on(&runtime, serve(options))
+    LocalSet::new().block_on(&runtime, work)
 }
 
-async fn serve(options: Options) -> anyhow::Result<()> {
-    let mut requests = Requests::listen().context("cannot listen for signals")?;
-    let engine = Engine::new(EngineOptions::new(
-        options.root.clone(),
-        options.run.clone(),
-    ))
-    .await
-    .context("cannot start the engine")?;
+fn add_media(engine: &Engine, options: &Options) {
     if let Some(media) = &options.media {
         for error in engine.images().add_media(media) {
             eprintln!("init engine: system image: {error}");
         }
     }
+}
+
+fn listen(options: &Options) -> anyhow::Result<UnixListener> {
     // A socket of an engine that was killed stays behind.
     let _ = std::fs::remove_file(&options.socket);
     let listener = UnixListener::bind(&options.socket)
         .with_context(|| format!("cannot listen on {}", options.socket.display()))?;
     eprintln!("init engine: listening on {}", options.socket.display());
-    engine.resume();
+    Ok(listener)
+}
+
+/// Answers clients until a request to end.
+async fn serve(
+    engine: Engine,
+    listener: UnixListener,
+    mut requests: Requests,
+    options: Options,
+) -> anyhow::Result<()> {
+    engine.allow_upgrades(Owner::Developer(options.clone()).to_json());
     tokio::select! {
         () = engine::api::serve(engine.clone(), listener) => {}
         _ = requests.next() => {}
     }
+    engine.forbid_upgrades();
     for error in engine
         .shutdown(Vec::new(), crate::shutdown::DEFAULT_DEADLINE)
         .await

@@ -3,8 +3,9 @@
 //! The boot is the table in `boot.rs`. The same program is also its own helpers, chosen by its first
 //! argument: `runtime` (the first process of every container), `worker` (registries and archives,
 //! which PID 1 never touches itself), `network` (embedded DNS and the proxy of published ports) and
-//! `engine` (System Docker on a developer's machine). Under the
-//! names `docker-init` and `modprobe` it is what those are.
+//! `engine` (System Docker on a developer's machine); `upgrade-check` and `take-over` are asked of a
+//! program that is to replace the running one. Under the names `docker-init` and `modprobe` it is
+//! what those are.
 //!
 //! This crate does not parse configuration (crate config), know a container's insides (crate
 //! engine) or read from an internet socket.
@@ -27,6 +28,7 @@ mod services;
 mod shutdown;
 mod state;
 mod system;
+mod take_over;
 mod toolbox;
 
 use std::ffi::OsString;
@@ -57,6 +59,8 @@ fn main() -> ExitCode {
         Some("worker") => engine::image::worker::main(arguments.collect()),
         Some("network") => engine::network::helper::main(arguments.collect()),
         Some("engine") => developer::main(arguments.collect()),
+        Some(engine::upgrade::CHECK_VERB) => take_over::check(),
+        Some(engine::upgrade::TAKE_OVER_VERB) => take_over::main(&arguments.collect::<Vec<_>>()),
         _ if std::process::id() == 1 => boot_machine(),
         _ => {
             eprintln!("init: is PID 1 of RancherOS; elsewhere only `init engine` is of use");

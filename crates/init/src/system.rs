@@ -6,10 +6,13 @@ use std::convert::Infallible;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
+use engine::upgrade::Inheritance;
 use engine::{Engine, EngineOptions};
+use serde::{Deserialize, Serialize};
 use sys::clock;
 use tokio::net::UnixListener;
 use tokio::task::LocalSet;
@@ -18,6 +21,7 @@ use crate::boot::{ENGINE_PHASES, PHASES, TOTAL};
 use crate::machine::{MEDIA, Machine};
 use crate::phase::{self, Fatal, Record};
 use crate::power::Requests;
+use crate::take_over::Owner;
 use crate::{log, rescue, root, services, shutdown};
 
 /// The engine's state; on the state partition when there is one.
@@ -32,27 +36,59 @@ const TRACE: &str = "/run/rancher/boot.json";
 /// Threads for file work that would hold up the event loop; each costs a stack when it is used.
 const BLOCKING_THREADS: usize = 4;
 
+/// What of the boot still matters after it; a program that takes over gets no more.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Booted {
+    /// System images are on the media.
+    media: bool,
+    /// How long the whole shutdown may take.
+    shutdown_deadline: Duration,
+}
+
 /// Runs the engine until the machine is to leave.
 pub(crate) fn run(machine: Machine) -> ExitCode {
+    let error = match block_on(live(machine.clone())) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    let fatal = Fatal {
+        phase: ENGINE_PHASES[0],
+        reason: format!("{error:#}"),
+    };
+    rescue::shell(&fatal, &machine)
+}
+
+/// Goes on where an earlier program of PID 1 stopped, until the machine is to leave.
+///
+/// # Errors
+/// Before the commitment: nothing has happened yet, and the earlier program can go on.
+pub(crate) fn go_on(booted: Booted, inheritance: Rc<Inheritance>) -> anyhow::Result<()> {
+    let never = block_on(async {
+        let mut requests = Requests::listen().context("cannot listen for signals")?;
+        let engine = Engine::inherit(engine_options(), &inheritance)
+            .context("cannot take the engine over")?;
+        add_media(&engine, booted.media);
+        let listener = inheritance.listener()?;
+        inheritance.commit();
+        log::info("engine: a new program has taken over");
+        tokio::task::spawn_local(engine::api::serve(engine.clone(), listener));
+        let deadline = booted.shutdown_deadline;
+        engine.allow_upgrades(Owner::Machine(booted).to_json());
+        let action = requests.next().await;
+        engine.forbid_upgrades();
+        Ok(shutdown::finish(&engine, action, deadline).await)
+    })?;
+    match never {}
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<Infallible>>) -> anyhow::Result<Infallible> {
     std::panic::set_hook(Box::new(|panic| log::error(&format!("contained {panic}"))));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
-        .build();
-    let fatal = match runtime {
-        Ok(runtime) => match LocalSet::new().block_on(&runtime, live(machine.clone())) {
-            Ok(never) => match never {},
-            Err(error) => Fatal {
-                phase: ENGINE_PHASES[0],
-                reason: format!("{error:#}"),
-            },
-        },
-        Err(error) => Fatal {
-            phase: ENGINE_PHASES[0],
-            reason: format!("no event loop: {error}"),
-        },
-    };
-    rescue::shell(&fatal, &machine)
+        .build()
+        .context("no event loop")?;
+    LocalSet::new().block_on(&runtime, work)
 }
 
 /// Starts the engine and the services, then serves until a request to leave.
@@ -85,32 +121,45 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
                 clock::boottime().as_secs_f64(),
                 None,
             ));
+            let booted = Booted {
+                media: machine.media.is_some(),
+                shutdown_deadline: deadline,
+            };
+            engine.allow_upgrades(Owner::Machine(booted).to_json());
             requests.next().await
         }
     };
+    engine.forbid_upgrades();
     Ok(shutdown::finish(&engine, action, deadline).await)
 }
 
 async fn start_engine(machine: &Machine) -> anyhow::Result<Engine> {
-    let mut options = EngineOptions::new(ENGINE_ROOT.into(), ENGINE_RUN.into());
-    options.program = root::PROGRAM.into();
-    let engine = Engine::new(options)
+    let engine = Engine::new(engine_options())
         .await
         .context("cannot start the engine")?;
-    if machine.media.is_some() {
-        for error in engine
-            .images()
-            .add_media(&Path::new(MEDIA).join("rancheros"))
-        {
-            log::error(&format!("system image: {error}"));
-        }
-    }
+    add_media(&engine, machine.media.is_some());
     let listener =
         UnixListener::bind(SOCKET).with_context(|| format!("cannot listen on {SOCKET}"))?;
     // The owner of the socket is the owner of the machine (Docker's rule for its own socket).
     sys::fs::set_mode(Path::new(SOCKET), 0o660)?;
     tokio::task::spawn_local(engine::api::serve(engine.clone(), listener));
     Ok(engine)
+}
+
+fn engine_options() -> EngineOptions {
+    let mut options = EngineOptions::new(ENGINE_ROOT.into(), ENGINE_RUN.into());
+    options.program = root::PROGRAM.into();
+    options
+}
+
+fn add_media(engine: &Engine, media: bool) {
+    if !media {
+        return;
+    }
+    let folder = Path::new(MEDIA).join("rancheros");
+    for error in engine.images().add_media(&folder) {
+        log::error(&format!("system image: {error}"));
+    }
 }
 
 fn shutdown_deadline(machine: &Machine) -> Duration {

@@ -4,6 +4,7 @@
 
 mod boot;
 mod engine;
+mod reexec;
 mod registry;
 mod run;
 
@@ -34,7 +35,8 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
             run::run(artifacts, rounds)?;
             engine::run(artifacts, rounds)
         }
-        other => bail!("no benchmark is named {other:?}: there are boot and engine"),
+        Some("reexec") => reexec::run(artifacts, rounds),
+        other => bail!("no benchmark is named {other:?}: there are boot, engine and reexec"),
     }
 }
 

@@ -12,6 +12,7 @@ mod sdk_python;
 mod services;
 mod state;
 mod system_docker;
+mod upgrade;
 mod user_docker;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::context::Context;
 pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
     [
         services::tests(context),
+        upgrade::tests(context),
         boot_media::tests(context),
         state::tests(context),
         power::tests(context),

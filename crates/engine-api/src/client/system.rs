@@ -1,11 +1,14 @@
 //! Calls about the engine itself.
 
-use http::Method;
+use http::{Method, header};
 
 use super::query::Target;
+use super::transport::{finish, read_json};
 use super::{Client, JsonLines};
+use crate::body::Body;
 use crate::{
-    AuthConfig, AuthResponse, DiskUsage, EventMessage, Filters, Result, SystemInfo, SystemVersion,
+    AuthConfig, AuthResponse, DiskUsage, EngineStatus, EventMessage, Filters, Result, SystemInfo,
+    SystemVersion,
 };
 
 impl Client {
@@ -44,6 +47,24 @@ impl Client {
             .with_some("until", until)
             .with_some("filters", filters_text(filters));
         Ok(self.stream(Method::GET, &target).await?.json_lines())
+    }
+
+    /// The engine's program and how it was replaced; System Docker's own.
+    pub async fn engine_status(&self) -> Result<EngineStatus> {
+        self.get(&Target::new("/engine")).await
+    }
+
+    /// Replaces the engine's program by the one in `program` (its bytes), or with an empty body by itself; `wait` is how
+    /// many seconds work under way may take to end. Answers with the status before it; [`Self::engine_status`] then says
+    /// how it went.
+    pub async fn engine_upgrade(&self, program: Body, wait: Option<u64>) -> Result<EngineStatus> {
+        let target =
+            Target::new("/engine/upgrade").with_some("t", wait.map(|wait| wait.to_string()));
+        let mut request = self.request(Method::POST, &target);
+        if !matches!(program, Body::Empty) {
+            request = request.header(header::CONTENT_TYPE, "application/octet-stream");
+        }
+        read_json(self.send(finish(request, program)?).await?).await
     }
 
     /// Checks credentials at a registry.

@@ -297,4 +297,34 @@ model! {
         /// Build cache; empty here.
         pub build_cache: Vec<Value>,
     }
+
+    /// Answer of `GET /engine` and `POST /engine/upgrade`; not Docker's.
+    #[serde(rename_all = "PascalCase")]
+    pub struct EngineStatus {
+        /// Engine's version.
+        pub version: String,
+        /// Path of its program.
+        pub program: String,
+        /// Its process.
+        pub pid: i64,
+        /// How often the program was replaced since the process started.
+        pub generation: i64,
+        /// Version of what one program hands to the next.
+        pub state_version: i64,
+        /// How the last replacement went.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub last_upgrade: Option<LastUpgrade>,
+    }
+
+    /// How a replacement of the engine's program went.
+    #[serde(rename_all = "PascalCase")]
+    pub struct LastUpgrade {
+        /// `done`; `fell back` when the former program had to go on; `failed` when it never stopped.
+        pub outcome: String,
+        /// Why it is not `done`.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        pub error: String,
+        /// RFC 3339.
+        pub time: String,
+    }
 }

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,6 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::plain_hijack::Socket;
 use super::reply::Reply;
+use crate::upgrade::{Phase, Quiet};
 
 /// Clients at a time; more wait in the socket's backlog. Attached clients and event listeners each hold one.
 const MAX_CONNECTIONS: usize = 2048;
@@ -37,18 +39,26 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) type Handler = dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Reply>>>;
 
 /// Accepts clients for as long as the future is polled.
-pub(super) async fn accept(handler: Rc<Handler>, listener: UnixListener) {
+pub(super) async fn accept(handler: Rc<Handler>, listener: Rc<UnixListener>, quiet: Rc<Quiet>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut phase = quiet.watch();
     loop {
+        // The program is being replaced: clients wait in the backlog for the next one. The sender is in `quiet`.
+        let _ = phase.wait_for(|phase| *phase != Phase::Leaving).await;
         // The semaphore is never closed.
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return;
         };
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            _ = phase.wait_for(|phase| *phase == Phase::Leaving) => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
             Ok((stream, _)) => {
-                let handler = Rc::clone(&handler);
+                let (handler, quiet) = (Rc::clone(&handler), Rc::clone(&quiet));
                 tokio::task::spawn_local(async move {
-                    talk(handler, stream).await;
+                    talk(handler, stream, quiet).await;
                     drop(slot);
                 });
             }
@@ -60,14 +70,25 @@ pub(super) async fn accept(handler: Rc<Handler>, listener: UnixListener) {
     }
 }
 
-async fn talk(handler: Rc<Handler>, stream: UnixStream) {
+async fn talk(handler: Rc<Handler>, stream: UnixStream, quiet: Rc<Quiet>) {
     // A client that fails or leaves is nobody's error.
     let Ok(Ok(socket)) = tokio::time::timeout(HEAD_TIMEOUT, Socket::open(stream)).await else {
         return;
     };
     let service = service_fn(move |request| {
-        let reply = handler(request);
-        async move { Ok::<_, Infallible>(reply.await) }
+        let (reply, quiet) = (handler(request), Rc::clone(&quiet));
+        async move {
+            let owed = quiet.owe();
+            let mut reply = reply.await;
+            // The client's next request is for the next program, on a connection of its own.
+            if quiet.phase() == Phase::Leaving && reply.status() != StatusCode::SWITCHING_PROTOCOLS
+            {
+                let close = HeaderValue::from_static("close");
+                reply.headers_mut().insert(CONNECTION, close);
+            }
+            drop(owed);
+            Ok::<_, Infallible>(reply)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -11,6 +11,7 @@ mod attach;
 mod call;
 mod connection;
 mod containers;
+mod engine;
 mod exec;
 mod hijack;
 mod images;
@@ -40,11 +41,20 @@ use tokio::net::UnixListener;
 
 use crate::Engine;
 
+/// Panics of handlers that were contained.
+pub(crate) fn contained_panics() -> u64 {
+    panics::contained()
+}
+
 /// Answers clients of `listener` for as long as the future is polled. Runs inside a `LocalSet`.
 pub async fn serve(engine: Engine, listener: UnixListener) {
+    let listener = Rc::new(listener);
+    engine.0.upgrades.serves(&listener);
+    let quiet = Rc::clone(&engine.0.quiet);
     connection::accept(
         Rc::new(move |request| router::answer(engine.clone(), request)),
         listener,
+        quiet,
     )
     .await;
 }

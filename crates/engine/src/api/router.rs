@@ -1,5 +1,7 @@
 //! From a request to the handler that answers it.
 
+use std::rc::Rc;
+
 use engine_api::{Error, Result};
 use http::header::HeaderValue;
 use http::{Method, Request, StatusCode};
@@ -22,8 +24,17 @@ pub(super) fn answer(
     Box::pin(async move {
         let what = format!("{} {}", request.method(), request.uri().path());
         let server = format!("Docker/{} (linux)", engine.version().version);
-        let task =
-            tokio::task::spawn_local(async move { route(Call::new(engine, request)?).await });
+        let (quiet, named) = (Rc::clone(&engine.0.quiet), what.clone());
+        let task = tokio::task::spawn_local(async move {
+            let call = Call::new(engine, request)?;
+            // What changes something is not cut by a replacement of the program, but for that itself.
+            let _work = match call.method {
+                Method::GET | Method::HEAD | Method::OPTIONS => None,
+                _ if call.path.first().is_some_and(|path| path == "engine") => None,
+                _ => Some(quiet.work(named)),
+            };
+            route(call).await
+        });
         let mut reply = match panics::contain(task, &what).await {
             Ok(reply) => reply,
             Err(error) => reply::error(&error),
@@ -70,6 +81,8 @@ async fn engine(call: Call, path: &[&str]) -> Result<Reply> {
         ("GET", ["distribution", name @ .., "json"]) if !name.is_empty() => {
             images::distribution(&call, &name.join("/")).await
         }
+        ("GET", ["engine"]) => super::engine::status(&call),
+        ("POST", ["engine", "upgrade"]) => super::engine::upgrade(call).await,
         ("POST", ["commit"]) => images::commit(call).await,
         _ => refused::answer(&call.method, path),
     }

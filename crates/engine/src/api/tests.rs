@@ -66,7 +66,11 @@ impl Server {
                     .unwrap_or_else(|error: Error| reply::error(&error))
             })
         });
-        tokio::task::spawn_local(connection::accept(handler, listener));
+        tokio::task::spawn_local(connection::accept(
+            handler,
+            Rc::new(listener),
+            Rc::default(),
+        ));
         Self {
             path,
             _directory: directory,

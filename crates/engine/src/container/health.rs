@@ -99,6 +99,18 @@ impl Engine {
                 ..HealthRecord::default()
             })
         });
+        self.continue_health_checks(container, plan, None);
+    }
+
+    /// Goes on with the probes that an earlier program began; the next one is due at that time since the kernel's start.
+    pub(super) fn resume_health_checks(&self, container: &Rc<Container>, due: Duration) {
+        let plan = Plan::read(&container.record().config);
+        if let Some(plan) = plan {
+            self.continue_health_checks(container, plan, Some(due));
+        }
+    }
+
+    fn continue_health_checks(&self, container: &Rc<Container>, plan: Plan, due: Option<Duration>) {
         let Some(ended) = container
             .live
             .borrow()
@@ -110,13 +122,19 @@ impl Engine {
         let (engine, container) = (self.clone(), Rc::clone(container));
         tokio::task::spawn_local(async move {
             tokio::select! {
-                () = engine.probe_forever(&container, plan) => {}
+                () = engine.probe_forever(&container, plan, due) => {}
                 () = ended.notified() => {}
             }
+            container.probe_at.set(None);
         });
     }
 
-    async fn probe_forever(&self, container: &Rc<Container>, plan: Plan) {
+    async fn probe_forever(
+        &self,
+        container: &Rc<Container>,
+        plan: Plan,
+        mut due: Option<Duration>,
+    ) {
         let started = container.record().state.started_at;
         loop {
             let starting = container
@@ -125,12 +143,18 @@ impl Engine {
                 .as_ref()
                 .is_some_and(|health| health.status == "starting");
             let in_start_period = Timestamp::now().since(started) < plan.start_period;
-            tokio::time::sleep(if starting && in_start_period {
-                plan.start_interval
-            } else {
-                plan.interval
-            })
-            .await;
+            let now = sys::clock::boottime();
+            let next = due.take().unwrap_or_else(|| {
+                now + if starting && in_start_period {
+                    plan.start_interval
+                } else {
+                    plan.interval
+                }
+            });
+            // It stays set during the probe: a program that takes over then probes at once.
+            container.probe_at.set(Some(next));
+            tokio::time::sleep(next.saturating_sub(now)).await;
+            self.0.quiet.open().await;
             if container.status() == Status::Paused {
                 continue;
             }

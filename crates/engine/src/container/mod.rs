@@ -1,6 +1,7 @@
 //! Containers: their state on disk and in memory, and every verb of their life.
 
 mod attach;
+mod carry;
 mod commit;
 mod create;
 mod filter;
@@ -37,6 +38,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use engine_api::{Error, PortMap, Result};
 use tokio::io::unix::AsyncFd;
@@ -46,9 +48,10 @@ pub use commit::CommitRequest;
 pub(crate) use commit::apply as apply_change;
 pub(crate) use mounts::{MountKind, MountRecord, clean};
 pub(crate) use record::{Layout, Record};
+pub(crate) use restart::Backoff;
 pub(crate) use state::Status;
 
-use crate::io::Streams;
+use crate::io::{Ends, Streams};
 use crate::logs::LogFile;
 use crate::runtime::Process;
 
@@ -77,6 +80,8 @@ pub(crate) struct Live {
     pub(crate) process: Rc<Process>,
     /// The terminal's master side.
     pub(crate) terminal: Option<Rc<AsyncFd<OwnedFd>>>,
+    /// The engine's ends of the streams.
+    pub(crate) ends: Ends,
     /// `NetworkSettings.Ports` of this run.
     pub(crate) ports: PortMap,
     /// `NetworkSettings.SandboxID` and `SandboxKey`.
@@ -99,9 +104,13 @@ pub(crate) struct Container {
     /// Standard streams.
     pub(crate) streams: Rc<Streams>,
     /// Back-off of its restarts.
-    pub(crate) backoff: RefCell<restart::Backoff>,
+    pub(crate) backoff: RefCell<Backoff>,
     /// Cuts a wait before a restart short.
     pub(crate) wake: Notify,
+    /// When it is started again, since the kernel's start.
+    pub(crate) restart_at: Cell<Option<Duration>>,
+    /// When its health is probed next, likewise.
+    pub(crate) probe_at: Cell<Option<Duration>>,
     /// Ends of runs.
     pub(crate) exits: watch::Sender<Exits>,
     /// Its execs that live.
@@ -142,6 +151,8 @@ impl Container {
             streams: Rc::new(streams),
             backoff: RefCell::default(),
             wake: Notify::new(),
+            restart_at: Cell::default(),
+            probe_at: Cell::default(),
             exits: watch::Sender::new(exits),
             execs: RefCell::default(),
             live: RefCell::default(),

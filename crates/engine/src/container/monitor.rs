@@ -25,6 +25,10 @@ impl Engine {
     ) {
         // The reaper lives as long as the engine; without it nothing is known of the end but that it came.
         let code = ended.await.map_or(128, exit_code);
+        let _work = self
+            .0
+            .quiet
+            .work(format!("the end of {}", container.name()));
         pumps.drain().await;
         self.run_ended(&container, code).await;
     }
@@ -138,14 +142,30 @@ impl Engine {
     /// Starts the container again after a wait, unless a stop comes first. A failed start counts as another exit.
     pub(super) fn restart_later(&self, container: &Rc<Container>, wait: Duration) {
         let (engine, container) = (self.clone(), Rc::clone(container));
+        let due_in = |wait| Some(sys::clock::boottime() + wait);
+        // Now, not in the task: a program that takes over before the task's first turn must know it too.
+        container.restart_at.set(due_in(wait));
         tokio::task::spawn_local(async move {
             let mut wait = wait;
             loop {
+                container.restart_at.set(due_in(wait));
+                let due = async {
+                    tokio::time::sleep(wait).await;
+                    engine.0.quiet.open().await;
+                };
                 tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
+                    () = due => {}
                     // Stopped, removed or started by hand.
-                    () = container.wake.notified() => return,
+                    () = container.wake.notified() => {
+                        container.restart_at.set(None);
+                        return;
+                    }
                 }
+                let _work = engine
+                    .0
+                    .quiet
+                    .work(format!("restart of {}", container.name()));
+                container.restart_at.set(None);
                 let _turn = container.operation.lock().await;
                 if container.status() != Status::Restarting {
                     return;

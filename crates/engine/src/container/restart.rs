@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use engine_api::{Error, RestartPolicy, Result};
+use serde::{Deserialize, Serialize};
 
 /// The first wait before a restart.
 const FIRST: Duration = Duration::from_millis(100);
@@ -12,7 +13,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 const LONG_RUN: Duration = Duration::from_secs(10);
 
 /// Decides after each exit whether, and how soon, a container is started again.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Backoff {
     wait: Duration,
     cancelled: bool,

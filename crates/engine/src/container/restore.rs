@@ -88,7 +88,9 @@ impl Engine {
         containers.retain(|container| container.adopted.get());
         containers.sort_by_key(|container| container.record().start_order);
         let engine = self.clone();
+        let work = self.0.quiet.work("the start of containers");
         tokio::task::spawn_local(async move {
+            let _work = work;
             for container in containers {
                 if let Err(error) = engine.resume_one(&container).await {
                     crate::report(&format!("resume container {}: {error}", container.name()));

@@ -65,7 +65,14 @@ impl Engine {
         });
         if container.record().host_config.auto_remove && !container.keep.get() {
             let (engine, container) = (self.clone(), Rc::clone(container));
-            tokio::task::spawn_local(async move { engine.auto_remove(&container).await });
+            let work = self
+                .0
+                .quiet
+                .work(format!("removal of {}", container.name()));
+            tokio::task::spawn_local(async move {
+                engine.auto_remove(&container).await;
+                drop(work);
+            });
         }
         Err(error)
     }
@@ -166,6 +173,7 @@ impl Engine {
         *container.live.borrow_mut() = Some(Live {
             process: Rc::new(process),
             terminal: pumps.terminal(),
+            ends: pumps.ends(),
             ports: attachment.ports,
             sandbox: (attachment.sandbox_id, attachment.sandbox_key),
             ended: Rc::new(Notify::new()),

@@ -1,12 +1,13 @@
 //! `docker exec`: further processes in a running container.
 
+mod carry;
 mod probe;
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use engine_api::{Error, ExecConfig, ExecInspect, ExecProcessConfig, ExecStartConfig, Result};
@@ -15,7 +16,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::container::{Container, Status};
-use crate::io::{Descriptors, Pumps, Streams, Wanted};
+use crate::io::{Descriptors, Ends, Pumps, Streams, Wanted};
 use crate::options::{AttachSession, StreamKind};
 use crate::reaper::exit_code;
 use crate::runtime::{self, ExecRequest, Process, Runtime, Stdio, oci};
@@ -38,7 +39,10 @@ pub(crate) struct Exec {
     terminal: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
     /// The exit code, once there is one.
     ended: watch::Sender<Option<i32>>,
-    ended_at: Cell<Option<Instant>>,
+    /// When, since the kernel's start.
+    ended_at: Cell<Option<Duration>>,
+    /// A probe of the container's health.
+    probe: Cell<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +51,24 @@ struct State {
     running: bool,
     pid: i32,
     process: Option<Rc<Process>>,
+    ends: Ends,
+}
+
+impl Exec {
+    /// One that was not started.
+    fn new(id: String, container: &Rc<Container>, config: ExecConfig) -> Self {
+        Self {
+            id,
+            container: Rc::clone(container),
+            streams: Rc::new(Streams::new(config.tty, config.attach_stdin, true, None)),
+            config,
+            state: RefCell::default(),
+            terminal: RefCell::default(),
+            ended: watch::Sender::default(),
+            ended_at: Cell::default(),
+            probe: Cell::default(),
+        }
+    }
 }
 
 impl Engine {
@@ -80,26 +102,18 @@ impl Engine {
 
     fn new_exec(&self, container: &Rc<Container>, config: ExecConfig) -> Result<Rc<Exec>> {
         let mut execs = self.0.execs.borrow_mut();
+        let now = sys::clock::boottime();
         execs.retain(|_, exec| {
             exec.ended_at
                 .get()
-                .is_none_or(|ended| ended.elapsed() < KEPT)
+                .is_none_or(|ended| now.saturating_sub(ended) < KEPT)
         });
         if execs.len() >= EXECS_MAX {
             return Err(Error::server(format!(
                 "there are {EXECS_MAX} execs already"
             )));
         }
-        let exec = Rc::new(Exec {
-            id: ids::new_id()?,
-            container: Rc::clone(container),
-            streams: Rc::new(Streams::new(config.tty, config.attach_stdin, true, None)),
-            config,
-            state: RefCell::default(),
-            terminal: RefCell::default(),
-            ended: watch::Sender::default(),
-            ended_at: Cell::default(),
-        });
+        let exec = Rc::new(Exec::new(ids::new_id()?, container, config));
         execs.insert(exec.id.clone(), Rc::clone(&exec));
         container.execs.borrow_mut().insert(exec.id.clone());
         Ok(exec)
@@ -172,6 +186,10 @@ impl Engine {
 
     /// Starts the process; when that fails the exec has ended.
     async fn run_exec(&self, exec: &Rc<Exec>, size: Option<[u32; 2]>) -> Result<()> {
+        let _work = self
+            .0
+            .quiet
+            .work(format!("exec in {}", exec.container.name()));
         let failure = match self.try_exec(exec, size).await {
             Ok(()) => return Ok(()),
             Err(failure) => failure,
@@ -240,6 +258,7 @@ impl Engine {
             state.running = true;
             state.pid = child.pid;
             state.process = Some(Rc::new(child));
+            state.ends = pumps.ends();
         }
         *exec.terminal.borrow_mut() = pumps.terminal();
         self.exec_event(exec, "exec_start", true);
@@ -268,7 +287,7 @@ impl Engine {
         }
         exec.terminal.borrow_mut().take();
         exec.ended.send_replace(Some(code));
-        exec.ended_at.set(Some(Instant::now()));
+        exec.ended_at.set(Some(sys::clock::boottime()));
         exec.container.execs.borrow_mut().remove(&exec.id);
         exec.streams.finish();
     }

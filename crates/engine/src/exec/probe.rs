@@ -30,6 +30,7 @@ impl Engine {
         };
         let exec = self.new_exec(container, config)?;
         exec.state.borrow_mut().started = true;
+        exec.probe.set(true);
         self.exec_event(&exec, "exec_create", true);
         let mut session = self.attach_exec(&exec)?;
         self.run_exec(&exec, None).await?;

@@ -8,5 +8,5 @@ mod detach;
 mod pump;
 mod streams;
 
-pub use pump::{Descriptors, Pumps};
+pub use pump::{Descriptors, Ends, Pumps};
 pub use streams::{Streams, Wanted};

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -85,6 +85,19 @@ pub struct Pumps {
     writer: Option<JoinHandle<()>>,
     terminal: Option<Rc<AsyncFd<OwnedFd>>>,
     streams: Rc<Streams>,
+    ends: Ends,
+}
+
+/// A descriptor for as long as its pump has it: one that has seen its end is closed.
+type End = Weak<AsyncFd<OwnedFd>>;
+
+/// The descriptors of running pumps, for an upgrade to hand on.
+#[derive(Clone, Debug, Default)]
+pub struct Ends {
+    pub(crate) stdin: End,
+    pub(crate) stdout: End,
+    pub(crate) stderr: End,
+    pub(crate) terminal: End,
 }
 
 impl Pumps {
@@ -94,17 +107,20 @@ impl Pumps {
     /// When a descriptor cannot be watched.
     pub fn over_pipes(streams: &Rc<Streams>, descriptors: Descriptors) -> io::Result<Self> {
         let mut readers = Vec::new();
-        for (fd, kind) in [
-            (descriptors.stdout, StreamKind::Stdout),
-            (descriptors.stderr, StreamKind::Stderr),
+        let mut ends = Ends::default();
+        for (fd, kind, end) in [
+            (descriptors.stdout, StreamKind::Stdout, &mut ends.stdout),
+            (descriptors.stderr, StreamKind::Stderr, &mut ends.stderr),
         ] {
             let Some(fd) = fd else { continue };
             let fd = Rc::new(watched(fd)?);
+            *end = Rc::downgrade(&fd);
             readers.push(tokio::task::spawn_local(read(fd, kind, Rc::clone(streams))));
         }
         let writer = match descriptors.stdin {
             Some(fd) => {
                 let fd = Rc::new(watched(fd)?);
+                ends.stdin = Rc::downgrade(&fd);
                 streams
                     .take_input()
                     .map(|input| tokio::task::spawn_local(write(fd, input)))
@@ -116,6 +132,7 @@ impl Pumps {
             writer,
             terminal: None,
             streams: Rc::clone(streams),
+            ends,
         })
     }
 
@@ -132,11 +149,16 @@ impl Pumps {
         ))];
         let input = streams.open_stdin().then(|| streams.take_input()).flatten();
         let writer = input.map(|input| tokio::task::spawn_local(write(Rc::clone(&master), input)));
+        let ends = Ends {
+            terminal: Rc::downgrade(&master),
+            ..Ends::default()
+        };
         Ok(Self {
             readers,
             writer,
             terminal: Some(master),
             streams: Rc::clone(streams),
+            ends,
         })
     }
 
@@ -146,6 +168,12 @@ impl Pumps {
         self.terminal.clone()
     }
 
+    /// The descriptors, for as long as they are open.
+    #[must_use]
+    pub fn ends(&self) -> Ends {
+        self.ends.clone()
+    }
+
     /// Waits until all output has been read (not longer than a moment), then stops.
     pub async fn drain(self) {
         let Self {
@@ -153,6 +181,7 @@ impl Pumps {
             writer,
             terminal,
             streams,
+            ends: _,
         } = self;
         if let Some(writer) = writer {
             writer.abort();

@@ -123,6 +123,17 @@ impl Streams {
         })
     }
 
+    /// Whether its client has closed the present run's input.
+    #[must_use]
+    pub fn stdin_closed(&self) -> bool {
+        self.stdin_closed.get()
+    }
+
+    /// Takes over from an earlier program, which saw the end of the input.
+    pub fn set_stdin_closed(&self) {
+        self.stdin_closed.set(true);
+    }
+
     /// Hands output to the log and to every attached client; waits for slow ones.
     pub(super) async fn output(&self, kind: StreamKind, bytes: Bytes) {
         if let Some(log) = &self.log {

@@ -127,6 +127,27 @@ impl LogFile {
         Ok(())
     }
 
+    /// The beginnings of lines that wait for their ends, standard output's first.
+    #[must_use]
+    pub fn unfinished(&self) -> [Vec<u8>; 2] {
+        let writer = self.writer.borrow();
+        writer
+            .as_ref()
+            .map(|writer| writer.unfinished.clone())
+            .unwrap_or_default()
+    }
+
+    /// Goes on where an earlier program stopped: the log is open, and these lines have begun.
+    pub fn set_unfinished(&self, unfinished: [Vec<u8>; 2]) {
+        if let Some(writer) = self.writer.borrow_mut().as_mut() {
+            // A full piece would have been written: what is longer was not made by this code.
+            writer.unfinished = unfinished.map(|mut text| {
+                text.truncate(LINE_MAX - 1);
+                text
+            });
+        }
+    }
+
     /// Takes a piece of output; whole lines are written, the rest waits for its end.
     pub fn append(&self, stream: StreamKind, output: &[u8]) {
         let mut slot = self.writer.borrow_mut();
@@ -285,6 +306,28 @@ mod tests {
             found,
             expected.map(|(stream, text)| (stream, text.to_owned()))
         );
+    }
+
+    #[test]
+    fn a_line_that_began_before_an_upgrade_ends_after_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let open = || {
+            let log = LogFile::new(path.clone(), LogLimits::DEFAULT, Attributes::new());
+            log.open().unwrap();
+            log
+        };
+        let former = open();
+        former.append(StreamKind::Stdout, b"whole\nhal");
+        former.append(StreamKind::Stderr, b"al");
+        let next = open();
+        next.set_unfinished(former.unfinished());
+        std::mem::forget(former); // execve(2) closes nothing in order
+        next.append(StreamKind::Stdout, b"f\n");
+        next.append(StreamKind::Stderr, b"so\n");
+        next.close();
+        let found: Vec<_> = lines(&path).into_iter().map(|line| line.text).collect();
+        assert_eq!(found, ["whole\n", "half\n", "also\n"]);
     }
 
     #[test]

@@ -95,6 +95,22 @@ pub struct Process {
     control: Option<launcher::Control>,
 }
 
+impl Process {
+    /// A child that an earlier program of this process has started and that runs, or has ended and was not reaped.
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub(crate) fn adopt(pid: i32) -> sys::Result<Self> {
+        Ok(Self {
+            pid,
+            pidfd: Pidfd::open(pid)?,
+            console: None,
+            warnings: Vec::new(),
+            control: None,
+        })
+    }
+}
+
 /// What starts containers. Implementations can be swapped and compared.
 #[expect(
     async_fn_in_trait,

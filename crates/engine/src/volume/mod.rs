@@ -1,6 +1,7 @@
 //! Volumes of the `local` driver: directories `<root>/volumes/<name>/_data`, or file systems mounted there while used.
 
 mod copy;
+mod hold;
 mod options;
 
 #[cfg(test)]

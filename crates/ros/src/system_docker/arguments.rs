@@ -24,9 +24,9 @@ pub(crate) enum Verb {
     Create(Create),
     /// Show what changed in a container's file system
     Diff { container: String },
-    /// Replace PID 1's program while containers run, and other care of the engine
-    #[command(hide = true)]
-    Engine,
+    /// Replace the engine's program while containers run
+    #[command(subcommand)]
+    Engine(Engine),
     /// Show events as they happen
     Events(Events),
     /// Run a command in a running container
@@ -448,6 +448,28 @@ pub(crate) struct Stop {
     pub(crate) time: Option<i64>,
     #[arg(required = true)]
     pub(crate) containers: Vec<String>,
+}
+
+/// `engine`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Engine {
+    /// Replace the engine's program in place; containers, their output and their health checks go on
+    ///
+    /// The new program is first asked whether it can take over. One that cannot is refused; one that fails later is
+    /// replaced by the present one. Attached clients are disconnected. The next boot starts the installed program again.
+    Upgrade(Upgrade),
+    /// Show which program runs and how the last upgrade went
+    Version(Formatted),
+}
+
+/// `engine upgrade`
+#[derive(Debug, Args)]
+pub(crate) struct Upgrade {
+    /// Seconds that starts, stops and pulls under way may take to end (default 5, at most 600)
+    #[arg(short, long)]
+    pub(crate) time: Option<u64>,
+    /// The new program; without it the present one starts anew
+    pub(crate) path: Option<String>,
 }
 
 /// `system`

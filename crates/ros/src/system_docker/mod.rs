@@ -6,6 +6,7 @@
 mod arguments;
 mod containers;
 mod create;
+mod engine;
 mod images;
 mod inspect;
 mod listing;
@@ -81,7 +82,7 @@ async fn verb(client: &Client, verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Create(options) => println!("{}", run::create(client, &options, false).await?),
         Verb::Cp(options) => transfer::copy(client, &options).await?,
         Verb::Diff { container } => containers::changes(client, &container).await?,
-        Verb::Engine => anyhow::bail!("there is no engine verb yet"),
+        Verb::Engine(verb) => engine::engine(client, verb).await?,
         Verb::Events(options) => system::events(client, &options).await?,
         Verb::Export(options) => transfer::export(client, &options).await?,
         Verb::History { image } => images::history(client, &image).await?,

@@ -76,7 +76,7 @@ pub(crate) async fn info(client: &Client, options: &Formatted) -> anyhow::Result
     Ok(())
 }
 
-fn formatted(value: &Value, format: &str) -> anyhow::Result<()> {
+pub(super) fn formatted(value: &Value, format: &str) -> anyhow::Result<()> {
     match format {
         "json" => println!("{value}"),
         format => println!("{}", Template::parse(format)?.render(value)?),

@@ -328,6 +328,33 @@ pub fn take_inherited_fd(number: i32) -> Result<std::os::fd::OwnedFd> {
     Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
 }
 
+/// Makes a copy, closed at exec, of a descriptor that an earlier program of this process left open at `number`. The
+/// original stays, so that another program can still be given it.
+///
+/// # Errors
+/// When nothing is open there, or too many files are.
+pub fn dup_inherited_fd(number: i32) -> Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: fcntl(F_DUPFD_CLOEXEC) has no memory arguments and fails on a number that is not open.
+    let result = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
+    let copy = check(i64::from(result)).what(|| format!("copy inherited descriptor {number}"))?;
+    // SAFETY: the kernel has just made this descriptor and nobody else has it.
+    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(i32::try_from(copy).unwrap_or(-1)) })
+}
+
+/// Whether a descriptor stays open at the next execve(2) (FD_CLOEXEC of fcntl(2)).
+///
+/// # Errors
+/// Never for an open file.
+pub fn keep_at_exec(file: impl AsFd, keep: bool) -> Result<()> {
+    let flags = if keep {
+        rustix::io::FdFlags::empty()
+    } else {
+        rustix::io::FdFlags::CLOEXEC
+    };
+    rustix::io::fcntl_setfd(file, flags).what(|| "set close-on-exec".into())
+}
+
 /// Puts `file` in the place of descriptor 0, 1 or 2, where it stays open at exec.
 ///
 /// # Errors

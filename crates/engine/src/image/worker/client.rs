@@ -1,5 +1,6 @@
 //! The engine's side: starts a worker, feeds it, and hands on what it says.
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
@@ -42,6 +43,34 @@ pub(crate) enum Launcher {
 pub(crate) struct Worker {
     answers: BufReader<UnixStream>,
     process: Option<Pidfd>,
+    _at_work: AtWork,
+}
+
+thread_local! {
+    /// Workers of this thread's engine: they are its children, and their answers have no other reader.
+    static AT_WORK: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many workers there are.
+pub(crate) fn at_work() -> usize {
+    AT_WORK.get()
+}
+
+/// Counts a worker.
+#[derive(Debug)]
+struct AtWork;
+
+impl AtWork {
+    fn new() -> Self {
+        AT_WORK.set(AT_WORK.get() + 1);
+        Self
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        AT_WORK.set(AT_WORK.get().saturating_sub(1));
+    }
 }
 
 /// A started worker with its other two ends.
@@ -88,7 +117,11 @@ impl Launcher {
             serde_json::to_vec(request).map_err(|error| Error::server(error.to_string()))?;
         line.push(b'\n');
         let started = Started {
-            worker: Worker { answers, process },
+            worker: Worker {
+                answers,
+                process,
+                _at_work: AtWork::new(),
+            },
             output,
             input: {
                 // a worker that could not start says so on the answers

@@ -1,0 +1,156 @@
+//! `system-docker engine`: what no other Docker has, the replacement of the engine's program while containers run.
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use engine_api::body::Body;
+use engine_api::{Client, EngineStatus};
+
+use super::arguments::{Engine, Formatted, Upgrade};
+use super::{system, transfer};
+
+/// Longest wait for the engine after it has agreed; it gives a new program 30 s before it goes back to the former.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// Pause between two questions.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// `engine`
+pub(crate) async fn engine(client: &Client, verb: Engine) -> anyhow::Result<()> {
+    match verb {
+        Engine::Upgrade(options) => upgrade(client, &options).await,
+        Engine::Version(options) => version(client, &options).await,
+    }
+}
+
+/// `engine upgrade`
+async fn upgrade(client: &Client, options: &Upgrade) -> anyhow::Result<()> {
+    let program = match &options.path {
+        Some(path) => {
+            let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
+            let metadata = file.metadata();
+            if !metadata.is_ok_and(|metadata| metadata.is_file()) {
+                bail!("{path} is no file");
+            }
+            transfer::body(Box::new(file))
+        }
+        None => Body::Empty,
+    };
+    let before = client.engine_upgrade(program, options.time).await?;
+    let after = wait(client, &before).await?;
+    println!("{}", outcome(&after)?);
+    Ok(())
+}
+
+/// Asks until the engine says how it went. A question that the old program did not answer any more is asked again.
+async fn wait(client: &Client, before: &EngineStatus) -> anyhow::Result<EngineStatus> {
+    let begun = Instant::now();
+    loop {
+        let answer = tokio::time::timeout(DEADLINE, client.engine_status()).await;
+        match answer {
+            Ok(Ok(after)) if is_over(before, &after) => return Ok(after),
+            Ok(Err(error)) if begun.elapsed() > DEADLINE => {
+                return Err(error).context("the engine does not answer after the upgrade");
+            }
+            Err(_) => bail!(
+                "the engine does not answer {} s after the upgrade",
+                DEADLINE.as_secs()
+            ),
+            _ if begun.elapsed() > DEADLINE => bail!(
+                "the engine has not been replaced after {} s; see `dmesg`",
+                DEADLINE.as_secs()
+            ),
+            _ => tokio::time::sleep(ASK_AGAIN).await,
+        }
+    }
+}
+
+fn is_over(before: &EngineStatus, after: &EngineStatus) -> bool {
+    after.generation > before.generation || after.last_upgrade != before.last_upgrade
+}
+
+/// One line of success, or what went wrong.
+fn outcome(status: &EngineStatus) -> anyhow::Result<String> {
+    let last = status.last_upgrade.clone().unwrap_or_default();
+    match last.outcome.as_str() {
+        "done" => Ok(format!(
+            "Engine {} has taken over ({} since start)",
+            status.version,
+            match status.generation {
+                1 => "1 upgrade".to_owned(),
+                count => format!("{count} upgrades"),
+            }
+        )),
+        "fell back" => bail!(
+            "the new program could not take over and the former one goes on: {}",
+            last.error
+        ),
+        _ => bail!("the engine was not replaced and goes on: {}", last.error),
+    }
+}
+
+/// `engine version`
+async fn version(client: &Client, options: &Formatted) -> anyhow::Result<()> {
+    let status = client.engine_status().await?;
+    if let Some(format) = &options.format {
+        return system::formatted(&serde_json::to_value(&status)?, format);
+    }
+    println!(
+        "Version:       {}\nProgram:       {}\nProcess:       {}\nState version: {}\nUpgrades:      {}",
+        status.version, status.program, status.pid, status.state_version, status.generation
+    );
+    if let Some(last) = status.last_upgrade {
+        let error = if last.error.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", last.error)
+        };
+        println!("Last upgrade:  {} at {}{error}", last.outcome, last.time);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use engine_api::LastUpgrade;
+
+    use super::*;
+
+    fn status(generation: i64, outcome: &str, error: &str) -> EngineStatus {
+        EngineStatus {
+            generation,
+            last_upgrade: Some(LastUpgrade {
+                outcome: outcome.to_owned(),
+                error: error.to_owned(),
+                time: format!("{generation}{outcome}"),
+            }),
+            ..EngineStatus::default()
+        }
+    }
+
+    #[test]
+    fn only_a_new_answer_ends_the_wait() {
+        let before = status(1, "done", "");
+        assert!(!is_over(&before, &before));
+        assert!(is_over(&before, &status(2, "done", "")));
+        assert!(is_over(&before, &status(1, "failed", "execve")));
+        assert!(!is_over(&EngineStatus::default(), &EngineStatus::default()));
+    }
+
+    #[test]
+    fn failures_say_which_program_runs() {
+        assert!(
+            outcome(&status(2, "done", ""))
+                .unwrap()
+                .contains("2 upgrades")
+        );
+        let error = outcome(&status(3, "fell back", "panic: x")).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("the former one goes on: panic: x")
+        );
+        let error = outcome(&status(3, "failed", "busy")).unwrap_err();
+        assert!(error.to_string().contains("not replaced"));
+    }
+}

@@ -1,0 +1,76 @@
+//! Replacing PID 1's program again and again while containers write: how long it takes, and that nothing is lost.
+
+use anyhow::{Context as _, ensure};
+
+use super::row;
+use crate::artifacts::Artifacts;
+use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine};
+
+/// Upgrades of one round; the default of five rounds makes a thousand.
+const UPGRADES: u32 = 200;
+/// Upgrades in one command, which has a deadline.
+const AT_ONCE: u32 = 10;
+/// Containers that write all the time.
+const WRITERS: u32 = 8;
+/// A writer: numbered lines as fast as it can for a while, then a short rest.
+const WRITE: &str =
+    "i=0; while :; do echo n $i; i=$((i+1)); case $i in *00) usleep 10000;; esac; done";
+
+/// Prints the table's row; fails when a child or a line was lost.
+pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
+    let guest = Machine::new("bench-reexec", Boot::Kernel)
+        .memory_mib(2048)
+        .start(artifacts)?;
+    guest.wait_ready()?;
+    guest.wait_docker()?;
+    guest.run_until("docker image inspect busybox >/dev/null", BOOT_DEADLINE)?;
+    guest
+        .run("docker save busybox -o /tmp/busybox.tar && system-docker load -i /tmp/busybox.tar")?;
+    for writer in 0..WRITERS {
+        guest.run(&format!(
+            "system-docker run -d --name writer{writer} --log-opt max-size=-1 busybox sh -c '{WRITE}'"
+        ))?;
+    }
+    let before = processes(&guest)?;
+    let mut times = Vec::new();
+    for round in 1..=rounds {
+        eprintln!("bench reexec: round {round} of {rounds}");
+        for _ in 0..UPGRADES / AT_ONCE {
+            times.push(upgrade(&guest)?);
+        }
+    }
+    ensure!(processes(&guest)? == before, "a container was lost");
+    for writer in 0..WRITERS {
+        guest
+            .run(&format!("system-docker kill writer{writer}; system-docker logs writer{writer} | awk '$2 != NR - 1 {{ exit 1 }}'"))
+            .with_context(|| format!("the log of writer{writer} has a gap"))?;
+    }
+    println!(
+        "{}",
+        row("replacing PID 1's program under load", "s", &times, &[])
+    );
+    guest.check()
+}
+
+/// Seconds that one upgrade takes, client included.
+fn upgrade(guest: &Guest) -> anyhow::Result<f64> {
+    let command = format!(
+        "s=${{EPOCHREALTIME/./}}; for i in $(seq {AT_ONCE}); do system-docker engine upgrade >/dev/null || exit 1; done; echo $(( ${{EPOCHREALTIME/./}} - s ))"
+    );
+    // bash's own clock: busybox's date has no fraction of a second.
+    let microseconds: f64 = guest
+        .run(&command)?
+        .parse()
+        .context("bash printed no number")?;
+    Ok(microseconds / 1e6 / f64::from(AT_ONCE))
+}
+
+fn processes(guest: &Guest) -> anyhow::Result<String> {
+    let writers: Vec<String> = (0..WRITERS)
+        .map(|writer| format!("writer{writer}"))
+        .collect();
+    guest.run(&format!(
+        "system-docker inspect -f '{{{{.Name}}}} {{{{.State.Pid}}}} {{{{.RestartCount}}}}' docker console {}",
+        writers.join(" ")
+    ))
+}
