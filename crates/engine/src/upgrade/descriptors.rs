@@ -26,6 +26,21 @@ impl Kept {
         Some(self.keep(end.upgrade()?))
     }
 
+    /// A second descriptor of a file that is kept.
+    ///
+    /// # Errors
+    /// Too many open files.
+    pub(crate) fn copy(&self, number: i32) -> Result<OwnedFd> {
+        let file = self
+            .0
+            .iter()
+            .find(|file| file.as_fd().as_raw_fd() == number)
+            .ok_or_else(|| Error::server(format!("descriptor {number} is not kept")))?;
+        file.as_fd()
+            .try_clone_to_owned()
+            .map_err(|error| Error::server(format!("copy descriptor {number}: {error}")))
+    }
+
     /// Their numbers.
     pub(crate) fn numbers(&self) -> Vec<i32> {
         self.0.iter().map(|file| file.as_fd().as_raw_fd()).collect()

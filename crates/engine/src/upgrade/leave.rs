@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
@@ -13,9 +13,10 @@ use std::time::Duration;
 use engine_api::{Error, Result};
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use super::state::{Header, STATE_VERSION, State};
+use super::state::{Header, NetworkChildState, STATE_VERSION, State};
 use super::{Kept, LAST_MOMENT, TAKE_OVER_VERB};
 use crate::Engine;
+use crate::network::helper::HandedOver;
 
 /// One turn of the event loop, for signals that have been received already.
 const LAST_TURN: Duration = Duration::from_millis(2);
@@ -65,12 +66,27 @@ impl Engine {
             listener: listener
                 .as_ref()
                 .map_or(-1, |listener| kept.keep(Rc::clone(listener) as Rc<_>)),
+            network_child: self.carry_network_child(kept),
             generation: inner.upgrades.generation.get(),
             panics: inner.panics.get() + crate::api::contained_panics(),
             start_counter: inner.start_counter.get(),
             events: inner.events.history(),
             containers: self.carry_containers(kept),
             execs: self.carry_execs(kept),
+        }
+    }
+
+    /// The network child. Without its socket it ends by itself, and the next program starts another.
+    fn carry_network_child(&self, kept: &mut Kept) -> Option<NetworkChildState> {
+        match self.0.networks.hand_over_child() {
+            Ok(child) => child.map(|child| NetworkChildState {
+                pid: child.pid,
+                socket: kept.keep(Rc::new(child.socket) as Rc<_>),
+            }),
+            Err(error) => {
+                crate::report(&format!("hand over the network child: {error}"));
+                None
+            }
         }
     }
 
@@ -108,36 +124,51 @@ impl Engine {
         }
         let mut kept = Kept::default();
         let state = self.state(program, &mut kept);
-        let former = File::open("/proc/self/exe").map_err(|error| failed(&error))?;
-        let memory =
-            File::from(memfd_create("state", MemfdFlags::CLOEXEC).map_err(|e| failed(&e))?);
-        let mut header = Header {
-            former: former.as_raw_fd(),
-            ..Header::default()
-        };
-        let number = memory.as_raw_fd();
-        let memory = Rc::new(memory);
-        kept.keep(Rc::new(former) as Rc<_>);
-        kept.keep(Rc::clone(&memory) as Rc<_>);
-        header.descriptors = kept.numbers();
-        (&*memory)
-            .write_all(&encode(&header, &state)?)
-            .map_err(|error| failed(&error))?;
-        let arguments: [OsString; 3] = [
-            "init".into(),
-            TAKE_OVER_VERB.into(),
-            number.to_string().into(),
-        ];
-        let error = match kept.set(true) {
-            Ok(()) => sys::process::exec(program, &arguments, &environment()),
-            Err(error) => error,
-        };
+        let Err(error) = hand_over(program, &state, &mut kept);
         // Still here: children must not inherit what the next program was to get.
         if let Err(error) = kept.set(false) {
             crate::report(&format!("after a failed upgrade: {error}"));
         }
-        Err(failed(&error))
+        if let Some(child) = &state.network_child {
+            self.adopt_network_child(kept.copy(child.socket), child.pid);
+        }
+        Err(error)
     }
+
+    /// Makes a network child this engine's; one that cannot be is replaced by a new one on first need.
+    pub(super) fn adopt_network_child(&self, socket: Result<OwnedFd>, pid: i32) {
+        let adopted =
+            socket.and_then(|socket| self.0.networks.adopt_child(HandedOver { socket, pid }));
+        if let Err(error) = adopted {
+            crate::report(&format!("take over the network child: {error}"));
+        }
+    }
+}
+
+/// Writes the state down and executes the program. Returns only when that failed.
+fn hand_over(program: &Path, state: &State, kept: &mut Kept) -> Result<Infallible> {
+    let former = File::open("/proc/self/exe").map_err(|error| failed(&error))?;
+    let memory = File::from(memfd_create("state", MemfdFlags::CLOEXEC).map_err(|e| failed(&e))?);
+    let number = memory.as_raw_fd();
+    let mut header = Header {
+        former: former.as_raw_fd(),
+        ..Header::default()
+    };
+    let memory = Rc::new(memory);
+    kept.keep(Rc::new(former) as Rc<_>);
+    kept.keep(Rc::clone(&memory) as Rc<_>);
+    header.descriptors = kept.numbers();
+    (&*memory)
+        .write_all(&encode(&header, state)?)
+        .map_err(|error| failed(&error))?;
+    let arguments: [OsString; 3] = [
+        "init".into(),
+        TAKE_OVER_VERB.into(),
+        number.to_string().into(),
+    ];
+    kept.set(true).map_err(|error| failed(&error))?;
+    let error = sys::process::exec(program, &arguments, &environment());
+    Err(failed(&error))
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Error {

@@ -36,6 +36,8 @@ pub(super) struct State {
     pub(super) owner: serde_json::Value,
     /// Descriptor of the API's socket.
     pub(super) listener: i32,
+    /// The child that serves published ports and names, when there is one.
+    pub(super) network_child: Option<NetworkChildState>,
     /// How often the program was replaced.
     pub(super) generation: u64,
     /// Panics that were contained, outside of and in API handlers.
@@ -48,6 +50,15 @@ pub(super) struct State {
     pub(super) containers: BTreeMap<String, ContainerState>,
     /// Execs by identifier.
     pub(super) execs: BTreeMap<String, ExecState>,
+}
+
+/// The network child, which goes on by itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct NetworkChildState {
+    /// Descriptor of the engine's end of its control socket.
+    pub(super) socket: i32,
+    /// Its number.
+    pub(super) pid: i32,
 }
 
 /// A container, beside its record.

@@ -230,7 +230,7 @@ impl Engine {
                     .map_err(|error| error.context(&format!("exec {id}")))?;
             }
         }
-        self.adopt_networks(state);
+        self.adopt_networks(state, inheritance);
         inner.upgrades.generation.set(state.generation + 1);
         match &inheritance.back {
             None => inner.upgrades.note("done", ""),
@@ -240,8 +240,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Serves published ports and names again: what served them inside the former program ended with it.
-    fn adopt_networks(&self, state: &State) {
+    /// Takes the child over that serves published ports and names; without one they are served by a new child.
+    fn adopt_networks(&self, state: &State, inheritance: &Inheritance) {
+        if let Some(child) = &state.network_child {
+            self.adopt_network_child(inheritance.descriptor(child.socket), child.pid);
+        }
         let pid_of = |id: &str| Some(state.containers.get(id)?.run.as_ref()?.pid);
         for warning in self.0.networks.reconcile(pid_of) {
             crate::report(&warning);
