@@ -138,16 +138,16 @@ fn small(guest: &Guest, side: &mut Side) -> anyhow::Result<()> {
 
 /// Seconds that a command takes, as the guest's clock has them.
 fn timed(guest: &Guest, command: &str) -> anyhow::Result<f64> {
-    let nanoseconds: f64 = guest
+    let microseconds: f64 = guest
         .run_until(
             &format!(
-                "s=${EPOCHREALTIME/./}; {command} || exit 1; echo $(( ${EPOCHREALTIME/./} - s ))"
+                "s=${{EPOCHREALTIME/./}}; {command} || exit 1; echo $(( ${{EPOCHREALTIME/./}} - s ))"
             ),
             BOOT_DEADLINE,
         )?
         .parse()
         .with_context(|| format!("no time of {command}"))?;
-    Ok(nanoseconds / 1e9)
+    Ok(microseconds / 1e6)
 }
 
 /// MB of RAM of the processes that `list` names: their proportional set size (proc(5), smaps_rollup).

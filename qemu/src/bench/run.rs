@@ -23,13 +23,13 @@ pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
     for _ in 0..rounds {
         for (client, times) in [("system-docker", &mut ours), ("docker", &mut peer)] {
             let command = format!(
-                "s=${EPOCHREALTIME/./}; for i in $(seq {RUNS}); do {client} run --rm busybox true || exit 1; done; echo $(( ${EPOCHREALTIME/./} - s ))"
+                "s=${{EPOCHREALTIME/./}}; for i in $(seq {RUNS}); do {client} run --rm busybox true || exit 1; done; echo $(( ${{EPOCHREALTIME/./}} - s ))"
             );
-            let nanoseconds: f64 = guest
+            let microseconds: f64 = guest
                 .run(&command)?
                 .parse()
                 .context("date printed no number")?;
-            times.push(nanoseconds / 1e9 / f64::from(RUNS));
+            times.push(microseconds / 1e6 / f64::from(RUNS));
         }
     }
     println!("{}", row("run --rm busybox true", "s", &ours, &peer));
