@@ -7,6 +7,7 @@ mod bench;
 mod cache;
 mod ci;
 mod debian;
+mod docs;
 mod download;
 mod engine;
 mod fetch;
@@ -68,6 +69,8 @@ enum Command {
     Bench(bench::Options),
     /// Run the container engine alone on this machine
     Engine(engine::Options),
+    /// Write the pages that are made from data
+    Docs(docs::Options),
     /// Show the sizes of what was built against their budgets
     Size(size::Options),
     /// Check the layout rules of the workspace
@@ -100,6 +103,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::QemuTest(options) => qemu_test::run(&build, &options),
         Command::Bench(options) => bench::run(&build, &options),
         Command::Engine(options) => engine::run(&build, &options),
+        Command::Docs(options) => docs::run(&build, &options),
         Command::Size(options) => size::run(&build, &options),
         Command::Tidy(options) => tidy::run(&build, &options),
         Command::Ci(options) => ci::run(&build, &options),
