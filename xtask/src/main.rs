@@ -11,6 +11,7 @@ mod docs;
 mod download;
 mod engine;
 mod fetch;
+mod fuzz;
 mod images;
 mod initrd;
 mod iso;
@@ -71,6 +72,8 @@ enum Command {
     Engine(engine::Options),
     /// Write the pages that are made from data
     Docs(docs::Options),
+    /// Feed made-up input to the parsers of what strangers write
+    Fuzz(fuzz::Options),
     /// Show the sizes of what was built against their budgets
     Size(size::Options),
     /// Check the layout rules of the workspace
@@ -104,6 +107,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Bench(options) => bench::run(&build, &options),
         Command::Engine(options) => engine::run(&build, &options),
         Command::Docs(options) => docs::run(&build, &options),
+        Command::Fuzz(options) => fuzz::run(&build, &options),
         Command::Size(options) => size::run(&build, &options),
         Command::Tidy(options) => tidy::run(&build, &options),
         Command::Ci(options) => ci::run(&build, &options),

@@ -12,6 +12,8 @@ mod call;
 mod connection;
 mod containers;
 mod exec;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hijack;
 mod images;
 mod networks;

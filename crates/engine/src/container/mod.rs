@@ -4,6 +4,8 @@ mod attach;
 mod commit;
 mod create;
 mod filter;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod health;
 mod inspect;
 mod kill;
