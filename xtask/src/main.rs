@@ -23,6 +23,7 @@ mod run;
 mod rust;
 mod setup;
 mod size;
+mod soak;
 mod tidy;
 mod workspace;
 
@@ -74,6 +75,8 @@ enum Command {
     Docs(docs::Options),
     /// Feed made-up input to the parsers of what strangers write
     Fuzz(fuzz::Options),
+    /// Run the engine's long tests of load and sudden death
+    Soak(soak::Options),
     /// Show the sizes of what was built against their budgets
     Size(size::Options),
     /// Check the layout rules of the workspace
@@ -108,6 +111,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Engine(options) => engine::run(&build, &options),
         Command::Docs(options) => docs::run(&build, &options),
         Command::Fuzz(options) => fuzz::run(&build, &options),
+        Command::Soak(options) => soak::run(&build, &options),
         Command::Size(options) => size::run(&build, &options),
         Command::Tidy(options) => tidy::run(&build, &options),
         Command::Ci(options) => ci::run(&build, &options),

@@ -21,6 +21,7 @@ struct Options {
     run: PathBuf,
     socket: PathBuf,
     media: Option<PathBuf>,
+    cgroup: Option<PathBuf>,
 }
 
 /// Runs the engine until Ctrl-C or SIGTERM.
@@ -34,9 +35,9 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Reads `--root DIR --run DIR --socket PATH [--media DIR]`.
+/// Reads `--root DIR --run DIR --socket PATH [--media DIR] [--cgroup NAME]`.
 fn parse(arguments: Vec<OsString>) -> anyhow::Result<Options> {
-    let (mut root, mut run, mut socket, mut media) = (None, None, None, None);
+    let (mut root, mut run, mut socket, mut media, mut cgroup) = (None, None, None, None, None);
     let mut arguments = arguments.into_iter();
     while let Some(name) = arguments.next() {
         let slot = match name.to_str() {
@@ -44,7 +45,10 @@ fn parse(arguments: Vec<OsString>) -> anyhow::Result<Options> {
             Some("--run") => &mut run,
             Some("--socket") => &mut socket,
             Some("--media") => &mut media,
-            _ => bail!("unknown argument {name:?}: there are --root, --run, --socket and --media"),
+            Some("--cgroup") => &mut cgroup,
+            _ => bail!(
+                "unknown argument {name:?}: there are --root, --run, --socket, --media and --cgroup"
+            ),
         };
         *slot = Some(PathBuf::from(
             arguments
@@ -57,6 +61,7 @@ fn parse(arguments: Vec<OsString>) -> anyhow::Result<Options> {
         run: run.context("--run is missing")?,
         socket: socket.context("--socket is missing")?,
         media,
+        cgroup,
     })
 }
 
@@ -73,12 +78,13 @@ fn run(options: Options) -> anyhow::Result<()> {
 
 async fn serve(options: Options) -> anyhow::Result<()> {
     let mut requests = Requests::listen().context("cannot listen for signals")?;
-    let engine = Engine::new(EngineOptions::new(
-        options.root.clone(),
-        options.run.clone(),
-    ))
-    .await
-    .context("cannot start the engine")?;
+    let mut engine_options = EngineOptions::new(options.root.clone(), options.run.clone());
+    if let Some(cgroup) = &options.cgroup {
+        engine_options.cgroup_parent = cgroup.to_string_lossy().into_owned();
+    }
+    let engine = Engine::new(engine_options)
+        .await
+        .context("cannot start the engine")?;
     if let Some(media) = &options.media {
         for error in engine.images().add_media(media) {
             eprintln!("init engine: system image: {error}");
