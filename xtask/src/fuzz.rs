@@ -155,6 +155,8 @@ impl Fuzzer {
             &self.found,
             &self.corpus
         )
+        // Layers are unpacked thousands of times a minute: into memory.
+        .env("TMPDIR", memory())
         .stderr_to_stdout()
         .stdout_capture()
         .unchecked()
@@ -185,6 +187,16 @@ impl Fuzzer {
         .run()
         .with_context(|| format!("merge into {}", self.corpus.display()))?;
         Ok(())
+    }
+}
+
+/// A folder in memory, if the machine has the usual one.
+fn memory() -> PathBuf {
+    let shared = PathBuf::from("/dev/shm");
+    if shared.is_dir() {
+        shared
+    } else {
+        std::env::temp_dir()
     }
 }
 
