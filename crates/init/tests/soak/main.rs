@@ -8,3 +8,4 @@ mod http;
 mod kill;
 mod load;
 mod machine;
+mod network;
