@@ -8,9 +8,11 @@ mod cache;
 mod ci;
 mod clients;
 mod debian;
+mod docs;
 mod download;
 mod engine;
 mod fetch;
+mod fuzz;
 mod images;
 mod initrd;
 mod iso;
@@ -22,6 +24,7 @@ mod run;
 mod rust;
 mod setup;
 mod size;
+mod soak;
 mod tidy;
 mod workspace;
 
@@ -69,6 +72,12 @@ enum Command {
     Bench(bench::Options),
     /// Run the container engine alone on this machine
     Engine(engine::Options),
+    /// Write the pages that are made from data
+    Docs(docs::Options),
+    /// Feed made-up input to the parsers of what strangers write
+    Fuzz(fuzz::Options),
+    /// Run the engine's long tests of load and sudden death
+    Soak(soak::Options),
     /// Show the sizes of what was built against their budgets
     Size(size::Options),
     /// Check the layout rules of the workspace
@@ -101,6 +110,9 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::QemuTest(options) => qemu_test::run(&build, &options),
         Command::Bench(options) => bench::run(&build, &options),
         Command::Engine(options) => engine::run(&build, &options),
+        Command::Docs(options) => docs::run(&build, &options),
+        Command::Fuzz(options) => fuzz::run(&build, &options),
+        Command::Soak(options) => soak::run(&build, &options),
         Command::Size(options) => size::run(&build, &options),
         Command::Tidy(options) => tidy::run(&build, &options),
         Command::Ci(options) => ci::run(&build, &options),

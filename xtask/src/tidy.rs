@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use duct::cmd;
 
-use crate::progress;
 use crate::workspace::{Build, VERSION};
+use crate::{docs, progress};
 
 /// Options of `cargo xtask tidy`.
 #[derive(clap::Args)]
@@ -28,6 +28,7 @@ pub(crate) fn check(build: &Build) -> Result<()> {
         complaints.extend(source::check(&build.root, file)?);
     }
     complaints.extend(changelog(build)?);
+    complaints.extend(docs::check(&build.root)?);
     if complaints.is_empty() {
         progress::note("tidy", &format!("{} files keep the rules", files.len()));
         return Ok(());

@@ -13,6 +13,8 @@ mod container;
 mod engine;
 pub mod events;
 mod exec;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod ids;
 pub mod image;
 mod in_process;

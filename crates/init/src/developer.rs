@@ -25,6 +25,7 @@ pub(crate) struct Options {
     run: PathBuf,
     socket: PathBuf,
     media: Option<PathBuf>,
+    cgroup: Option<PathBuf>,
 }
 
 /// Runs the engine until Ctrl-C or SIGTERM.
@@ -38,9 +39,9 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// Reads `--root DIR --run DIR --socket PATH [--media DIR]`.
+/// Reads `--root DIR --run DIR --socket PATH [--media DIR] [--cgroup NAME]`.
 fn parse(arguments: Vec<OsString>) -> anyhow::Result<Options> {
-    let (mut root, mut run, mut socket, mut media) = (None, None, None, None);
+    let (mut root, mut run, mut socket, mut media, mut cgroup) = (None, None, None, None, None);
     let mut arguments = arguments.into_iter();
     while let Some(name) = arguments.next() {
         let slot = match name.to_str() {
@@ -48,7 +49,10 @@ fn parse(arguments: Vec<OsString>) -> anyhow::Result<Options> {
             Some("--run") => &mut run,
             Some("--socket") => &mut socket,
             Some("--media") => &mut media,
-            _ => bail!("unknown argument {name:?}: there are --root, --run, --socket and --media"),
+            Some("--cgroup") => &mut cgroup,
+            _ => bail!(
+                "unknown argument {name:?}: there are --root, --run, --socket, --media and --cgroup"
+            ),
         };
         *slot = Some(PathBuf::from(
             arguments
@@ -61,6 +65,7 @@ fn parse(arguments: Vec<OsString>) -> anyhow::Result<Options> {
         run: run.context("--run is missing")?,
         socket: socket.context("--socket is missing")?,
         media,
+        cgroup,
     })
 }
 
@@ -96,7 +101,11 @@ pub(crate) fn go_on(options: Options, inheritance: Rc<Inheritance>) -> anyhow::R
 
 impl Options {
     fn engine(&self) -> EngineOptions {
-        EngineOptions::new(self.root.clone(), self.run.clone())
+        let mut options = EngineOptions::new(self.root.clone(), self.run.clone());
+        if let Some(cgroup) = &self.cgroup {
+            options.cgroup_parent = cgroup.to_string_lossy().into_owned();
+        }
+        options
     }
 }
 

@@ -10,6 +10,8 @@ pub mod compression;
 pub mod config;
 pub mod digest;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod layer;
 pub mod manifest;
 pub mod media;

@@ -133,13 +133,15 @@ impl Reference {
         format!("{}/{}", self.domain, self.path)
     }
 
-    /// The name as Docker shows it: `docker.io/` and `library/` left out.
+    /// The name as Docker shows it: `docker.io/` and `library/` left out. Unlike Docker, `docker.io/` stays where the
+    /// rest would name another registry when it is read again.
     pub fn familiar_name(&self) -> String {
         if self.domain != DEFAULT_DOMAIN {
             return self.name();
         }
         match self.path.strip_prefix(OFFICIAL_PREFIX) {
             Some(rest) if !rest.contains('/') => rest.to_owned(),
+            _ if self.path.split('/').next().is_some_and(names_registry) => self.name(),
             _ => self.path.clone(),
         }
     }
@@ -288,6 +290,14 @@ mod tests {
 
     fn normal(text: &str) -> String {
         Reference::parse(text).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_shown_name_is_never_another_registry_s() {
+        let text = "docker.io/quay.io/team/app";
+        let reference = Reference::parse(text).unwrap();
+        assert_eq!(reference.familiar(), text);
+        assert_eq!(Reference::parse(&reference.familiar()).unwrap(), reference);
     }
 
     #[test]

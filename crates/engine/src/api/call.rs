@@ -1,5 +1,7 @@
 //! One request on its way through a handler.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use engine_api::{Error, Result, base64};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
@@ -19,6 +21,9 @@ use crate::options::ByteStream;
 
 /// Largest JSON body, in bytes: a create request with hundreds of mounts fits many times.
 pub(super) const MAX_JSON_BYTES: usize = 4 << 20;
+
+/// Time a JSON body may take: a client that sends it byte by byte would hold a connection for ever.
+const BODY_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Pieces of an upload that wait for the engine.
 const UPLOAD_DEPTH: usize = 8;
@@ -160,8 +165,17 @@ pub(super) async fn read_limited(body: &mut Incoming, announced: Option<u64>) ->
     if announced.is_some_and(|length| length > MAX_JSON_BYTES as u64) {
         return Err(too_long());
     }
+    let deadline = tokio::time::Instant::now() + BODY_TIMEOUT;
     let mut bytes = BytesMut::new();
-    while let Some(frame) = body.frame().await {
+    while let Some(frame) = tokio::time::timeout_at(deadline, body.frame())
+        .await
+        .map_err(|_| {
+            Error::new(
+                http::StatusCode::REQUEST_TIMEOUT,
+                format!("request body did not come within {BODY_TIMEOUT:?}"),
+            )
+        })?
+    {
         let frame = frame
             .map_err(|error| Error::bad_parameter(format!("request body broke off: {error}")))?;
         if let Some(data) = frame.data_ref() {

@@ -44,7 +44,7 @@ pub(super) async fn create(mut call: Call) -> Result<Reply> {
 }
 
 /// Reads the body of a create request; one without any configuration is refused as in Docker.
-fn create_request(bytes: Option<&[u8]>) -> Result<CreateRequest> {
+pub(super) fn create_request(bytes: Option<&[u8]>) -> Result<CreateRequest> {
     const EMPTY: &str = "config cannot be empty in order to create a container";
     let Some(bytes) = bytes else {
         return Err(Error::bad_parameter(

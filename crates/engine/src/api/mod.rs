@@ -13,6 +13,8 @@ mod connection;
 mod containers;
 mod engine;
 mod exec;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod hijack;
 mod images;
 mod json_error;

@@ -84,6 +84,14 @@ async fn engine(call: Call, path: &[&str]) -> Result<Reply> {
         ("GET", ["engine"]) => super::engine::status(&call),
         ("POST", ["engine", "upgrade"]) => super::engine::upgrade(call).await,
         ("POST", ["commit"]) => images::commit(call).await,
+        #[cfg(test)]
+        ("GET", ["panic"]) => panic!("on purpose"),
+        #[cfg(test)]
+        ("GET", ["panic", "detached"]) => {
+            call.engine
+                .detached(|_| async { panic!("on purpose, in work that outlives its client") })
+                .await
+        }
         _ => refused::answer(&call.method, path),
     }
 }

@@ -15,6 +15,7 @@ use tokio::task::LocalSet;
 
 use super::reply::Reply;
 use super::{call, connection, hijack, panics, reply, streams};
+use crate::{Engine, EngineOptions};
 
 /// What the test server answers, by path.
 async fn route(mut request: Request<Incoming>) -> Result<Reply> {
@@ -193,6 +194,54 @@ fn a_panic_is_one_request_s_end() {
         assert!(panics::contained() > before);
         assert!(server.answers().await);
     });
+}
+
+#[test]
+fn panics_of_a_whole_engine_are_contained_and_counted() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: needs root");
+        return;
+    }
+    let host = sys::netlink::new_netns().unwrap();
+    let engine_lives = || {
+        run(async {
+            let directory = tempfile::tempdir().unwrap();
+            let mut options =
+                EngineOptions::new(directory.path().join("root"), directory.path().join("run"));
+            options.cgroup_parent = format!("test-panics-{}", std::process::id());
+            let engine = Engine::new(options).await.unwrap();
+            let path = directory.path().join("socket");
+            let listener = UnixListener::bind(&path).unwrap();
+            tokio::task::spawn_local(crate::api::serve(engine, listener));
+            let server = Server {
+                path,
+                _directory: directory,
+            };
+            let get = async |path: &str| {
+                let request =
+                    format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+                server.talk(request.as_bytes()).await
+            };
+            for path in ["/panic", "/panic/detached"] {
+                let answer = get(path).await;
+                assert!(answer.starts_with("HTTP/1.1 500"), "{path}: {answer}");
+                assert!(get("/_ping").await.ends_with("OK"), "after {path}");
+            }
+            let info = get("/info").await;
+            let (before, _) = info
+                .split_once(" panics of API handlers were contained")
+                .unwrap();
+            // Tests beside this one panic too: the count is the process's.
+            let count: u64 = before.rsplit(' ').next().unwrap().parse().unwrap();
+            assert!(count >= 2, "{count}");
+        });
+    };
+    sys::netlink::in_netns(std::os::fd::AsFd::as_fd(&host), engine_lives).unwrap();
+    for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
+        // Only one of them is a cgroup v2 tree.
+        let cgroup = format!("{root}/test-panics-{}", std::process::id());
+        let _ = std::fs::remove_dir(cgroup);
+    }
 }
 
 #[test]

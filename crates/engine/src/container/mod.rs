@@ -5,6 +5,8 @@ mod carry;
 mod commit;
 mod create;
 mod filter;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod health;
 mod inspect;
 mod kill;

@@ -64,6 +64,12 @@ impl Networks {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+/// [`plan`] on a machine without networks.
+pub(super) fn fuzz_plan(request: &NetworkCreate) -> Result<NetworkRecord> {
+    plan(&State::default(), request)
+}
+
 /// Checks the request and completes it: driver, options, subnets, gateways.
 fn plan(state: &State, request: &NetworkCreate) -> Result<NetworkRecord> {
     let name = request.name.as_str();

@@ -264,6 +264,24 @@ impl NetworkMode {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+/// For [`crate::fuzz`]: what `network create` checks before it asks the kernel for anything.
+pub(crate) fn fuzz_create(request: &engine_api::NetworkCreate) {
+    if let Ok(record) = create::fuzz_plan(request) {
+        let _ = record.subnets();
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+/// For [`crate::fuzz`]: the ports of a container.
+pub(crate) fn fuzz_wishes(request: &AttachRequest) {
+    let _ = ports::wishes(
+        &request.port_bindings,
+        &request.exposed_ports,
+        request.publish_all,
+    );
+}
+
 /// Turns a netlink failure into the engine's 500.
 fn server(error: sys::netlink::Error) -> Error {
     Error::server(error.to_string())

@@ -264,11 +264,18 @@ fn remove(directory: &Path, id: &str) -> Result<()> {
     }
 }
 
-/// Reads every `*.json` of a directory; a broken one is a warning.
+/// Reads every `*.json` of a directory; a broken one is a warning. What an earlier engine began to write is cleared.
 fn read_all<T: DeserializeOwned>(directory: &Path, warnings: &mut Vec<String>) -> Vec<T> {
     let mut records = Vec::new();
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            // The engine was killed while it wrote: the file beside it, if any, is the truth.
+            if let Err(error) = fs::remove_file(&path) {
+                warnings.push(format!("clear {}: {error}", path.display()));
+            }
+            continue;
+        }
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }

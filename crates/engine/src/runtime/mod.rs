@@ -33,6 +33,12 @@ pub use launcher::{NativeRuntime, RuntimeOptions};
 pub(crate) use resources::apply as apply_resources;
 pub use seccomp_profile::seccomp_default;
 
+#[cfg(any(test, fuzzing))]
+/// For [`crate::fuzz`]: assembles the filter.
+pub(crate) fn fuzz_filter(seccomp: &oci::Seccomp) {
+    child::fuzz_filter(seccomp);
+}
+
 /// Standard streams of a process.
 #[derive(Debug)]
 pub enum Stdio {

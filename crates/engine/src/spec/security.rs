@@ -196,7 +196,7 @@ struct Condition {
 }
 
 /// Reads a profile in Docker's format for a container with these capabilities.
-fn parse_profile(json: &str, capabilities: &[String]) -> Result<Seccomp> {
+pub(crate) fn parse_profile(json: &str, capabilities: &[String]) -> Result<Seccomp> {
     let refuse =
         |why: String| Error::bad_parameter(format!("Decoding seccomp profile failed: {why}"));
     if json.len() > PROFILE_MAX {

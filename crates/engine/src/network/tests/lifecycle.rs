@@ -261,3 +261,16 @@ fn nothing_is_left_behind() {
         assert_eq!(files, 0);
     });
 }
+
+#[test]
+fn what_a_killed_engine_began_to_write_is_cleared() {
+    in_world(|mut world| async move {
+        let half =
+            ["networks", "run"].map(|folder| world.directory.path().join(folder).join("f.tmp"));
+        for path in &half {
+            std::fs::write(path, "{").unwrap();
+        }
+        world.reopen();
+        assert!(half.iter().all(|path| !path.exists()));
+    });
+}

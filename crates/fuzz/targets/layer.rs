@@ -1,0 +1,7 @@
+//! Layers: nothing may appear or change outside the directory they are unpacked to.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    let outer = tempfile::tempdir().expect("a directory for temporary files");
+    oci_image::fuzz::layer(data, outer.path());
+});

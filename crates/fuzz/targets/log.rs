@@ -1,0 +1,4 @@
+//! Log files of containers.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| engine::fuzz::log(data));

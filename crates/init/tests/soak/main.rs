@@ -1,0 +1,11 @@
+//! "Nothing kills PID 1": the engine as an ordinary process (`init engine`) in a network namespace of its own, killed at
+//! random instants, and under more clients, bytes, lines and containers than anybody has. Needs root and
+//! busybox-static; without them every test passes and says so. The long ones are ignored: `cargo xtask soak` runs them.
+
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml's exception does not see
+
+mod http;
+mod kill;
+mod load;
+mod machine;
+mod network;
