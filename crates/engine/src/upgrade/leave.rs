@@ -66,7 +66,8 @@ impl Engine {
             listener: listener
                 .as_ref()
                 .map_or(-1, |listener| kept.keep(Rc::clone(listener) as Rc<_>)),
-            network_child: self.carry_network_child(kept),
+            // Given away only at the very end: a check of a candidate reads the state too.
+            network_child: None,
             generation: inner.upgrades.generation.get(),
             panics: inner.panics.get() + crate::api::contained_panics(),
             start_counter: inner.start_counter.get(),
@@ -123,7 +124,8 @@ impl Engine {
             return Err(failed(&format!("thread {thread} hangs in the kernel")));
         }
         let mut kept = Kept::default();
-        let state = self.state(program, &mut kept);
+        let mut state = self.state(program, &mut kept);
+        state.network_child = self.carry_network_child(&mut kept);
         let Err(error) = hand_over(program, &state, &mut kept);
         // Still here: children must not inherit what the next program was to get.
         if let Err(error) = kept.set(false) {
