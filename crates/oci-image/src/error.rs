@@ -56,6 +56,9 @@ pub enum Error {
         /// Text of the registry or a description.
         message: String,
     },
+    /// The registry's name cannot be resolved.
+    #[error("{0}")]
+    NoHost(String),
     /// The transport failed after all retries: name resolution, TCP, TLS, stall.
     #[error("{0}")]
     Transport(String),
@@ -86,6 +89,7 @@ impl Error {
             | Self::Limit { .. }
             | Self::DigestMismatch { .. }
             | Self::Registry { .. }
+            | Self::NoHost(_)
             | Self::Transport(_) => 500,
         }
     }

@@ -1,16 +1,26 @@
 //! `POST /containers/{id}/attach`.
 
-use engine_api::Result;
+use engine_api::{Body, Error, Result};
 
 use super::call::Call;
 use super::hijack;
-use super::reply::Reply;
+use super::reply::{self, RAW_STREAM, Reply};
 use crate::options::AttachOptions;
 
 /// Attaches and takes the connection over.
 pub(super) async fn attach(call: Call, id: &str) -> Result<Reply> {
-    let session = call.engine.container_attach(id, options(&call)).await?;
-    hijack::start(call, session)
+    match call.engine.container_attach(id, options(&call)).await {
+        Ok(session) => hijack::start(call, session),
+        Err(error) => Ok(refusal(&error)),
+    }
+}
+
+/// A refusal in the form that clients of a hijack read: the bare text, as it would come out of the stream.
+fn refusal(error: &Error) -> Reply {
+    let text = format!("{}\r\n", error.message);
+    let mut reply = reply::stream(RAW_STREAM, Body::Full(text.into()));
+    *reply.status_mut() = error.status;
+    reply
 }
 
 /// The query's wishes.

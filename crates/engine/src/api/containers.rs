@@ -1,6 +1,8 @@
 //! Endpoints about containers that answer at once.
 
-use engine_api::{ContainerUpdate, ContainerUpdateResponse, CreateRequest, Error, Result};
+use engine_api::{
+    ContainerUpdate, ContainerUpdateResponse, CreateRequest, Error, HostConfig, Result,
+};
 use http::header::TRANSFER_ENCODING;
 use oci_image::manifest::Platform;
 use serde_json::Value;
@@ -56,15 +58,51 @@ pub(super) fn create_request(bytes: Option<&[u8]>) -> Result<CreateRequest> {
     };
     let mut part = |name| lenient::take(&mut fields, name).unwrap_or_default();
     let (host, networking) = (part("HostConfig"), part("NetworkingConfig"));
+    let cpuset = part("Cpuset");
     if fields.is_empty() {
         return Err(Error::bad_parameter(EMPTY));
     }
+    // Before there was a HostConfig its fields lay beside the others, and Docker still takes them from there.
+    let beside: HostConfig = call::convert(Value::Object(fields.clone()))?;
+    let mut host_config = match call::convert::<Option<HostConfig>>(host)? {
+        None => beside,
+        Some(mut host) => {
+            inherit(&mut host, beside);
+            host
+        }
+    };
+    if let Value::String(cpuset) = cpuset
+        && host_config.cpuset_cpus.is_empty()
+    {
+        host_config.cpuset_cpus = cpuset;
+    }
     Ok(CreateRequest {
-        host_config: call::convert::<Option<_>>(host)?.unwrap_or_default(),
+        host_config,
         networking_config: call::convert::<Option<_>>(networking)?.unwrap_or_default(),
         config: call::convert(Value::Object(fields))?,
         ..CreateRequest::default()
     })
+}
+
+/// The limits that count from beside the HostConfig too, where it leaves them open.
+fn inherit(host: &mut HostConfig, beside: HostConfig) {
+    for (own, other) in [
+        (&mut host.memory, beside.memory),
+        (&mut host.memory_swap, beside.memory_swap),
+        (&mut host.cpu_shares, beside.cpu_shares),
+    ] {
+        if *own == 0 {
+            *own = other;
+        }
+    }
+    for (own, other) in [
+        (&mut host.cpuset_cpus, beside.cpuset_cpus),
+        (&mut host.volume_driver, beside.volume_driver),
+    ] {
+        if own.is_empty() {
+            *own = other;
+        }
+    }
 }
 
 /// Refuses an image of a foreign platform: this engine has one only.

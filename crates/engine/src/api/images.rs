@@ -135,6 +135,9 @@ pub(super) fn tag(call: &Call, name: &str) -> Result<Reply> {
 
 /// `DELETE /images/{name}`.
 pub(super) async fn remove(call: &Call, name: &str) -> Result<Reply> {
+    if name.trim().is_empty() {
+        return Err(Error::bad_parameter("image name cannot be blank"));
+    }
     // `noprune` keeps untagged parents: this engine has none.
     reply::ok(
         &call

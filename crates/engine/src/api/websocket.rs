@@ -35,6 +35,8 @@ enum Opcode {
 
 /// Attaches and takes the connection over.
 pub(super) async fn attach(call: Call, id: &str) -> Result<Reply> {
+    // Docker looks for the container before it looks at the handshake.
+    call.engine.container_inspect(id, false).await?;
     if !call.header("upgrade").eq_ignore_ascii_case("websocket")
         || call.header("sec-websocket-version") != "13"
     {

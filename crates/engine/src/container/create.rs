@@ -73,6 +73,12 @@ impl Engine {
 
     fn image_of(&self, request: &CreateRequest) -> Result<ImageRecord> {
         if request.config.image.is_empty() {
+            let has_command =
+                |words: &Option<Vec<String>>| words.as_ref().is_some_and(|words| !words.is_empty());
+            let config = &request.config;
+            if !has_command(&config.cmd) && !has_command(&config.entrypoint) {
+                return Err(Error::bad_parameter("no command specified"));
+            }
             return Err(Error::bad_parameter("no image specified"));
         }
         self.0.images.resolve(&request.config.image)
@@ -174,7 +180,10 @@ impl Engine {
             "none".clone_into(&mut host.network_mode);
         }
         if let Some(other) = host.network_mode.strip_prefix("container:") {
-            host.network_mode = format!("container:{}", self.find(other)?.id);
+            // Docker takes a container that is not there (yet) and fails at the start.
+            if let Ok(other) = self.find(other) {
+                host.network_mode = format!("container:{}", other.id);
+            }
         }
         for mode in [&mut host.pid_mode, &mut host.ipc_mode] {
             if let Some(other) = mode.strip_prefix("container:") {

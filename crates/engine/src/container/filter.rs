@@ -49,7 +49,9 @@ impl<'a> ListFilter<'a> {
         filters.validate(LIST)?;
         for state in filters.get("status") {
             if !Status::ALL.iter().any(|status| status.word() == state) {
-                return Err(filters.invalid("status"));
+                return Err(Error::bad_parameter(format!(
+                    "invalid filter 'status={state}'"
+                )));
             }
         }
         for health in filters.get("health") {
@@ -88,10 +90,7 @@ impl<'a> ListFilter<'a> {
             before: created("before")?,
             since: created("since")?,
             ancestors: ancestors.collect(),
-            all: filters.contains("status")
-                || filters.contains("exited")
-                || filters.contains("before")
-                || filters.contains("since"),
+            all: filters.contains("status"),
         })
     }
 
@@ -128,17 +127,30 @@ impl<'a> ListFilter<'a> {
             && any("is-task", &|value| matches!(value, "0" | "false"))
             && any("network", &|network| on_network(&record, network))
             && any("volume", &|volume| {
-                record
-                    .mounts
-                    .iter()
-                    .any(|mount| mount.name == volume || mount.destination == volume)
+                record.mounts.iter().any(|mount| {
+                    [&mount.name, &mount.source, &mount.destination]
+                        .iter()
+                        .any(|own| *own == volume)
+                })
             })
-            && any("expose", &|port| {
-                exposes(record.config.exposed_ports.keys(), port)
-            })
-            && any("publish", &|port| {
-                exposes(record.host_config.port_bindings.keys(), port)
-            })
+            && self.has_port(container)
+    }
+
+    /// Ports of a container that runs: one on the host that `publish` names, or one of its own that `expose` names.
+    fn has_port(&self, container: &Container) -> bool {
+        let (publish, expose) = (self.filters.get("publish"), self.filters.get("expose"));
+        if publish.is_empty() && expose.is_empty() {
+            return true;
+        }
+        let live = container.live.borrow();
+        let ports = live.iter().flat_map(|live| &live.ports);
+        let names = |wanted: &[String], port: &str| wanted.iter().any(|one| exposes(one, port));
+        ports.into_iter().any(|(port, bindings)| {
+            let protocol = port.split('/').nth(1).unwrap_or("tcp");
+            let mut bindings = bindings.iter().flatten();
+            names(expose, port)
+                || bindings.any(|one| names(publish, &format!("{}/{protocol}", one.host_port)))
+        })
     }
 }
 
@@ -149,15 +161,18 @@ fn on_network(record: &Record, wanted: &str) -> bool {
     })
 }
 
-fn exposes<'a>(mut ports: impl Iterator<Item = &'a String>, wanted: &str) -> bool {
-    let Ok((wanted, protocol)) = super::ports::parse_exposed(wanted) else {
-        return false;
-    };
-    ports.any(|port| {
-        super::ports::parse_exposed(port).is_ok_and(|(range, other)| {
-            other == protocol && wanted.clone().any(|port| range.contains(&port))
-        })
-    })
+/// Whether a port or a range of ports has this port.
+fn exposes(wanted: &str, port: &str) -> bool {
+    let (wanted, port) = (
+        super::ports::parse_exposed(wanted),
+        super::ports::parse_exposed(port),
+    );
+    match (wanted, port) {
+        (Ok((wanted, protocol)), Ok((mut range, other))) => {
+            other == protocol && range.any(|port| wanted.contains(&port))
+        }
+        _ => false,
+    }
 }
 
 /// The filters of prune, checked.

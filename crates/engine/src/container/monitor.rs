@@ -74,6 +74,7 @@ impl Engine {
                 "unhealthy".clone_into(&mut health.status);
             }
         });
+        self.forget_execs(container, false);
         self.publish_exit(container, code, oom_killed);
         container.exits.send_modify(|exits| {
             exits.count += 1;

@@ -83,6 +83,7 @@ impl Engine {
         }
         self.release_name(&container.name());
         self.0.containers.borrow_mut().remove(&container.id);
+        self.forget_execs(container, true);
         if options.volumes {
             self.remove_anonymous_volumes(container).await;
         }

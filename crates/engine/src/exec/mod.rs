@@ -78,7 +78,15 @@ impl Engine {
     /// 400 without a command, 404, 409 when the container does not run.
     pub async fn exec_create(&self, reference: &str, config: ExecConfig) -> Result<String> {
         let container = self.find(reference)?;
-        container.record().state.must_run(&container.id, "exec")?;
+        let named = |error: Error| match container.status() {
+            // Docker names the container as the client did here, and only here.
+            Status::Paused => Error::conflict(format!(
+                "Container {reference} is paused, unpause the container before exec"
+            )),
+            _ => error,
+        };
+        let state = container.record().state.clone();
+        state.must_run(&container.id, "exec").map_err(named)?;
         if config.cmd.as_ref().is_none_or(Vec::is_empty) {
             return Err(Error::bad_parameter("No exec command specified"));
         }
@@ -117,6 +125,19 @@ impl Engine {
         execs.insert(exec.id.clone(), Rc::clone(&exec));
         container.execs.borrow_mut().insert(exec.id.clone());
         Ok(exec)
+    }
+
+    /// Forgets a container's execs: all of them, or those that have not been started and cannot be any more.
+    pub(crate) fn forget_execs(&self, container: &Container, all: bool) {
+        let mut execs = self.0.execs.borrow_mut();
+        let mut own = container.execs.borrow_mut();
+        execs.retain(|id, exec| {
+            let goes = exec.container.id == container.id && (all || !exec.state.borrow().started);
+            if goes {
+                own.remove(id);
+            }
+            !goes
+        });
     }
 
     fn find_exec(&self, id: &str) -> Result<Rc<Exec>> {

@@ -163,6 +163,16 @@ impl Engine {
             });
         }
         drop(record);
+        // A running container has these three bound over what is in its root file system.
+        let own = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"].contains(&cleaned.as_str());
+        let name = cleaned.trim_start_matches("/etc/");
+        if own && container.layout.directory.join(name).is_file() {
+            return Ok(Place {
+                root: container.layout.directory.clone(),
+                path: Path::new("/").join(name),
+                writable,
+            });
+        }
         self.mount_rootfs(container)?;
         Ok(Place {
             root: container.layout.rootfs.clone(),
@@ -205,16 +215,12 @@ fn stat(place: &Place, path: &str, id: &str) -> Result<PathStat> {
             return Err(io::ErrorKind::NotADirectory.into());
         }
         let link_target = match kind {
-            FileType::Symlink => resolved_link(place, &file),
+            FileType::Symlink => resolved_link(path, &file),
             _ => String::new(),
         };
-        let name = Path::new(&clean(path)).file_name().map_or_else(
-            || "/".to_owned(),
-            |name| name.to_string_lossy().into_owned(),
-        );
         let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
         Ok(PathStat {
-            name,
+            name: base_name(path),
             size: stat.st_size,
             mode: go_mode(stat.st_mode),
             mtime: Timestamp::from_unix(stat.st_mtime, nanos).to_string(),
@@ -224,13 +230,25 @@ fn stat(place: &Place, path: &str, id: &str) -> Result<PathStat> {
     look().map_err(|error| not_there(path, id, &error))
 }
 
+/// The last part of a path as Docker names its archive: `.` for the content of a directory (`/dir/.`).
+fn base_name(path: &str) -> String {
+    if path == "." || path.ends_with("/.") {
+        return ".".to_owned();
+    }
+    Path::new(&clean(path)).file_name().map_or_else(
+        || "/".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}
+
 /// Where a link leads, as an absolute path in the container.
-fn resolved_link(place: &Place, link: &OwnedFd) -> String {
+fn resolved_link(path: &str, link: &OwnedFd) -> String {
     let Ok(target) = rustix::fs::readlinkat(link, "", Vec::new()) else {
         return String::new();
     };
     let target = target.to_string_lossy().into_owned();
-    let parent = place.path.parent().unwrap_or(Path::new("/"));
+    let path = PathBuf::from(clean(path));
+    let parent = path.parent().unwrap_or(Path::new("/"));
     clean(&parent.join(target).to_string_lossy())
 }
 

@@ -305,14 +305,24 @@ impl Volumes {
             self.unmount(name)?;
         }
         let doomed = self.0.root.join(format!(".{name}"));
-        fs::rename(self.directory(name), &doomed)
-            .map_err(|error| Error::server(format!("remove volume {name}: {error}")))?;
+        match fs::rename(self.directory(name), &doomed) {
+            // Somebody has removed the directory: what is left of the volume goes too.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            renamed => {
+                renamed.map_err(|error| Error::server(format!("remove volume {name}: {error}")))?
+            }
+        }
         self.0.records.borrow_mut().remove(name);
         self.event("destroy", name);
         let removed = tokio::task::spawn_blocking(move || fs::remove_dir_all(&doomed)).await;
         let removed =
             removed.map_err(|error| Error::server(format!("remove volume {name}: {error}")))?;
-        removed.map_err(|error| Error::server(format!("remove volume {name}: {error}")))
+        match removed {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => {
+                removed.map_err(|error| Error::server(format!("remove volume {name}: {error}")))
+            }
+        }
     }
 
     /// Removes volumes that no container has: anonymous ones, or with the filter `all=true` all of them.

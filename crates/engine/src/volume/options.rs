@@ -37,7 +37,7 @@ pub(super) fn parse(options: &BTreeMap<String, String>) -> Result<Option<MountOp
         return Ok(None);
     }
     if device.is_empty() {
-        return Err(Error::bad_parameter("missing device in volume options"));
+        return Err(Error::bad_parameter(r#"missing required option: "device""#));
     }
     let mut parsed = MountOptions {
         device,
@@ -62,7 +62,7 @@ pub(super) fn parse(options: &BTreeMap<String, String>) -> Result<Option<MountOp
     }
     parsed.data = data.join(",");
     if parsed.kind.is_empty() && !parsed.bind {
-        return Err(Error::bad_parameter("missing type in volume options"));
+        return Err(Error::bad_parameter(r#"missing required option: "type""#));
     }
     Ok(Some(parsed))
 }

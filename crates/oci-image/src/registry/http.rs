@@ -323,6 +323,13 @@ impl<'a> Http<'a> {
                 "HEAD" => "Head",
                 other => other,
             };
+            if is_unknown_host(&error) {
+                let host = authority(url);
+                let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+                return Error::NoHost(format!(
+                    "{name} \"{url}\": dial tcp: lookup {host}: no such host"
+                ));
+            }
             Error::Transport(format!("{name} \"{url}\": {error}"))
         })
     }
@@ -418,6 +425,15 @@ impl<'a> Http<'a> {
     /// The retry settings.
     pub(super) fn options(&self) -> &RegistryOptions {
         self.options
+    }
+}
+
+/// Whether the name was looked up and is not there: asking again at once is of no use, and Docker does not.
+fn is_unknown_host(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::HostNotFound => true,
+        ureq::Error::Io(error) => error.to_string().contains("failed to lookup address"),
+        _ => false,
     }
 }
 
