@@ -166,6 +166,8 @@ impl Engine {
                 errors.push(error.message);
             }
         }
+        // After the containers, whose names and ports it serves while they stop.
+        self.0.networks.end_child();
         errors
     }
 }

@@ -90,6 +90,11 @@ impl Networks {
         Ok(())
     }
 
+    /// Ends the network child; the engine is about to end too.
+    pub(crate) fn end_child(&self) {
+        self.0.helper.close();
+    }
+
     fn need_child(&self) {
         if !self.0.helper.is_idle() {
             return;
@@ -168,6 +173,9 @@ async fn start_later(networks: Weak<Inner>, mut pause: Duration) {
         let Some(networks) = networks.upgrade().map(Networks) else {
             return;
         };
+        if networks.0.helper.is_gone() {
+            return;
+        }
         match networks.0.helper.start() {
             Ok(link) => {
                 networks.watch(link);

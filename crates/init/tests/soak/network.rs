@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::json;
 
 use crate::http;
-use crate::machine::{Machine, start, wait_until};
+use crate::machine::{Machine, remove, start, wait_until};
 
 #[test]
 fn the_network_child_has_the_sockets_and_no_right() {
@@ -53,6 +53,14 @@ fn the_network_child_has_the_sockets_and_no_right() {
             .all(|pid| !fs::exists(format!("/proc/{pid}")).unwrap())
     });
     machine.start();
+    // Its end has stopped the container.
+    assert!(start(&machine.socket(), "web"));
+    let last = children(&machine);
+    assert_eq!(last.len(), 1);
+    assert!(remove(&machine.socket(), "web"));
+    drop(machine);
+    let gone = |pid: &u32| !fs::exists(format!("/proc/{pid}")).unwrap();
+    assert!(last.iter().all(gone), "it ends before the engine does");
 }
 
 /// A container with a name on a network and a published port.

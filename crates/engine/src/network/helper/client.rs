@@ -34,8 +34,10 @@ enum State {
     Idle,
     /// It runs.
     Running(Rc<Link>),
-    /// It has died, and is started again later; or the engine has given it away.
+    /// It has died, and is started again later.
     Away,
+    /// The engine has ended it or given it away; there will be no other.
+    Gone,
 }
 
 impl Helper {
@@ -52,13 +54,18 @@ impl Helper {
     pub(in crate::network) fn running(&self) -> Option<Rc<Link>> {
         match &*self.state.borrow() {
             State::Running(link) => Some(link.clone()),
-            State::Idle | State::Away => None,
+            State::Idle | State::Away | State::Gone => None,
         }
     }
 
     /// Whether nobody has needed a child yet.
     pub(in crate::network) fn is_idle(&self) -> bool {
         matches!(*self.state.borrow(), State::Idle)
+    }
+
+    /// Whether there will be no other child.
+    pub(in crate::network) fn is_gone(&self) -> bool {
+        matches!(*self.state.borrow(), State::Gone)
     }
 
     /// Starts a child.
@@ -92,8 +99,15 @@ impl Helper {
             return Ok(None);
         };
         let child = link.hand_over()?;
-        *self.state.borrow_mut() = State::Away;
+        *self.state.borrow_mut() = State::Gone;
         Ok(Some(child))
+    }
+
+    /// Ends the child, and starts none again.
+    pub(in crate::network) fn close(&self) {
+        if let State::Running(link) = self.state.replace(State::Gone) {
+            link.end();
+        }
     }
 
     /// Sends a message to the child, if there is one: a new child is told all anyway. One that does not listen is
@@ -143,8 +157,6 @@ impl Helper {
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        if let Some(link) = self.running() {
-            link.end();
-        }
+        self.close();
     }
 }

@@ -1,0 +1,190 @@
+//! What services become.
+
+use super::*;
+use config::{CommandLine, Source, load};
+use serde_json::json;
+
+fn converted(yaml: &str) -> Converted {
+    let text = format!("rancher: {{services: {{svc: {yaml}}}}}");
+    let source = Source {
+        name: "t.yml",
+        text: &text,
+    };
+    let loaded = load(&[source], &CommandLine::default());
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    let rancher = &loaded.config.rancher;
+    create_request("svc", &rancher.services["svc"], &rancher.environment)
+}
+
+#[test]
+fn every_key_lands_in_its_place() {
+    for (yaml, pointer, want) in [
+        ("image: x", "/Image", json!("x")),
+        ("command: a 'b c'", "/Cmd", json!(["a", "b c"])),
+        ("entrypoint: [/bin/x]", "/Entrypoint", json!(["/bin/x"])),
+        ("environment: {A: 1}", "/Env", json!(["A=1"])),
+        ("user: '0:0'", "/User", json!("0:0")),
+        ("working_dir: /w", "/WorkingDir", json!("/w")),
+        ("tty: true", "/Tty", json!(true)),
+        ("stdin_open: true", "/OpenStdin", json!(true)),
+        ("stop_signal: SIGINT", "/StopSignal", json!("SIGINT")),
+        ("stop_grace_period: 1m", "/StopTimeout", json!(60)),
+        ("labels: [a=b]", "/Labels/a", json!("b")),
+        ("volumes: [/data]", "/Volumes", json!({"/data": {}})),
+        ("expose: [80]", "/ExposedPorts", json!({"80/tcp": {}})),
+        ("hostname: h", "/Hostname", json!("h")),
+        (
+            "healthcheck: {test: curl x, interval: 5s}",
+            "/Healthcheck",
+            json!({"Test": ["CMD-SHELL", "curl x"], "Interval": 5_000_000_000_i64}),
+        ),
+        (
+            "healthcheck: {disable: true}",
+            "/Healthcheck/Test",
+            json!(["NONE"]),
+        ),
+        (
+            "volumes: ['/a:/b:ro,slave', 'name:/c']",
+            "/HostConfig/Binds",
+            json!(["/a:/b:ro,slave", "name:/c"]),
+        ),
+        (
+            "volumes_from: ['v:ro']",
+            "/HostConfig/VolumesFrom",
+            json!(["v:ro"]),
+        ),
+        ("net: host", "/HostConfig/NetworkMode", json!("host")),
+        (
+            "network_mode: 'service:a'",
+            "/HostConfig/NetworkMode",
+            json!("container:a"),
+        ),
+        ("pid: host", "/HostConfig/PidMode", json!("host")),
+        ("ipc: host", "/HostConfig/IpcMode", json!("host")),
+        ("uts: host", "/HostConfig/UTSMode", json!("host")),
+        ("cgroup: host", "/HostConfig/CgroupnsMode", json!("host")),
+        ("privileged: true", "/HostConfig/Privileged", json!(true)),
+        (
+            "cap_add: [NET_ADMIN]",
+            "/HostConfig/CapAdd",
+            json!(["NET_ADMIN"]),
+        ),
+        ("cap_drop: [ALL]", "/HostConfig/CapDrop", json!(["ALL"])),
+        ("read_only: true", "/HostConfig/ReadonlyRootfs", json!(true)),
+        (
+            "devices: [/dev/rtc]",
+            "/HostConfig/Devices",
+            json!([{"PathOnHost": "/dev/rtc", "PathInContainer": "/dev/rtc", "CgroupPermissions": "rwm"}]),
+        ),
+        ("dns: 1.1.1.1", "/HostConfig/Dns", json!(["1.1.1.1"])),
+        (
+            "restart: always",
+            "/HostConfig/RestartPolicy/Name",
+            json!("always"),
+        ),
+        (
+            "restart: 'on-failure:3'",
+            "/HostConfig/RestartPolicy",
+            json!({"Name": "on-failure", "MaximumRetryCount": 3}),
+        ),
+        ("restart: no", "/HostConfig/RestartPolicy/Name", json!("no")),
+        (
+            "tmpfs: ['/run:size=1m', /tmp]",
+            "/HostConfig/Tmpfs",
+            json!({"/run": "size=1m", "/tmp": ""}),
+        ),
+        (
+            "security_opt: [no-new-privileges]",
+            "/HostConfig/SecurityOpt",
+            json!(["no-new-privileges"]),
+        ),
+        (
+            "log_driver: json-file",
+            "/HostConfig/LogConfig/Type",
+            json!("json-file"),
+        ),
+        (
+            "log_opt: {max-size: 1m}",
+            "/HostConfig/LogConfig/Config",
+            json!({"max-size": "1m"}),
+        ),
+        ("mem_limit: 64m", "/HostConfig/Memory", json!(67_108_864)),
+        ("memswap_limit: -1", "/HostConfig/MemorySwap", json!(-1)),
+        ("shm_size: 1m", "/HostConfig/ShmSize", json!(1_048_576)),
+        (
+            "oom_score_adj: -100",
+            "/HostConfig/OomScoreAdj",
+            json!(-100),
+        ),
+        ("pids_limit: 50", "/HostConfig/PidsLimit", json!(50)),
+        (
+            "ulimits: {nofile: {soft: 1, hard: 2}}",
+            "/HostConfig/Ulimits",
+            json!([{"Name": "nofile", "Soft": 1, "Hard": 2}]),
+        ),
+        (
+            "ulimits: {core: 0}",
+            "/HostConfig/Ulimits",
+            json!([{"Name": "core", "Soft": 0, "Hard": 0}]),
+        ),
+        (
+            "sysctls: {net.ipv4.ip_forward: 1}",
+            "/HostConfig/Sysctls",
+            json!({"net.ipv4.ip_forward": "1"}),
+        ),
+        (
+            "extra_hosts: ['a:1.2.3.4']",
+            "/HostConfig/ExtraHosts",
+            json!(["a:1.2.3.4"]),
+        ),
+        (
+            "ports: ['8080:80']",
+            "/HostConfig/PortBindings",
+            json!({"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}),
+        ),
+    ] {
+        let body = if yaml.starts_with("image") {
+            format!("{{{yaml}}}")
+        } else {
+            format!("{{image: i, {yaml}}}")
+        };
+        let converted = converted(&body);
+        assert!(
+            converted.problems.is_empty(),
+            "{yaml}: {:?}",
+            converted.problems
+        );
+        let request = serde_json::to_value(converted.request.unwrap()).unwrap();
+        assert_eq!(request.pointer(pointer), Some(&want), "{yaml}");
+    }
+}
+
+#[test]
+fn nonsense_is_reported_and_the_container_still_made() {
+    for (yaml, key) in [
+        ("mem_limit: lots", "mem_limit"),
+        ("restart: sometimes", "restart"),
+        ("ports: ['http']", "ports"),
+        ("volumes: ['./a:/b']", "volumes"),
+        ("volumes: ['/a:b']", "volumes"),
+        ("ulimits: {nofile: [1]}", "ulimits.nofile"),
+        ("stop_grace_period: soon", "stop_grace_period"),
+        ("env_file: [x]", "env_file"),
+    ] {
+        let converted = converted(&format!("{{image: i, {yaml}}}"));
+        assert!(converted.request.is_some(), "{yaml}");
+        assert_eq!(converted.problems.len(), 1, "{yaml}");
+        assert_eq!(
+            converted.problems[0].key,
+            format!("rancher.services.svc.{key}")
+        );
+        assert_eq!(converted.problems[0].at.to_string(), "t.yml:1:22", "{yaml}");
+    }
+}
+
+#[test]
+fn a_service_without_an_image_has_no_request() {
+    let converted = converted("{command: x}");
+    assert!(converted.request.is_none());
+    assert_eq!(converted.problems.len(), 1);
+}
