@@ -1,6 +1,7 @@
 //! Many upgrades under load: nothing is lost, nothing comes twice, nothing accumulates.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use engine_api::client::AttachQuery;
 use engine_api::{EventMessage, Filters, HealthConfig, NetworkCreate, PortBinding, PortMap};
@@ -179,9 +180,15 @@ async fn input_names_and_history() {
     assert_eq!(engine.exec("named", "nslookup named").await, 0, "before");
     let before = history(&engine).await;
     assert!(before.iter().any(|event| event.action == "start"));
+    let helper = engine.network_helper();
+    assert!(helper.is_some(), "names are served by a child");
+    // A candidate that is refused must not cost the engine what it shows it.
+    let refused = engine.upgrade(Some(Path::new("/bin/true"))).await;
+    assert_eq!(refused.unwrap_err().status, 400);
     for _ in 0..2 {
         engine.upgrade(None).await.unwrap();
     }
+    assert_eq!(engine.network_helper(), helper, "it goes on");
     assert_eq!(engine.exec("named", "nslookup named").await, 0, "after");
     served("after").await;
     let after = history(&engine).await;

@@ -153,6 +153,23 @@ impl Engine {
         least
     }
 
+    /// The child that serves names and published ports.
+    pub(crate) fn network_helper(&self) -> Option<String> {
+        let children = format!("/proc/{0}/task/{0}/children", self.pid);
+        let children = fs::read_to_string(children).unwrap();
+        let is_helper = |pid: &&str| {
+            let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words
+                .split('\0')
+                .nth(1)
+                .is_some_and(|verb| verb.starts_with("network"))
+        };
+        children
+            .split_whitespace()
+            .find(is_helper)
+            .map(str::to_owned)
+    }
+
     /// The engine's children that have ended and were not reaped.
     pub(crate) fn zombies(&self) -> usize {
         let is_zombie = |stat: &str| -> Option<bool> {
