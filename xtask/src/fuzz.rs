@@ -37,7 +37,7 @@ pub(crate) struct Options {
     /// Time for all targets together
     #[arg(long, default_value_t = 180)]
     seconds: u64,
-    /// Afterwards add what reached new code to the corpus in the repository
+    /// Afterwards add what reached new code to the corpus in the repository: thousands of files, to be chosen from
     #[arg(long)]
     merge: bool,
 }

@@ -140,7 +140,8 @@ impl Reference {
             return self.name();
         }
         match self.path.strip_prefix(OFFICIAL_PREFIX) {
-            Some(rest) if !rest.contains('/') => rest.to_owned(),
+            // A name that looks like an image's id is refused when it is read alone.
+            Some(rest) if !rest.contains('/') && !is_hex_id(rest) => rest.to_owned(),
             _ if self.path.split('/').next().is_some_and(names_registry) => self.name(),
             _ => self.path.clone(),
         }
