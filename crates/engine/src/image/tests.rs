@@ -223,12 +223,13 @@ fn commits_add_a_layer() {
     });
 }
 
+// No name here can be read as the beginning of an id, which the import makes up anew each time.
 #[test]
 fn removal_follows_dockers_rules() {
     run(async {
         let bench = Bench::new();
-        let id = bench.import("a", "f").await;
-        bench.images.tag("a", "b", "1").unwrap();
+        let id = bench.import("one", "f").await;
+        bench.images.tag("one", "two", "1").unwrap();
         let image = id.trim_start_matches("sha256:")[..12].to_owned();
         let error = bench.images.remove(&id, false).await.unwrap_err();
         assert_eq!(
@@ -240,8 +241,11 @@ fn removal_follows_dockers_rules() {
                 )
             )
         );
-        let untagged = bench.images.remove("b:1", false).await.unwrap();
-        assert_eq!((untagged.len(), untagged[0].untagged.as_str()), (1, "b:1"));
+        let untagged = bench.images.remove("two:1", false).await.unwrap();
+        assert_eq!(
+            (untagged.len(), untagged[0].untagged.as_str()),
+            (1, "two:1")
+        );
         let user = |running| {
             vec![ImageUser {
                 container: "c".repeat(64),
@@ -253,11 +257,11 @@ fn removal_follows_dockers_rules() {
             .users
             .borrow_mut()
             .insert(id.clone(), user(false));
-        let error = bench.images.remove("a", false).await.unwrap_err();
+        let error = bench.images.remove("one", false).await.unwrap_err();
         assert_eq!(
             error.message,
             format!(
-                "conflict: unable to remove repository reference \"a\" (must force) - container cccccccccccc is using its referenced image {image}"
+                "conflict: unable to remove repository reference \"one\" (must force) - container cccccccccccc is using its referenced image {image}"
             )
         );
         bench
@@ -273,18 +277,18 @@ fn removal_follows_dockers_rules() {
             "{error}"
         );
         bench.containers.users.borrow_mut().clear();
-        let layer = bench.images.resolve("a").unwrap().layers[0].clone();
-        let deleted = bench.images.remove("a", false).await.unwrap();
+        let layer = bench.images.resolve("one").unwrap().layers[0].clone();
+        let deleted = bench.images.remove("one", false).await.unwrap();
         assert_eq!(
             (deleted[0].untagged.as_str(), deleted[1].deleted.as_str()),
-            ("a:latest", id.as_str())
+            ("one:latest", id.as_str())
         );
         assert!(
             !bench.images.0.store.has_layer(&layer.diff_id),
             "the layer is left behind"
         );
         assert_eq!(
-            bench.images.remove("a", true).await.unwrap_err().status,
+            bench.images.remove("one", true).await.unwrap_err().status,
             404
         );
     });
