@@ -77,7 +77,7 @@ fn nothing_runs_outside_a_container(guest: &Guest) -> anyhow::Result<()> {
 }
 
 fn services_are_listed(guest: &Guest) -> anyhow::Result<()> {
-    let names = guest.run("system-docker ps --format '{{.Names}}' | grep -v preload")?;
+    let names = guest.run("system-docker ps --filter label=io.rancher.os.scope=system --format '{{.Names}}' | grep -v preload")?;
     let mut names: Vec<&str> = names.lines().collect();
     names.sort_unstable();
     ensure!(

@@ -28,8 +28,8 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
 static TURN: Mutex<()> = Mutex::new(());
 
 const STACK: &str = include_str!("stack.yml");
-/// Where the program and the stack are in the guest.
-const FOLDER: &str = "/tmp/compose";
+/// Where the program and the stack are in the guest: a place that console and host share, for bind mounts.
+const FOLDER: &str = "/home/rancher/compose";
 
 /// A stack in the guest that is taken down when the test ends, however it ends.
 struct Stack<'a> {
