@@ -152,7 +152,7 @@ fn scales_and_pauses(artifacts: &Artifacts, guest: &Guest) -> anyhow::Result<()>
     stack.run("unpause worker")?;
     ensure!(count("running")? == 3, "unpaused");
     let events = format!(
-        "{} events --json worker > {FOLDER}/events & sleep 2; {} restart -t 1 worker; sleep 1; kill $!; cat {FOLDER}/events",
+        "{} events --json worker > {FOLDER}/events 2>/dev/null & sleep 2; {} restart -t 1 worker; sleep 1; pkill -x docker-compose; cat {FOLDER}/events",
         stack.compose, stack.compose
     );
     let events = guest.run(&events)?;
