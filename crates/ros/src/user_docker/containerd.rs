@@ -76,8 +76,10 @@ pub(super) fn start(
         .survive_parent() // it has containerd to end then
         .spawn()?;
     let path = state.join(KEEPER);
-    fs::write(&path, keeper.pid().to_string())
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    if let Err(error) = fs::write(&path, keeper.pid().to_string()) {
+        // No failure: it runs, and a second containerd in its directory would be one.
+        eprintln!("user-docker: cannot write {}: {error}", path.display());
+    }
     Ok(Some(state.join(SOCKET)))
 }
 
