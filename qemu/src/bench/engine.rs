@@ -3,9 +3,9 @@
 use anyhow::Context as _;
 
 use super::registry::Registry;
-use super::row;
+use super::{guest_with_busybox, row};
 use crate::artifacts::Artifacts;
-use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine};
+use crate::machine::{BOOT_DEADLINE, Guest};
 
 /// Room for 200 shims of Docker's and for state kept in RAM.
 const MEMORY_MIB: u32 = 8192;
@@ -42,13 +42,7 @@ struct Figures {
 /// Measures both sides and prints the table that README quotes.
 pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
     let registry = Registry::start(artifacts.docker_arch())?;
-    let guest = Machine::new("bench-engine", Boot::Kernel)
-        .memory_mib(MEMORY_MIB)
-        .start(artifacts)?;
-    guest.wait_ready()?;
-    guest.wait_docker()?;
-    guest
-        .run("docker save busybox -o /tmp/busybox.tar && system-docker load -i /tmp/busybox.tar")?;
+    let guest = guest_with_busybox(artifacts, "bench-engine", MEMORY_MIB)?;
     // 127.0.0.1 is an insecure registry to both engines without a setting.
     guest.run(&format!(
         "setsid busybox nc -ll -p 5000 -e nc 10.0.2.2 {} </dev/null >/dev/null 2>&1 &",

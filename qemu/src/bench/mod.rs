@@ -11,6 +11,7 @@ mod run;
 use anyhow::{Context as _, bail};
 
 use crate::artifacts::Artifacts;
+use crate::machine::{Boot, Guest, Machine};
 
 /// How often each side is measured unless the second argument says otherwise.
 const ROUNDS: usize = 5;
@@ -38,6 +39,18 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
         Some("reexec") => reexec::run(artifacts, rounds),
         other => bail!("no benchmark is named {other:?}: there are boot, engine and reexec"),
     }
+}
+
+/// A guest in which both Dockers have the image busybox.
+fn guest_with_busybox(artifacts: &Artifacts, name: &str, memory_mib: u32) -> anyhow::Result<Guest> {
+    let guest = Machine::new(name, Boot::Kernel)
+        .memory_mib(memory_mib)
+        .start(artifacts)?;
+    guest.wait_ready()?;
+    guest.wait_docker()?; // and its image
+    guest
+        .run("docker save busybox -o /tmp/busybox.tar && system-docker load -i /tmp/busybox.tar")?;
+    Ok(guest)
 }
 
 /// The middle value; of an even number the lower middle.

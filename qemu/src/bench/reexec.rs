@@ -2,9 +2,9 @@
 
 use anyhow::{Context as _, ensure};
 
-use super::row;
+use super::{guest_with_busybox, row};
 use crate::artifacts::Artifacts;
-use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine};
+use crate::machine::Guest;
 
 /// Upgrades of one round; the default of five rounds makes a thousand.
 const UPGRADES: u32 = 200;
@@ -18,14 +18,7 @@ const WRITE: &str =
 
 /// Prints the table's row; fails when a child or a line was lost.
 pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
-    let guest = Machine::new("bench-reexec", Boot::Kernel)
-        .memory_mib(2048)
-        .start(artifacts)?;
-    guest.wait_ready()?;
-    guest.wait_docker()?;
-    guest.run_until("docker image inspect busybox >/dev/null", BOOT_DEADLINE)?;
-    guest
-        .run("docker save busybox -o /tmp/busybox.tar && system-docker load -i /tmp/busybox.tar")?;
+    let guest = guest_with_busybox(artifacts, "bench-reexec", 2048)?;
     for writer in 0..WRITERS {
         guest.run(&format!(
             "system-docker run -d --name writer{writer} --log-opt max-size=-1 busybox sh -c '{WRITE}'"

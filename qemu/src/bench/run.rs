@@ -2,23 +2,15 @@
 
 use anyhow::Context as _;
 
-use super::row;
+use super::{guest_with_busybox, row};
 use crate::artifacts::Artifacts;
-use crate::machine::{BOOT_DEADLINE, Boot, Machine};
 
 /// Runs of one command that one measurement is the mean of.
 const RUNS: u32 = 5;
 
 /// Measures both alternately and prints the table's row.
 pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
-    let guest = Machine::new("bench-run", Boot::Kernel)
-        .memory_mib(2048)
-        .start(artifacts)?;
-    guest.wait_ready()?;
-    guest.wait_docker()?;
-    guest.run_until("docker image inspect busybox >/dev/null", BOOT_DEADLINE)?;
-    guest
-        .run("docker save busybox -o /tmp/busybox.tar && system-docker load -i /tmp/busybox.tar")?;
+    let guest = guest_with_busybox(artifacts, "bench-run", 2048)?;
     let (mut ours, mut peer) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         for (client, times) in [("system-docker", &mut ours), ("docker", &mut peer)] {
