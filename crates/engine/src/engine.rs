@@ -21,7 +21,7 @@ use crate::reaper::Reaper;
 use crate::runtime::{NativeRuntime, RuntimeOptions};
 use crate::upgrade::{Inheritance, Quiet, Upgrades};
 use crate::volume::{VolumeHooks, Volumes};
-use crate::{atomic_file, ids};
+use crate::{atomic_file, ids, open_files};
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -123,6 +123,7 @@ impl Engine {
 
     /// Opens everything but containers.
     fn open(options: EngineOptions) -> Result<Self> {
+        open_files::raise();
         for directory in [&options.root, &options.run] {
             std::fs::create_dir_all(directory).map_err(|error| {
                 Error::server(format!("create {}: {error}", directory.display()))

@@ -21,6 +21,7 @@ mod in_process;
 mod io;
 mod logs;
 pub mod network;
+mod open_files;
 pub mod options;
 mod reaper;
 pub mod runtime;

@@ -5,14 +5,13 @@ use engine_api::{ContainerConfig, Error, HostConfig, Result, Ulimit};
 use super::security::Security;
 use super::{Account, Files};
 use crate::container::Record;
+use crate::open_files;
 use crate::runtime::oci;
 
 /// Where `--init` finds the small init.
 pub(crate) const INIT_PATH: &str = "/sbin/docker-init";
 /// The search path of containers whose image sets none.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// Open files a container may have unless told otherwise; PID 1's own limit is the kernel's 4096.
-const OPEN_FILES: u64 = 1_048_576;
 
 /// The container's first process.
 pub(super) fn first(
@@ -100,7 +99,7 @@ pub(crate) fn rlimits(host: &HostConfig) -> Vec<oci::Rlimit> {
     };
     let mut rlimits: Vec<_> = host.ulimits.iter().map(one).collect();
     if !rlimits.iter().any(|limit| limit.kind == "RLIMIT_NOFILE") {
-        let most = open_files();
+        let most = open_files::most();
         rlimits.push(oci::Rlimit {
             kind: "RLIMIT_NOFILE".to_owned(),
             soft: most,
@@ -108,21 +107,6 @@ pub(crate) fn rlimits(host: &HostConfig) -> Vec<oci::Rlimit> {
         });
     }
     rlimits
-}
-
-/// Open files of a container that asks for no limit: never more than an engine without the right to raise its own has,
-/// because then nothing would start.
-fn open_files() -> u64 {
-    use rustix::process::{Resource, getrlimit};
-    use sys::capability::{self, CapSet};
-
-    let may_raise = capability::get()
-        .is_ok_and(|sets| sets.effective.and(CapSet::SYS_RESOURCE) == CapSet::SYS_RESOURCE);
-    let inherited = getrlimit(Resource::Nofile).maximum;
-    match inherited {
-        Some(hard) if !may_raise => hard.min(OPEN_FILES),
-        _ => OPEN_FILES,
-    }
 }
 
 /// Refuses names that are no resource limit.

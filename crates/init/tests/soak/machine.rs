@@ -202,7 +202,9 @@ fn launch(folder: &Path, netns: &OwnedFd, cgroup: &str) -> Child {
         .open(folder.join("log"))
         .unwrap();
     let spawn = || {
-        Command::new(env!("CARGO_BIN_EXE_init"))
+        // Fewer open files than the kernel gives PID 1: the engine must raise its own limit.
+        Command::new("prlimit")
+            .args(["--nofile=256:", env!("CARGO_BIN_EXE_init")])
             .args(["engine", "--cgroup", cgroup])
             .args([Path::new("--root"), &folder.join("root")])
             .args([Path::new("--run"), &folder.join("run")])
