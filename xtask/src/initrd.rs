@@ -46,6 +46,8 @@ const DIRECTORIES: &[&str] = &[
     "sys",
     "tmp",
     "usr",
+    "usr/lib",
+    "usr/lib/rancher",
     "usr/share",
     "usr/share/ros",
 ];
@@ -53,10 +55,9 @@ const DIRECTORIES: &[&str] = &[
 /// Builds the initrd unless it is there; returns its path.
 pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Result<PathBuf> {
     setup::ensure(build, Purpose::Programs)?;
-    let pid1 = match &options.pid1 {
-        Some(path) => path.clone(),
-        None => progress::step("program init", || rust::build(build, "init"))?,
-    };
+    let built = progress::step("program init", || rust::build(build, "init"))?;
+    let worker = built.with_file_name("worker");
+    let pid1 = options.pid1.clone().unwrap_or(built);
     let target = build
         .dist()
         .join(format!("initrd-{VERSION}-{}", build.arch.name()));
@@ -76,11 +77,12 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
         inputs
             .text("epoch", &build.epoch()?.to_string())
             .file(&pid1)?
+            .file(&worker)?
             .file(&busybox)?
             .file(&config)?;
         let key = inputs.key();
         if !cache::is_done(build, "initrd", &key, std::slice::from_ref(&target)) {
-            pack(build, kernel, &[&pid1, &busybox, &config], &target)?;
+            pack(build, kernel, &[&pid1, &worker, &busybox, &config], &target)?;
             cache::mark_done(build, "initrd", &key)?;
         }
         Ok(())
@@ -91,10 +93,11 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
 fn pack(
     build: &Build,
     kernel: &Kernel,
-    [pid1, busybox, config]: &[&Path; 3],
+    [pid1, worker, busybox, config]: &[&Path; 4],
     target: &Path,
 ) -> Result<()> {
     check_static(pid1)?;
+    check_static(worker)?;
     let plain = build.scratch().join("initrd.cpio");
     let pending = Pending::create(&plain)?;
     let mut archive = Archive::new(pending, build.epoch()?);
@@ -111,6 +114,7 @@ fn pack(
         format!("{VERSION}\n").as_bytes(),
     )?;
     archive.file("init", 0o755, pid1)?;
+    archive.file("usr/lib/rancher/worker", 0o755, worker)?;
     let unpacked = build.scratch().join("busybox");
     debian::deb::extract(busybox, "usr/bin/busybox", &unpacked)?;
     archive.file("bin/busybox", 0o755, &unpacked)?;

@@ -10,8 +10,9 @@ use crate::workspace::{Arch, Build};
 /// First glibc whose static programs relocate themselves from a packed table (DT_RELR, NEWS of glibc 2.36).
 const PACKED_RELOCATIONS: (u32, u32) = (2, 36);
 
-/// Builds the program `bin` (package of the same name) in release mode and returns its path.
-pub(crate) fn build(build: &Build, bin: &str) -> Result<PathBuf> {
+/// Builds the programs of `package` in release mode and returns the path of the one that has its name; the others are
+/// beside it.
+pub(crate) fn build(build: &Build, package: &str) -> Result<PathBuf> {
     let shell = Shell::new().context("open a shell")?;
     shell.change_dir(&build.root);
     let target = build.arch.target();
@@ -24,19 +25,19 @@ pub(crate) fn build(build: &Build, bin: &str) -> Result<PathBuf> {
     let locked = build.locked.then_some("--locked");
     cmd!(
         shell,
-        "{cargo} build --quiet --release {locked...} --target {target} --package {bin} --bin {bin}"
+        "{cargo} build --quiet --release {locked...} --target {target} --package {package} --bins"
     )
     .env(variable, flags(build.arch))
     .env_remove("RUSTFLAGS")
     .env_remove("CARGO_ENCODED_RUSTFLAGS")
     .quiet()
     .run()
-    .with_context(|| format!("build {bin} for {target}"))?;
+    .with_context(|| format!("build {package} for {target}"))?;
     let folder = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| build.root.join("target"), PathBuf::from);
-    let path = folder.join(target).join("release").join(bin);
+    let path = folder.join(target).join("release").join(package);
     if !path.is_file() {
-        bail!("cargo built {bin} but {} is missing", path.display());
+        bail!("cargo built {package} but {} is missing", path.display());
     }
     Ok(path)
 }

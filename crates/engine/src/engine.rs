@@ -30,8 +30,10 @@ pub struct EngineOptions {
     pub root: PathBuf,
     /// What does not: mounted root file systems, bundles.
     pub run: PathBuf,
-    /// This program, started again as `runtime`, `worker`, `network` and `docker-init`.
+    /// This program, started again as `runtime`, `network` and `docker-init`.
     pub program: PathBuf,
+    /// The program that reaches registries and reads archives.
+    pub worker: PathBuf,
     /// The engine's cgroup, from the root of the tree.
     pub cgroup_parent: String,
     /// The engine's version.
@@ -51,6 +53,7 @@ impl EngineOptions {
             root,
             run,
             program: PathBuf::from("/proc/self/exe"),
+            worker: PathBuf::from("worker"),
             cgroup_parent: "system-docker".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             registry: oci_image::registry::RegistryOptions::default(),
@@ -134,7 +137,7 @@ impl Engine {
         let images = Images::new(ImagesOptions {
             root: options.root.clone(),
             run: options.run.clone(),
-            program: options.program.clone(),
+            worker: options.worker,
             registry: options.registry,
         })?;
         let volumes = Volumes::new(&options.root)?;

@@ -24,6 +24,8 @@ pub(crate) struct Options {
     root: PathBuf,
     run: PathBuf,
     socket: PathBuf,
+    /// The worker's program, which is built beside this one.
+    worker: PathBuf,
     media: Option<PathBuf>,
     cgroup: Option<PathBuf>,
 }
@@ -64,6 +66,9 @@ fn parse(arguments: Vec<OsString>) -> anyhow::Result<Options> {
         root: root.context("--root is missing")?,
         run: run.context("--run is missing")?,
         socket: socket.context("--socket is missing")?,
+        worker: std::env::current_exe()
+            .context("where is this program")?
+            .with_file_name("worker"),
         media,
         cgroup,
     })
@@ -102,6 +107,7 @@ pub(crate) fn go_on(options: Options, inheritance: Rc<Inheritance>) -> anyhow::R
 impl Options {
     fn engine(&self) -> EngineOptions {
         let mut options = EngineOptions::new(self.root.clone(), self.run.clone());
+        options.worker.clone_from(&self.worker);
         if let Some(cgroup) = &self.cgroup {
             options.cgroup_parent = cgroup.to_string_lossy().into_owned();
         }

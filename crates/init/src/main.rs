@@ -1,11 +1,11 @@
 //! PID 1 of RancherOS: boots the machine, then is its container engine until the power goes.
 //!
 //! The boot is the table in `boot.rs`. The same program is also its own helpers, chosen by its first
-//! argument: `runtime` (the first process of every container), `worker` (registries and archives,
-//! which PID 1 never touches itself), `network` (embedded DNS and the proxy of published ports) and
-//! `engine` (System Docker on a developer's machine); `upgrade-check` and `take-over` are asked of a
-//! program that is to replace the running one. Under the names `docker-init` and `modprobe` it is
-//! what those are.
+//! argument: `runtime` (the first process of every container), `network` (embedded DNS and the proxy
+//! of published ports) and `engine` (System Docker on a developer's machine); `upgrade-check` and
+//! `take-over` are asked of a program that is to replace the running one. Under the names
+//! `docker-init` and `modprobe` it is what those are. Registries and archives, which PID 1 never
+//! touches itself, are the program `worker`.
 //!
 //! This crate does not parse configuration (crate config), know a container's insides (crate
 //! engine) or read from an internet socket.
@@ -56,7 +56,6 @@ fn main() -> ExitCode {
         .and_then(std::ffi::OsStr::to_str)
     {
         Some("runtime") => engine::runtime::main(&arguments.collect::<Vec<_>>()),
-        Some("worker") => engine::image::worker::main(arguments.collect()),
         Some("network") => engine::network::helper::main(arguments.collect()),
         Some("engine") => developer::main(arguments.collect()),
         Some(engine::upgrade::CHECK_VERB) => take_over::check(),

@@ -15,6 +15,8 @@ use crate::machine::Machine;
 
 /// Where PID 1's program stays, read-only, for the children that it starts.
 pub(crate) const PROGRAM: &str = "/sbin/init";
+/// The program that reaches registries and reads archives.
+pub(crate) const WORKER: &str = "/usr/lib/rancher/worker";
 
 const NEW_ROOT: &str = "/new-root";
 
@@ -52,6 +54,17 @@ const FILES: &[(&str, &str)] = &[
         "etc/hosts",
         "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n",
     ),
+];
+
+/// Files of the initramfs that stay.
+const COPIED: &[(&str, &str)] = &[
+    ("/init", PROGRAM),
+    (WORKER, WORKER),
+    (
+        "/usr/share/ros/os-config.yml",
+        "/usr/share/ros/os-config.yml",
+    ),
+    ("/etc/os-release", "/etc/os-release"),
 ];
 
 /// Mounts that move to the new root, with everything below them.
@@ -94,14 +107,10 @@ fn populate(new_root: &Path) -> anyhow::Result<()> {
     sys::fs::set_mode(&new_root.join("tmp"), 0o1777)?;
     sys::fs::set_mode(&new_root.join("root"), 0o700)?;
     symlink("../run", new_root.join("var/run")).context("cannot link /var/run")?;
-    let program = new_root.join(&PROGRAM[1..]);
-    fs::copy("/init", &program)
-        .with_context(|| format!("cannot copy /init to {}", program.display()))?;
-    sys::fs::set_mode(&program, 0o755)?;
     symlink("init", new_root.join("sbin/modprobe")).context("cannot link /sbin/modprobe")?;
-    for name in ["usr/share/ros/os-config.yml", "etc/os-release"] {
-        let (from, to) = (Path::new("/").join(name), new_root.join(name));
-        fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+    for (from, to) in COPIED {
+        // With its mode.
+        fs::copy(from, new_root.join(&to[1..])).with_context(|| format!("cannot copy {from}"))?;
     }
     Ok(())
 }

@@ -149,6 +149,7 @@ async fn start_engine(machine: &Machine) -> anyhow::Result<Engine> {
 fn engine_options() -> EngineOptions {
     let mut options = EngineOptions::new(ENGINE_ROOT.into(), ENGINE_RUN.into());
     options.program = root::PROGRAM.into();
+    options.worker = root::WORKER.into();
     options
 }
 

@@ -48,8 +48,8 @@ pub struct ImagesOptions {
     pub root: PathBuf,
     /// The engine's run directory; layers of media are mounted at `layers/` below it.
     pub run: PathBuf,
-    /// This program, started again as `worker`.
-    pub program: PathBuf,
+    /// The program that reaches registries and reads archives.
+    pub worker: PathBuf,
     /// How registries are reached.
     pub registry: RegistryOptions,
 }
@@ -184,7 +184,7 @@ impl Images {
     /// # Errors
     /// When the directories cannot be made or read. A damaged image is kept and says so when it is used.
     pub fn new(options: ImagesOptions) -> Result<Self> {
-        let launcher = Launcher::Program(options.program.clone());
+        let launcher = Launcher::Program(options.worker.clone());
         Self::with_launcher(options, launcher)
     }
 

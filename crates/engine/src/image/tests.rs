@@ -79,7 +79,7 @@ fn open(directory: &Path) -> Images {
     let options = ImagesOptions {
         root: directory.join("root"),
         run: directory.join("run"),
-        program: PathBuf::new(),
+        worker: PathBuf::new(),
         registry: RegistryOptions::default(),
     };
     Images::with_launcher(options, Launcher::Thread).unwrap()

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ const CHUNK: usize = 64 * 1024;
 /// How workers are started.
 #[derive(Debug, Clone)]
 pub(crate) enum Launcher {
-    /// As processes of this program, which dispatches `worker`.
+    /// As processes of this program.
     Program(PathBuf),
     /// As threads, where a test has no such program.
     #[cfg(test)]
@@ -149,7 +148,7 @@ fn spawn(
     let environment: Vec<&OsStr> = environment.iter().map(OsString::as_os_str).collect();
     let spawned = spawn_in(&SpawnIn {
         program,
-        argv: &[program.as_os_str(), OsStr::from_bytes(b"worker")],
+        argv: &[program.as_os_str(), OsStr::new(super::PROTOCOL)],
         env: &environment,
         options: CloneOptions::default(),
         fds: &[

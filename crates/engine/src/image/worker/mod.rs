@@ -1,8 +1,9 @@
-//! Worker processes: the engine's own program, started as `init worker`, for what PID 1 must not do itself.
+//! Worker processes: a program beside the engine's own, for what PID 1 must not do itself.
 //!
 //! A worker talks to registries and parses archives; it ends with its task, with the engine, or when the engine kills it.
 //! Standard input: one line of JSON ([`request::Request`]), then the archive if the task reads one. Standard output: the
-//! archive if the task writes one. Descriptor 3: answers, one JSON object a line.
+//! archive if the task writes one. Descriptor 3: answers, one JSON object a line. Its one argument is the version of
+//! all this, because the engine's program can be replaced while the worker's cannot.
 
 pub(crate) mod client;
 pub(crate) mod request;
@@ -23,8 +24,11 @@ use request::{Answer, LINE_MAX, Request};
 /// Descriptor of the answers.
 pub(crate) const ANSWERS_FD: i32 = 3;
 
-/// Entry point of `init worker`.
-pub fn main(_arguments: Vec<OsString>) -> ExitCode {
+/// Version of what engine and worker say to each other. Raise it when a worker could misunderstand a request.
+pub(crate) const PROTOCOL: &str = "1";
+
+/// Entry point of the worker; `arguments` without the program's name.
+pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     // without the engine nobody registers the result
     if let Err(error) = sys::process::set_pdeathsig(sys::process::Signal::KILL) {
         eprintln!("worker: {error}");
@@ -37,6 +41,17 @@ pub fn main(_arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let asked = arguments.next().unwrap_or_default();
+    if asked != PROTOCOL {
+        Answers(Mutex::new(answers)).send(&Answer::Failed {
+            status: 500,
+            message: format!(
+                "this machine's worker speaks version {PROTOCOL} and the engine {}: reboot into one release",
+                asked.display()
+            ),
+        });
+        return ExitCode::FAILURE;
+    }
     if serve(std::io::stdin().lock(), std::io::stdout().lock(), answers) {
         ExitCode::SUCCESS
     } else {
