@@ -36,7 +36,11 @@ pub(super) fn answer(method: &Method, path: &[&str]) -> Result<Reply> {
             name.join("/")
         ))),
         ("POST", ["plugins", "pull" | "create"]) => Err(Error::not_implemented(NO_PLUGINS)),
-        ("POST", ["build"] | ["build", "prune" | "cancel"] | ["session"] | ["grpc"]) => {
+        // `docker system prune` asks for this too: an engine that never built has nothing to give back.
+        ("POST", ["build", "prune"]) => {
+            reply::ok(&serde_json::json!({"CachesDeleted": null, "SpaceReclaimed": 0}))
+        }
+        ("POST", ["build"] | ["build", "cancel"] | ["session"] | ["grpc"]) => {
             Err(Error::not_implemented(NO_BUILD))
         }
         _ => swarm(method, path),
@@ -106,5 +110,11 @@ mod tests {
             (404, "page not found".to_owned())
         );
         assert_eq!(refusal(Method::PUT, &["services"]).0, 404);
+    }
+
+    #[test]
+    fn nothing_was_built_and_nothing_is_pruned() {
+        let reply = answer(&Method::POST, &["build", "prune"]).unwrap();
+        assert_eq!(reply.status(), 200);
     }
 }
