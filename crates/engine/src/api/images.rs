@@ -43,16 +43,15 @@ pub(super) fn history(call: &Call, name: &str) -> Result<Reply> {
 }
 
 /// `GET /images/search`.
-pub(super) fn search(call: &Call) -> Result<Reply> {
-    if call
-        .query
-        .number("limit")?
-        .is_some_and(|limit: i64| limit < 0)
-    {
+pub(super) async fn search(call: &Call) -> Result<Reply> {
+    let limit = call.query.number("limit")?.unwrap_or_default();
+    if limit < 0 {
         return Err(Error::bad_parameter("invalid limit specified"));
     }
-    call.query.filters()?;
-    reply::ok(&call.engine.images().search(call.query.text("term"))?)
+    let (term, filters) = (call.query.text("term"), call.query.filters()?);
+    let images = call.engine.images();
+    let found = images.search(term, limit, &filters, call.registry_auth());
+    reply::ok(&found.await?)
 }
 
 /// `GET /distribution/{name}/json`.

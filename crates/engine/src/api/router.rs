@@ -133,7 +133,7 @@ async fn container(call: Call, path: &[&str]) -> Result<Reply> {
 async fn image(call: Call, path: &[&str]) -> Result<Reply> {
     match (call.method.as_str(), path) {
         ("GET", ["json"]) => images::list(&call),
-        ("GET", ["search"]) => images::search(&call),
+        ("GET", ["search"]) => images::search(&call).await,
         ("GET", ["get"]) => images::save(&call, call.query.all("names")).await,
         ("POST", ["load"]) => images::load(call).await,
         ("POST", ["create"]) => images::create(call).await,

@@ -9,6 +9,7 @@ mod list;
 mod media;
 mod remove;
 mod repository;
+mod search;
 mod table;
 mod transfer;
 pub mod worker;

@@ -85,16 +85,6 @@ impl Images {
         })
     }
 
-    /// Searching needs an index that registries do not offer.
-    ///
-    /// # Errors
-    /// Always: 500, the status that Docker has without a network.
-    pub fn search(&self, term: &str) -> Result<Vec<engine_api::ImageSearchItem>> {
-        Err(Error::server(format!(
-            "searching for {term:?} is not available in System Docker: use User Docker (docker -H unix:///var/run/docker.sock search)"
-        )))
-    }
-
     /// What `docker save NAME` means: one image, or all tags of a repository that is named without one.
     pub(super) fn to_save(&self, name: &str) -> Result<Vec<(Digest, Vec<Reference>)>> {
         if let Ok(wanted) = parse_reference(name)
@@ -141,7 +131,7 @@ impl Images {
         }
     }
 
-    async fn ask(&self, task: Task) -> Result<Outcome> {
+    pub(super) async fn ask(&self, task: Task) -> Result<Outcome> {
         let Started {
             mut worker, input, ..
         } = self.start(task).await?;

@@ -10,6 +10,7 @@ mod http;
 mod pull;
 mod push;
 mod query;
+mod search;
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use pull::{Pulled, pull};
 pub use push::{PushImage, Pushed, push};
 pub use query::{Description, describe, tags};
+pub use search::{Found, search};
 
 use crate::error::{Error, Result};
 use crate::manifest::Platform;

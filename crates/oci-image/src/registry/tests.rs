@@ -1,6 +1,6 @@
 //! Pull and push against a registry in this process that behaves, and misbehaves, as real ones do.
 
-mod server;
+pub(in crate::registry) mod server;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use engine_api::ProgressMessage;
 use oci_image::Digest;
-use oci_image::registry::{Credentials, Description, RegistryOptions};
+use oci_image::registry::{Credentials, Description, Found, RegistryOptions};
 use serde::{Deserialize, Serialize};
 
 /// Longest request or answer line, in bytes; an image configuration fits, twice encoded.
@@ -30,6 +30,17 @@ pub(crate) enum Task {
     Tags(Question),
     /// Say what a reference stands for.
     Describe(Question),
+    /// Look for repositories.
+    Search {
+        /// Words, perhaps behind a registry's host.
+        term: String,
+        /// At most so many.
+        limit: u8,
+        /// How registries are reached.
+        registry: RegistryOptions,
+        /// Who asks.
+        credentials: Credentials,
+    },
     /// Send an image, one message per tag.
     Push {
         /// References with a tag.
@@ -127,6 +138,9 @@ pub(crate) struct Outcome {
     /// What a reference stands for.
     #[serde(default)]
     pub(crate) description: Option<Description>,
+    /// What a search found.
+    #[serde(default)]
+    pub(crate) found: Vec<Found>,
 }
 
 /// An image that was pulled or loaded.

@@ -51,6 +51,15 @@ pub(super) fn run(
                 ..Outcome::default()
             })
         }),
+        Task::Search {
+            term,
+            limit,
+            registry,
+            credentials,
+        } => Ok(Outcome {
+            found: registry::search(term, *limit, credentials, registry)?,
+            ..Outcome::default()
+        }),
         Task::Push {
             references,
             config,

@@ -11,7 +11,7 @@ use crate::registry::auth::basic;
 
 /// How a blob misbehaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(in crate::registry) enum Fault {
     /// The connection ends halfway.
     CutOff,
     /// The same, and range requests are ignored.
@@ -28,25 +28,25 @@ pub(super) enum Fault {
 
 /// What the registry asks of its clients.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Settings {
-    pub(super) token: bool,
-    pub(super) user: Option<(&'static str, &'static str)>,
-    pub(super) redirect_blobs: Option<String>,
+pub(in crate::registry) struct Settings {
+    pub(in crate::registry) token: bool,
+    pub(in crate::registry) user: Option<(&'static str, &'static str)>,
+    pub(in crate::registry) redirect_blobs: Option<String>,
 }
 
 /// What it holds.
 #[derive(Debug, Default)]
-pub(super) struct Content {
-    pub(super) manifests: BTreeMap<String, (String, Vec<u8>)>,
-    pub(super) blobs: BTreeMap<String, Vec<u8>>,
-    pub(super) faults: BTreeMap<String, (Fault, usize)>,
+pub(in crate::registry) struct Content {
+    pub(in crate::registry) manifests: BTreeMap<String, (String, Vec<u8>)>,
+    pub(in crate::registry) blobs: BTreeMap<String, Vec<u8>>,
+    pub(in crate::registry) faults: BTreeMap<String, (Fault, usize)>,
     /// Only this repository exists.
-    pub(super) prefix: Option<String>,
+    pub(in crate::registry) prefix: Option<String>,
     requests: Vec<String>,
 }
 
-pub(super) struct Registry {
-    pub(super) address: String,
+pub(in crate::registry) struct Registry {
+    pub(in crate::registry) address: String,
     content: Arc<Mutex<Content>>,
 }
 
@@ -59,7 +59,7 @@ struct Request {
 }
 
 impl Registry {
-    pub(super) fn start(settings: Settings) -> Self {
+    pub(in crate::registry) fn start(settings: Settings) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let content: Arc<Mutex<Content>> = Arc::default();
@@ -74,12 +74,12 @@ impl Registry {
         Self { address, content }
     }
 
-    pub(super) fn content(&self) -> MutexGuard<'_, Content> {
+    pub(in crate::registry) fn content(&self) -> MutexGuard<'_, Content> {
         self.content.lock().unwrap()
     }
 
     /// All requests: line and headers.
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(in crate::registry) fn requests(&self) -> Vec<String> {
         self.content().requests.clone()
     }
 }
@@ -174,6 +174,13 @@ fn route(
     address: &str,
     settings: &Settings,
 ) -> Option<()> {
+    if request.path == "/v1/search" {
+        let (star_count, asked) = (request.query.len(), &request.query);
+        let body = format!(
+            r#"{{"num_results":1,"results":[{{"name":"found","description":"{asked}","is_official":true,"star_count":{star_count}}}]}}"#
+        );
+        return reply(stream, 200, &[], body.as_bytes());
+    }
     let path = request.path.strip_prefix("/v2/")?;
     if path.is_empty() {
         return reply(stream, 200, &[], b"{}");
