@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::process::parent_id;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -88,7 +89,13 @@ pub(super) fn start(
 /// # Errors
 /// When the parent has ended already, or there is no event loop.
 pub(super) fn keep(state: &Path) -> anyhow::Result<ExitCode> {
-    let dockerd = Pidfd::open(std::os::unix::process::parent_id().cast_signed())?;
+    let parent = parent_id();
+    let dockerd = Pidfd::open(parent.cast_signed())?;
+    // The orphans of this service's process namespace, which is the host's, are PID 1's.
+    ensure!(
+        parent != 1 && parent_id() == parent,
+        "dockerd has ended before its containerd could start"
+    );
     let command = Command::new(Path::new(CLOSURE).join("bin/containerd"))
         .arg("--config")
         .arg(state.join(SETTINGS));
@@ -132,14 +139,14 @@ fn end_earlier(state: &Path) -> anyhow::Result<()> {
 }
 
 /// containerd's configuration (config.toml(5) of containerd 1.7): what dockerd's says, where containerd's defaults
-/// differ.
+/// differ, and no aufs: Linux has none, and containerd waits for a modprobe to learn that.
 fn settings(root: &Path, state: &Path) -> String {
     let (root, state) = (root.display(), state.display());
     format!(
         r#"version = 2
 root = "{root}/daemon"
 state = "{state}/daemon"
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.aufs"]
 imports = []
 
 [grpc]
