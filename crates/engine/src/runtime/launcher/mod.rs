@@ -1,9 +1,13 @@
 //! The engine's side: one clone3(2), one execve(2), and a conversation with a deadline.
 
+mod control;
+mod launched;
+mod namespaces;
+
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,20 +15,15 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use sys::cgroup::Cgroup;
 use sys::fdpass;
 use sys::namespace::CloneFlags;
-use sys::process::{CloneOptions, Pidfd, Signal, SpawnIn, Spawned, spawn_in};
-use sys::readiness::watch;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use sys::process::{CloneOptions, Signal, SpawnIn, spawn_in};
 use tokio::time::timeout;
 
-use super::oci::{IdMapping, Linux, NamespaceType, Spec};
-use super::protocol::{CGROUP_FD, CONTROL_FD, GO, JOB_FD, Job, Report, START, TARGET_FD};
-use super::{
-    CreateRequest, Error, ErrorKind, ExecRequest, Process, Result, Runtime, Stdio, resources,
-};
-
-/// How long the set-up of a container may take: mounts of a slow disk, an emulated processor.
-const SETUP_DEADLINE: Duration = Duration::from_secs(60);
+use super::oci::Spec;
+use super::protocol::{CGROUP_FD, CONTROL_FD, JOB_FD, Job, Report, START, TARGET_FD};
+use super::{CreateRequest, Error, ExecRequest, Process, Result, Runtime, Stdio, resources};
+pub(super) use control::Control;
+use launched::Launched;
+use namespaces::new_namespaces;
 
 /// How long the last steps before execve(2) may take: reading the program from a slow disk.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -57,56 +56,6 @@ impl Default for RuntimeOptions {
 #[derive(Debug, Clone, Default)]
 pub struct NativeRuntime {
     options: RuntimeOptions,
-}
-
-/// The engine's end of the control socket.
-#[derive(Debug)]
-pub(super) struct Control(AsyncFd<OwnedFd>);
-
-impl Control {
-    fn new(socket: OwnedFd) -> Result<Control> {
-        let other = |e: io::Error| Error::other(format!("control socket: {e}"));
-        rustix::io::ioctl_fionbio(&socket, true).map_err(|e| other(e.into()))?;
-        Ok(Control(watch(socket, Interest::READABLE).map_err(other)?))
-    }
-
-    /// The socket has room for these few bytes: it never waits.
-    fn send(&self, message: &[u8]) -> Result<()> {
-        fdpass::send(&self.0, message, &[])
-            .map_err(|e| Error::other(format!("speak to the container's process: {e}")))
-    }
-
-    async fn recv(&self, deadline: Duration) -> Result<(Report, Vec<OwnedFd>)> {
-        let next = async {
-            loop {
-                let mut ready = self.0.readable().await?;
-                if let Ok(result) = ready.try_io(fdpass::recv) {
-                    return result;
-                }
-            }
-        };
-        match timeout(deadline, next).await {
-            Err(_) => Err(Error::new(
-                ErrorKind::TimedOut,
-                format!(
-                    "the container's process has not answered for {} s",
-                    deadline.as_secs()
-                ),
-            )),
-            Ok(Err(error)) => Err(Error::other(format!(
-                "hear the container's process: {error}"
-            ))),
-            Ok(Ok(message)) => Ok((Report::decode(&message.bytes)?, message.fds)),
-        }
-    }
-}
-
-/// A child that is killed and reaped unless it is handed on.
-struct Launched {
-    child: Spawned,
-    control: Control,
-    /// The cgroup that the child itself could not be started in.
-    to_move: Option<Cgroup>,
 }
 
 impl NativeRuntime {
@@ -200,94 +149,6 @@ fn cannot_start_in_cgroup(error: &sys::Error) -> bool {
     /// EPERM, EACCES, EBUSY, EINVAL, ENOSYS, EOPNOTSUPP (errno(3)).
     const REFUSALS: [i32; 6] = [1, 13, 16, 22, 38, 95];
     error.errno().is_some_and(|errno| REFUSALS.contains(&errno))
-}
-
-impl Launched {
-    /// Writes what the child waits for, and says so.
-    fn prepare(&mut self, linux: Option<&Linux>) -> Result<bool> {
-        let userns = linux.filter(|linux| is_new(linux, NamespaceType::User));
-        if let Some(group) = &self.to_move {
-            group.add_process(self.child.pid)?;
-        }
-        if let Some(linux) = userns {
-            write_map(self.child.pid, "uid_map", &linux.uid_mappings)?;
-            write_map(self.child.pid, "gid_map", &linux.gid_mappings)?;
-        }
-        let waits = self.to_move.is_some() || userns.is_some();
-        if waits {
-            self.control.send(GO)?;
-        }
-        Ok(waits)
-    }
-
-    /// Follows the conversation up to `created`.
-    async fn created(mut self, linux: Option<&Linux>, wants_console: bool) -> Result<Process> {
-        let result = match self.prepare(linux) {
-            Ok(_) => self.converse().await,
-            Err(error) => Err(error),
-        };
-        match result {
-            Ok(fds) if wants_console && fds.is_empty() => {
-                self.discard().await;
-                Err(Error::other("the container's process has sent no terminal"))
-            }
-            Ok(fds) => Ok(Process {
-                pid: self.child.pid,
-                pidfd: self.child.pidfd,
-                console: fds.into_iter().next().filter(|_| wants_console),
-                warnings: Vec::new(),
-                control: Some(self.control),
-            }),
-            Err(error) => {
-                self.discard().await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn converse(&mut self) -> Result<Vec<OwnedFd>> {
-        loop {
-            match self.control.recv(SETUP_DEADLINE).await? {
-                (Report::Created, fds) => return Ok(fds),
-                (Report::Failed(error), _) => return Err(error),
-                (Report::Closed, _) => {
-                    return Err(Error::other(
-                        "the container's process ended during its set-up",
-                    ));
-                }
-                (Report::Sibling(pid), fds) => {
-                    let pidfd = fds.into_iter().next().map(Pidfd::from_fd);
-                    let pidfd = pidfd.ok_or_else(|| {
-                        Error::other("the container's process came without its pidfd")
-                    })?;
-                    let helper = std::mem::replace(&mut self.child, Spawned { pid, pidfd });
-                    if let Some(group) = &self.to_move {
-                        group.add_process(pid)?;
-                    }
-                    self.control.send(GO)?;
-                    // It has done its work and exits by itself.
-                    reap(helper.pidfd).await;
-                }
-            }
-        }
-    }
-
-    async fn discard(self) {
-        kill_and_reap(self.child.pidfd).await;
-    }
-}
-
-async fn kill_and_reap(pidfd: Pidfd) {
-    let _ = pidfd.send_signal(Signal::KILL);
-    reap(pidfd).await;
-}
-
-/// Waits for a child's end and reaps it, unless the engine's reaper was faster.
-async fn reap(pidfd: Pidfd) {
-    if let Ok(ready) = watch(pidfd, Interest::READABLE) {
-        let _ = timeout(KILL_DEADLINE, ready.readable()).await;
-        let _ = ready.get_ref().reap();
-    }
 }
 
 impl Runtime for NativeRuntime {
@@ -410,43 +271,6 @@ impl Runtime for NativeRuntime {
         let _ = emptied.await;
         Ok(group.delete()?)
     }
-}
-
-fn is_new(linux: &Linux, kind: NamespaceType) -> bool {
-    linux
-        .namespace(kind)
-        .is_some_and(|namespace| namespace.path.is_empty())
-}
-
-/// What clone3(2) makes. The view of the cgroup tree is made by the child once it is in its cgroup.
-fn new_namespaces(linux: &Linux) -> CloneFlags {
-    let mut flags = CloneFlags::NEWNS;
-    for (kind, flag) in [
-        (NamespaceType::Pid, CloneFlags::NEWPID),
-        (NamespaceType::Network, CloneFlags::NEWNET),
-        (NamespaceType::Ipc, CloneFlags::NEWIPC),
-        (NamespaceType::Uts, CloneFlags::NEWUTS),
-        (NamespaceType::User, CloneFlags::NEWUSER),
-    ] {
-        if is_new(linux, kind) {
-            flags |= flag;
-        }
-    }
-    flags
-}
-
-fn write_map(pid: i32, file: &str, mappings: &[IdMapping]) -> Result<()> {
-    let lines: String = mappings
-        .iter()
-        .map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size))
-        .collect();
-    let path = format!("/proc/{pid}/{file}");
-    // One write: the kernel takes the whole map or nothing.
-    OpenOptions::new()
-        .write(true)
-        .open(&path)
-        .and_then(|mut map| map.write_all(lines.as_bytes()))
-        .map_err(|e| Error::other(format!("write {path}: {e}")))
 }
 
 fn write_config(bundle: &Path, spec: &Spec) -> Result<()> {
