@@ -1,7 +1,10 @@
 //! `docker cp` and `docker export`: archives of a container's files, in both directions.
 
+mod channel;
+mod stat;
+
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -10,24 +13,13 @@ use bytes::Bytes;
 use engine_api::{Error, PathStat, Result};
 use oci_image::layer::{Entry, Form, Kind, PackOptions, TarWriter, UnpackOptions, pack, unpack};
 use rustix::fs::FileType;
-use tokio::sync::mpsc;
 
 use super::resolve::{Root, descriptor_path};
 use crate::Engine;
 use crate::container::{Container, MountKind, clean};
-use crate::options::{ArchivePutOptions, ByteStream, STREAM_DEPTH};
-use crate::timestamp::Timestamp;
-
-/// Go's file mode bits in `X-Docker-Container-Path-Stat`.
-const GO_DIR: u32 = 1 << 31;
-const GO_SYMLINK: u32 = 1 << 27;
-const GO_DEVICE: u32 = 1 << 26;
-const GO_FIFO: u32 = 1 << 25;
-const GO_SOCKET: u32 = 1 << 24;
-const GO_SETUID: u32 = 1 << 23;
-const GO_SETGID: u32 = 1 << 22;
-const GO_CHAR: u32 = 1 << 21;
-const GO_STICKY: u32 = 1 << 20;
+use crate::options::{ArchivePutOptions, ByteStream};
+use channel::{ChannelReader, ChannelWriter, produce};
+use stat::stat;
 
 /// A path in a container: the root it is resolved in and what remains of it there.
 struct Place {
@@ -200,79 +192,6 @@ fn not_there(path: &str, id: &str, error: &io::Error) -> Error {
     }
 }
 
-fn stat(place: &Place, path: &str, id: &str) -> Result<PathStat> {
-    let look = || -> io::Result<PathStat> {
-        let root = Root::open(&place.root)?;
-        let follow = path.ends_with('/') || path.ends_with("/.");
-        let file = if follow {
-            root.open_path(&place.path)?
-        } else {
-            root.open_link(&place.path)?
-        };
-        let stat = rustix::fs::fstat(&file)?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if path.ends_with('/') && kind != FileType::Directory {
-            return Err(io::ErrorKind::NotADirectory.into());
-        }
-        let link_target = match kind {
-            FileType::Symlink => resolved_link(path, &file),
-            _ => String::new(),
-        };
-        let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
-        Ok(PathStat {
-            name: base_name(path),
-            size: stat.st_size,
-            mode: go_mode(stat.st_mode),
-            mtime: Timestamp::from_unix(stat.st_mtime, nanos).to_string(),
-            link_target,
-        })
-    };
-    look().map_err(|error| not_there(path, id, &error))
-}
-
-/// The last part of a path as Docker names its archive: `.` for the content of a directory (`/dir/.`).
-fn base_name(path: &str) -> String {
-    if path == "." || path.ends_with("/.") {
-        return ".".to_owned();
-    }
-    Path::new(&clean(path)).file_name().map_or_else(
-        || "/".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    )
-}
-
-/// Where a link leads, as an absolute path in the container.
-fn resolved_link(path: &str, link: &OwnedFd) -> String {
-    let Ok(target) = rustix::fs::readlinkat(link, "", Vec::new()) else {
-        return String::new();
-    };
-    let target = target.to_string_lossy().into_owned();
-    let path = PathBuf::from(clean(path));
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    clean(&parent.join(target).to_string_lossy())
-}
-
-fn go_mode(mode: u32) -> u32 {
-    let kind = match FileType::from_raw_mode(mode) {
-        FileType::Directory => GO_DIR,
-        FileType::Symlink => GO_SYMLINK,
-        FileType::BlockDevice => GO_DEVICE,
-        FileType::CharacterDevice => GO_DEVICE | GO_CHAR,
-        FileType::Fifo => GO_FIFO,
-        FileType::Socket => GO_SOCKET,
-        _ => 0,
-    };
-    let special = [
-        (0o4000, GO_SETUID),
-        (0o2000, GO_SETGID),
-        (0o1000, GO_STICKY),
-    ];
-    special
-        .iter()
-        .filter(|(bit, _)| mode & bit != 0)
-        .fold(kind | (mode & 0o777), |all, (_, go)| all | go)
-}
-
 fn write_archive(
     root: &Root,
     path: &Path,
@@ -373,76 +292,4 @@ fn put(
             error.to_string(),
         )
     })
-}
-
-/// Runs a writer in another thread; what it writes arrives in the stream, an error too.
-fn produce(write: impl FnOnce(ChannelWriter) -> io::Result<()> + Send + 'static) -> ByteStream {
-    let (sender, receiver) = mpsc::channel(STREAM_DEPTH);
-    tokio::task::spawn_blocking(move || {
-        let errors = sender.clone();
-        if let Err(error) = write(ChannelWriter {
-            sender,
-            buffer: Vec::with_capacity(BLOCK),
-        }) {
-            // The reader may be gone, which then was the error.
-            let _ = errors.blocking_send(Err(error));
-        }
-    });
-    receiver
-}
-
-/// Bytes sent at once.
-const BLOCK: usize = 64 * 1024;
-
-/// Writes into a bounded channel.
-struct ChannelWriter {
-    sender: mpsc::Sender<io::Result<Bytes>>,
-    buffer: Vec<u8>,
-}
-
-impl Write for ChannelWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BLOCK {
-            self.flush()?;
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        let block = std::mem::replace(&mut self.buffer, Vec::with_capacity(BLOCK));
-        self.sender
-            .blocking_send(Ok(Bytes::from(block)))
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-impl Drop for ChannelWriter {
-    fn drop(&mut self) {
-        // The reader may be gone.
-        let _ = self.flush();
-    }
-}
-
-/// Reads from a bounded channel.
-struct ChannelReader {
-    body: ByteStream,
-    rest: Bytes,
-}
-
-impl Read for ChannelReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.rest.is_empty() {
-            match self.body.blocking_recv() {
-                Some(block) => self.rest = block?,
-                None => return Ok(0),
-            }
-        }
-        let count = self.rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&self.rest.split_to(count));
-        Ok(count)
-    }
 }
