@@ -3,50 +3,22 @@
 //! The kernel translates packets before they reach these sockets; they are bound so that no other program takes the
 //! port unnoticed and so that a conflict shows at once, and they carry what is not translated (in the network child, [`super::helper`]).
 
+mod socket;
+mod wish;
+
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use engine_api::{Error, PortBinding, PortMap, Result};
-use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
+use engine_api::{Error, PortMap, Result};
 
 use super::record::PublishedPort;
+pub(super) use socket::{BoundSocket, open};
+use wish::parse_port;
+pub(super) use wish::{PortWish, wishes};
 
 /// First and last host port for wishes without one: the kernel's default range, which Docker uses.
 const EPHEMERAL: (u16, u16) = (32768, 60999);
-/// Connections that wait to be accepted by the proxy.
-const BACKLOG: i32 = 128;
-/// Ports one container may publish: ranges are written quickly and each port costs sockets and rules.
-const PORT_LIMIT: usize = 4096;
-
-/// A port of the container that shall be reachable on the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PortWish {
-    pub(super) udp: bool,
-    pub(super) container_port: u16,
-    /// Host address; `None`: all, IPv4 and IPv6.
-    pub(super) host_address: Option<IpAddr>,
-    /// Host ports that will do, first to last; `None`: any free one.
-    pub(super) host_ports: Option<(u16, u16)>,
-}
-
-/// A bound socket.
-#[derive(Debug)]
-pub(super) enum BoundSocket {
-    Tcp(TcpListener),
-    Udp(UdpSocket),
-}
-
-impl AsFd for BoundSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(listener) => listener.as_fd(),
-            Self::Udp(socket) => socket.as_fd(),
-        }
-    }
-}
 
 /// Chooses host ports.
 #[derive(Debug)]
@@ -66,102 +38,6 @@ enum Refusal {
     Allocated,
     /// The kernel refuses.
     Bind(io::Error),
-}
-
-/// Reads `80/tcp` or `8000-8010/udp`: (udp, first, last).
-fn parse_port(text: &str) -> Result<(bool, u16, u16)> {
-    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let invalid = || Error::bad_parameter(format!("invalid port specification: {text:?}"));
-    let udp = match protocol.to_ascii_lowercase().as_str() {
-        "tcp" | "" => false,
-        "udp" => true,
-        "sctp" => {
-            return Err(Error::bad_parameter(
-                "sctp ports cannot be published by System Docker",
-            ));
-        }
-        other => return Err(Error::bad_parameter(format!("invalid proto: {other}"))),
-    };
-    let (first, last) = parse_range(range).ok_or_else(invalid)?;
-    if first == 0 {
-        Err(invalid())
-    } else {
-        Ok((udp, first, last))
-    }
-}
-
-fn parse_range(text: &str) -> Option<(u16, u16)> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last).then_some((first, last))
-}
-
-fn parse_binding(udp: bool, container_port: u16, binding: &PortBinding) -> Result<PortWish> {
-    let host_ports = match binding.host_port.as_str() {
-        "" | "0" => None,
-        text => Some(
-            parse_range(text)
-                .filter(|(first, _)| *first > 0)
-                .ok_or_else(|| {
-                    Error::bad_parameter(format!("invalid port specification: {text:?}"))
-                })?,
-        ),
-    };
-    let host_address = match binding.host_ip.as_str() {
-        "" => None,
-        text => Some(
-            text.trim_matches(['[', ']'])
-                .parse()
-                .map_err(|_| Error::bad_parameter(format!("invalid IP address: {text}")))?,
-        ),
-    };
-    Ok(PortWish {
-        udp,
-        container_port,
-        host_address,
-        host_ports,
-    })
-}
-
-/// Reads `PortBindings`, and `ExposedPorts` when all of them shall be published. Also the check at container create.
-pub(super) fn wishes(
-    bindings: &PortMap,
-    exposed: &[String],
-    publish_all: bool,
-) -> Result<Vec<PortWish>> {
-    let mut wishes = Vec::new();
-    for (port, bindings) in bindings {
-        let (udp, first, last) = parse_port(port)?;
-        for container_port in first..=last {
-            for binding in bindings.iter().flatten() {
-                wishes.push(parse_binding(udp, container_port, binding)?);
-            }
-        }
-    }
-    if publish_all {
-        for port in exposed {
-            let (udp, first, last) = parse_port(port)?;
-            for container_port in first..=last {
-                if !wishes
-                    .iter()
-                    .any(|w: &PortWish| w.udp == udp && w.container_port == container_port)
-                {
-                    wishes.push(PortWish {
-                        udp,
-                        container_port,
-                        host_address: None,
-                        host_ports: None,
-                    });
-                }
-            }
-        }
-    }
-    if wishes.len() > PORT_LIMIT {
-        return Err(Error::bad_parameter(format!(
-            "more than {PORT_LIMIT} published ports"
-        )));
-    }
-    Ok(wishes)
 }
 
 impl PortAllocator {
@@ -284,38 +160,6 @@ fn collides(other: &PublishedPort, udp: bool, address: IpAddr, port: u16) -> boo
     other.udp == udp && other.host_port == port && same_address
 }
 
-/// Binds (and for TCP listens) without blocking, IPv6 apart from IPv4.
-pub(super) fn open(udp: bool, address: SocketAddr) -> io::Result<BoundSocket> {
-    let family = if address.is_ipv6() {
-        AddressFamily::INET6
-    } else {
-        AddressFamily::INET
-    };
-    let kind = if udp {
-        SocketType::DGRAM
-    } else {
-        SocketType::STREAM
-    };
-    let fd: OwnedFd = socket_with(
-        family,
-        kind,
-        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-        None,
-    )?;
-    if address.is_ipv6() {
-        set_ipv6_v6only(&fd, true)?;
-    }
-    if udp {
-        bind(&fd, &address)?;
-        return Ok(BoundSocket::Udp(fd.into()));
-    }
-    // Connections of an earlier holder in TIME_WAIT are no reason to refuse.
-    set_socket_reuseaddr(&fd, true)?;
-    bind(&fd, &address)?;
-    listen(&fd, BACKLOG)?;
-    Ok(BoundSocket::Tcp(fd.into()))
-}
-
 /// `NetworkSettings.Ports`.
 pub(super) fn to_map(published: &[PublishedPort], exposed: &[String]) -> PortMap {
     let mut map: PortMap = BTreeMap::new();
@@ -337,50 +181,6 @@ pub(super) fn to_map(published: &[PublishedPort], exposed: &[String]) -> PortMap
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn binding(host_ip: &str, host_port: &str) -> Option<Vec<PortBinding>> {
-        Some(vec![PortBinding {
-            host_ip: host_ip.into(),
-            host_port: host_port.into(),
-        }])
-    }
-
-    #[test]
-    fn wishes_are_read_with_ranges() {
-        let bindings = PortMap::from([
-            ("80/tcp".into(), binding("127.0.0.1", "8000-8010")),
-            ("53/udp".into(), binding("", "")),
-            ("81".into(), None),
-        ]);
-        let all = wishes(&bindings, &["80/tcp".into(), "90-91".into()], true).unwrap();
-        let text: Vec<_> = all
-            .iter()
-            .map(|w| (w.udp, w.container_port, w.host_ports))
-            .collect();
-        assert_eq!(
-            text,
-            [
-                (true, 53, None),
-                (false, 80, Some((8000, 8010))),
-                (false, 90, None),
-                (false, 91, None)
-            ]
-        );
-        for (port, host_port) in [
-            ("0/tcp", "80"),
-            ("80/icmp", "80"),
-            ("80/tcp", "9-8"),
-            ("x", ""),
-            ("80", "70000"),
-        ] {
-            let bad = PortMap::from([(port.into(), binding("", host_port))]);
-            assert_eq!(
-                wishes(&bad, &[], false).unwrap_err().status,
-                400,
-                "{port} {host_port}"
-            );
-        }
-    }
 
     #[test]
     fn a_port_is_given_once() {
