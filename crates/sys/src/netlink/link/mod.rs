@@ -1,13 +1,16 @@
 //! Network links: list, create (bridge, veth, macvlan, ipvlan, VLAN, dummy), change, delete (rtnetlink(7)).
 
-use std::fmt;
+mod kind;
+mod mac;
+
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::str::FromStr;
 
 use super::error::{Error, Result};
 use super::message::{Attributes, Message, Reply, text, u16_at, u32_at};
 use super::route::Rtnetlink;
 use super::socket::{ACK, CREATE, DUMP, EXCLUSIVE, REQUEST};
+pub use kind::{BridgeOptions, LinkKind, MacvlanMode, Peer};
+pub use mac::MacAddress;
 
 /// Length of `struct ifinfomsg`.
 const INFO_LEN: usize = 16;
@@ -26,53 +29,8 @@ const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
-const VETH_INFO_PEER: u16 = 1;
-const IFLA_MACVLAN_MODE: u16 = 1;
-const IFLA_IPVLAN_MODE: u16 = 1;
-const IFLA_IPVLAN_FLAGS: u16 = 2;
-const IFLA_VLAN_ID: u16 = 1;
-const IFLA_BR_MCAST_SNOOPING: u16 = 23;
 const IFLA_BRPORT_MODE: u16 = 4;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
-
-/// An Ethernet address.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct MacAddress(pub [u8; 6]);
-
-impl fmt::Display for MacAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
-impl fmt::Debug for MacAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for MacAddress {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let invalid = || Error::invalid(format!("parse {text}"), "invalid MAC address");
-        let mut octets = [0; 6];
-        let mut parts = text.split([':', '-']);
-        for octet in &mut octets {
-            let part = parts
-                .next()
-                .filter(|part| part.len() == 2)
-                .ok_or_else(invalid)?;
-            *octet = u8::from_str_radix(part, 16).map_err(|_| invalid())?;
-        }
-        if parts.next().is_some() {
-            Err(invalid())
-        } else {
-            Ok(Self(octets))
-        }
-    }
-}
 
 /// A link as the kernel describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,132 +53,6 @@ pub struct Link {
     pub parent: Option<u32>,
     /// Free text (`IFLA_IFALIAS`).
     pub alias: Option<String>,
-}
-
-/// Options of a bridge.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct BridgeOptions {
-    /// Multicast snooping; `None` keeps the kernel's default (on).
-    pub multicast_snooping: Option<bool>,
-}
-
-/// How macvlan links of the same parent see each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MacvlanMode {
-    /// Not at all.
-    Private = 1,
-    /// Through the switch outside.
-    Vepa = 2,
-    /// Directly.
-    Bridge = 4,
-    /// The one macvlan link takes over its parent.
-    Passthru = 8,
-}
-
-/// The other end of a veth pair.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer<'a> {
-    /// Its name, in its own namespace.
-    pub name: &'a str,
-    /// Its hardware address; `None`: the kernel draws one.
-    pub mac: Option<MacAddress>,
-    /// Its MTU in bytes; `None`: the kernel's default.
-    pub mtu: Option<u32>,
-    /// The namespace it is born in; `None`: this one.
-    pub netns: Option<BorrowedFd<'a>>,
-}
-
-/// What kind of link to create.
-#[derive(Debug, Clone, Copy)]
-pub enum LinkKind<'a> {
-    /// A learning bridge.
-    Bridge(BridgeOptions),
-    /// A pair of virtual Ethernet ends.
-    Veth(Peer<'a>),
-    /// A link with a MAC address of its own on `parent`.
-    Macvlan {
-        /// Index of the parent link.
-        parent: u32,
-        /// Visibility between siblings.
-        mode: MacvlanMode,
-    },
-    /// A link that shares the MAC address of `parent`.
-    Ipvlan {
-        /// Index of the parent link.
-        parent: u32,
-        /// 0 = l2, 1 = l3, 2 = l3s.
-        mode: u16,
-        /// 0 = bridge, 1 = private, 2 = vepa.
-        flags: u16,
-    },
-    /// An 802.1Q sub-interface.
-    Vlan {
-        /// Index of the parent link.
-        parent: u32,
-        /// VLAN number, 1 to 4094.
-        id: u16,
-    },
-    /// A link that drops what it is given.
-    Dummy,
-}
-
-impl LinkKind<'_> {
-    /// The kernel's name of the kind.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Bridge(_) => "bridge",
-            Self::Veth(_) => "veth",
-            Self::Macvlan { .. } => "macvlan",
-            Self::Ipvlan { .. } => "ipvlan",
-            Self::Vlan { .. } => "vlan",
-            Self::Dummy => "dummy",
-        }
-    }
-
-    fn parent(&self) -> Option<u32> {
-        match *self {
-            Self::Macvlan { parent, .. }
-            | Self::Ipvlan { parent, .. }
-            | Self::Vlan { parent, .. } => Some(parent),
-            Self::Bridge(_) | Self::Veth(_) | Self::Dummy => None,
-        }
-    }
-
-    fn encode(&self, message: &mut Message) {
-        match *self {
-            Self::Bridge(options) => {
-                if let Some(snooping) = options.multicast_snooping {
-                    message.attr_u8(IFLA_BR_MCAST_SNOOPING, u8::from(snooping));
-                }
-            }
-            Self::Veth(peer) => {
-                message.nest(VETH_INFO_PEER, |m| {
-                    m.append(&info(0, 0, 0)).attr_str(IFLA_IFNAME, peer.name);
-                    if let Some(mac) = peer.mac {
-                        m.attr(IFLA_ADDRESS, &mac.0);
-                    }
-                    if let Some(mtu) = peer.mtu {
-                        m.attr_u32(IFLA_MTU, mtu);
-                    }
-                    if let Some(netns) = peer.netns {
-                        m.attr_u32(IFLA_NET_NS_FD, netns.as_raw_fd().cast_unsigned());
-                    }
-                });
-            }
-            Self::Macvlan { mode, .. } => {
-                message.attr_u32(IFLA_MACVLAN_MODE, mode as u32);
-            }
-            Self::Ipvlan { mode, flags, .. } => {
-                message
-                    .attr_u16(IFLA_IPVLAN_MODE, mode)
-                    .attr_u16(IFLA_IPVLAN_FLAGS, flags);
-            }
-            Self::Vlan { id, .. } => {
-                message.attr_u16(IFLA_VLAN_ID, id);
-            }
-            Self::Dummy => {}
-        }
-    }
 }
 
 /// A link to create.
@@ -472,21 +304,6 @@ pub(crate) fn family_of(reply: &Reply<'_>) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mac_addresses_round_trip() {
-        let mac: MacAddress = "02:42:ac:12:00:02".parse().unwrap();
-        assert_eq!(mac.to_string(), "02:42:ac:12:00:02");
-        for bad in [
-            "",
-            "02:42",
-            "02:42:ac:12:00:02:03",
-            "2:42:ac:12:00:02",
-            "zz:42:ac:12:00:02",
-        ] {
-            assert!(bad.parse::<MacAddress>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn names_that_the_kernel_would_mangle_are_refused() {
