@@ -4,9 +4,11 @@
 //! happens to them. Pulled, loaded, imported and committed ones are in the content store below the engine's root.
 //! Registries and archives are the business of worker processes ([`worker`]).
 
+mod find;
 mod glob;
 mod list;
 mod media;
+mod register;
 mod remove;
 mod repository;
 mod search;
@@ -25,7 +27,6 @@ use std::rc::Rc;
 
 use engine_api::{ContainerConfig, Error, Result};
 use oci_image::config::ImageConfig;
-use oci_image::reference::is_hex_id;
 use oci_image::registry::RegistryOptions;
 use oci_image::store::Store;
 use oci_image::{Digest, Reference};
@@ -38,9 +39,6 @@ pub use media::mount_from_media;
 use table::Table;
 pub use transfer::{CommitOptions, ImportOptions, ProgressStream};
 use worker::client::Launcher;
-
-/// Shortest prefix of an id that is looked up, in characters.
-const ID_PREFIX_MIN: usize = 4;
 
 /// Where images live and who does the work.
 #[derive(Debug, Clone)]
@@ -222,195 +220,9 @@ impl Images {
         *self.0.registry.borrow_mut() = options;
     }
 
-    fn restore(&self) -> Result<()> {
-        for entry in std::fs::read_dir(&self.0.images_dir)? {
-            let path = entry?.path();
-            let hex = path
-                .file_stem()
-                .and_then(|stem| stem.to_str())
-                .unwrap_or_default();
-            let is_record = path
-                .extension()
-                .is_some_and(|extension| extension == "json");
-            let Ok(id) = Digest::from_sha256_hex(hex) else {
-                continue;
-            };
-            if is_record {
-                self.restore_one(id, &path);
-            }
-        }
-        Ok(())
-    }
-
-    fn restore_one(&self, id: Digest, path: &Path) {
-        let saved = std::fs::read(path)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let known = match self.0.store.read_blob(&id) {
-            Ok(bytes) => self.known(&bytes, saved.unwrap_or_default(), false),
-            Err(error) => Known {
-                bytes: Rc::from(&b""[..]),
-                image: Rc::default(),
-                saved: saved.unwrap_or_default(),
-                from_media: false,
-                damage: Some(format!("configuration of image {id} is damaged: {error}")),
-                size: 0,
-            },
-        };
-        self.0.state.borrow_mut().images.insert(id, known);
-    }
-
-    /// Reads a configuration; what is wrong with it is kept for those who use it.
-    fn known(&self, bytes: &[u8], saved: Saved, from_media: bool) -> Known {
-        let (image, damage) = match ImageConfig::parse(bytes) {
-            Ok(image) => (image, None),
-            Err(error) => (ImageConfig::default(), Some(error.to_string())),
-        };
-        let size = image
-            .rootfs
-            .diff_ids
-            .iter()
-            .map(|layer| self.layer_size(layer))
-            .sum();
-        Known {
-            bytes: Rc::from(bytes),
-            image: Rc::new(image),
-            saved,
-            from_media,
-            damage,
-            size,
-        }
-    }
-
-    fn layer_size(&self, diff_id: &Digest) -> u64 {
-        if let Some(size) = self.0.state.borrow().media.size(diff_id) {
-            return size;
-        }
-        // layers of media that are not here yet count when they come
-        self.0.store.layer_info(diff_id).map_or(0, |info| info.size)
-    }
-
-    /// Registers an image whose configuration and layers are in the store.
-    fn register(&self, id: &Digest, saved: Saved) -> Result<()> {
-        let bytes = self
-            .0
-            .store
-            .read_blob(id)
-            .map_err(|error| api_error(&error))?;
-        let json = serde_json::to_vec(&saved)?;
-        crate::atomic_file::write(&self.record_path(id), &json, 0o600)?;
-        let known = self.known(&bytes, saved, false);
-        self.0.state.borrow_mut().images.insert(id.clone(), known);
-        Ok(())
-    }
-
-    fn record_path(&self, id: &Digest) -> PathBuf {
-        self.0.images_dir.join(format!("{}.json", id.hex()))
-    }
-
     /// Registers the images of a boot medium. A damaged image is left out and reported; the others work.
     pub fn add_media(&self, directory: &Path) -> Vec<Error> {
         media::add(self, directory)
-    }
-
-    /// Finds an image by reference, id, short id or digest.
-    ///
-    /// # Errors
-    /// 404 when there is none, 400 when the reference breaks the grammar, 500 when the image is damaged.
-    pub fn resolve(&self, reference: &str) -> Result<ImageRecord> {
-        let id = self.find(reference)?;
-        let state = self.0.state.borrow();
-        let known = state
-            .images
-            .get(&id)
-            .ok_or_else(|| no_such_image(reference))?;
-        if let Some(damage) = &known.damage {
-            return Err(Error::server(format!(
-                "image {reference} cannot be used: {damage}"
-            )));
-        }
-        Ok(ImageRecord {
-            id: id.to_string(),
-            config: container_config(&known.image)?,
-            image: Rc::clone(&known.image),
-            layers: known
-                .layers()
-                .iter()
-                .map(|diff_id| LayerSource {
-                    diff_id: diff_id.clone(),
-                })
-                .collect(),
-            from_media: known.from_media,
-        })
-    }
-
-    /// Whether a reference or id names an image.
-    pub fn exists(&self, reference: &str) -> bool {
-        self.find(reference).is_ok()
-    }
-
-    fn find(&self, text: &str) -> Result<Digest> {
-        let state = self.0.state.borrow();
-        let hex = text.strip_prefix("sha256:").unwrap_or(text);
-        if is_hex_id(hex) {
-            let id = Digest::from_sha256_hex(hex).map_err(|error| api_error(&error))?;
-            return if state.images.contains_key(&id) {
-                Ok(id)
-            } else {
-                Err(Error::not_found(format!("No such image: {text}")))
-            };
-        }
-        let reference = parse_reference(text);
-        if let Ok(reference) = &reference
-            && let Some(id) = state.table.get(&reference.clone().or_latest())
-            && state.images.contains_key(id)
-        {
-            return Ok(id.clone());
-        }
-        let is_prefix = hex.len() >= ID_PREFIX_MIN && hex.bytes().all(|b| b.is_ascii_hexdigit());
-        if is_prefix {
-            let mut matching = state.images.keys().filter(|id| id.hex().starts_with(hex));
-            if let (Some(id), None) = (matching.next(), matching.next()) {
-                return Ok(id.clone());
-            }
-        }
-        reference.and_then(|_| Err(no_such_image(text)))
-    }
-
-    /// Directories of layers (given lowest first) as overlay lower directories, the uppermost first. Layers of media are
-    /// mounted at their first use.
-    ///
-    /// # Errors
-    /// When a layer is missing or its file on the medium is damaged.
-    pub fn layer_directories(&self, layers: &[LayerSource]) -> Result<Vec<PathBuf>> {
-        let mut state = self.0.state.borrow_mut();
-        let mut directories = Vec::with_capacity(layers.len());
-        for layer in layers.iter().rev() {
-            let directory = if state.media.has(&layer.diff_id) {
-                state.media.mount(&layer.diff_id)?
-            } else if self.0.store.has_layer(&layer.diff_id) {
-                self.0.store.layer_diff(&layer.diff_id)
-            } else {
-                return Err(Error::server(format!("layer {} is missing", layer.diff_id)));
-            };
-            directories.push(directory);
-        }
-        Ok(directories)
-    }
-
-    /// References of an image as users write them: `name:tag` and `name@digest`.
-    pub fn references(&self, image_id: &str) -> Vec<String> {
-        let Ok(id) = image_id.parse::<Digest>() else {
-            return Vec::new();
-        };
-        self.0
-            .state
-            .borrow()
-            .table
-            .of(&id)
-            .iter()
-            .map(Reference::familiar)
-            .collect()
     }
 
     /// How many images there are.

@@ -2,7 +2,10 @@
 
 mod copy;
 mod hold;
+mod mount;
 mod options;
+mod remove;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -11,23 +14,17 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use engine_api::{
-    Error, Filters, Result, Volume, VolumeCreate, VolumeList, VolumeUsage, VolumesPruneReport,
-};
+use engine_api::{Error, Filters, Result, Volume, VolumeCreate, VolumeList};
 use serde::{Deserialize, Serialize};
-use sys::mount::UnmountFlags;
 
 use crate::timestamp::Timestamp;
 pub use copy::copy_up;
 
 /// Longest volume name, in characters: a directory name.
 const NAME_MAX: usize = 255;
-/// Deepest directory that is measured.
-const DEPTH_MAX: usize = 256;
 /// File that describes a volume.
 const RECORD: &str = "volume.json";
 /// Label that Docker puts on volumes nobody named.
@@ -274,202 +271,6 @@ impl Volumes {
             hooks.event(action, name, attributes);
         }
     }
-
-    /// Removes a volume. With `force`, one that does not exist is fine.
-    ///
-    /// # Errors
-    /// 404 when there is none, 409 when a container has it.
-    pub async fn remove(&self, name: &str, force: bool) -> Result<()> {
-        if !self.exists(name) {
-            return if force {
-                Ok(())
-            } else {
-                Err(no_such_volume(name))
-            };
-        }
-        let users = self.users(name);
-        if !users.is_empty() {
-            return Err(Error::conflict(format!(
-                "remove {name}: volume is in use - [{}]",
-                users.join(", ")
-            )));
-        }
-        self.destroy(name).await
-    }
-
-    /// Takes the volume out of sight by one rename, then removes its files.
-    async fn destroy(&self, name: &str) -> Result<()> {
-        self.0.mounted.borrow_mut().remove(name);
-        // an engine before this one may have left it mounted: what is removed below must be the volume's own
-        while is_mounted(&self.mountpoint(name))? {
-            self.unmount(name)?;
-        }
-        let doomed = self.0.root.join(format!(".{name}"));
-        match fs::rename(self.directory(name), &doomed) {
-            // Somebody has removed the directory: what is left of the volume goes too.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            renamed => {
-                renamed.map_err(|error| Error::server(format!("remove volume {name}: {error}")))?
-            }
-        }
-        self.0.records.borrow_mut().remove(name);
-        self.event("destroy", name);
-        let removed = tokio::task::spawn_blocking(move || fs::remove_dir_all(&doomed)).await;
-        let removed =
-            removed.map_err(|error| Error::server(format!("remove volume {name}: {error}")))?;
-        match removed {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            removed => {
-                removed.map_err(|error| Error::server(format!("remove volume {name}: {error}")))
-            }
-        }
-    }
-
-    /// Removes volumes that no container has: anonymous ones, or with the filter `all=true` all of them.
-    ///
-    /// # Errors
-    /// 400 for other filters than `all`, `label` and `label!`.
-    pub async fn prune(&self, filters: &Filters) -> Result<VolumesPruneReport> {
-        filters.validate(&["all", "label", "label!"])?;
-        let all = filters.flag("all")?.unwrap_or(false);
-        let doomed: Vec<String> = {
-            let records = self.0.records.borrow();
-            let fits = |name: &str, record: &Record| {
-                (all || record.is_anonymous())
-                    && filters.matches_labels(&record.labels())
-                    && self.users(name).is_empty()
-            };
-            let fitting = records.iter().filter(|(name, record)| fits(name, record));
-            fitting.map(|(name, _)| name.clone()).collect()
-        };
-        let mut report = VolumesPruneReport::default();
-        let mut deleted = Vec::new();
-        for name in doomed {
-            let size = self.measure(&name).await;
-            // a container may have taken it meanwhile
-            if self.remove(&name, true).await.is_ok() {
-                report.space_reclaimed += size;
-                deleted.push(name);
-            }
-        }
-        report.volumes_deleted = (!deleted.is_empty()).then_some(deleted);
-        Ok(report)
-    }
-
-    /// All volumes with their sizes and users, for `system df`.
-    pub async fn usage(&self) -> Vec<Volume> {
-        let names: Vec<String> = self.0.records.borrow().keys().cloned().collect();
-        let mut volumes = Vec::new();
-        for name in names {
-            let size = self.measure(&name).await;
-            let Ok(mut volume) = self.inspect(&name) else {
-                continue;
-            };
-            volume.usage_data = Some(VolumeUsage {
-                ref_count: i64::try_from(self.users(&name).len()).unwrap_or(i64::MAX),
-                size: i64::try_from(size).unwrap_or(i64::MAX),
-            });
-            volumes.push(volume);
-        }
-        volumes
-    }
-
-    async fn measure(&self, name: &str) -> u64 {
-        let path = self.mountpoint(name);
-        // a size that cannot be found out is shown as nothing
-        tokio::task::spawn_blocking(move || size_of(&path, 0))
-            .await
-            .unwrap_or(0)
-    }
-
-    /// Prepares a volume for a container that starts and returns its directory; mounts what its options say, once for all.
-    ///
-    /// # Errors
-    /// 404 when there is none, 500 when the mount fails.
-    pub async fn acquire(&self, name: &str) -> Result<PathBuf> {
-        let options = {
-            let records = self.0.records.borrow();
-            let record = records.get(name).ok_or_else(|| no_such_volume(name))?;
-            options::parse(&record.options.clone().unwrap_or_default())?
-        };
-        let target = self.mountpoint(name);
-        let Some(options) = options else {
-            return Ok(target);
-        };
-        let left_mounted = is_mounted(&target)?;
-        let first = {
-            let mut mounted = self.0.mounted.borrow_mut();
-            let count = mounted.entry(name.to_owned()).or_insert(0);
-            *count += 1;
-            *count == 1
-        };
-        if first
-            && !left_mounted
-            && let Err(error) = mount(options, target.clone()).await
-        {
-            self.0.mounted.borrow_mut().remove(name);
-            return Err(Error::server(format!(
-                "error while mounting volume '{}': {error}",
-                target.display()
-            )));
-        }
-        Ok(target)
-    }
-
-    /// The container that acquired the volume has stopped.
-    ///
-    /// # Errors
-    /// When the last one was it and the volume cannot be unmounted.
-    pub fn release(&self, name: &str) -> Result<()> {
-        let last = {
-            let mut mounted = self.0.mounted.borrow_mut();
-            let Some(count) = mounted.get_mut(name) else {
-                return Ok(());
-            };
-            *count = count.saturating_sub(1);
-            let last = *count == 0;
-            if last {
-                mounted.remove(name);
-            }
-            last
-        };
-        if last { self.unmount(name) } else { Ok(()) }
-    }
-
-    fn unmount(&self, name: &str) -> Result<()> {
-        let unmounted = sys::mount::unmount(self.mountpoint(name), UnmountFlags::DETACH);
-        unmounted.map_err(|error| Error::server(format!("volume {name}: {error}")))
-    }
-}
-
-fn is_mounted(path: &Path) -> Result<bool> {
-    let mounts = sys::mount::mountinfo().map_err(|error| Error::server(error.to_string()))?;
-    let path = fs::canonicalize(path)?;
-    Ok(mounts.iter().any(|entry| entry.target == path))
-}
-
-/// Mounts in another thread: a network file system can take its time.
-async fn mount(options: options::MountOptions, target: PathBuf) -> Result<()> {
-    let mounted = tokio::task::spawn_blocking(move || {
-        if options.bind {
-            sys::mount::bind(&options.device, &target, options.recursive)?;
-            if options.flags.bits() == 0 {
-                return Ok(());
-            }
-            return sys::mount::remount_bind(&target, options.flags);
-        }
-        sys::mount::mount(
-            &options.device,
-            &target,
-            &options.kind,
-            options.flags,
-            &options.data,
-        )
-    });
-    let mounted = mounted
-        .await
-        .map_err(|error| Error::server(error.to_string()))?;
-    mounted.map_err(|error| Error::server(error.to_string()))
 }
 
 fn read_record(directory: &Path) -> Record {
@@ -481,23 +282,4 @@ fn read_record(directory: &Path) -> Record {
             labels: None,
             options: None,
         })
-}
-
-/// Bytes on disk below a directory; symlinks are not followed.
-fn size_of(directory: &Path, depth: usize) -> u64 {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return 0;
-    };
-    let mut size = 0;
-    for entry in entries.flatten() {
-        let Ok(metadata) = entry.metadata() else {
-            continue;
-        };
-        size += if metadata.is_dir() && depth < DEPTH_MAX {
-            size_of(&entry.path(), depth + 1)
-        } else {
-            metadata.blocks() * 512
-        };
-    }
-    size
 }

@@ -1,91 +1,33 @@
 //! Unpacks one layer tar into a directory.
 
 mod attributes;
+mod entries;
+mod implied;
+mod options;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 pub(super) use attributes::descriptor_path;
-use attributes::{mark_opaque, timestamps, tolerate_xattr, wanted_xattrs};
+use attributes::mark_opaque;
+pub use implied::adopt_implied;
+pub use options::{Form, UnpackOptions, Unpacked};
 
+use super::WHITEOUT_PREFIX;
 use super::header::{Entry, Kind};
-use super::reader::{Limits, TarReader};
+use super::reader::TarReader;
 use super::rooted::{Root, clean, kind_of, name, remove_all};
-use super::split::SplitWriter;
-use super::{AUFS_PREFIX, OPAQUE_MARKER, WHITEOUT_PREFIX};
 use crate::compression::decompress;
-use crate::digest::{Algorithm, Digest, DigestReader};
+use crate::digest::{Algorithm, DigestReader};
 use crate::error::{Context, Error, Result};
 
 /// Copy buffer in bytes.
 const BUFFER: usize = 128 * 1024;
-
-/// What whiteouts in the tar become.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// Devices and attributes for overlayfs: the directory will be a lower layer.
-    Overlay,
-    /// Ordinary files: the tar is not a layer.
-    Plain,
-}
-
-/// How a tar is unpacked.
-pub struct UnpackOptions {
-    /// What whiteouts become.
-    pub form: Form,
-    /// Limits of the archive.
-    pub limits: Limits,
-    /// Where to record the tar's frame.
-    pub split: Option<SplitWriter>,
-    /// A path inside the target below which everything is put; symlinks in it are resolved inside the target.
-    pub below: Vec<u8>,
-    /// Refuse to replace a directory by something else and the reverse (`noOverwriteDirNonDir`).
-    pub keep_kinds: bool,
-    /// Owner and group of everything, instead of those in the tar.
-    pub owner: Option<(u32, u32)>,
-}
-
-impl UnpackOptions {
-    /// A layer for overlayfs.
-    pub fn layer() -> Self {
-        Self {
-            form: Form::Overlay,
-            limits: Limits::default(),
-            split: None,
-            below: Vec::new(),
-            keep_kinds: false,
-            owner: None,
-        }
-    }
-
-    /// A plain archive.
-    pub fn plain() -> Self {
-        Self {
-            form: Form::Plain,
-            ..Self::layer()
-        }
-    }
-}
-
-/// What was unpacked.
-pub struct Unpacked {
-    /// Digest of the uncompressed tar.
-    pub diff_id: Digest,
-    /// Size of the uncompressed tar in bytes.
-    pub tar_size: u64,
-    /// Sum of the files' sizes in bytes.
-    pub size: u64,
-    /// Directories that the tar needed but did not describe; see [`adopt_implied`].
-    pub implied: Vec<Vec<u8>>,
-    /// The recorded frame.
-    pub split: Option<SplitWriter>,
-}
 
 /// Unpacks the tar in `reader`, compressed or not, into the existing directory `target`.
 pub fn unpack(reader: impl Read, target: &Path, options: UnpackOptions) -> Result<Unpacked> {
@@ -299,168 +241,4 @@ impl Unpacker {
         self.directory_times.retain(|known, _| !below(known));
         self.implied.retain(|known| !below(known));
     }
-
-    fn whiteout(&mut self, parent: BorrowedFd<'_>, last: &[u8]) -> Result<()> {
-        if last == OPAQUE_MARKER.as_bytes() {
-            return mark_opaque(parent);
-        }
-        if last.starts_with(AUFS_PREFIX.as_bytes()) {
-            return Ok(());
-        }
-        let hidden = &last[WHITEOUT_PREFIX.len()..];
-        if matches!(hidden, b"" | b"." | b"..") {
-            return Err(Error::invalid("malformed layer: whiteout without a name"));
-        }
-        match kind_of(parent, name(hidden))? {
-            None => {}
-            Some(FileType::Directory) => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let fd = rustix::fs::openat(parent, name(hidden), flags, Mode::empty())
-                    .context(|| "open the directory".to_owned())?;
-                return mark_opaque(fd.as_fd());
-            }
-            Some(_) => return Ok(()), // the layer itself provides the name, which hides what is below
-        }
-        rustix::fs::mknodat(
-            parent,
-            name(hidden),
-            FileType::CharacterDevice,
-            Mode::empty(),
-            0,
-        )
-        .context(|| "make the whiteout".to_owned())
-    }
-
-    fn file<R: Read>(
-        &mut self,
-        entry: &Entry,
-        parent: BorrowedFd<'_>,
-        last: &[u8],
-        path: &[u8],
-        tar: &mut TarReader<R>,
-    ) -> Result<()> {
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(parent, name(last), flags, Mode::from_raw_mode(0o600))
-            .context(|| "create the file".to_owned())?;
-        let mut file = File::from(fd);
-        let what = || "write the file".to_owned();
-        if let Some(extents) = &entry.extents {
-            file.set_len(entry.size).context(what)?;
-            for (offset, length) in extents {
-                file.seek(SeekFrom::Start(*offset)).context(what)?;
-                self.copy(tar, &mut file, *length)?;
-            }
-        } else {
-            tar.data_is_stored_as(path)?;
-            self.copy(tar, &mut file, entry.size)?;
-        }
-        self.size += entry.size;
-        let (uid, gid) = self.owner_of(entry);
-        rustix::fs::fchown(&file, Some(uid), Some(gid)).context(|| "set the owner".to_owned())?;
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode))
-            .context(|| "set the mode".to_owned())?;
-        for (attribute, value) in wanted_xattrs(entry) {
-            let result = rustix::fs::fsetxattr(&file, name(attribute), value, XattrFlags::empty());
-            tolerate_xattr(attribute, result)?;
-        }
-        rustix::fs::futimens(&file, &timestamps(entry.mtime)).context(|| "set the time".to_owned())
-    }
-
-    fn copy<R: Read>(
-        &mut self,
-        tar: &mut TarReader<R>,
-        file: &mut File,
-        mut left: u64,
-    ) -> Result<()> {
-        while left > 0 {
-            let want = self
-                .buffer
-                .len()
-                .min(usize::try_from(left).unwrap_or(usize::MAX));
-            let n = tar
-                .read(&mut self.buffer[..want])
-                .context(|| "read the layer".to_owned())?;
-            if n == 0 {
-                return Err(Error::invalid("malformed tar: file data is cut off"));
-            }
-            file.write_all(&self.buffer[..n])
-                .context(|| "write the file".to_owned())?;
-            left -= n as u64;
-        }
-        Ok(())
-    }
-
-    fn hard_link(&mut self, entry: &Entry, parent: BorrowedFd<'_>, last: &[u8]) -> Result<()> {
-        let mut target: Vec<&[u8]> = Vec::new();
-        let own = clean(&entry.link)?;
-        let below = self.below.clone();
-        target.extend(below.iter().map(Vec::as_slice));
-        target.extend(own);
-        let Some((target_name, target_directory)) = target.split_last() else {
-            return Err(Error::invalid("malformed layer: hard link to the root"));
-        };
-        let what = || format!("link to {}", String::from_utf8_lossy(&entry.link));
-        let directory = self.root.open_dir(target_directory).context(what)?;
-        rustix::fs::linkat(
-            &directory,
-            name(target_name),
-            parent,
-            name(last),
-            AtFlags::empty(),
-        )
-        .context(what)
-    }
-
-    fn node(
-        &mut self,
-        entry: &Entry,
-        parent: BorrowedFd<'_>,
-        last: &[u8],
-        kind: FileType,
-    ) -> Result<()> {
-        let device = rustix::fs::makedev(entry.device.0, entry.device.1);
-        rustix::fs::mknodat(parent, name(last), kind, Mode::from_raw_mode(0o600), device)
-            .context(|| "make the node".to_owned())?;
-        self.set_special_attributes(entry, parent, last)
-    }
-}
-
-/// Gives directories that a layer's tar only implied the attributes they have in the layers below.
-///
-/// Overlayfs shows the attributes of the uppermost directory: without this, a layer that adds `tmp/x` and says nothing
-/// about `tmp` would turn `/tmp` into an ordinary directory. `lowers` are the layers below, the nearest first.
-pub fn adopt_implied(layer: &Path, implied: &[Vec<u8>], lowers: &[PathBuf]) -> Result<()> {
-    if implied.is_empty() {
-        return Ok(());
-    }
-    let root = Root::open(layer)?;
-    let lowers = lowers
-        .iter()
-        .map(|lower| Root::open(lower))
-        .collect::<Result<Vec<_>>>()?;
-    for path in implied {
-        let parts = clean(path)?;
-        let what = || format!("adopt {}", String::from_utf8_lossy(path));
-        let Some(source) = lowers
-            .iter()
-            .find_map(|lower| lower.open_dir_plain(&parts).ok())
-        else {
-            continue;
-        };
-        let stat = rustix::fs::fstat(&source).context(what)?;
-        let target = match root.open_dir_plain(&parts) {
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
-            result => result.context(what)?,
-        };
-        let owner = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-        rustix::fs::fchown(&target, Some(owner.0), Some(owner.1)).context(what)?;
-        rustix::fs::fchmod(&target, Mode::from_raw_mode(stat.st_mode & 0o7777)).context(what)?;
-        let mtime = (
-            stat.st_mtime,
-            u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
-        );
-        rustix::fs::futimens(&target, &timestamps(mtime)).context(what)?;
-    }
-    Ok(())
 }

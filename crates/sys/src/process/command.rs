@@ -1,29 +1,26 @@
 //! Running a program and waiting for it, with a deadline: what `std::process::Command` is elsewhere, but safe beside a
 //! reaper of all children.
 
+mod child;
+mod pumps;
+
 #[cfg(test)]
 mod tests;
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-use super::wait::{claim, take_claimed};
-use super::{ExitStatus, Pidfd, Signal};
+use super::{ExitStatus, Signal};
 use crate::error::{Context, Error, Result};
-
-/// How much of each output stream is kept; the rest is read and dropped (1 MiB: a program run here says a few lines).
-const OUTPUT_LIMIT: usize = 1024 * 1024;
-
-/// How much is read at once, bytes.
-const CHUNK: usize = 8192;
+pub use child::Child;
+use child::{child_setup, start};
+use pumps::Pumps;
 
 /// A program to run.
 #[derive(Debug, Clone)]
@@ -50,13 +47,6 @@ pub struct Output {
     pub stdout: Vec<u8>,
     /// Its standard error, up to 1 MiB.
     pub stderr: Vec<u8>,
-}
-
-/// A running program.
-#[derive(Debug)]
-pub struct Child {
-    pid: i32,
-    pidfd: Pidfd,
 }
 
 impl Command {
@@ -249,183 +239,5 @@ impl Command {
             });
         }
         Ok(command)
-    }
-}
-
-fn start(
-    command: &mut std::process::Command,
-    mut with: impl FnMut(&mut std::process::Child),
-) -> io::Result<Child> {
-    let mut pidfd = None;
-    let pid = claim(|| -> io::Result<i32> {
-        let mut child = command.spawn()?;
-        let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
-        pidfd = Some(Pidfd::open(pid)?);
-        with(&mut child);
-        Ok(pid)
-    })?;
-    let pidfd = pidfd.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))?;
-    Ok(Child { pid, pidfd })
-}
-
-/// Runs in the child between fork and exec.
-fn child_setup(
-    root: Option<&CString>,
-    cwd: Option<&CString>,
-    terminal: Option<&CString>,
-    survive: bool,
-    inherit_group: bool,
-) -> io::Result<()> {
-    use rustix::fs::{Mode, OFlags};
-    // A mask is inherited, and a program expects none.
-    crate::signal::unblock_all()?;
-    if !survive {
-        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-    }
-    match terminal {
-        None if inherit_group => {}
-        None => rustix::process::setpgid(None, None)?,
-        Some(terminal) => {
-            rustix::process::setsid()?;
-            let tty = rustix::fs::open(
-                terminal.as_c_str(),
-                OFlags::RDWR | OFlags::CLOEXEC,
-                Mode::empty(),
-            )?;
-            // Taken from whoever has it: the rescue shell must get the console.
-            // SAFETY: TIOCSCTTY takes a number.
-            unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&tty), libc::TIOCSCTTY, 1) };
-            rustix::stdio::dup2_stdin(&tty)?;
-            rustix::stdio::dup2_stdout(&tty)?;
-            rustix::stdio::dup2_stderr(&tty)?;
-        }
-    }
-    if let Some(root) = root {
-        rustix::process::chroot(root.as_c_str())?;
-        rustix::process::chdir(c"/")?;
-    }
-    if let Some(cwd) = cwd {
-        rustix::process::chdir(cwd.as_c_str())?;
-    }
-    Ok(())
-}
-
-impl Child {
-    /// Its number.
-    #[must_use]
-    pub fn pid(&self) -> i32 {
-        self.pid
-    }
-
-    /// Its descriptor.
-    #[must_use]
-    pub fn pidfd(&self) -> &Pidfd {
-        &self.pidfd
-    }
-
-    /// Waits for its end.
-    ///
-    /// # Errors
-    /// What waitid(2) says.
-    pub fn wait(&self) -> Result<ExitStatus> {
-        self.pidfd.wait_ended(None)?;
-        let status = take_claimed(self.pid).what(|| format!("wait for process {}", self.pid))?;
-        status.ok_or_else(|| {
-            Error::other(format!("wait for process {}", self.pid), "it has no status")
-        })
-    }
-
-    /// How it ended, or `None` while it runs.
-    ///
-    /// # Errors
-    /// What waitid(2) says.
-    pub fn try_wait(&self) -> Result<Option<ExitStatus>> {
-        take_claimed(self.pid).what(|| format!("wait for process {}", self.pid))
-    }
-}
-
-/// The three streams of a running program.
-struct Pumps<'a> {
-    input: Option<OwnedFd>,
-    pending: &'a [u8],
-    outputs: [Option<OwnedFd>; 2],
-    kept: [Vec<u8>; 2],
-}
-
-impl Pumps<'_> {
-    /// Moves bytes until the program has ended (true) or the deadline is over (false).
-    fn run(&mut self, child: &Child, deadline: Option<Instant>) -> io::Result<bool> {
-        for fd in self.input.iter().chain(self.outputs.iter().flatten()) {
-            let flags = rustix::fs::fcntl_getfl(fd)?;
-            rustix::fs::fcntl_setfl(fd, flags | rustix::fs::OFlags::NONBLOCK)?;
-        }
-        loop {
-            let left =
-                match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
-                    Some(Duration::ZERO) => return Ok(false),
-                    left => left,
-                };
-            let ended = self.wait(child, left)?;
-            self.feed();
-            // After the end once more: what lies in the pipes is the program's, what its children say later is not.
-            for index in 0..2 {
-                self.drain(index);
-            }
-            if ended {
-                return Ok(true);
-            }
-        }
-    }
-
-    fn wait(&self, child: &Child, left: Option<Duration>) -> io::Result<bool> {
-        let mut files = vec![PollFd::new(child.pidfd(), PollFlags::IN)];
-        files.extend(
-            self.outputs
-                .iter()
-                .flatten()
-                .map(|fd| PollFd::new(fd, PollFlags::IN)),
-        );
-        files.extend(self.input.iter().map(|fd| PollFd::new(fd, PollFlags::OUT)));
-        let left = left.map(|left| Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        });
-        match poll(&mut files, left.as_ref()) {
-            Err(rustix::io::Errno::INTR) => Ok(false),
-            result => {
-                result?;
-                Ok(!files[0].revents().is_empty())
-            }
-        }
-    }
-
-    /// Writes what the program has room for; closes the pipe at the end, or when nobody reads it.
-    fn feed(&mut self) {
-        let Some(fd) = &self.input else { return };
-        let written = rustix::io::write(fd.as_fd(), self.pending);
-        match written {
-            Ok(count) => self.pending = &self.pending[count..],
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            Err(_) => self.pending = &[],
-        }
-        if self.pending.is_empty() {
-            self.input = None;
-        }
-    }
-
-    fn drain(&mut self, index: usize) {
-        let mut chunk = [0; CHUNK];
-        while let Some(fd) = &self.outputs[index] {
-            match rustix::io::read(fd, &mut chunk) {
-                Err(rustix::io::Errno::AGAIN) => break,
-                Err(rustix::io::Errno::INTR) => {}
-                Ok(0) | Err(_) => self.outputs[index] = None,
-                Ok(count) => {
-                    let kept = &mut self.kept[index];
-                    let room = OUTPUT_LIMIT - kept.len();
-                    kept.extend_from_slice(&chunk[..count.min(room)]);
-                }
-            }
-        }
     }
 }

@@ -4,10 +4,13 @@
 //! touched, so that the tables of Docker's iptables-nft (`filter`, `nat`) beside ours stay as they are.
 
 mod batch;
+mod expression;
 mod rule;
+mod transport;
 
 pub use batch::{Batch, tables};
-pub use rule::{ConntrackState, Rule, Transport};
+pub use rule::{ConntrackState, Rule};
+pub use transport::Transport;
 
 /// The address family of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

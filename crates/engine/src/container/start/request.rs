@@ -1,0 +1,97 @@
+//! What a start asks of the runtime and of the network: the specification, the streams, the endpoints.
+
+use engine_api::{Error, Result};
+
+use crate::Engine;
+use crate::container::Container;
+use crate::io::Descriptors;
+use crate::network::{AttachRequest, Attachment};
+use crate::runtime::Stdio;
+use crate::spec;
+
+impl Engine {
+    pub(super) fn standard_streams(&self, container: &Container) -> Result<(Descriptors, Stdio)> {
+        if container.streams.tty() {
+            return Ok((Descriptors::default(), Stdio::Tty));
+        }
+        let (ours, theirs) =
+            Descriptors::pipes(container.streams.open_stdin()).map_err(|error| {
+                Error::server(format!(
+                    "make pipes for container {}: {error}",
+                    container.id
+                ))
+            })?;
+        Ok((
+            ours,
+            Stdio::Pipes {
+                stdin: theirs.stdin,
+                stdout: theirs.stdout,
+                stderr: theirs.stderr,
+            },
+        ))
+    }
+
+    pub(super) fn specification(
+        &self,
+        container: &Container,
+        files: &spec::Files,
+    ) -> Result<crate::runtime::oci::Spec> {
+        let record = container.record();
+        let host = &record.host_config;
+        let joins = spec::Joins {
+            network: self.joined(&host.network_mode, None)?,
+            pid: self.joined(&host.pid_mode, Some("PID"))?,
+            ipc: self.joined(&host.ipc_mode, Some("IPC"))?,
+        };
+        let cgroup = self.0.cgroups.relative(&container.cgroup);
+        spec::build(&spec::Input {
+            record: &record,
+            rootfs: &container.layout.rootfs,
+            files,
+            joins,
+            cgroup: &cgroup,
+        })
+    }
+
+    /// The first process of the container that `container:ID` names. Docker's words differ by the kind of namespace.
+    fn joined(&self, mode: &str, namespace: Option<&str>) -> Result<Option<i32>> {
+        let Some(other) = mode.strip_prefix("container:") else {
+            return Ok(None);
+        };
+        let other = self.find(other)?;
+        let pid = other.pid().filter(|_| other.status().is_alive());
+        pid.map(Some).ok_or_else(|| match namespace {
+            None => Error::conflict(format!(
+                "cannot join network of a non running container: {}",
+                other.id
+            )),
+            Some(kind) => Error::server(format!(
+                "failed to join {kind} namespace: container {} is not running",
+                other.id
+            )),
+        })
+    }
+
+    pub(super) fn attach_network(&self, container: &Container, pid: i32) -> Result<Attachment> {
+        let request = {
+            let record = container.record();
+            AttachRequest {
+                container_id: record.id.clone(),
+                container_name: record.name.clone(),
+                hostname: record.config.hostname.clone(),
+                pid,
+                network_mode: record.host_config.network_mode.clone(),
+                networks: record.endpoints.clone(),
+                mac_address: record.config.mac_address.clone(),
+                port_bindings: record.host_config.port_bindings.clone(),
+                exposed_ports: record.config.exposed_ports.keys().cloned().collect(),
+                publish_all: record.host_config.publish_all_ports,
+                dns: record.host_config.dns.clone(),
+            }
+        };
+        let attachment = self.0.networks.attach(&request)?;
+        // The hosts file is bound already: it gets its addresses in place.
+        self.write_network_files(container, &attachment.networks)?;
+        Ok(attachment)
+    }
+}

@@ -1,0 +1,85 @@
+//! Fields of a create request that this engine leaves out, each with the reason.
+
+use engine_api::{HostConfig, Result};
+
+use super::refuse;
+
+/// Fields that only make sense elsewhere.
+pub(super) fn left_out(host: &HostConfig) -> Result<()> {
+    let set = |field: &str, is_set: bool, why: &str| {
+        if is_set {
+            refuse(format!("{field} is not supported: {why}"))
+        } else {
+            Ok(())
+        }
+    };
+    let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+    set(
+        "HostConfig.Links",
+        some(&host.links),
+        "links are Docker's legacy; put the containers on a user-defined network",
+    )?;
+    set(
+        "HostConfig.StorageOpt",
+        !host.storage_opt.is_empty(),
+        "the overlay driver has no per-container options",
+    )?;
+    set(
+        "HostConfig.UsernsMode",
+        !matches!(host.userns_mode.as_str(), "" | "host"),
+        "use \"host\" or leave it empty",
+    )?;
+    set(
+        "HostConfig.Isolation",
+        !matches!(host.isolation.as_str(), "" | "default"),
+        "isolation is for Windows",
+    )?;
+    set(
+        "HostConfig.CpuCount",
+        host.cpu_count != 0,
+        "it is for Windows",
+    )?;
+    set(
+        "HostConfig.CpuPercent",
+        host.cpu_percent != 0,
+        "it is for Windows",
+    )?;
+    set(
+        "HostConfig.IOMaximumIOps",
+        host.io_maximum_iops != 0,
+        "it is for Windows",
+    )?;
+    set(
+        "HostConfig.IOMaximumBandwidth",
+        host.io_maximum_bandwidth != 0,
+        "it is for Windows",
+    )?;
+    set(
+        "HostConfig.Cgroup",
+        !host.cgroup.is_empty(),
+        "use CgroupParent",
+    )?;
+    let realtime = host.cpu_realtime_period != 0 || host.cpu_realtime_runtime != 0;
+    set(
+        "HostConfig.CpuRealtimePeriod",
+        realtime,
+        "the kernel does not support CPU real-time scheduler",
+    )?;
+    let requests = host.device_requests.as_deref().unwrap_or_default();
+    if let Some(request) = requests.first() {
+        return refuse(format!(
+            "could not select device driver {:?} with capabilities: {:?}",
+            request.driver, request.capabilities
+        ));
+    }
+    if !matches!(
+        host.runtime.as_str(),
+        "" | crate::container::RUNTIME_NAME | "io.containerd.runc.v2" | "system-docker"
+    ) {
+        return refuse(format!("unknown or invalid runtime name: {}", host.runtime));
+    }
+    for option in host.security_opt.iter().flatten() {
+        crate::spec::security::parse_option(option)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! Refuses what Docker refuses and what this engine does not do: every field of a create request is either done or
+//! answered with a 400; what Docker itself drops with a warning is dropped with the same warning.
+
+mod left_out;
+mod namespaces;
+mod resources;
+
+use engine_api::{ContainerConfig, Error, HostConfig, Result};
+
+use super::restart;
+use left_out::left_out;
+use namespaces::namespaces;
+use resources::resources;
+
+/// Checks the image-independent part of a container's configuration.
+///
+/// # Errors
+/// 400 with Docker's words.
+pub fn config(config: &ContainerConfig) -> Result<()> {
+    if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
+        return refuse(format!(
+            "the working directory '{}' is invalid, it needs to be an absolute path",
+            config.working_dir
+        ));
+    }
+    for variable in &config.env {
+        if variable.is_empty() || variable.starts_with('=') {
+            return refuse(format!("invalid environment variable: {variable}"));
+        }
+    }
+    if config.hostname.len() > 64 {
+        return refuse(format!(
+            "invalid hostname {:?}: longer than 64 bytes",
+            config.hostname
+        ));
+    }
+    if config.args_escaped {
+        return refuse("ArgsEscaped is for Windows only".to_owned());
+    }
+    if !config.stop_signal.is_empty() {
+        super::signals::parse(&config.stop_signal)?;
+    }
+    for port in config.exposed_ports.keys() {
+        super::ports::parse_exposed(port)?;
+    }
+    health(config)
+}
+
+fn health(config: &ContainerConfig) -> Result<()> {
+    let Some(health) = &config.healthcheck else {
+        return Ok(());
+    };
+    const MILLISECOND: i64 = 1_000_000;
+    for (name, value) in [
+        ("Interval", health.interval),
+        ("Timeout", health.timeout),
+        ("StartPeriod", health.start_period),
+        ("StartInterval", health.start_interval),
+    ] {
+        if value != 0 && value < MILLISECOND {
+            return refuse(format!("{name} in Healthcheck cannot be less than 1ms"));
+        }
+    }
+    if health.retries < 0 {
+        return refuse("Retries in Healthcheck cannot be negative".to_owned());
+    }
+    match health.test.first().map(String::as_str) {
+        None | Some("NONE" | "CMD" | "CMD-SHELL") => Ok(()),
+        Some(other) => refuse(format!(
+            "unknown type in Healthcheck: {other:?}, use NONE, CMD or CMD-SHELL"
+        )),
+    }
+}
+
+/// Checks and tidies the placement; returns the warnings.
+///
+/// # Errors
+/// 400 with Docker's words, or naming what this engine leaves out.
+pub fn host(host: &mut HostConfig) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    left_out(host)?;
+    restart::validate(&host.restart_policy)?;
+    if host.auto_remove && !matches!(host.restart_policy.name.as_str(), "" | "no") {
+        return refuse("can't create 'AutoRemove' container with restart policy".to_owned());
+    }
+    if host.shm_size < 0 {
+        return refuse("SHM size can not be less than 0".to_owned());
+    }
+    if !(-1000..=1000).contains(&host.oom_score_adj) {
+        return refuse(format!(
+            "Invalid value {}, range for oom score adj is [-1000, 1000]",
+            host.oom_score_adj
+        ));
+    }
+    if host.annotations.contains_key("") {
+        return refuse(
+            "invalid Annotations: the empty string is not permitted as an annotation key"
+                .to_owned(),
+        );
+    }
+    namespaces(host)?;
+    names_and_hosts(host)?;
+    log(host)?;
+    resources(host, &mut warnings)?;
+    Ok(warnings)
+}
+
+fn names_and_hosts(host: &HostConfig) -> Result<()> {
+    for entry in host.extra_hosts.iter().flatten() {
+        let valid = entry.split_once([':', '=']).is_some_and(|(name, address)| {
+            let address = address.trim_start_matches('[').trim_end_matches(']');
+            !name.is_empty()
+                && (address == "host-gateway" || address.parse::<std::net::IpAddr>().is_ok())
+        });
+        if !valid {
+            return refuse(format!("bad format for add-host: {entry:?}"));
+        }
+    }
+    for server in &host.dns {
+        if server.parse::<std::net::IpAddr>().is_err() {
+            return refuse(format!("{server} is not an ip address"));
+        }
+    }
+    super::ports::parse_bindings(&host.port_bindings).map(|_| ())
+}
+
+fn log(host: &HostConfig) -> Result<()> {
+    let kind = host.log_config.typ.as_str();
+    if kind == "none" {
+        return match host.log_config.config.keys().next() {
+            Some(option) => refuse(format!("unknown log opt '{option}' for none log driver")),
+            None => Ok(()),
+        };
+    }
+    if !matches!(kind, "" | "json-file" | "local") {
+        return refuse(format!(
+            "logger: no log driver named '{kind}' is registered"
+        ));
+    }
+    super::logging::limits(&host.log_config).map(|_| ())
+}
+
+fn refuse<T>(message: String) -> Result<T> {
+    Err(Error::bad_parameter(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut HostConfig)) -> String {
+        let mut host_config = HostConfig::default();
+        change(&mut host_config);
+        let error = host(&mut host_config).unwrap_err();
+        assert_eq!(error.status, 400);
+        error.message
+    }
+
+    #[test]
+    fn docker_s_words_are_used() {
+        assert_eq!(
+            refused(|host| host.memory = 1024),
+            "Minimum memory limit allowed is 6MB"
+        );
+        assert!(refused(|host| host.cpuset_cpus = "0-99999999".into()).contains("Invalid value"));
+        assert_eq!(
+            refused(|host| host.pid_mode = "mine".into()),
+            "invalid PID mode: mine"
+        );
+        assert!(
+            refused(|host| host.log_config.typ = "syslog".into())
+                .contains("no log driver named 'syslog'")
+        );
+    }
+
+    #[test]
+    fn what_is_left_out_is_named() {
+        assert!(refused(|host| host.links = Some(vec!["a:b".into()])).contains("Links"));
+        assert!(refused(|host| host.runtime = "kata".into()).contains("kata"));
+        assert!(
+            refused(|host| host.device_requests = Some(vec![Default::default()]))
+                .contains("device driver")
+        );
+    }
+
+    #[test]
+    fn cgroup_v1_knobs_are_dropped_with_a_warning() {
+        let mut config = HostConfig {
+            memory_swappiness: Some(10),
+            oom_kill_disable: Some(true),
+            ..HostConfig::default()
+        };
+        assert_eq!(host(&mut config).unwrap().len(), 2);
+        assert_eq!(
+            (config.memory_swappiness, config.oom_kill_disable),
+            (None, None)
+        );
+    }
+}

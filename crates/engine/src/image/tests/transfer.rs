@@ -1,0 +1,96 @@
+//! Images that come and go: save, load, commit, pulls that fail at once.
+
+use super::*;
+
+#[test]
+fn saved_images_load_elsewhere() {
+    run(async {
+        let (from, to) = (Bench::new(), Bench::new());
+        let id = from.import("a:1", "f").await;
+        let mut archive = Vec::new();
+        let mut saved = from.images.save(&["a:1".to_owned()]).await.unwrap();
+        while let Some(chunk) = saved.recv().await {
+            archive.extend_from_slice(&chunk.unwrap());
+        }
+        let progress = to.images.load(body(archive), true).await.unwrap();
+        assert_eq!(last(progress).await.unwrap().stream, "Loaded image: a:1\n");
+        assert_eq!(to.images.resolve("a:1").unwrap().id, id);
+        let error = last(to.images.load(body(b"junk".to_vec()), true).await.unwrap())
+            .await
+            .unwrap_err();
+        assert!(!error.is_empty());
+    });
+}
+
+#[test]
+fn commits_add_a_layer() {
+    run(async {
+        let bench = Bench::new();
+        let parent = bench.import("base", "f").await;
+        let upper = bench.directory.path().join("upper");
+        std::fs::create_dir(&upper).unwrap();
+        std::fs::write(upper.join("new"), "new").unwrap();
+        let options = CommitOptions {
+            parent: parent.clone(),
+            repository: "made".to_owned(),
+            comment: "why".to_owned(),
+            ..CommitOptions::default()
+        };
+        let id = bench.images.commit(options, &upper).await.unwrap();
+        let made = bench.images.resolve("made").unwrap();
+        assert_eq!((made.id.as_str(), made.layers.len()), (id.as_str(), 2));
+        assert_eq!(bench.images.inspect("made").unwrap().parent, parent);
+        let history = bench.images.history("made").unwrap();
+        assert_eq!(
+            (history[0].comment.as_str(), history[1].id.as_str()),
+            ("why", "<missing>")
+        );
+        let error = bench.images.remove(&parent, true).await.unwrap_err();
+        assert!(
+            error
+                .message
+                .ends_with("(cannot be forced) - image has dependent child images"),
+            "{error}"
+        );
+    });
+}
+
+#[test]
+fn a_pull_that_cannot_start_is_an_ordinary_error() {
+    run(async {
+        let bench = Bench::new();
+        assert_eq!(
+            bench
+                .images
+                .pull("Bad", "", None, None)
+                .await
+                .unwrap_err()
+                .status,
+            400
+        );
+        assert_eq!(
+            bench
+                .images
+                .pull("a", "", Some("no/such/platform/here"), None)
+                .await
+                .unwrap_err()
+                .status,
+            400
+        );
+        bench.images.set_registry_options(RegistryOptions {
+            retries: 0,
+            ..RegistryOptions::default()
+        });
+        let error = bench
+            .images
+            .pull("127.0.0.1:1/a", "", None, None)
+            .await
+            .unwrap_err();
+        assert_eq!(error.status, 500);
+        assert!(error.message.contains("127.0.0.1:1"), "{error}");
+        assert_eq!(
+            bench.images.push("a", "", None).await.unwrap_err().status,
+            404
+        );
+    });
+}

@@ -1,0 +1,119 @@
+//! Pulls: a worker fetches the image, the engine registers it under the names it was asked for.
+
+use engine_api::{AuthConfig, Error, ProgressMessage, Result};
+use oci_image::Reference;
+use oci_image::manifest::Platform;
+use tokio::sync::mpsc;
+
+use super::{ProgressStream, credentials, error_message, status};
+use crate::image::worker::client::{Said, Started, Worker, messages};
+use crate::image::worker::request::{MadeImage, Task};
+use crate::image::{Images, api_error, parse_reference};
+
+impl Images {
+    /// Pulls an image. `tag` may be a tag or a digest; with neither there nor in `reference` it is `latest`.
+    ///
+    /// # Errors
+    /// What fails before the first progress: a bad reference (400), no such image or no access (404), no registry (500).
+    /// Later failures are in the stream.
+    pub async fn pull(
+        &self,
+        reference: &str,
+        tag: &str,
+        platform: Option<&str>,
+        auth: Option<AuthConfig>,
+    ) -> Result<ProgressStream> {
+        let parsed = parse_reference(reference)?;
+        let wanted = match tag {
+            "" => parsed.or_latest(),
+            tag if tag.contains(':') => {
+                parsed.with_digest(tag.parse().map_err(|error| api_error(&error))?)
+            }
+            tag => parsed.with_tag(tag).map_err(|error| api_error(&error))?,
+        };
+        if let Some(platform) = platform {
+            Platform::parse(platform).map_err(|error| api_error(&error))?;
+        }
+        let task = Task::Pull {
+            reference: wanted.to_string(),
+            platform: platform.map(ToOwned::to_owned),
+            registry: self.0.registry.borrow().clone(),
+            credentials: credentials(auth),
+        };
+        let Started {
+            mut worker, input, ..
+        } = self.start(task).await?;
+        drop(input);
+        let first = worker.next().await?;
+        let (sender, receiver) = messages();
+        let images = self.clone();
+        tokio::task::spawn_local(async move {
+            let finished = images.finish_pull(worker, first, &wanted, &sender).await;
+            if let Err(error) = finished {
+                // the client may have gone
+                let _ = sender.send(error_message(&error)).await;
+            }
+        });
+        Ok(receiver)
+    }
+
+    async fn finish_pull(
+        &self,
+        mut worker: Worker,
+        first: Said,
+        wanted: &Reference,
+        sender: &mpsc::Sender<ProgressMessage>,
+    ) -> Result<()> {
+        let outcome = match first {
+            Said::Done(outcome) => outcome,
+            Said::Progress(message) => {
+                // a client that has gone is noticed below
+                let _ = sender.send(message).await;
+                worker.follow(sender).await?
+            }
+        };
+        let image = outcome.images.into_iter().next();
+        let image = image.ok_or_else(|| Error::server("worker pulled nothing"))?;
+        let is_new = self.adopt(&image, wanted)?;
+        self.event("pull", &wanted.familiar(), &wanted.familiar_name());
+        let what = if is_new {
+            "Downloaded newer image for"
+        } else {
+            "Image is up to date for"
+        };
+        let _ = sender
+            .send(status(format!("Status: {what} {}", wanted.familiar())))
+            .await;
+        Ok(())
+    }
+
+    /// Registers a pulled image; whether the reference named another one before.
+    fn adopt(&self, image: &MadeImage, wanted: &Reference) -> Result<bool> {
+        let before = self.0.state.borrow().table.get(wanted).cloned();
+        self.register_new(&image.id)?;
+        let mut state = self.0.state.borrow_mut();
+        if wanted.tag().is_some() {
+            state.table.set(wanted.clone(), &image.id)?;
+        }
+        if let Some(digest) = &image.digest {
+            state
+                .table
+                .set(wanted.with_digest(digest.clone()), &image.id)?;
+        }
+        Ok(before.as_ref() != Some(&image.id))
+    }
+
+    /// Pulls an image and waits for it.
+    ///
+    /// # Errors
+    /// As [`Images::pull`], and what fails later (500).
+    pub async fn pull_to_end(&self, reference: &str, auth: Option<AuthConfig>) -> Result<()> {
+        let mut progress = self.pull(reference, "", None, auth).await?;
+        while let Some(message) = progress.recv().await {
+            if !message.error.is_empty() {
+                return Err(Error::server(message.error));
+            }
+        }
+        Ok(())
+    }
+}

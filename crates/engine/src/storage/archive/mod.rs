@@ -1,0 +1,295 @@
+//! `docker cp` and `docker export`: archives of a container's files, in both directions.
+
+mod channel;
+mod stat;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use bytes::Bytes;
+use engine_api::{Error, PathStat, Result};
+use oci_image::layer::{Entry, Form, Kind, PackOptions, TarWriter, UnpackOptions, pack, unpack};
+use rustix::fs::FileType;
+
+use super::resolve::{Root, descriptor_path};
+use crate::Engine;
+use crate::container::{Container, MountKind, clean};
+use crate::options::{ArchivePutOptions, ByteStream};
+use channel::{ChannelReader, ChannelWriter, produce};
+use stat::stat;
+
+/// A path in a container: the root it is resolved in and what remains of it there.
+struct Place {
+    root: PathBuf,
+    path: PathBuf,
+    writable: bool,
+}
+
+impl Engine {
+    /// `HEAD /containers/{id}/archive`.
+    ///
+    /// # Errors
+    /// 404 for the container or the path.
+    pub async fn archive_stat(&self, reference: &str, path: &str) -> Result<PathStat> {
+        let container = self.find(reference)?;
+        let place = self.place(&container, path)?;
+        let (path, id) = (path.to_owned(), container.id.clone());
+        blocking(move || stat(&place, &path, &id)).await
+    }
+
+    /// `GET /containers/{id}/archive`: the archive's names begin with the last part of the path.
+    ///
+    /// # Errors
+    /// 404 for the container or the path.
+    pub async fn archive_get(&self, reference: &str, path: &str) -> Result<(PathStat, ByteStream)> {
+        let container = self.find(reference)?;
+        let stat = self.archive_stat(reference, path).await?;
+        let place = self.place(&container, path)?;
+        let name = stat.name.clone();
+        let as_directory = path.ends_with('/') || path.ends_with("/.");
+        let stream = produce(move |out| {
+            let root = Root::open(&place.root)?;
+            let file = if as_directory {
+                root.open_path(&place.path)?
+            } else {
+                root.open_link(&place.path)?
+            };
+            write_archive(&root, &place.path, &file, &name, out)
+        });
+        self.publish(&container, "archive-path");
+        Ok((stat, stream))
+    }
+
+    /// `PUT /containers/{id}/archive`.
+    ///
+    /// # Errors
+    /// 404, 400 when the path is no directory or the archive is damaged, 403 when it is read-only.
+    pub async fn archive_put(
+        &self,
+        reference: &str,
+        options: ArchivePutOptions,
+        body: ByteStream,
+    ) -> Result<()> {
+        let container = self.find(reference)?;
+        let text = options.path.to_string_lossy().into_owned();
+        let place = self.place(&container, &text)?;
+        if !place.writable {
+            return Err(Error::forbidden("container rootfs is marked read-only"));
+        }
+        let id = container.id.clone();
+        let user = container.record().config.user.clone();
+        // As Docker: the owners are the archive's, or with `copyUIDGID` the container's own user, if it has one.
+        let owner = if options.copy_uid_gid && !user.is_empty() {
+            self.mount_rootfs(&container)?;
+            Some(crate::spec::Account::resolve(
+                &container.layout.rootfs,
+                &user,
+                &[],
+            )?)
+            .map(|account| (account.uid, account.gid))
+        } else {
+            None
+        };
+        blocking(move || put(&place, &options, owner, body, (&text, &id))).await?;
+        self.publish(&container, "extract-to-dir");
+        Ok(())
+    }
+
+    /// `GET /containers/{id}/export`.
+    ///
+    /// # Errors
+    /// 404, 500 when the root file system cannot be mounted.
+    pub async fn container_export(&self, reference: &str) -> Result<ByteStream> {
+        let container = self.find(reference)?;
+        self.mount_rootfs(&container)?;
+        let rootfs = container.layout.rootfs.clone();
+        self.publish(&container, "export");
+        Ok(produce(move |out| {
+            let mut tar = TarWriter::new(out);
+            let options = PackOptions {
+                form: Form::Plain,
+                include_root: false,
+                prefix: Vec::new(),
+            };
+            pack(&rootfs, &mut tar, &options).map_err(io::Error::other)?;
+            tar.finish().map(drop).map_err(io::Error::other)
+        }))
+    }
+
+    /// Where a path of the container is: in its own view when it runs, else in the mount that covers it.
+    fn place(&self, container: &Rc<Container>, path: &str) -> Result<Place> {
+        let cleaned = clean(path);
+        let record = container.record();
+        let covering = record
+            .mounts
+            .iter()
+            .filter(|mount| Path::new(&cleaned).starts_with(&mount.destination))
+            .max_by_key(|mount| mount.destination.len());
+        let writable = covering.map_or(!record.host_config.readonly_rootfs, |mount| mount.writable);
+        if let Some(pid) = record
+            .state
+            .status
+            .is_alive()
+            .then(|| container.pid())
+            .flatten()
+        {
+            return Ok(Place {
+                root: PathBuf::from(format!("/proc/{pid}/root")),
+                path: PathBuf::from(cleaned),
+                writable,
+            });
+        }
+        if let Some(mount) = covering
+            .filter(|mount| mount.kind != MountKind::Tmpfs && Path::new(&mount.source).is_dir())
+        {
+            let rest = Path::new(&cleaned)
+                .strip_prefix(&mount.destination)
+                .unwrap_or(Path::new(""));
+            return Ok(Place {
+                root: PathBuf::from(&mount.source),
+                path: Path::new("/").join(rest),
+                writable,
+            });
+        }
+        drop(record);
+        // A running container has these three bound over what is in its root file system.
+        let own = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"].contains(&cleaned.as_str());
+        let name = cleaned.trim_start_matches("/etc/");
+        if own && container.layout.directory.join(name).is_file() {
+            return Ok(Place {
+                root: container.layout.directory.clone(),
+                path: Path::new("/").join(name),
+                writable,
+            });
+        }
+        self.mount_rootfs(container)?;
+        Ok(Place {
+            root: container.layout.rootfs.clone(),
+            path: PathBuf::from(cleaned),
+            writable,
+        })
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::server(error.to_string()))?
+}
+
+fn not_there(path: &str, id: &str, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotADirectory => Error::server(format!("{path}: not a directory")),
+        io::ErrorKind::NotFound => {
+            Error::not_found(format!("Could not find the file {path} in container {id}"))
+        }
+        _ => Error::server(format!("{path} in container {id}: {error}")),
+    }
+}
+
+fn write_archive(
+    root: &Root,
+    path: &Path,
+    file: &OwnedFd,
+    name: &str,
+    out: ChannelWriter,
+) -> io::Result<()> {
+    let stat = rustix::fs::fstat(file)?;
+    let mut tar = TarWriter::new(out);
+    let prefix = if name == "/" {
+        Vec::new()
+    } else {
+        name.as_bytes().to_vec()
+    };
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        let options = PackOptions {
+            form: Form::Plain,
+            include_root: true,
+            prefix,
+        };
+        pack(&descriptor_path(file), &mut tar, &options).map_err(io::Error::other)?;
+    } else {
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::File,
+            FileType::Symlink => Kind::Symlink,
+            FileType::CharacterDevice => Kind::CharDevice,
+            FileType::BlockDevice => Kind::BlockDevice,
+            FileType::Fifo => Kind::Fifo,
+            _ => {
+                return Err(io::Error::other(format!(
+                    "{} is a socket, which no archive can hold",
+                    path.display()
+                )));
+            }
+        };
+        let mut entry = Entry::new(prefix, kind, stat.st_mode & 0o7777);
+        (entry.uid, entry.gid) = (stat.st_uid, stat.st_gid);
+        entry.mtime = (
+            stat.st_mtime,
+            u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
+        );
+        entry.device = (
+            rustix::fs::major(stat.st_rdev),
+            rustix::fs::minor(stat.st_rdev),
+        );
+        if kind == Kind::Symlink {
+            entry.link = rustix::fs::readlinkat(file, "", Vec::new())?.into_bytes();
+        }
+        if kind == Kind::File {
+            entry.size = u64::try_from(stat.st_size).unwrap_or(0);
+            let mut data = File::from(root.open_file(path)?);
+            tar.append(&entry, &mut data).map_err(io::Error::other)?;
+        } else {
+            tar.append_empty(&entry).map_err(io::Error::other)?;
+        }
+    }
+    tar.finish().map(drop).map_err(io::Error::other)
+}
+
+fn put(
+    place: &Place,
+    options: &ArchivePutOptions,
+    owner: Option<(u32, u32)>,
+    body: ByteStream,
+    (path, id): (&str, &str),
+) -> Result<()> {
+    let root = Root::open(&place.root).map_err(|error| not_there(path, id, &error))?;
+    let directory = root
+        .open_path(&place.path)
+        .map_err(|error| not_there(path, id, &error))?;
+    let stat = rustix::fs::fstat(&directory).map_err(|error| not_there(path, id, &error.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return Err(Error::bad_parameter("extraction point is not a directory"));
+    }
+    let unpacking = UnpackOptions {
+        below: place
+            .path
+            .to_string_lossy()
+            .trim_start_matches('/')
+            .as_bytes()
+            .to_vec(),
+        keep_kinds: options.no_overwrite_dir_non_dir,
+        owner,
+        ..UnpackOptions::plain()
+    };
+    unpack(
+        ChannelReader {
+            body,
+            rest: Bytes::new(),
+        },
+        &place.root,
+        unpacking,
+    )
+    .map(drop)
+    .map_err(|error| {
+        Error::new(
+            http::StatusCode::from_u16(error.status()).unwrap_or(http::StatusCode::BAD_REQUEST),
+            error.to_string(),
+        )
+    })
+}

@@ -1,0 +1,55 @@
+//! The verbs of `engine` and `system`, and their flags.
+
+use clap::{Args, Subcommand};
+
+use super::{Force, Formatted};
+
+/// `engine`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Engine {
+    /// Replace the engine's program in place; containers, their output and their health checks go on
+    ///
+    /// The new program is first asked whether it can take over. One that cannot is refused; one that fails later is
+    /// replaced by the present one. Attached clients are disconnected. The next boot starts the installed program again.
+    Upgrade(Upgrade),
+    /// Show which program runs and how the last upgrade went
+    Version(Formatted),
+}
+
+/// `engine upgrade`
+#[derive(Debug, Args)]
+pub(crate) struct Upgrade {
+    /// Seconds that starts, stops and pulls under way may take to end (default 5, at most 600)
+    #[arg(short, long)]
+    pub(crate) time: Option<u64>,
+    /// The new program; without it the present one starts anew
+    pub(crate) path: Option<String>,
+}
+
+/// `system`
+#[derive(Debug, Subcommand)]
+pub(crate) enum System {
+    /// Show what takes disk space
+    Df,
+    /// Show what the engine knows about itself
+    Info(Formatted),
+    /// Remove what is not used
+    Prune(Force),
+}
+
+/// `events`
+#[derive(Debug, Args)]
+pub(crate) struct Events {
+    /// Only events after this time
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// End at this time
+    #[arg(long)]
+    pub(crate) until: Option<String>,
+    /// Only events that match, as KEY=VALUE
+    #[arg(short, long = "filter")]
+    pub(crate) filters: Vec<String>,
+    /// Format each with a Go template
+    #[arg(long)]
+    pub(crate) format: Option<String>,
+}

@@ -1,0 +1,58 @@
+//! Flags of the verbs for images.
+
+use clap::Args;
+
+/// `images`
+#[derive(Debug, Args)]
+pub(crate) struct Images {
+    /// Also show layers that no name points to
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Only the ids
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Do not shorten ids
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// Only images that match, as KEY=VALUE
+    #[arg(short, long = "filter")]
+    pub(crate) filters: Vec<String>,
+    /// Format each with a Go template
+    #[arg(long)]
+    pub(crate) format: Option<String>,
+    pub(crate) repository: Option<String>,
+}
+
+/// `load`
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// Read from a file instead of standard input
+    #[arg(short, long)]
+    pub(crate) input: Option<String>,
+    /// Only show what was loaded
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// `rmi`
+#[derive(Debug, Args)]
+pub(crate) struct Rmi {
+    /// Also when a stopped container was made from it
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Keep untagged parents
+    #[arg(long)]
+    pub(crate) no_prune: bool,
+    #[arg(required = true)]
+    pub(crate) images: Vec<String>,
+}
+
+/// `save`
+#[derive(Debug, Args)]
+pub(crate) struct Save {
+    /// Write to a file instead of standard output
+    #[arg(short, long)]
+    pub(crate) output: Option<String>,
+    #[arg(required = true)]
+    pub(crate) images: Vec<String>,
+}

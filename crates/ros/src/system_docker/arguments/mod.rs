@@ -1,0 +1,146 @@
+//! The command line of `system-docker`: docker's verbs and flags, for what System Docker does.
+
+mod container;
+mod engine;
+mod image;
+mod network;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use super::create::Create;
+pub(crate) use container::{
+    Archive, Attach, Cp, Exec, Kill, Logs, Names, Ps, Rm, Run, Start, Stats, Stop, Update,
+};
+pub(crate) use engine::{Engine, Events, System, Upgrade};
+pub(crate) use image::{Images, Load, Rmi, Save};
+pub(crate) use network::{Network, NetworkCreate, Volume};
+
+/// Manages System Docker, the container engine that is PID 1.
+#[derive(Debug, Parser)]
+#[command(name = "system-docker", version, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    /// Engine socket to connect to
+    #[arg(short = 'H', long, global = true, default_value = super::DEFAULT_HOST)]
+    pub(crate) host: String,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// One of docker's verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Attach to a running container
+    Attach(Attach),
+    /// Copy files between a container and here
+    Cp(Cp),
+    /// Create a container without starting it
+    Create(Create),
+    /// Show what changed in a container's file system
+    Diff { container: String },
+    /// Replace the engine's program while containers run
+    #[command(subcommand)]
+    Engine(Engine),
+    /// Show events as they happen
+    Events(Events),
+    /// Run a command in a running container
+    Exec(Exec),
+    /// Write a container's file system as a tar archive
+    Export(Archive),
+    /// Show how an image was made
+    History { image: String },
+    /// List images
+    Images(Images),
+    /// Show what the engine knows about itself
+    Info(Formatted),
+    /// Show all details of containers, images, networks or volumes
+    Inspect(Inspect),
+    /// Send a signal to containers
+    Kill(Kill),
+    /// Load images from a tar archive
+    Load(Load),
+    /// Show a container's output
+    Logs(Logs),
+    /// Manage networks
+    #[command(subcommand)]
+    Network(Network),
+    /// Freeze all processes of containers
+    Pause(Names),
+    /// Show a container's published ports
+    Port { container: String },
+    /// List containers
+    Ps(Ps),
+    /// Download an image from a registry
+    Pull { image: String },
+    /// Give a container another name
+    Rename { container: String, name: String },
+    /// Stop and start containers
+    Restart(Stop),
+    /// Remove containers
+    Rm(Rm),
+    /// Remove images
+    Rmi(Rmi),
+    /// Create a container, start it and show its output
+    Run(Run),
+    /// Write images as a tar archive
+    Save(Save),
+    /// Start containers
+    Start(Start),
+    /// Show what containers use
+    Stats(Stats),
+    /// Stop containers
+    Stop(Stop),
+    /// Manage the engine's disk space
+    #[command(subcommand)]
+    System(System),
+    /// Give an image another name
+    Tag { source: String, target: String },
+    /// Show the processes of a container
+    Top {
+        container: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        ps: Vec<String>,
+    },
+    /// Let frozen containers go on
+    Unpause(Names),
+    /// Change limits of running containers
+    Update(Update),
+    /// Show the versions of client and engine
+    Version(Formatted),
+    /// Manage volumes
+    #[command(subcommand)]
+    Volume(Volume),
+    /// Wait for containers to end and show their exit codes
+    Wait(Names),
+}
+
+/// A verb whose answer a template can format.
+#[derive(Debug, Args)]
+pub(crate) struct Formatted {
+    /// Format with a Go template
+    #[arg(short, long)]
+    pub(crate) format: Option<String>,
+}
+
+/// `inspect`
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// Format with a Go template
+    #[arg(short, long)]
+    pub(crate) format: Option<String>,
+    /// Only this kind: container, image, network or volume
+    #[arg(long = "type")]
+    pub(crate) kind: Option<String>,
+    #[arg(required = true)]
+    pub(crate) names: Vec<String>,
+}
+
+/// A removal that docker asks about.
+#[derive(Debug, Args)]
+pub(crate) struct Force {
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Also what has a name
+    #[arg(short, long)]
+    pub(crate) all: bool,
+}
