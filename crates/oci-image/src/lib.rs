@@ -9,6 +9,7 @@ pub mod archive;
 pub mod compression;
 pub mod config;
 pub mod digest;
+pub mod download;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -91,12 +91,6 @@ pub(super) async fn create(call: Call) -> Result<Reply> {
         platform: platform.map(str::to_owned),
         config,
     };
-    if options.source != "-" {
-        return Err(Error::not_implemented(format!(
-            "import from {:?} is not available in System Docker: send the archive itself (docker import -)",
-            options.source
-        )));
-    }
     let engine = call.engine.clone();
     progress(engine.images().import(options, call.upload()).await?)
 }

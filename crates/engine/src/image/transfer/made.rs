@@ -42,12 +42,24 @@ pub struct ImportOptions {
     pub tag: String,
     /// Message.
     pub message: String,
-    /// Where it came from, for the first line of progress and the history.
+    /// Where it came from, for the history: a URL to get it from, or `-` when it is the request's body.
     pub source: String,
     /// `os/architecture[/variant]`.
     pub platform: Option<String>,
     /// Defaults of the new image, from `changes`.
     pub config: ContainerConfig,
+}
+
+/// What `source` means; a URL without a scheme is one of HTTP.
+fn url(source: &str) -> Result<Option<String>> {
+    match source.split_once("://") {
+        None if source == "-" => Ok(None),
+        None => Ok(Some(format!("http://{source}"))),
+        Some(("http" | "https", _)) => Ok(Some(source.to_owned())),
+        Some((scheme, _)) => Err(Error::bad_parameter(format!(
+            "unsupported protocol scheme {scheme:?}: import from http, https, or the archive itself"
+        ))),
+    }
 }
 
 fn named(repository: &str, tag: &str) -> Result<Option<Reference>> {
@@ -80,16 +92,24 @@ impl Images {
         if platform.os != Platform::host().os {
             return Err(Error::bad_parameter("operating system is not supported"));
         }
+        let url = url(&options.source)?;
+        let task = Task::Import {
+            url: url.clone(),
+            registry: self.0.registry.borrow().clone(),
+        };
         let Started {
             mut worker, input, ..
-        } = self.start(Task::Import).await?;
+        } = self.start(task).await?;
         let feeder = tokio::task::spawn_local(feed(input, body));
         // As in Docker nothing is said before it is done: clients look at the status and go on.
         let outcome = worker.outcome().await;
         feeder.abort();
         let id = self.adopt_import(&options, &platform, name, outcome?)?;
         let (sender, receiver) = messages();
-        // The channel has room for one.
+        // The channel has room for both.
+        if let Some(url) = url {
+            let _ = sender.try_send(status(format!("Downloading from {url}")));
+        }
         let _ = sender.try_send(status(id.to_string()));
         Ok(receiver)
     }
@@ -197,4 +217,17 @@ impl Images {
 fn run_config(config: &ContainerConfig) -> Result<RunConfig> {
     let value = serde_json::to_value(config)?;
     Ok(serde_json::from_value(value)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::url;
+
+    #[test]
+    fn imports_come_from_the_web_or_from_the_client() {
+        assert_eq!(url("-").unwrap(), None);
+        assert_eq!(url("host/a.tar").unwrap().unwrap(), "http://host/a.tar");
+        assert_eq!(url("https://host/a").unwrap().unwrap(), "https://host/a");
+        assert_eq!(url("file:///etc/shadow").unwrap_err().status, 400);
+    }
 }

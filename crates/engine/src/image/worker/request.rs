@@ -60,7 +60,12 @@ pub(crate) enum Task {
         images: Vec<SavedImage>,
     },
     /// Make a layer of a root file system archive.
-    Import,
+    Import {
+        /// Where it is; none: it follows the request.
+        url: Option<String>,
+        /// How patient to be.
+        registry: RegistryOptions,
+    },
     /// Make a layer of an overlay's upper directory.
     Commit {
         /// The upper directory.

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 
 use oci_image::archive::{self, SaveImage};
+use oci_image::download;
 use oci_image::layer::{PackOptions, TarWriter, pack};
 use oci_image::manifest::Platform;
 use oci_image::progress::Report;
@@ -76,7 +77,14 @@ pub(super) fn run(
         }
         Task::Load => load(input, &layers, report),
         Task::Save { images } => save(images, &layers, output),
-        Task::Import => made(&layers, layers.store.stage_layer(input)?),
+        Task::Import {
+            url: Some(url),
+            registry,
+        } => {
+            let archive = download::open(url, registry)?;
+            made(&layers, layers.store.stage_layer(archive)?)
+        }
+        Task::Import { url: None, .. } => made(&layers, layers.store.stage_layer(input)?),
         Task::Commit { upper } => commit(upper, &layers),
         Task::Login {
             domain,
