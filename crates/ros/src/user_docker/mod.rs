@@ -31,6 +31,9 @@ const SHARED: &str = "/host/rancher";
 const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
 /// The cgroup of dockerd and of containerd's shims.
 const CGROUP: &str = "/sys/fs/cgroup/user-docker";
+/// Share of the CPU when all want it, 100 being that of the containers together (cpu.weight of cgroup-v2.rst): the daemon
+/// starts before services that nobody waits for, and answers while containers work.
+const WEIGHT: &str = "500";
 /// Made by the console when it is ready.
 const CONSOLE_DONE: &str = "/run/console-done";
 /// Longest wait for the console; then the service fails and is restarted by its policy.
@@ -68,7 +71,7 @@ pub(crate) fn main(containerd: Option<&Path>) -> anyhow::Result<ExitCode> {
         eprintln!("user-docker: containerd: {error:#}: dockerd starts its own");
         None
     });
-    wait_for_marker(context)?;
+    wait_for_group(context, docker.group.as_deref().unwrap_or("docker"))?;
     let mut arguments = vec!["dockerd".to_owned()];
     arguments.extend(options::arguments(docker, &in_file));
     arguments.extend(address.map(|path| format!("--containerd={}", path.display())));
@@ -132,10 +135,13 @@ fn wait_for_console(name: &str) -> anyhow::Result<i32> {
         })
 }
 
-/// Waits until the console has made its users and groups: dockerd looks up the group of its socket.
-fn wait_for_marker(name: &str) -> anyhow::Result<()> {
+/// Waits until the console has the group of dockerd's socket, or will not have it: dockerd looks it up. All else that the
+/// console prepares (host keys, logins) takes seconds on a slow machine, and dockerd loads meanwhile.
+fn wait_for_group(name: &str, group: &str) -> anyhow::Result<()> {
     let end = Instant::now() + CONSOLE_DEADLINE;
-    while !Path::new(CONSOLE_DONE).exists() {
+    while !has_group(&fs::read_to_string("/etc/group").unwrap_or_default(), group)
+        && !Path::new(CONSOLE_DONE).exists()
+    {
         if Instant::now() > end {
             bail!(
                 "container {name} is not ready after {} s",
@@ -147,10 +153,19 @@ fn wait_for_marker(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether group(5) in `text` names `group`.
+fn has_group(text: &str, group: &str) -> bool {
+    text.lines()
+        .any(|line| line.split(':').next() == Some(group))
+}
+
 /// Leaves the service's cgroup (cgroup v2: writing 0 moves the writer).
 fn join_cgroup() -> anyhow::Result<()> {
     fs::create_dir_all(CGROUP)?;
     fs::write(Path::new(CGROUP).join("cgroup.procs"), "0")?;
+    if let Err(error) = fs::write(Path::new(CGROUP).join("cpu.weight"), WEIGHT) {
+        eprintln!("user-docker: cannot set cpu.weight: {error}");
+    }
     Ok(())
 }
 
@@ -208,4 +223,17 @@ fn environment(machine: &MachineConfig, docker: &Docker) -> Vec<(String, String)
         Some((name.to_owned(), value.to_owned()))
     }));
     environment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_group;
+
+    #[test]
+    fn groups_are_found_by_their_whole_name() {
+        let text = "root:x:0:\ndockers:x:9:\ndocker:x:1101:rancher\n";
+        assert!(has_group(text, "docker"));
+        assert!(!has_group(text, "dock"));
+        assert!(!has_group("", "docker"));
+    }
 }
