@@ -42,12 +42,12 @@ pub(crate) fn build(build: &Build, package: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Flags of rustc for the machine's programs. A packed table of relocations saves PID 1's program 240 kB, where host and
-/// linker can make it: rustc links with lld for x86_64 only.
+/// Flags of rustc for the machine's programs. Where host and linker can (rustc links with lld for x86_64 only), a packed
+/// table of relocations saves PID 1's program 240 kB, and folding functions of the same instructions (`--icf`) 160 kB.
 fn flags(arch: Arch) -> String {
     let mut flags = "-C target-feature=+crt-static".to_owned();
     if arch == Arch::X86_64 && glibc().is_some_and(|version| version >= PACKED_RELOCATIONS) {
-        flags.push_str(" -C link-arg=-Wl,-z,pack-relative-relocs");
+        flags.push_str(" -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--icf=all");
     }
     flags
 }
