@@ -31,9 +31,6 @@ const SHARED: &str = "/host/rancher";
 const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
 /// The cgroup of dockerd and of containerd's shims.
 const CGROUP: &str = "/sys/fs/cgroup/user-docker";
-/// Share of the CPU when all want it, 100 being that of the containers together (cpu.weight of cgroup-v2.rst): the daemon
-/// starts before services that nobody waits for, and answers while containers work.
-const WEIGHT: &str = "500";
 /// Made by the console when it is ready.
 const CONSOLE_DONE: &str = "/run/console-done";
 /// Longest wait for the console; then the service fails and is restarted by its policy.
@@ -163,9 +160,6 @@ fn has_group(text: &str, group: &str) -> bool {
 fn join_cgroup() -> anyhow::Result<()> {
     fs::create_dir_all(CGROUP)?;
     fs::write(Path::new(CGROUP).join("cgroup.procs"), "0")?;
-    if let Err(error) = fs::write(Path::new(CGROUP).join("cpu.weight"), WEIGHT) {
-        eprintln!("user-docker: cannot set cpu.weight: {error}");
-    }
     Ok(())
 }
 
