@@ -32,7 +32,8 @@ pub struct EngineOptions {
     pub run: PathBuf,
     /// This program, started again as `runtime`, `network` and `docker-init`.
     pub program: PathBuf,
-    /// The program that reaches registries and reads archives.
+    /// The program that reaches registries and reads archives. Its owner says where it is: without it there are no
+    /// transfers of images, and all else works.
     pub worker: PathBuf,
     /// The engine's cgroup, from the root of the tree.
     pub cgroup_parent: String,

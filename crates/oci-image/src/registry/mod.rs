@@ -1,4 +1,4 @@
-//! Registries: pull and push with the distribution API over HTTPS.
+//! Registries: pull, push and search with the distribution API (and the index's older one) over HTTPS.
 //!
 //! Blocking, for worker processes. Tokens and basic credentials, mirrors of docker.io, insecure registries, private
 //! authorities under `certs.d/HOST/*.crt`, downloads that resume where they broke, every byte digested on its way.

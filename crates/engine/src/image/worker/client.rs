@@ -105,7 +105,14 @@ impl Launcher {
             }
             #[cfg(test)]
             Self::Thread => {
-                std::thread::spawn(move || super::serve(input_reader, output_writer, theirs));
+                std::thread::spawn(move || {
+                    super::serve(
+                        OsStr::new(super::PROTOCOL),
+                        input_reader,
+                        output_writer,
+                        theirs,
+                    )
+                });
                 None
             }
         };

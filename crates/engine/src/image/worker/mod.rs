@@ -9,7 +9,7 @@ pub(crate) mod client;
 pub(crate) mod request;
 mod tasks;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::ExitCode;
@@ -41,28 +41,25 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let asked = arguments.next().unwrap_or_default();
-    if asked != PROTOCOL {
-        Answers(Mutex::new(answers)).send(&Answer::Failed {
-            status: 500,
-            message: format!(
-                "this machine's worker speaks version {PROTOCOL} and the engine {}: reboot into one release",
-                asked.display()
-            ),
-        });
-        return ExitCode::FAILURE;
-    }
-    if serve(std::io::stdin().lock(), std::io::stdout().lock(), answers) {
+    let protocol = arguments.next().unwrap_or_default();
+    let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
+    if serve(&protocol, input, output, answers) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
 }
 
-/// Reads a request, does it and answers; tells whether it worked.
-pub(crate) fn serve(input: impl Read, output: impl Write, answers: impl Write + Send) -> bool {
+/// Reads a request of an engine that speaks `protocol`, does it and answers; tells whether it worked.
+pub(crate) fn serve(
+    protocol: &OsStr,
+    input: impl Read,
+    output: impl Write,
+    answers: impl Write + Send,
+) -> bool {
     let answers = Answers(Mutex::new(answers));
-    let last = match run(input, output, &answers) {
+    let done = check(protocol).and_then(|()| run(input, output, &answers));
+    let last = match done {
         Ok(outcome) => Answer::Done(outcome),
         Err(error) => Answer::Failed {
             status: error.status(),
@@ -71,6 +68,16 @@ pub(crate) fn serve(input: impl Read, output: impl Write, answers: impl Write + 
     };
     answers.send(&last);
     matches!(last, Answer::Done(_))
+}
+
+fn check(protocol: &OsStr) -> Result<()> {
+    if protocol == PROTOCOL {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "this machine's worker speaks version {PROTOCOL} and the engine {}: reboot into one release",
+        protocol.display()
+    )))
 }
 
 fn run<W: Write + Send>(
@@ -192,8 +199,28 @@ mod tests {
     #[test]
     fn a_malformed_request_is_answered() {
         let mut answers = Vec::new();
-        assert!(!serve(&b"{}\n"[..], std::io::sink(), &mut answers));
+        let protocol = OsStr::new(PROTOCOL);
+        assert!(!serve(
+            protocol,
+            &b"{}\n"[..],
+            std::io::sink(),
+            &mut answers
+        ));
         let answer: Answer = serde_json::from_slice(&answers).unwrap();
         assert!(matches!(answer, Answer::Failed { status: 500, .. }));
+    }
+
+    #[test]
+    fn an_engine_of_another_version_is_told_so() {
+        let mut answers = Vec::new();
+        let input = std::io::empty();
+        assert!(!serve(
+            OsStr::new("0"),
+            input,
+            std::io::sink(),
+            &mut answers
+        ));
+        let text = String::from_utf8(answers).unwrap();
+        assert!(text.contains("speaks version 1 and the engine 0"), "{text}");
     }
 }
