@@ -1,5 +1,5 @@
-//! The engine's worker: talks to registries and reads archives, so that PID 1 need not. A program of its own, because
-//! TLS and decompression would otherwise be a fifth of PID 1, which stays in memory.
+//! The engine's worker: talks to registries and reads archives, so that PID 1 need not. A program of its own, so that TLS
+//! and the archives' formats are no part of PID 1, which stays in memory.
 //!
 //! This program does not run by itself: the engine starts one for each task.
 
