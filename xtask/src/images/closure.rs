@@ -12,8 +12,9 @@ use anyhow::{Context, Result, bail};
 use duct::cmd;
 
 use super::declaration::Closure;
-use super::elf::{self, Needs};
+use super::elf::{self, Names, Needs};
 use super::tree::{Entry, Kind, Tree};
+use crate::progress;
 use crate::workspace::Build;
 
 /// Makes the closure from the files in `packages` (all layers together).
@@ -22,8 +23,11 @@ pub(crate) fn build(build: &Build, closure: &Closure, packages: &Tree) -> Result
     let scratch = build.scratch().join("closure");
     fs::create_dir_all(&scratch).with_context(|| format!("create {}", scratch.display()))?;
     let mut tree = Tree::default();
+    let imported = imports(&found)?;
     for (path, content) in std::mem::take(&mut found.files) {
         let (bytes, mode) = relocate(closure, &scratch, &path, content, found.loader.as_deref())?;
+        // After patchelf, which would move its sections into the room that this makes, onto read-only pages.
+        let bytes = lighten(closure, &path, bytes, &imported)?;
         tree.insert(&path, Entry::file(bytes, mode))?;
     }
     for (name, target) in &closure.links {
@@ -142,6 +146,35 @@ fn libraries(
         .collect()
 }
 
+/// Symbols that the closure's files take from one another.
+fn imports(found: &Found) -> Result<Names> {
+    let mut names = Names::new();
+    for (path, content) in found
+        .files
+        .iter()
+        .filter(|(_, content)| elf::is_elf(content))
+    {
+        names.append(&mut elf::imports(content).with_context(|| format!("read {path}"))?);
+    }
+    Ok(names)
+}
+
+/// Drops what nobody takes from a program. One of another make than expected stays as it is: it runs all the same.
+fn lighten(closure: &Closure, path: &str, content: Vec<u8>, imported: &Names) -> Result<Vec<u8>> {
+    let is_program = path.contains("/bin/") && elf::is_elf(&content);
+    if !is_program || elf::needs(&content)?.interpreter.is_none() {
+        return Ok(content);
+    }
+    let name = file_name(path);
+    let fixed = closure.fixed.iter().any(|fixed| fixed == name);
+    Ok(
+        elf::lighten(&content, imported, fixed).unwrap_or_else(|error| {
+            progress::note(name, &format!("stays as it is: {error:#}"));
+            content
+        }),
+    )
+}
+
 /// Points one file at the closure's loader and libraries; files that need nothing else stay as they are.
 fn relocate(
     closure: &Closure,
@@ -215,6 +248,7 @@ mod tests {
         Closure {
             prefix: "/usr/lib/x".into(),
             programs: vec!["usr/bin/x".into()],
+            fixed: Vec::new(),
             links: BTreeMap::new(),
             plugins: BTreeMap::new(),
             data: BTreeMap::new(),

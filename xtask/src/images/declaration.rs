@@ -81,6 +81,9 @@ pub(crate) struct Declaration {
     pub(crate) applets: Option<Applets>,
     /// Programs that bring their own loader and libraries.
     pub(crate) closure: Option<Closure>,
+    /// How its file system is compressed.
+    #[serde(default)]
+    pub(crate) compression: Compression,
     /// What to start.
     #[serde(default)]
     pub(crate) entrypoint: Vec<String>,
@@ -93,6 +96,17 @@ pub(crate) struct Declaration {
     /// Labels.
     #[serde(default)]
     pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// How a layer's file system is compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Compression {
+    /// Small.
+    #[default]
+    Zstd,
+    /// A fourth larger, and read several times as fast.
+    Lz4,
 }
 
 /// Links to a multi-call program, for each applet whose name no real program has.
@@ -115,6 +129,9 @@ pub(crate) struct Closure {
     pub(crate) prefix: String,
     /// Programs, taken from the packages.
     pub(crate) programs: Vec<String>,
+    /// Names of those that get a fixed address.
+    #[serde(default)]
+    pub(crate) fixed: Vec<String>,
     /// Further names of programs in `bin`.
     #[serde(default)]
     pub(crate) links: BTreeMap<String, String>,

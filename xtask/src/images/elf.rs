@@ -1,9 +1,17 @@
-//! What an ELF file asks for: interpreter, needed libraries and where it looks for them (elf(5), ld.so(8)).
+//! What an ELF file asks for: interpreter, needed libraries and where it looks for them (elf(5), ld.so(8)); and what it
+//! carries that no closure needs.
+
+mod exports;
+mod prelink;
+mod program;
 
 use anyhow::{Context, Result, bail};
 use object::elf;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 
+pub(crate) use exports::Names;
+
+use self::program::Program;
 use super::tree::{Kind, Tree};
 use crate::workspace::Arch;
 
@@ -80,6 +88,26 @@ pub(crate) fn needs(bytes: &[u8]) -> Result<Needs> {
         }
     }
     Ok(found)
+}
+
+/// Symbols that the file takes from others; a static one takes none.
+pub(crate) fn imports(bytes: &[u8]) -> Result<Names> {
+    Program::parse(bytes.to_vec())
+        .map_or_else(|_| Ok(Names::new()), |program| exports::imports(&program))
+}
+
+/// Drops the symbols that the program offers and that are not `imported`; with `fixed` it gets its address now in place
+/// of at every start.
+///
+/// # Errors
+/// When the file has something that is not known: it must be used as it was.
+pub(crate) fn lighten(bytes: &[u8], imported: &Names, fixed: bool) -> Result<Vec<u8>> {
+    let mut program = Program::parse(bytes.to_vec())?;
+    exports::drop_exports(&mut program, imported).context("drop its exports")?;
+    if fixed {
+        prelink::prelink(&mut program).context("give it its address")?;
+    }
+    Ok(program.into_bytes())
 }
 
 /// The NUL-terminated text at an offset.
@@ -197,10 +225,61 @@ mod tests {
         check(&tree, &folders, |_| true).unwrap();
     }
 
+    /// Writes a program and has it list its tests.
+    fn run(bytes: &[u8]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        // Another process writes it: a file that this one has open, or a child just forked from it, is busy (ETXTBSY).
+        duct::cmd!("dd", "status=none", format!("of={}", path.display()))
+            .stdin_bytes(bytes)
+            .run()
+            .unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, executable).unwrap();
+        duct::cmd!(path, "--list").read().unwrap()
+    }
+
+    #[test]
+    fn a_lightened_program_runs_at_its_fixed_address() {
+        let before = program();
+        let light = lighten(&before, &Names::new(), true).unwrap();
+        assert_eq!(light[16], object::elf::ET_EXEC.0 as u8);
+        assert_eq!(run(&light), run(&before));
+        // It has its address: nothing is left to do.
+        assert_eq!(lighten(&light, &Names::new(), true).unwrap(), light);
+    }
+
+    #[test]
+    fn what_others_import_is_still_offered() {
+        let program = program();
+        let offered = |bytes: &[u8]| -> usize {
+            let program = Program::parse(bytes.to_vec()).unwrap();
+            program
+                .symbols()
+                .unwrap()
+                .iter()
+                .skip(1)
+                .filter(|symbol| !symbol.is_undefined())
+                .count()
+        };
+        let own = Program::parse(program.clone()).unwrap();
+        let all: Names = own
+            .symbols()
+            .unwrap()
+            .iter()
+            .map(|symbol| own.string(symbol.name.into()).unwrap().to_vec())
+            .collect();
+        let kept = lighten(&program, &all, false).unwrap();
+        assert_eq!(offered(&kept), offered(&program));
+        assert_eq!(imports(&kept).unwrap(), imports(&program).unwrap());
+        assert_eq!(run(&kept), run(&program));
+    }
+
     #[test]
     fn damaged_files_are_refused() {
         let mut bytes = program();
         bytes.truncate(100);
         assert!(needs(&bytes).is_err());
+        assert!(lighten(&bytes, &Names::new(), true).is_err());
     }
 }

@@ -102,7 +102,6 @@ struct Builder<'a> {
     packages: BTreeMap<&'a str, &'a [Fetched]>,
     programs: &'a BTreeMap<String, PathBuf>,
     accounts: Accounts,
-    packer: String,
     trees: BTreeMap<String, Tree>,
     layers: BTreeMap<String, Layer>,
 }
@@ -121,7 +120,6 @@ impl<'a> Builder<'a> {
             packages: names.zip(packages.iter().map(Vec::as_slice)).collect(),
             programs,
             accounts: Accounts::read(&assemble::files(build, ACCOUNTS))?,
-            packer: layer::packer()?,
             trees: BTreeMap::new(),
             layers: BTreeMap::new(),
         })
@@ -164,7 +162,7 @@ impl<'a> Builder<'a> {
         let mut inputs = Inputs::new("layer");
         inputs
             .text("builder", BUILDER)
-            .text("packer", &self.packer)
+            .text("packer", &layer::packer(image.compression)?)
             .text("arch", self.build.arch.name());
         inputs.text("epoch", &self.build.epoch()?.to_string());
         inputs
@@ -259,7 +257,7 @@ impl<'a> Builder<'a> {
             }
             None => progress::step(&format!("layer {name}"), || {
                 let tree = self.tree(name)?;
-                let layer = layer::pack(self.build, name, &tree, &key)?;
+                let layer = layer::pack(self.build, name, image.compression, &tree, &key)?;
                 progress::note(&format!("layer {name}"), &sizes(&layer));
                 Ok(layer)
             })?,
@@ -306,7 +304,7 @@ impl<'a> Builder<'a> {
 /// Folder of `rootfs/files` whose `etc/passwd` and `etc/group` number the owners of files.
 const ACCOUNTS: &str = "base";
 /// Raised when the same inputs make other bytes than before.
-const BUILDER: &str = "1";
+const BUILDER: &str = "3";
 
 fn sizes(layer: &Layer) -> String {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
