@@ -2,7 +2,8 @@
 //!
 //! dockerd can start a containerd of its own, but then waits for its socket with growing pauses: both load one after the
 //! other, and seconds pass by. Here they load side by side. A keeper, this program again, starts containerd anew when it
-//! dies and ends it when dockerd has ended, as dockerd would.
+//! dies and ends it when dockerd has ended, as dockerd would. Until dockerd answers it also gives both more of the
+//! processors than the services have, which start at the same time.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +17,8 @@ use anyhow::{Context as _, ensure};
 use config::Docker;
 use sys::process::{Command, Pidfd, Signal};
 
-use super::CLOSURE;
+use super::{CGROUP, CLOSURE};
+use crate::preload;
 use crate::supervisor::{self, Program};
 
 /// dockerd uses a containerd that the user runs at its standard place.
@@ -32,6 +34,10 @@ const SETTINGS: &str = "containerd.toml";
 const SOCKET: &str = "containerd.sock";
 /// The keeper's number.
 const KEEPER: &str = "keeper.pid";
+/// cpu.weight of dockerd and containerd while they start, and of every cgroup otherwise (cgroup v2). The machine's
+/// services have 100 together.
+const HEAD_START: &str = "1000";
+const USUAL: &str = "100";
 /// Longest wait for the end of an earlier keeper after SIGTERM: more than it gives containerd.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -103,7 +109,24 @@ pub(super) fn keep(state: &Path) -> anyhow::Result<ExitCode> {
         name: "containerd".to_owned(),
         command,
     };
+    std::thread::spawn(head_start);
     supervisor::beside(&dockerd, program)
+}
+
+/// Prefers dockerd until it answers, or until it is clear that it will not.
+fn head_start() {
+    set_cpu_weight(HEAD_START);
+    if let Err(error) = preload::wait_for_docker() {
+        eprintln!("user-docker: {error:#}");
+    }
+    set_cpu_weight(USUAL);
+}
+
+fn set_cpu_weight(weight: &str) {
+    let path = Path::new(CGROUP).join("cpu.weight");
+    if let Err(error) = fs::write(&path, weight) {
+        eprintln!("user-docker: cannot write {}: {error}", path.display());
+    }
 }
 
 /// Waits for the end of the keeper of a dockerd that was killed: two containerds cannot share one directory.
