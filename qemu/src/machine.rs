@@ -21,6 +21,8 @@ pub(crate) const OFF_DEADLINE: Duration = Duration::from_secs(100);
 const START_DEADLINE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
+/// The prompt of the operator's shell; without the bracket it would be the kernel's `rancher@rancheros`, its builder.
+pub(crate) const PROMPT: &str = "[rancher@";
 /// What PID 1 logs when every service was started.
 pub(crate) const READY: &str = "boot: ready (";
 

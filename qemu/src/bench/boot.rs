@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::row;
 use crate::artifacts::Artifacts;
 use crate::console::Console;
-use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine};
+use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine, PROMPT};
 
 /// What PID 1 logs when System Docker's socket answers.
 const SYSTEM_DOCKER: &str = "boot: start engine (";
@@ -79,7 +79,7 @@ fn measure_ours(artifacts: &Artifacts, figures: &mut Figures) -> anyhow::Result<
         .parameters("rancher.autologin=ttyS0")
         .start(artifacts)?;
     guest.console.wait(USER_DOCKER, BOOT_DEADLINE)?;
-    guest.console.wait("rancher@", BOOT_DEADLINE)?;
+    guest.console.wait(PROMPT, BOOT_DEADLINE)?;
     let command = "awk '/^MemTotal/ {t=$2} /^MemAvailable/ {print \"ram-used-\" \"kib\", t-$2}' /proc/meminfo";
     guest
         .console

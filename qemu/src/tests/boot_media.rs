@@ -6,7 +6,7 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 
 use crate::context::{Context, alone};
-use crate::machine::{BOOT_DEADLINE, Boot, Firmware, Machine};
+use crate::machine::{BOOT_DEADLINE, Boot, Firmware, Machine, PROMPT};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![
@@ -35,7 +35,7 @@ fn boots(context: &Context, name: &str, boot: Boot, firmware: Firmware) -> anyho
     let mut guest = Machine::new(name, boot)
         .firmware(firmware)
         .start(&context.artifacts)?;
-    guest.console.wait("rancher@", BOOT_DEADLINE)?;
+    guest.console.wait(PROMPT, BOOT_DEADLINE)?;
     let mark = guest.console.mark();
     // The words differ from what the terminal echoes.
     guest.console.type_line(

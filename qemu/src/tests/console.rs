@@ -6,7 +6,7 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 
 use crate::context::{Context, alone, shared};
-use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine};
+use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine, PROMPT};
 use crate::ssh::Key;
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
@@ -121,6 +121,6 @@ fn password_of_the_command_line(context: &Context) -> anyhow::Result<()> {
     guest.console.type_line("rancher")?;
     guest.console.wait_after(mark, "assword:", BOOT_DEADLINE)?;
     guest.console.type_line("open")?;
-    guest.console.wait_after(mark, "rancher@", BOOT_DEADLINE)?;
+    guest.console.wait_after(mark, PROMPT, BOOT_DEADLINE)?;
     guest.check()
 }
