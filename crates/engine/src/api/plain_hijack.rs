@@ -4,19 +4,29 @@
 //! such thing, so the head of such a request gets an `Upgrade` on its way in, and the head of its answer loses it on the
 //! way out: the server sees one kind of hijack only.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
+use tokio::time::Sleep;
 
 /// Marks a request that got its `Upgrade` here.
 pub(super) const MARKER: &str = "x-engine-plain-hijack";
 
 /// Longest head that is looked at, in bytes; a longer one is the HTTP parser's affair.
 const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// Time for a client that is still sending to read its answer, as long as Go's server gives it: who closes at once takes
+/// the refusal of an upload away from the client, which sees "broken pipe" only.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Bytes that are read of what nobody wants while lingering, as many as Go's server reads.
+const LINGER_BYTES: usize = 256 << 10;
 
 /// A client's socket.
 #[derive(Debug)]
@@ -28,6 +38,8 @@ pub(super) struct Socket {
     head: Option<BytesMut>,
     /// Rewritten bytes on their way out.
     pending: BytesMut,
+    /// Set when everything is sent: the end, and the bytes that may still be thrown away.
+    linger: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 impl Socket {
@@ -61,6 +73,7 @@ impl Socket {
             prefix,
             head: hijack.then(BytesMut::new),
             pending: BytesMut::new(),
+            linger: None,
         })
     }
 
@@ -78,6 +91,25 @@ impl Socket {
             self.pending.advance(written);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Waits until the client has closed its side too, but not for long.
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (end, bytes) = self
+            .linger
+            .get_or_insert_with(|| (Box::pin(tokio::time::sleep(LINGER)), LINGER_BYTES));
+        let mut scrap = [0; 4096];
+        while *bytes > 0 {
+            let mut buffer = ReadBuf::new(&mut scrap);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    *bytes = bytes.saturating_sub(buffer.filled().len());
+                }
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => break,
+            }
+        }
+        end.as_mut().poll(context).map(Ok)
     }
 }
 
@@ -188,8 +220,11 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.poll_drain(context))?;
-        Pin::new(&mut this.stream).poll_shutdown(context)
+        if this.linger.is_none() {
+            ready!(this.poll_drain(context))?;
+            ready!(Pin::new(&mut this.stream).poll_shutdown(context))?;
+        }
+        this.poll_linger(context)
     }
 
     fn poll_write_vectored(

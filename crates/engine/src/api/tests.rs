@@ -179,6 +179,21 @@ fn an_endless_json_body_ends_at_the_limit() {
 }
 
 #[test]
+fn a_refused_upload_hears_why() {
+    run(async {
+        let server = Server::start(route);
+        let mut stream = server.connect().await;
+        let head = b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        // Clients write and read at the same time: a write that fails would hide the answer.
+        stream.write_all(&vec![0; 100_000]).await.unwrap();
+    });
+}
+
+#[test]
 fn a_panic_is_one_request_s_end() {
     run(async {
         let before = panics::contained();
