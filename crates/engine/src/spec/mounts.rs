@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::Input;
 use super::process::INIT_PATH;
+use super::{Files, Input};
 use crate::container::{MountKind, MountRecord, Record};
 use crate::runtime::oci::{Mount, SUBPATH_OPTION};
 
@@ -29,20 +29,10 @@ pub(super) fn mounts(input: &Input<'_>) -> Vec<Mount> {
     let mut own: Vec<&MountRecord> = record.mounts.iter().collect();
     own.sort_by_key(|mount| Path::new(&mount.destination).components().count());
     mounts.extend(own.into_iter().map(convert));
-    for (path, destination) in [
-        (&input.files.resolv_conf, "/etc/resolv.conf"),
-        (&input.files.hostname, "/etc/hostname"),
-        (&input.files.hosts, "/etc/hosts"),
-    ] {
-        if let Some(path) = path.as_ref().filter(|_| !is_own(destination)) {
-            mounts.push(Mount::new(
-                destination,
-                "bind",
-                &path.to_string_lossy(),
-                &["rbind", "rprivate"],
-            ));
-        }
-    }
+    mounts.extend(
+        network_files(input.files, record.host_config.readonly_rootfs)
+            .filter(|mount| !is_own(&mount.destination)),
+    );
     if let Some(init) = &input.files.init {
         mounts.push(Mount::new(
             INIT_PATH,
@@ -52,6 +42,24 @@ pub(super) fn mounts(input: &Input<'_>) -> Vec<Mount> {
         ));
     }
     mounts
+}
+
+/// The engine's files in /etc. A read-only container does not write them either, as in Docker.
+fn network_files(files: &Files, read_only: bool) -> impl Iterator<Item = Mount> {
+    let mut options = vec!["rbind", "rprivate"];
+    if read_only {
+        options.push("ro");
+    }
+    [
+        (&files.resolv_conf, "/etc/resolv.conf"),
+        (&files.hostname, "/etc/hostname"),
+        (&files.hosts, "/etc/hosts"),
+    ]
+    .into_iter()
+    .filter_map(move |(path, destination)| {
+        let path = path.as_ref()?.to_string_lossy();
+        Some(Mount::new(destination, "bind", &path, &options))
+    })
 }
 
 /// What every container has.
@@ -222,7 +230,20 @@ pub(super) fn rootfs_propagation(record: &Record) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::tmpfs_options;
+    use super::*;
+
+    #[test]
+    fn a_read_only_container_does_not_write_the_engines_files() {
+        let files = Files {
+            hosts: Some("/run/hosts".into()),
+            ..Files::default()
+        };
+        for read_only in [false, true] {
+            let mounts: Vec<Mount> = network_files(&files, read_only).collect();
+            assert_eq!(mounts[0].destination, "/etc/hosts");
+            assert_eq!(mounts[0].options.contains(&"ro".to_owned()), read_only);
+        }
+    }
 
     #[test]
     fn the_users_tmpfs_options_win() {
