@@ -61,15 +61,21 @@ pub(crate) fn sets(capabilities: Vec<String>) -> oci::Capabilities {
     }
 }
 
-/// The environment: Docker's own variables first, then the configured ones over them. `HOME` is the account's.
+/// The environment: Docker's own variables first, then the configured ones over them. `HOME` is the account's unless it has a
+/// value.
 pub(crate) fn environment(config: &ContainerConfig, tty: bool, account: &Account) -> Vec<String> {
     let mut env = vec![PATH.to_owned(), format!("HOSTNAME={}", config.hostname)];
     if tty {
         env.push("TERM=xterm".to_owned());
     }
     override_with(&mut env, &config.env);
-    if !env.iter().any(|variable| variable.starts_with("HOME=")) {
-        env.push(format!("HOME={}", account.home));
+    let home = env
+        .iter()
+        .position(|variable| variable.starts_with("HOME="));
+    match home {
+        Some(at) if env[at] != "HOME=" => {}
+        Some(at) => env[at].push_str(&account.home),
+        None => env.push(format!("HOME={}", account.home)),
     }
     env
 }
@@ -158,6 +164,13 @@ mod tests {
             environment(&config, true, &account),
             ["PATH=/bin", "HOSTNAME=box", "A=b=c", "HOME=/root"]
         );
+        for (set, home) in [("HOME=", "HOME=/root"), ("HOME=/x", "HOME=/x")] {
+            let config = ContainerConfig {
+                env: vec![set.into()],
+                ..config.clone()
+            };
+            assert_eq!(environment(&config, false, &account)[2], home);
+        }
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub(crate) struct Account {
     pub(crate) uid: u32,
     /// Group id.
     pub(crate) gid: u32,
-    /// Supplementary groups.
+    /// Supplementary groups, `gid` among them: a process that changes its group must not get past what is refused to
+    /// the members of this one.
     pub(crate) groups: Vec<u32>,
     /// Home directory; `/` when the user has no entry.
     pub(crate) home: String,
@@ -28,7 +29,7 @@ impl Account {
     /// Resolves `user`, `uid`, `user:group` ... below `root`; empty means root. `extra` are further groups.
     ///
     /// # Errors
-    /// When a name is not in the files, or a number is too large.
+    /// When a name is not in the files, or a number is out of range.
     pub(crate) fn resolve(root: &Path, text: &str, extra: &[String]) -> Result<Self> {
         let passwd = read(root, "etc/passwd");
         let group = read(root, "etc/group");
@@ -92,7 +93,7 @@ fn resolve(passwd: &str, group: &str, text: &str, extra: &[String]) -> Result<Ac
                 Error::server(format!(
                     "unable to find user {user}: no matching entries in passwd file"
                 ))
-            })?;
+            })??;
             Account {
                 uid,
                 gid: 0,
@@ -117,6 +118,7 @@ fn resolve(passwd: &str, group: &str, text: &str, extra: &[String]) -> Result<Ac
     for one in extra {
         account.groups.push(group_id(group, one)?);
     }
+    account.groups.push(account.gid);
     account.groups.sort_unstable();
     account.groups.dedup();
     Ok(account)
@@ -138,16 +140,21 @@ fn group_id(group: &str, wanted: &str) -> Result<u32> {
         let mut fields = line.split(':');
         (fields.next()? == wanted).then(|| fields.nth(1)?.parse().ok())?
     });
-    found.or_else(|| number(wanted)).ok_or_else(|| {
+    found.map(Ok).or_else(|| number(wanted)).ok_or_else(|| {
         Error::server(format!(
             "unable to find group {wanted}: no matching entries in group file"
         ))
-    })
+    })?
 }
 
-/// An id: the kernel's -1 and Docker's limit of 31 bits are respected.
-fn number(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|id| *id <= i32::MAX as u32)
+/// An id within Docker's limit of 31 bits, which keeps off the kernel's -1; `None` when it is no number.
+fn number(text: &str) -> Option<Result<u32>> {
+    let id: i64 = text.parse().ok()?;
+    let in_range = u32::try_from(id).ok().filter(|id| *id <= i32::MAX as u32);
+    Some(
+        in_range
+            .ok_or_else(|| Error::server(format!("uids and gids must be in range 0-{}", i32::MAX))),
+    )
 }
 
 #[cfg(test)]
@@ -167,6 +174,7 @@ mod tests {
         assert_eq!(
             who("", &[]),
             Account {
+                groups: vec![0],
                 home: "/root".into(),
                 ..Account::default()
             }
@@ -176,7 +184,7 @@ mod tests {
             Account {
                 uid: 33,
                 gid: 33,
-                groups: vec![99],
+                groups: vec![33, 99],
                 home: "/var/www".into()
             }
         );
@@ -185,7 +193,7 @@ mod tests {
             Account {
                 uid: 33,
                 gid: 99,
-                groups: vec![7],
+                groups: vec![7, 99],
                 home: "/var/www".into()
             }
         );
@@ -194,7 +202,7 @@ mod tests {
             Account {
                 uid: 1000,
                 gid: 0,
-                groups: vec![],
+                groups: vec![0],
                 home: "/".into()
             }
         );
@@ -208,6 +216,10 @@ mod tests {
             "unable to find user nobody: no matching entries in passwd file"
         );
         assert!(resolve(PASSWD, GROUP, "0:nobody", &[]).is_err());
-        assert!(resolve(PASSWD, GROUP, "4294967295", &[]).is_err());
+        for id in ["4294967295", "2147483648", "-1", "0:-1"] {
+            let error = resolve(PASSWD, GROUP, id, &[]).unwrap_err();
+            let words = "uids and gids must be in range 0-2147483647";
+            assert_eq!(error.message, words, "{id}");
+        }
     }
 }
