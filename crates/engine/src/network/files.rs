@@ -183,9 +183,13 @@ fn hosts(request: &FilesRequest<'_>) -> Result<String> {
         let (name, address) = extra_host(extra, request.host_gateway)?;
         let _ = writeln!(text, "{address}\t{name}");
     }
+    // The whole name may be in the host name or in both; the bare one follows it.
     let mut names = request.hostname.to_owned();
     if !request.domainname.is_empty() {
-        names = format!("{names}.{} {names}", request.domainname);
+        names = format!("{names}.{}", request.domainname);
+    }
+    if let Some((bare, _)) = names.clone().split_once('.') {
+        let _ = write!(names, " {bare}");
     }
     for address in request.addresses {
         let _ = writeln!(text, "{address}\t{names}");
@@ -288,6 +292,13 @@ mod tests {
             "10.0.0.9\tdb\nfd00::1\tv6\n172.18.42.1\tup\n172.19.0.2\tweb.lan web\n"
         );
         assert_eq!(files.hostname, "web\n");
+        let request = FilesRequest {
+            hostname: "web.example.org",
+            addresses: &["172.19.0.2".parse().unwrap()],
+            ..FilesRequest::default()
+        };
+        let files = build(&request, &ResolverConfig::default()).unwrap();
+        assert!(files.hosts.ends_with("\n172.19.0.2\tweb.example.org web\n"));
         for bad in ["db", ":1.2.3.4", "db:nonsense"] {
             assert_eq!(extra_host(bad, None).unwrap_err().status, 400, "{bad}");
         }

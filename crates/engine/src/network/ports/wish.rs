@@ -74,6 +74,7 @@ fn parse_binding(udp: bool, container_port: u16, binding: &PortBinding) -> Resul
 }
 
 /// Reads `PortBindings`, and `ExposedPorts` when all of them shall be published. Also the check at container create.
+/// Those that name their host ports come first: a wish for any port must not take one of them.
 pub(in crate::network) fn wishes(
     bindings: &PortMap,
     exposed: &[String],
@@ -106,6 +107,7 @@ pub(in crate::network) fn wishes(
             }
         }
     }
+    wishes.sort_by_key(|wish| wish.host_ports.is_none());
     if wishes.len() > PORT_LIMIT {
         return Err(Error::bad_parameter(format!(
             "more than {PORT_LIMIT} published ports"
@@ -140,8 +142,8 @@ mod tests {
         assert_eq!(
             text,
             [
-                (true, 53, None),
                 (false, 80, Some((8000, 8010))),
+                (true, 53, None),
                 (false, 90, None),
                 (false, 91, None)
             ]
