@@ -213,12 +213,6 @@ fn matches_one(event: &EventMessage, key: &str, value: &str) -> bool {
         }
         "container" | "network" | "volume" | "daemon" | "plugin" | "service" | "node"
         | "secret" | "config" => {
-            let through_container = key == "container" && event.typ != "container";
-            if through_container {
-                return attributes
-                    .get("container")
-                    .is_some_and(|id| id.starts_with(value));
-            }
             event.typ == key && (event.actor.id.starts_with(value) || name.starts_with(value))
         }
         _ => false,
@@ -229,5 +223,25 @@ fn without_tag(reference: &str) -> &str {
     match reference.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => repository,
         _ => reference,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_filter_means_the_container_s_own_events() {
+        let filters = Filters([("container".to_owned(), vec!["web".to_owned()])].into());
+        let event = |kind: &str, attribute: &str| EventMessage {
+            typ: kind.to_owned(),
+            actor: EventActor {
+                id: "0a".to_owned(),
+                attributes: [(attribute.to_owned(), "web".to_owned())].into(),
+            },
+            ..EventMessage::default()
+        };
+        assert!(matches(&event("container", "name"), &filters));
+        assert!(!matches(&event("network", "container"), &filters));
     }
 }
