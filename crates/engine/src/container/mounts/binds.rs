@@ -12,12 +12,8 @@ pub(super) fn parse_bind(text: &str) -> Result<MountRecord> {
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, mode) = match parts[..] {
         [target] => return Ok(anonymous(clean_destination(target, text)?)),
-        // `target:ro` is an anonymous volume with options.
-        [target, mode] if target.starts_with('/') && !mode.starts_with('/') && is_mode(mode) => {
-            let mut mount = anonymous(clean_destination(target, text)?);
-            apply_mode(&mut mount, mode, text)?;
-            return Ok(mount);
-        }
+        // An anonymous volume has no options.
+        [_, mode] if is_mode(mode) => return Err(invalid()),
         [source, target] => (source, target, ""),
         [source, target, mode] => (source, target, mode),
         _ => return Err(invalid()),
@@ -62,20 +58,19 @@ fn apply_mode(mount: &mut MountRecord, mode: &str, text: &str) -> Result<()> {
     if !is_mode(mode) {
         return Err(Error::bad_parameter(format!("invalid mode: {mode}")));
     }
+    let alien = |kind: &str, field: &str| {
+        Error::bad_parameter(format!(
+            "invalid volume specification: '{text}': invalid mount config for type \"{kind}\": field {field} must not be specified"
+        ))
+    };
     for word in mode.split(',') {
         match word {
             "ro" => mount.writable = false,
             "nocopy" if mount.kind == MountKind::Volume => mount.copy_up = false,
-            "nocopy" => {
-                return Err(Error::bad_parameter(format!(
-                    "invalid volume specification: '{text}'"
-                )));
-            }
+            "nocopy" => return Err(alien("bind", "VolumeOptions")),
             _ if PROPAGATIONS.contains(&word) => {
                 if mount.kind != MountKind::Bind {
-                    return Err(Error::bad_parameter(format!(
-                        "invalid volume specification: '{text}'"
-                    )));
+                    return Err(alien("volume", "BindOptions"));
                 }
                 mount.propagation = word.to_owned();
             }
@@ -109,6 +104,18 @@ mod tests {
     }
 
     #[test]
+    fn options_of_another_kind_are_named() {
+        for (text, words) in [
+            ("data:/b:shared", "for type \"volume\": field BindOptions"),
+            ("/a:/b:nocopy", "for type \"bind\": field VolumeOptions"),
+        ] {
+            let error = parse_bind(text).unwrap_err().message;
+            let begin = format!("invalid volume specification: '{text}': invalid mount config");
+            assert_eq!(error, format!("{begin} {words} must not be specified"));
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for bad in [
             "",
@@ -121,6 +128,7 @@ mod tests {
             "a b:/c",
             "/a:/b:ro:rw",
             "data:/b:rshared",
+            "/a:ro",
             "relative",
         ] {
             let error = parse_bind(bad)
