@@ -97,14 +97,14 @@ pub(super) fn validate(network: &NetworkRecord, settings: &EndpointSettings) -> 
     }
     if !settings.mac_address.is_empty() && settings.mac_address.parse::<MacAddress>().is_err() {
         return Err(Error::bad_parameter(format!(
-            "invalid MAC address: {}",
+            "invalid MAC address {}",
             settings.mac_address
         )));
     }
     let aliases = settings.aliases.as_deref().unwrap_or_default();
     if network.is_predefined() && !aliases.is_empty() {
         return Err(bad(
-            "network-scoped aliases are only supported for user-defined networks".into(),
+            "network-scoped alias is supported only for containers in user defined networks".into(),
         ));
     }
     for ipv6 in [false, true] {
