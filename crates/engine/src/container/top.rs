@@ -12,7 +12,8 @@ use crate::Engine;
 const TICKS: u64 = 100;
 
 impl Engine {
-    /// `GET /containers/{id}/top`; `ps_args` may be `-ef` (also empty), `aux`-like (shown as `-ef`) or `-o` with columns.
+    /// `GET /containers/{id}/top`; `ps_args` may be `-ef` (also empty), `aux` or `-o` with columns, and
+    /// `--sort` with one of them.
     ///
     /// # Errors
     /// 400 for other arguments, 404, 409 when it does not run.
@@ -30,15 +31,21 @@ impl Engine {
                     Err(error)
                 }
             })?;
-        let columns = columns(ps_args)?;
+        let (columns, sort) = (columns(ps_args)?, sort_key(ps_args));
         let mut pids: BTreeSet<i32> = crate::cgroup::processes(&container.cgroup)
             .into_iter()
             .collect();
         pids.extend(container.pid());
         let uptime = read_uptime();
-        let processes = pids
-            .into_iter()
-            .filter_map(Proc::read)
+        let mut found: Vec<Proc> = pids.into_iter().filter_map(Proc::read).collect();
+        if let Some(key) = sort {
+            found.sort_by_cached_key(|process| {
+                let text = process.column(key, uptime);
+                (text.parse::<f64>().unwrap_or(0.0).to_bits(), text)
+            });
+        }
+        let processes = found
+            .iter()
             .map(|process| {
                 columns
                     .iter()
@@ -54,16 +61,32 @@ impl Engine {
 }
 
 const FULL: [&str; 8] = ["uid", "pid", "ppid", "c", "stime", "tty", "time", "cmd"];
+const BSD: [&str; 11] = [
+    "user", "pid", "%cpu", "%mem", "vsz", "rss", "tty", "stat", "start", "time", "args",
+];
+
+/// The column of `--sort`, when there is such a column.
+fn sort_key(ps_args: &str) -> Option<&str> {
+    let key = ps_args
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("--sort="))?;
+    (!title(key).is_empty()).then_some(key)
+}
 
 fn columns(ps_args: &str) -> Result<Vec<String>> {
     let words: Vec<&str> = ps_args.split_whitespace().collect();
     let mut chosen: Vec<String> = Vec::new();
+    let mut usual: &[&str] = &FULL;
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         let list = match *word {
             "-o" | "-eo" | "o" | "--format" => rest.next().copied().unwrap_or_default(),
-            "-ef" | "-e" | "-f" | "-A" | "-efl" | "aux" | "-aux" | "ax" | "-ax" | "u" | "-w"
-            | "-ww" => continue,
+            "-ef" | "-e" | "-f" | "-A" | "-efl" | "ax" | "-ax" | "-w" | "-ww" => continue,
+            "aux" | "-aux" | "u" => {
+                usual = &BSD;
+                continue;
+            }
+            sort if sort_key(sort).is_some() => continue,
             other => match other
                 .strip_prefix("-o")
                 .or_else(|| other.strip_prefix("--format="))
@@ -87,7 +110,7 @@ fn columns(ps_args: &str) -> Result<Vec<String>> {
         }
     }
     if chosen.is_empty() {
-        chosen = FULL.iter().map(|column| (*column).to_owned()).collect();
+        chosen = usual.iter().map(|column| (*column).to_owned()).collect();
     }
     if !chosen.iter().any(|column| column == "pid") {
         return Err(Error::server("Couldn't find PID field in ps output"));
@@ -105,7 +128,10 @@ fn title(column: &str) -> String {
         "pid" => "PID",
         "ppid" => "PPID",
         "c" => "C",
-        "stime" | "start" => "STIME",
+        "%cpu" | "pcpu" => "%CPU",
+        "%mem" | "pmem" => "%MEM",
+        "stime" => "STIME",
+        "start" => "START",
         "tty" => "TTY",
         "time" => "TIME",
         "rss" => "RSS",
@@ -182,9 +208,19 @@ impl Proc {
             "uid" | "user" | "euser" => self.uid.clone(),
             "pid" => self.pid.to_string(),
             "ppid" => self.fields.get(1).cloned().unwrap_or_default(),
-            "c" => {
+            "c" | "%cpu" | "pcpu" => {
                 let lived = uptime.saturating_sub(self.number(19) / TICKS).max(1);
-                (processor * 100 / lived).min(99).to_string()
+                let mille = processor * 1000 / lived;
+                if column == "c" {
+                    (mille / 10).min(99).to_string()
+                } else {
+                    format!("{}.{}", mille / 10, mille % 10)
+                }
+            }
+            "%mem" | "pmem" => {
+                let all = crate::system::memory_total().max(1);
+                let mille = self.rss_pages * 4096 * 1000 / all;
+                format!("{}.{}", mille / 10, mille % 10)
             }
             "stime" | "start" => {
                 let started =
@@ -251,6 +287,8 @@ mod tests {
     fn arguments_choose_columns() {
         assert_eq!(columns("").unwrap(), FULL);
         assert_eq!(columns("-o pid,comm").unwrap(), ["pid", "comm"]);
+        assert_eq!(columns("aux --sort=comm").unwrap(), BSD);
+        assert!(columns("aux --sort=nonsense").is_err());
         assert!(columns("-o comm").is_err());
         assert!(columns("--forest").is_err());
     }
