@@ -40,10 +40,6 @@ model! {
         /// OCI annotations.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         pub annotations: BTreeMap<String, String>,
-        /// Capabilities added to the default set.
-        pub cap_add: Option<Vec<String>>,
-        /// Capabilities taken from the default set.
-        pub cap_drop: Option<Vec<String>>,
         /// `host`, `private` or empty.
         pub cgroupns_mode: String,
         /// Name servers.
@@ -170,6 +166,13 @@ model! {
         /// Run a small init as the container's first process.
         #[serde(skip_serializing_if = "Option::is_none")]
         pub init: Option<bool>,
+        ;
+        /// Capabilities added to the default set.
+        #[serde(deserialize_with = "crate::json::string_or_list")]
+        pub cap_add: Option<Vec<String>>,
+        /// Capabilities taken from the default set.
+        #[serde(deserialize_with = "crate::json::string_or_list")]
+        pub cap_drop: Option<Vec<String>>,
     }
 
     /// Logging driver and its options.
