@@ -45,6 +45,7 @@ impl Engine {
         }
         validate::config(&request.config)?;
         let mut warnings = validate::host(&mut request.host_config)?;
+        validate::shared(&request.config, &request.host_config)?;
         crate::spec::choose_capabilities(&request.host_config)?;
         let image = self.image_of(&request)?;
         merge::complete(&mut request.config, &image.config)?;
@@ -192,21 +193,6 @@ impl Engine {
                     .find(other)
                     .map_err(|error| Error::bad_parameter(error.message))?;
                 *mode = format!("container:{}", other.id);
-            }
-        }
-        if host.network_mode.starts_with("container:")
-            || host.network_mode == "host"
-            || host.uts_mode == "host"
-        {
-            if !config.hostname.is_empty() && host.uts_mode == "host" {
-                return Err(Error::bad_parameter(
-                    "conflicting options: hostname and the UTS mode",
-                ));
-            }
-            if !config.hostname.is_empty() && host.network_mode.starts_with("container:") {
-                return Err(Error::bad_parameter(
-                    "conflicting options: hostname and the network mode",
-                ));
             }
         }
         let machine = rustix::system::uname()

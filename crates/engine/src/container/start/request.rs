@@ -39,9 +39,9 @@ impl Engine {
         let record = container.record();
         let host = &record.host_config;
         let joins = spec::Joins {
-            network: self.joined(&host.network_mode, None)?,
-            pid: self.joined(&host.pid_mode, Some("PID"))?,
-            ipc: self.joined(&host.ipc_mode, Some("IPC"))?,
+            network: self.joined(container, &host.network_mode, None)?,
+            pid: self.joined(container, &host.pid_mode, Some("PID"))?,
+            ipc: self.joined(container, &host.ipc_mode, Some("IPC"))?,
         };
         let cgroup = self.0.cgroups.relative(&container.cgroup);
         spec::build(&spec::Input {
@@ -54,11 +54,19 @@ impl Engine {
     }
 
     /// The first process of the container that `container:ID` names. Docker's words differ by the kind of namespace.
-    fn joined(&self, mode: &str, namespace: Option<&str>) -> Result<Option<i32>> {
+    fn joined(
+        &self,
+        container: &Container,
+        mode: &str,
+        namespace: Option<&str>,
+    ) -> Result<Option<i32>> {
         let Some(other) = mode.strip_prefix("container:") else {
             return Ok(None);
         };
         let other = self.find(other)?;
+        if other.id == container.id && namespace.is_none() {
+            return Err(Error::server("cannot join own network"));
+        }
         let pid = other.pid().filter(|_| other.status().is_alive());
         pid.map(Some).ok_or_else(|| match namespace {
             None => Error::conflict(format!(

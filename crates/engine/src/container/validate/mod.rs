@@ -10,6 +10,7 @@ use engine_api::{ContainerConfig, Error, HostConfig, Result};
 use super::restart;
 use left_out::left_out;
 use namespaces::namespaces;
+pub use namespaces::shared;
 use resources::resources;
 
 /// Checks the image-independent part of a container's configuration.
@@ -170,6 +171,43 @@ mod tests {
         assert!(
             refused(|host| host.log_config.typ = "syslog".into())
                 .contains("no log driver named 'syslog'")
+        );
+    }
+
+    #[test]
+    fn a_shared_namespace_has_no_wishes_of_its_own() {
+        let refused = |mode: &str, uts: &str, change: fn(&mut ContainerConfig)| {
+            let mut config = ContainerConfig::default();
+            change(&mut config);
+            let host = HostConfig {
+                network_mode: mode.into(),
+                uts_mode: uts.into(),
+                ..HostConfig::default()
+            };
+            shared(&config, &host).err().map(|error| error.message)
+        };
+        let expose = |config: &mut ContainerConfig| {
+            config
+                .exposed_ports
+                .insert("80/tcp".into(), serde_json::json!({}));
+        };
+        let name = |config: &mut ContainerConfig| config.hostname = "x".into();
+        let mac = |config: &mut ContainerConfig| config.mac_address = "02:00:00:00:00:01".into();
+        for (change, what) in [
+            (
+                expose as fn(&mut ContainerConfig),
+                "port exposing and the container type network mode",
+            ),
+            (name, "hostname and the network mode"),
+            (mac, "mac-address and the network mode"),
+        ] {
+            let words = format!("conflicting options: {what}");
+            assert_eq!(refused("container:a", "", change), Some(words));
+            assert_eq!(refused("bridge", "", change), None);
+        }
+        assert_eq!(
+            refused("", "host", name).as_deref(),
+            Some("conflicting options: hostname and the UTS mode")
         );
     }
 

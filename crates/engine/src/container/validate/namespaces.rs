@@ -1,6 +1,6 @@
 //! Modes of the namespaces, and what they forbid.
 
-use engine_api::{HostConfig, Result};
+use engine_api::{ContainerConfig, HostConfig, Result};
 
 use super::refuse;
 
@@ -57,6 +57,36 @@ pub(super) fn namespaces(host: &HostConfig) -> Result<()> {
         return refuse(
             "invalid sysctl: net.* is not allowed in the host's network namespace".to_owned(),
         );
+    }
+    Ok(())
+}
+
+/// What a container that shares another's network, or the machine's name, cannot have for itself. It concerns what the
+/// client asks for, not what the image brings.
+///
+/// # Errors
+/// 400 with Docker's words.
+pub fn shared(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
+    let joins = host.network_mode.starts_with("container:");
+    let named = !config.hostname.is_empty();
+    for (conflict, what) in [
+        (joins && named, "hostname and the network mode"),
+        (
+            host.uts_mode == "host" && named,
+            "hostname and the UTS mode",
+        ),
+        (
+            joins && !config.mac_address.is_empty(),
+            "mac-address and the network mode",
+        ),
+        (
+            joins && !config.exposed_ports.is_empty(),
+            "port exposing and the container type network mode",
+        ),
+    ] {
+        if conflict {
+            return refuse(format!("conflicting options: {what}"));
+        }
     }
     Ok(())
 }
