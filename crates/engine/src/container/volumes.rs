@@ -26,7 +26,6 @@ impl Engine {
                 .filter(|mount| mount.kind != MountKind::Tmpfs)
             {
                 let mut mount = mount.clone();
-                mount.anonymous = false;
                 mount.copy_up = false;
                 mount.writable = mount.writable && writable.unwrap_or(true);
                 inherited.push(mount);
@@ -149,6 +148,41 @@ impl Engine {
             if let Err(error) = self.0.volumes.release(&name) {
                 crate::report(&format!("release volume {name}: {error}"));
             }
+            self.volume_event(container, "unmount", &name, []);
         }
+    }
+
+    /// Tells that the container has its volumes.
+    pub(super) fn announce_volumes(&self, container: &Container) {
+        let mounts = container.record().mounts.clone();
+        for mount in mounts
+            .iter()
+            .filter(|mount| mount.kind == MountKind::Volume)
+        {
+            let more = [
+                ("destination", mount.destination.clone()),
+                ("read/write", mount.writable.to_string()),
+                ("propagation", mount.propagation.clone()),
+            ];
+            self.volume_event(container, "mount", &mount.name, more);
+        }
+    }
+
+    fn volume_event<const N: usize>(
+        &self,
+        container: &Container,
+        action: &str,
+        volume: &str,
+        more: [(&str, String); N],
+    ) {
+        let all = [
+            ("driver", "local".to_owned()),
+            ("container", container.id.clone()),
+        ];
+        let attributes = all.into_iter().chain(more);
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value));
+        self.0
+            .events
+            .publish("volume", action, volume, attributes.collect());
     }
 }

@@ -9,3 +9,4 @@ mod kill;
 mod load;
 mod machine;
 mod network;
+mod volumes;

@@ -125,6 +125,7 @@ impl Engine {
         let attachment = self
             .attach_network(container, process.pid)
             .map_err(failed)?;
+        self.announce_volumes(container);
         if let Some(log) = &container.streams.log {
             log.open().map_err(|error| {
                 failed(Error::server(format!(
