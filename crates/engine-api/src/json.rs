@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Declares API structs: every field is optional in JSON, and null means its default.
 ///
@@ -59,6 +59,17 @@ where
         .into_iter()
         .map(|(key, value)| (key, value.unwrap_or_default()))
         .collect())
+}
+
+/// Writes a map without entries as null: Go's map that nobody made.
+///
+/// # Errors
+/// What the serializer rejects.
+pub fn null_if_empty<S: Serializer, T: Serialize>(
+    map: &BTreeMap<String, T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    (!map.is_empty()).then_some(map).serialize(serializer)
 }
 
 /// Reads Docker's `StrSlice`: null, one string, or a list of strings.

@@ -269,6 +269,9 @@ mod tests {
         let request =
             create_request(Some(br#"{"Image":"a","Cmd":"ls","HostConfig":null}"#)).unwrap();
         assert_eq!(request.config.cmd, Some(vec!["ls".to_owned()]));
+        // Without volumes Docker shows null, not an empty map.
+        let shown = serde_json::to_value(&request.config).unwrap();
+        assert_eq!(shown["Volumes"], serde_json::Value::Null);
         let body = br#"{"Image":"a","HostConfig":{"CapAdd":"NET_ADMIN","CapDrop":["MKNOD"]}}"#;
         let host = create_request(Some(body)).unwrap().host_config;
         assert_eq!(host.cap_add, Some(vec!["NET_ADMIN".to_owned()]));

@@ -188,6 +188,9 @@ async fn missing() {
         let error = bundle.create(Stdio::Null).await.unwrap_err();
         assert_eq!((error.kind, error.message.as_str()), (kind, text));
     }
+    bundle.process().cwd = "/etc/plain".to_owned();
+    let error = bundle.create(Stdio::Null).await.unwrap_err();
+    assert_eq!(error.message, "mkdir /etc/plain: not a directory");
 }
 
 async fn exec_failure() {

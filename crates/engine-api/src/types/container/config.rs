@@ -43,6 +43,7 @@ model! {
         /// Image reference or id.
         pub image: String,
         /// Anonymous volumes by path.
+        #[serde(serialize_with = "crate::json::null_if_empty")]
         pub volumes: BTreeMap<String, Value>,
         /// Working directory.
         pub working_dir: String,

@@ -1,6 +1,7 @@
 //! The first process of a container, from its first instruction to the last before its program's.
 
 use std::fs;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -123,7 +124,13 @@ fn enter_directory(process: &oci::Process) -> Result<&Path> {
     if let Err(error) = fs::create_dir_all(cwd)
         && !cwd.is_dir()
     {
-        return Err(Error::other(format!("mkdir {}: {error}", cwd.display())));
+        let reason = match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                "not a directory".to_owned()
+            }
+            _ => error.to_string(),
+        };
+        return Err(Error::other(format!("mkdir {}: {reason}", cwd.display())));
     }
     finish::change_directory(cwd)?;
     Ok(cwd)
