@@ -3,7 +3,7 @@
 use engine_api::client::JsonLines;
 use engine_api::{Client, ImageSummary, ProgressMessage};
 
-use super::arguments::{Images, Rmi};
+use super::arguments::{Images, Pull, Rmi};
 use super::containers::since;
 use super::listing::{self, Row, Show, row};
 use super::{filters, table};
@@ -105,8 +105,41 @@ pub(crate) async fn history(client: &Client, image: &str) -> anyhow::Result<()> 
 }
 
 /// `pull`
-pub(crate) async fn pull(client: &Client, image: &str) -> anyhow::Result<()> {
-    progress(client.image_create(image, None, None).await?, false).await
+pub(crate) async fn pull(client: &Client, options: &Pull) -> anyhow::Result<()> {
+    let image = if options.all_tags {
+        options.image.clone()
+    } else {
+        with_tag(&options.image)
+    };
+    if image != options.image && !options.quiet {
+        println!("Using default tag: latest");
+    }
+    let messages = client
+        .image_create(&image, options.platform.as_deref(), None)
+        .await?;
+    progress(messages, options.quiet).await?;
+    println!("{}", whole_name(&image));
+    Ok(())
+}
+
+/// The reference with a tag: without one the engine pulls every tag that the repository has.
+pub(crate) fn with_tag(image: &str) -> String {
+    // A colon before the last slash belongs to the registry's port.
+    let name = image.rsplit_once('/').map_or(image, |(_, name)| name);
+    if name.contains([':', '@']) {
+        image.to_owned()
+    } else {
+        format!("{image}:latest")
+    }
+}
+
+/// The reference with the registry and library that Docker leaves out.
+fn whole_name(image: &str) -> String {
+    match image.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => image.to_owned(),
+        Some(_) => format!("docker.io/{image}"),
+        None => format!("docker.io/library/{image}"),
+    }
 }
 
 /// `rmi`
@@ -163,4 +196,26 @@ pub(crate) async fn progress(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_tag_is_pulled_and_named_in_full() {
+        for (image, tagged, whole) in [
+            (
+                "busybox",
+                "busybox:latest",
+                "docker.io/library/busybox:latest",
+            ),
+            ("a/b:1", "a/b:1", "docker.io/a/b:1"),
+            ("host:5000/a", "host:5000/a:latest", "host:5000/a:latest"),
+            ("a@sha256:0", "a@sha256:0", "docker.io/library/a@sha256:0"),
+        ] {
+            assert_eq!(with_tag(image), tagged);
+            assert_eq!(whole_name(tagged), whole);
+        }
+    }
 }

@@ -98,7 +98,7 @@ async fn verb(client: &Client, verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Pause(names) => containers::pause(client, &names.containers).await?,
         Verb::Port { container } => containers::ports(client, &container).await?,
         Verb::Ps(options) => containers::list(client, &options).await?,
-        Verb::Pull { image } => images::pull(client, &image).await?,
+        Verb::Pull(options) => images::pull(client, &options).await?,
         Verb::Rename { container, name } => client.container_rename(&container, &name).await?,
         Verb::Restart(options) => containers::restart(client, &options).await?,
         Verb::Rm(options) => containers::remove(client, &options).await?,

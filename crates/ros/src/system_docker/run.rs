@@ -29,8 +29,9 @@ pub(crate) async fn create(
         .await
     {
         Err(error) if error.is_not_found() && error.message.contains("image") => {
-            eprintln!("Unable to find image '{}' locally", options.image);
-            let messages = client.image_create(&options.image, None, None).await?;
+            let image = images::with_tag(&options.image);
+            eprintln!("Unable to find image '{image}' locally");
+            let messages = client.image_create(&image, None, None).await?;
             images::progress(messages, true).await?;
             client
                 .container_create(options.name.as_deref(), &request)

@@ -34,6 +34,21 @@ pub(crate) struct Load {
     pub(crate) quiet: bool,
 }
 
+/// `pull`
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// All tags of the repository
+    #[arg(short, long)]
+    pub(crate) all_tags: bool,
+    /// Of this platform, such as linux/arm64
+    #[arg(long)]
+    pub(crate) platform: Option<String>,
+    /// Only show what was pulled
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    pub(crate) image: String,
+}
+
 /// `rmi`
 #[derive(Debug, Args)]
 pub(crate) struct Rmi {

@@ -12,7 +12,7 @@ pub(crate) use container::{
     Archive, Attach, Cp, Exec, Kill, Logs, Names, Ps, Rm, Run, Start, Stats, Stop, Update,
 };
 pub(crate) use engine::{Engine, Events, System, Upgrade};
-pub(crate) use image::{Images, Load, Rmi, Save};
+pub(crate) use image::{Images, Load, Pull, Rmi, Save};
 pub(crate) use network::{Network, NetworkCreate, Volume};
 
 /// Manages System Docker, the container engine that is PID 1.
@@ -70,7 +70,7 @@ pub(crate) enum Verb {
     /// List containers
     Ps(Ps),
     /// Download an image from a registry
-    Pull { image: String },
+    Pull(Pull),
     /// Give a container another name
     Rename { container: String, name: String },
     /// Stop and start containers
