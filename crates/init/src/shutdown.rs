@@ -33,6 +33,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The service that User Docker runs in.
 const USER_DOCKER_SERVICE: &str = "docker";
 
+/// Milliseconds between two looks for a new disc; 0 for none (kernel-parameters, block.events_dfl_poll_msecs).
+const POLL_DRIVES: &str = "/sys/module/block/parameters/events_dfl_poll_msecs";
+
 /// Where dockerd with the cgroupfs driver puts its containers.
 const USER_CONTAINERS: &str = "/sys/fs/cgroup/docker";
 /// Where `ros user-docker` puts dockerd, containerd and the shims.
@@ -42,6 +45,7 @@ const USER_DOCKER: &str = "/sys/fs/cgroup/user-docker";
 pub(crate) async fn finish(engine: &Engine, action: Action, deadline: Duration) -> Infallible {
     log::info(&format!("shutdown: {action:?}"));
     arm(action, deadline);
+    stop_polling_drives();
     // User Docker first and gently: it stops taking orders, then its containers end, then the
     // services that they may have used.
     if let Err(error) = engine.container_stop(USER_DOCKER_SERVICE, None, None).await
@@ -69,6 +73,14 @@ pub(crate) fn leave(action: Action) -> ! {
         let error = reboot::reboot(action);
         log::error(&format!("shutdown: {error}"));
         std::thread::sleep(LEFTOVER_GRACE);
+    }
+}
+
+/// Has the kernel look for new discs no more (udev's rules have it do so every 2 s): the answer of a drive whose controller
+/// is being shut down makes libata warn (`ata_qc_complete`, a port that is frozen).
+fn stop_polling_drives() {
+    if let Err(error) = fs::write(POLL_DRIVES, "0") {
+        log::warning(&format!("shutdown: {POLL_DRIVES}: {error}"));
     }
 }
 
