@@ -105,7 +105,7 @@ pub(crate) enum Compression {
     /// Small.
     #[default]
     Zstd,
-    /// A fourth larger, and read several times as fast.
+    /// A third larger, and read two to three times as fast (dockerd and containerd, under TCG).
     Lz4,
 }
 

@@ -1,7 +1,7 @@
 //! Drops the symbols that a program offers and nobody takes.
 //!
 //! Debian's dockerd, containerd and shim offer all their functions to plugins in Go, which would have to be built with
-//! them: 450,000 names, a tenth of the image.
+//! them: 424,000 names, 9 MB of the image as zstd packs them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -128,9 +128,6 @@ pub(super) fn prelink(program: &mut Program) -> Result<()> {
 /// Applies relative relocations and drops them; moves what the others point at.
 fn relocate(program: &mut Program, kinds: &Kinds) -> Result<()> {
     let table = program.relocations(elf::DT_RELA, elf::DT_RELASZ)?;
-    let Some(&(start, _)) = table.first() else {
-        return Ok(());
-    };
     let mut kept = Vec::new();
     for (_, relocation) in &table {
         if relocation.kind() == kinds.relative {
@@ -144,8 +141,8 @@ fn relocate(program: &mut Program, kinds: &Kinds) -> Result<()> {
     let size = kept.len() * RELOCATION;
     let mut bytes: Vec<u8> = kept.iter().flat_map(|kept| entry(*kept)).collect();
     bytes.resize(table.len() * RELOCATION, 0);
-    program.put(start, &bytes)?;
     if let Some(address) = program.tag(elf::DT_RELA)? {
+        program.put(program.position(address)?, &bytes)?;
         program.resize_section(address, size)?;
     }
     program.set_tag(elf::DT_RELASZ, size as u64)?;

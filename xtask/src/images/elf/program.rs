@@ -11,7 +11,6 @@ pub(super) const RELOCATION: usize = 24;
 pub(super) const SYMBOL: usize = 24;
 
 /// The file. Positions are offsets in it; addresses are those that its segments ask for.
-#[derive(Clone)]
 pub(super) struct Program {
     bytes: Vec<u8>,
     dynamic: usize,
