@@ -26,6 +26,11 @@ pub(crate) const PROMPT: &str = "[rancher@";
 /// What PID 1 logs when every service was started.
 pub(crate) const READY: &str = "boot: ready (";
 
+/// The services of the media that run for good, as `system-docker ps` names them; the others end by themselves.
+pub(crate) const SERVICES: [&str; 7] = [
+    "acpid", "console", "docker", "network", "ntp", "syslog", "udev",
+];
+
 /// Where the machine finds its kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Boot {
@@ -353,6 +358,17 @@ impl Guest {
             .run_until("docker image inspect busybox >/dev/null", BOOT_DEADLINE)
             .map(drop)
             .context("User Docker does not answer, or has no busybox")
+    }
+
+    /// Waits until exactly these services run: those that end by themselves may still be at it when the boot is ready.
+    pub(crate) fn wait_services(&self, names: &[&str]) -> anyhow::Result<()> {
+        const LIST: &str = "system-docker ps --filter label=io.rancher.os.scope=system \
+            --format '{{.Names}}' | sort | tr '\\n' ' '";
+        let expected = format!("{} ", names.join(" "));
+        match self.run_until(&format!("test \"$({LIST})\" = '{expected}'"), BOOT_DEADLINE) {
+            Ok(_) => Ok(()),
+            Err(error) => bail!("running: {}, not {expected}: {error:#}", self.run(LIST)?),
+        }
     }
 
     /// Runs a command as rancher, which must succeed; returns what it printed, without the last newline.

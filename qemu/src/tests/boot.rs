@@ -6,7 +6,7 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 
 use crate::context::{Context, shared};
-use crate::machine::Guest;
+use crate::machine::{Guest, SERVICES};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![
@@ -77,25 +77,12 @@ fn nothing_runs_outside_a_container(guest: &Guest) -> anyhow::Result<()> {
 }
 
 fn services_are_listed(guest: &Guest) -> anyhow::Result<()> {
-    let names = guest.run("system-docker ps --filter label=io.rancher.os.scope=system --format '{{.Names}}' | grep -v preload")?;
-    let mut names: Vec<&str> = names.lines().collect();
-    names.sort_unstable();
-    ensure!(
-        names
-            == [
-                "acpid", "console", "docker", "network", "ntp", "syslog", "udev"
-            ],
-        "running: {names:?}"
-    );
-    Ok(())
+    guest.wait_services(&SERVICES)
 }
 
 /// A service that is started twice has two first processes; each of these has one, whatever its helpers.
 fn services_run_once(guest: &Guest) -> anyhow::Result<()> {
-    guest.run_until(
-        "test -z \"$(system-docker ps -q --filter name=preload)\"",
-        std::time::Duration::from_secs(120),
-    )?;
+    guest.wait_services(&SERVICES)?;
     for program in [
         "systemd-udevd",
         "rsyslogd",

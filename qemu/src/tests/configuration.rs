@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use tempfile::TempDir;
 
 use crate::context::{Context, alone};
-use crate::machine::{BOOT_DEADLINE, Boot, Machine};
+use crate::machine::{BOOT_DEADLINE, Boot, Machine, SERVICES};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![
@@ -128,10 +128,7 @@ fn bad_user_data_is_reported_and_boots(context: &Context) -> anyhow::Result<()> 
         .start(&context.artifacts)?;
     guest.wait_ready()?;
     guest.console.wait("user-data", BOOT_DEADLINE)?;
-    ensure!(
-        guest.run("system-docker ps --format '{{.Names}}' | grep -vc preload")? == "7",
-        "not every service runs"
-    );
+    guest.wait_services(&SERVICES)?;
     guest.check()
 }
 

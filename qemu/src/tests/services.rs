@@ -6,12 +6,7 @@ use anyhow::{Context as _, ensure};
 use libtest_mimic::Trial;
 
 use crate::context::{Context, alone};
-use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine};
-
-/// What `system-docker ps` shows.
-const SERVICES: [&str; 7] = [
-    "acpid", "console", "docker", "network", "ntp", "syslog", "udev",
-];
+use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine, SERVICES};
 
 /// Succeeds when the user's web server answers.
 const SERVED: &str = "test \"$(wget -T 5 -qO- http://127.0.0.1:8080/index.html)\" = served";

@@ -56,6 +56,8 @@ fn main() -> ExitCode {
 
 /// Takes everything over, as far as one can without a way back, and panics.
 fn candidate(arguments: &[OsString]) -> ExitCode {
+    // The panic is the test's own: its stack would bury what a failing test says.
+    std::panic::set_hook(Box::new(|panic| eprintln!("candidate: {panic}")));
     let done = take_over(arguments, |inheritance: Rc<Inheritance>| {
         let options = &inheritance.owner()["Developer"];
         let path = |name: &str| options[name].as_str().unwrap_or_default().into();
