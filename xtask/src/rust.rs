@@ -23,11 +23,13 @@ pub(crate) fn build(build: &Build, package: &str) -> Result<PathBuf> {
     );
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let locked = build.locked.then_some("--locked");
+    let (flags, lto) = optimization(build.arch);
     cmd!(
         shell,
         "{cargo} build --quiet --release {locked...} --target {target} --package {package} --bins"
     )
-    .env(variable, flags(build.arch))
+    .env(variable, flags)
+    .env("CARGO_PROFILE_RELEASE_LTO", lto)
     .env_remove("RUSTFLAGS")
     .env_remove("CARGO_ENCODED_RUSTFLAGS")
     .quiet()
@@ -42,15 +44,24 @@ pub(crate) fn build(build: &Build, package: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Flags of rustc for the machine's programs. Where host and linker can (rustc links with lld for x86_64 only), a packed
-/// table of relocations saves PID 1's program 240 kB, and folding functions of the same instructions (`--icf`) 160 kB
-/// (measured without LTO).
-fn flags(arch: Arch) -> String {
+/// Flags of rustc for the machine's programs, and the profile's `lto`.
+///
+/// For x86_64 rustc links with its own lld, which optimizes across crates by itself (`linker-plugin-lto`) and keeps what
+/// has not changed: PID 1's program is linked in 20 s after an edit, not 80, and is 470 kB smaller than by rustc's own
+/// thin LTO (7.38 beside 7.86 MB). Folding functions of the same instructions (`--icf`) saves 160 kB and, where the host's
+/// glibc can, a packed table of relocations 240 kB (both measured without LTO).
+fn optimization(arch: Arch) -> (String, &'static str) {
     let mut flags = "-C target-feature=+crt-static".to_owned();
-    if arch == Arch::X86_64 && glibc().is_some_and(|version| version >= PACKED_RELOCATIONS) {
-        flags.push_str(" -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--icf=all");
+    if arch != Arch::X86_64 {
+        return (flags, "thin");
     }
-    flags
+    flags.push_str(" -C linker-plugin-lto -C link-arg=-Wl,--icf=all");
+    // Relative to the workspace, where rustc runs: an absolute path would make the program differ between two folders.
+    flags.push_str(" -C link-arg=-Wl,--thinlto-cache-dir=target/thinlto");
+    if glibc().is_some_and(|version| version >= PACKED_RELOCATIONS) {
+        flags.push_str(" -C link-arg=-Wl,-z,pack-relative-relocs");
+    }
+    (flags, "off")
 }
 
 /// Version of the host's glibc, from getconf(1)'s "glibc 2.36".
