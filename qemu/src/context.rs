@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 use libtest_mimic::{Failed, Trial};
 
 use crate::artifacts::Artifacts;
-use crate::machine::{Boot, Guest, Machine};
+use crate::guest::Guest;
+use crate::machine::{Boot, Machine};
 
 /// Shared by every test of a run.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ mod artifacts;
 mod bench;
 mod console;
 mod context;
+mod guest;
 mod machine;
 mod qmp;
 mod ssh;

@@ -7,7 +7,8 @@ use anyhow::Context as _;
 use super::row;
 use crate::artifacts::Artifacts;
 use crate::console::Console;
-use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine, PROMPT};
+use crate::guest::{BOOT_DEADLINE, Guest, PROMPT};
+use crate::machine::{Boot, Machine};
 
 /// What PID 1 logs when System Docker's socket answers.
 const SYSTEM_DOCKER: &str = "boot: start engine (";

@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use super::registry::Registry;
 use super::{guest_with_busybox, row};
 use crate::artifacts::Artifacts;
-use crate::machine::Guest;
+use crate::guest::Guest;
 
 /// Room for 200 shims of Docker's and for state kept in RAM.
 const MEMORY_MIB: u32 = 8192;

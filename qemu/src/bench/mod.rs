@@ -11,7 +11,8 @@ mod run;
 use anyhow::{Context as _, bail};
 
 use crate::artifacts::Artifacts;
-use crate::machine::{Boot, Guest, Machine};
+use crate::guest::Guest;
+use crate::machine::{Boot, Machine};
 
 /// How often each side is measured unless the second argument says otherwise.
 const ROUNDS: usize = 5;

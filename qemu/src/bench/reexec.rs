@@ -4,7 +4,7 @@ use anyhow::{Context as _, ensure};
 
 use super::{guest_with_busybox, row};
 use crate::artifacts::Artifacts;
-use crate::machine::Guest;
+use crate::guest::Guest;
 
 /// Upgrades of one round; the default of five rounds makes a thousand.
 const UPGRADES: u32 = 200;

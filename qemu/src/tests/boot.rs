@@ -6,7 +6,7 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 
 use crate::context::{Context, shared};
-use crate::machine::{Guest, SERVICES};
+use crate::guest::{Guest, SERVICES};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![

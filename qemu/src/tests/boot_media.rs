@@ -6,7 +6,8 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 
 use crate::context::{Context, alone};
-use crate::machine::{BOOT_DEADLINE, Boot, Firmware, Machine, PROMPT};
+use crate::guest::{BOOT_DEADLINE, PROMPT};
+use crate::machine::{Boot, Firmware, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![

@@ -10,7 +10,8 @@ use libtest_mimic::Trial;
 use tempfile::TempDir;
 
 use crate::context::{Context, alone};
-use crate::machine::{BOOT_DEADLINE, Boot, Machine, SERVICES};
+use crate::guest::{BOOT_DEADLINE, SERVICES};
+use crate::machine::{Boot, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![

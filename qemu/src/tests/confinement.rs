@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use serde::Deserialize;
 
 use crate::context::{Context, shared};
-use crate::machine::Guest;
+use crate::guest::Guest;
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![

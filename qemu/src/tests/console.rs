@@ -6,7 +6,8 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 
 use crate::context::{Context, alone, shared};
-use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine, PROMPT};
+use crate::guest::{BOOT_DEADLINE, Guest, PROMPT};
+use crate::machine::{Boot, Machine};
 use crate::ssh::Key;
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {

@@ -9,7 +9,8 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::context::{Context, alone};
-use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine, SERVICES};
+use crate::guest::{BOOT_DEADLINE, Guest, SERVICES};
+use crate::machine::{Boot, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![

@@ -6,7 +6,8 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 
 use crate::context::{Context, alone};
-use crate::machine::{Boot, Guest, Machine, OFF_DEADLINE};
+use crate::guest::{Guest, OFF_DEADLINE};
+use crate::machine::{Boot, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![

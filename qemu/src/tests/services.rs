@@ -6,7 +6,8 @@ use anyhow::{Context as _, ensure};
 use libtest_mimic::Trial;
 
 use crate::context::{Context, alone};
-use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine, SERVICES};
+use crate::guest::{BOOT_DEADLINE, Guest, SERVICES};
+use crate::machine::{Boot, Machine};
 
 /// Succeeds when the user's web server answers.
 const SERVED: &str = "test \"$(wget -T 5 -qO- http://127.0.0.1:8080/index.html)\" = served";

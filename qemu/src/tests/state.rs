@@ -9,7 +9,8 @@ use libtest_mimic::Trial;
 use tempfile::TempDir;
 
 use crate::context::{Context, alone};
-use crate::machine::{Boot, Guest, Machine, SERVICES};
+use crate::guest::{Guest, SERVICES};
+use crate::machine::{Boot, Machine};
 
 /// A small disk; sparse, so it costs nothing here.
 const DISK_BYTES: u64 = 1 << 30;
@@ -107,7 +108,7 @@ fn state_is_kept_over_a_reboot(context: &Context) -> anyhow::Result<()> {
     let _ = guest.ssh.answer("sudo reboot");
     guest
         .console
-        .wait_after(mark, "Linux version", crate::machine::OFF_DEADLINE)?;
+        .wait_after(mark, "Linux version", crate::guest::OFF_DEADLINE)?;
     let guest = Rebooted { guest, mark };
     guest.wait()?;
     let guest = guest.guest;
@@ -123,7 +124,7 @@ fn state_is_kept_over_a_reboot(context: &Context) -> anyhow::Result<()> {
     guest.wait_docker()?;
     let running =
         "test \"$(docker ps --format '{{.Names}}' | sort | tr '\\n' ' ')\" = 'unless web '";
-    guest.run_until(running, crate::machine::BOOT_DEADLINE)?;
+    guest.run_until(running, crate::guest::BOOT_DEADLINE)?;
     guest.check()
 }
 
@@ -147,7 +148,7 @@ fn without_a_disk_starts_afresh(context: &Context) -> anyhow::Result<()> {
     let _ = guest.ssh.answer("sudo reboot");
     guest
         .console
-        .wait_after(mark, "Linux version", crate::machine::OFF_DEADLINE)?;
+        .wait_after(mark, "Linux version", crate::guest::OFF_DEADLINE)?;
     guest.wait_ready_after(mark)?;
     ensure!(
         guest.run("cat ~/note 2>/dev/null || echo gone")? == "gone",

@@ -6,7 +6,7 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 
 use crate::context::{Context, shared};
-use crate::machine::{BOOT_DEADLINE, Guest, SERVICES};
+use crate::guest::{BOOT_DEADLINE, Guest, SERVICES};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![

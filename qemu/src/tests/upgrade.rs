@@ -6,7 +6,8 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 
 use crate::context::{Context, alone};
-use crate::machine::{BOOT_DEADLINE, Boot, Guest, Machine};
+use crate::guest::{BOOT_DEADLINE, Guest};
+use crate::machine::{Boot, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![alone(

@@ -7,7 +7,7 @@ use libtest_mimic::Trial;
 
 use crate::artifacts::Artifacts;
 use crate::context::{Context, shared_with};
-use crate::machine::Guest;
+use crate::guest::Guest;
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![
