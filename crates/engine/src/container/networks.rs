@@ -29,6 +29,7 @@ impl Engine {
             self.0
                 .networks
                 .connect(network, &connect_target(&container), settings)?;
+        self.refresh_ports(&container);
         container.change(|record| {
             record.endpoints.insert(name, endpoint);
         })
@@ -50,9 +51,19 @@ impl Engine {
             .0
             .networks
             .disconnect(network, &connect_target(&container), force)?;
+        self.refresh_ports(&container);
         container.change(|record| {
             record.endpoints.remove(&name);
         })
+    }
+
+    /// A change of networks may publish a running container's ports elsewhere.
+    fn refresh_ports(&self, container: &Container) {
+        if let Some(live) = container.live.borrow_mut().as_mut()
+            && let Some(attachment) = self.0.networks.attachment(&container.id)
+        {
+            live.ports = attachment.ports;
+        }
     }
 }
 
@@ -69,5 +80,8 @@ fn connect_target(container: &Container) -> ConnectTarget {
         pid: record.state.status.is_alive().then_some(record.state.pid),
         network_mode: record.host_config.network_mode.clone(),
         networks: names.filter(|name| !name.is_empty()).collect(),
+        port_bindings: record.host_config.port_bindings.clone(),
+        exposed_ports: record.config.exposed_ports.keys().cloned().collect(),
+        publish_all: record.host_config.publish_all_ports,
     }
 }

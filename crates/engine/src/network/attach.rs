@@ -232,22 +232,21 @@ impl Networks {
             };
             configure(netns.as_fd(), &setup)?
         };
-        self.publish(request)?;
-        self.serve_dns(id, sockets);
-        Ok(())
-    }
-
-    /// Publishes the container's ports on its first bridge network with a way out.
-    fn publish(&self, request: &AttachRequest) -> Result<()> {
         let wishes = ports::wishes(
             &request.port_bindings,
             &request.exposed_ports,
             request.publish_all,
         )?;
+        self.publish(id, &request.container_name, &wishes)?;
+        self.serve_dns(id, sockets);
+        Ok(())
+    }
+
+    /// Publishes a container's ports on its first bridge network with a way out.
+    pub(super) fn publish(&self, id: &str, name: &str, wishes: &[ports::PortWish]) -> Result<()> {
         if wishes.is_empty() {
             return Ok(());
         }
-        let id = request.container_id.as_str();
         let record = {
             let mut state = self.0.state.borrow_mut();
             let State {
@@ -271,14 +270,14 @@ impl Networks {
                 endpoint.ipv4.map(Cidr::address),
                 endpoint.ipv6.map(Cidr::address),
             );
-            let failed = |error: Error| failed_ports(request, endpoint, &error);
+            let failed = |error: Error| failed_ports(name, endpoint, &error);
             bridge::set_port(network, endpoint, true).map_err(failed)?;
             // The default bridge's own 0.0.0.0 means "everywhere", IPv6 included.
             let default = network
                 .driver_options()
                 .host_binding
                 .filter(|address| !address.is_unspecified());
-            for wish in &wishes {
+            for wish in wishes {
                 for (port, socket) in ports
                     .publish(wish, default, targets, &taken)
                     .map_err(failed)?
@@ -288,7 +287,7 @@ impl Networks {
                     self.hold(id, &port, &socket);
                 }
             }
-            let failed = failed_ports(request, endpoint, &Error::server(""));
+            let failed = failed_ports(name, endpoint, &Error::server(""));
             let record = sandbox.record.clone();
             drop(state);
             self.apply_firewall()
@@ -350,10 +349,10 @@ impl Networks {
     }
 }
 
-fn failed_ports(request: &AttachRequest, endpoint: &EndpointRecord, error: &Error) -> Error {
+fn failed_ports(container_name: &str, endpoint: &EndpointRecord, error: &Error) -> Error {
     Error::server(format!(
-        "driver failed programming external connectivity on endpoint {} ({}): {error}",
-        request.container_name, endpoint.endpoint_id
+        "driver failed programming external connectivity on endpoint {container_name} ({}): {error}",
+        endpoint.endpoint_id
     ))
 }
 

@@ -148,6 +148,12 @@ pub struct ConnectTarget {
     pub network_mode: String,
     /// Names or ids of the networks it is on, or will be when it starts.
     pub networks: Vec<String>,
+    /// `HostConfig.PortBindings`.
+    pub port_bindings: PortMap,
+    /// Keys of `Config.ExposedPorts`.
+    pub exposed_ports: Vec<String>,
+    /// Publish every exposed port on a free host port.
+    pub publish_all: bool,
 }
 
 /// All networks of the engine. Clones share it.

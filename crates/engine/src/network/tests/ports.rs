@@ -2,7 +2,10 @@
 
 use std::net::UdpSocket;
 
+use engine_api::PortMap;
+
 use super::*;
+use crate::network::ConnectTarget;
 
 #[test]
 fn a_published_port_is_reached_from_everywhere() {
@@ -184,5 +187,41 @@ fn udp_is_published_and_exposed_ports_are_shown() {
             });
             assert_eq!(&answer.await.unwrap(), b"ping", "{to}");
         }
+    });
+}
+
+#[test]
+fn ports_follow_the_networks_of_a_running_container() {
+    in_world(|world| async move {
+        world.create("inside", |request| request.internal = true);
+        world.create("front", |_| {});
+        let web = Container::new("web");
+        let mut request = web.request("inside");
+        publish(&mut request, "80/tcp", "", "8080");
+        let attachment = world.networks.attach(&request).unwrap();
+        assert_eq!(attachment.ports, PortMap::new(), "no way out, no port");
+        web.greet(80).await;
+        let target = ConnectTarget {
+            container_id: web.id.clone(),
+            container_name: "web".into(),
+            pid: Some(web.pid),
+            network_mode: "inside".into(),
+            port_bindings: request.port_bindings.clone(),
+            ..ConnectTarget::default()
+        };
+        let host: SocketAddr = format!("{HOST}:8080").parse().unwrap();
+        let wish = EndpointSettings::default();
+        world.networks.connect("front", &target, &wish).unwrap();
+        world.networks.connect("bridge", &target, &wish).unwrap();
+        let published = || world.networks.attachment(&web.id).unwrap().ports;
+        assert_eq!(published()["80/tcp"].as_ref().unwrap().len(), 2);
+        assert!(outside(move || greeted(host, PATIENCE)).await, "front");
+        // The network that published is left: the other one does.
+        world.networks.disconnect("front", &target, false).unwrap();
+        assert_eq!(published()["80/tcp"].as_ref().unwrap().len(), 2);
+        assert!(outside(move || greeted(host, PATIENCE)).await, "bridge");
+        world.networks.disconnect("bridge", &target, false).unwrap();
+        assert_eq!(published(), PortMap::new());
+        assert!(!outside(move || greeted(host, SILENCE)).await, "nowhere");
     });
 }
