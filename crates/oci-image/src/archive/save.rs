@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
+use std::path::Path;
 
 use super::ArchiveManifest;
 use crate::config::ImageConfig;
@@ -22,6 +23,8 @@ pub struct SaveImage {
     pub config: Vec<u8>,
     /// References to write with it.
     pub references: Vec<Reference>,
+    /// When it was made, in seconds since 1970: the time of its configuration and layers, as in Docker's archives.
+    pub created: i64,
 }
 
 /// Writes `images` to `out` as docker-archive and OCI layout in one tar.
@@ -59,7 +62,7 @@ impl<W: Write> Saver<'_, W> {
         let config = ImageConfig::parse(&image.config)?;
         let mut layers = Vec::new();
         for diff_id in &config.rootfs.diff_ids {
-            layers.push(self.layer(diff_id)?);
+            layers.push(self.layer(diff_id, image.created)?);
         }
         let written: Vec<Digest> = layers.iter().map(|layer| layer.digest.clone()).collect();
         let bytes = if written == config.rootfs.diff_ids {
@@ -67,7 +70,7 @@ impl<W: Write> Saver<'_, W> {
         } else {
             with_diff_ids(&image.config, &written)?
         };
-        let config = self.blob(OCI_CONFIG, &bytes)?;
+        let config = self.blob(OCI_CONFIG, &bytes, image.created)?;
         let manifest = Manifest {
             schema_version: 2,
             media_type: OCI_MANIFEST.to_owned(),
@@ -76,7 +79,7 @@ impl<W: Write> Saver<'_, W> {
             annotations: Default::default(),
         };
         let bytes = to_json(&manifest)?;
-        let descriptor = self.blob(OCI_MANIFEST, &bytes)?;
+        let descriptor = self.blob(OCI_MANIFEST, &bytes, 0)?;
         self.add_to_index(&descriptor, &image.references);
         self.manifests.push(ArchiveManifest {
             config: path_of(&config.digest),
@@ -109,29 +112,33 @@ impl<W: Write> Saver<'_, W> {
         }
     }
 
-    fn layer(&mut self, diff_id: &Digest) -> Result<Descriptor> {
+    fn layer(&mut self, diff_id: &Digest, created: i64) -> Result<Descriptor> {
         let directory = self.layers.directory(diff_id);
         let (path, digest, size) = self.layers.store.export_layer(diff_id, &directory)?;
-        let result = self.layer_file(&path, &digest, size);
+        let mut entry = Entry::new(path_of(&digest), Kind::File, 0o644);
+        entry.size = size;
+        entry.mtime = (created, 0);
+        let result = self.layer_file(&path, &digest, &entry);
         fs::remove_file(&path).context(|| format!("remove {}", path.display()))?;
         result?;
         Ok(Descriptor::new(OCI_LAYER, digest, size))
     }
 
-    fn layer_file(&mut self, path: &std::path::Path, digest: &Digest, size: u64) -> Result<()> {
+    fn layer_file(&mut self, path: &Path, digest: &Digest, entry: &Entry) -> Result<()> {
         if !self.written.insert(digest.clone()) {
             return Ok(());
         }
         let mut file = File::open(path).context(|| format!("open {}", path.display()))?;
-        let mut entry = Entry::new(path_of(digest), Kind::File, 0o644);
-        entry.size = size;
-        self.tar.append(&entry, &mut file)
+        self.tar.append(entry, &mut file)
     }
 
-    fn blob(&mut self, media_type: &str, bytes: &[u8]) -> Result<Descriptor> {
+    fn blob(&mut self, media_type: &str, bytes: &[u8], time: i64) -> Result<Descriptor> {
         let digest = Digest::sha256(bytes);
         if self.written.insert(digest.clone()) {
-            self.tar.append_bytes(&path_of(&digest), bytes)?;
+            let mut entry = Entry::new(path_of(&digest), Kind::File, 0o644);
+            entry.size = bytes.len() as u64;
+            entry.mtime = (time, 0);
+            self.tar.append(&entry, &mut { bytes })?;
         }
         Ok(Descriptor::new(media_type, digest, bytes.len() as u64))
     }

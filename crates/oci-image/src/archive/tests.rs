@@ -7,7 +7,7 @@ use std::path::Path;
 use super::*;
 use crate::config::ImageConfig;
 use crate::digest::Digest;
-use crate::layer::{Entry, Kind, PackOptions, TarWriter, pack};
+use crate::layer::{Entry, Kind, Limits, PackOptions, TarReader, TarWriter, pack};
 use crate::reference::Reference;
 use crate::store::{LayerSet, Store};
 
@@ -50,6 +50,17 @@ fn old_archive(config: &[u8], layer: &[u8], tags: &str) -> Vec<u8> {
     writer.finish().unwrap()
 }
 
+/// Modification times of an archive's entries by path.
+fn times(archive: &[u8]) -> BTreeMap<String, i64> {
+    let mut reader = TarReader::new(archive, Limits::default());
+    let mut times = BTreeMap::new();
+    while let Some(entry) = reader.next_entry().unwrap() {
+        let path = String::from_utf8(entry.path.clone()).unwrap();
+        times.insert(path, entry.mtime.0);
+    }
+    times
+}
+
 #[test]
 fn saved_images_load_again() {
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -64,12 +75,19 @@ fn saved_images_load_again() {
     let image = SaveImage {
         config: config.clone(),
         references: vec![reference.clone()],
+        created: 1_700_000_000,
     };
     let mut archive = Vec::new();
     save(&mut archive, std::slice::from_ref(&image), &from).unwrap();
     let mut again = Vec::new();
     save(&mut again, &[image], &from).unwrap();
     assert_eq!(archive, again, "the same images give the same bytes");
+    let times = times(&archive);
+    for blob in [&config, &one, &two].map(|bytes| Digest::sha256(bytes)) {
+        let name = format!("blobs/sha256/{}", blob.hex());
+        assert_eq!(times[name.as_str()], 1_700_000_000, "{name}");
+    }
+    assert_eq!(times["manifest.json"], 0);
     let loaded = load(archive.as_slice(), &to, &|_| {}).unwrap();
     assert_eq!(loaded.len(), 1);
     assert_eq!(loaded[0].id, Digest::sha256(&config));
@@ -103,6 +121,7 @@ fn the_oci_half_alone_loads_too() {
         &[SaveImage {
             config: config_of(&[&one]),
             references: vec![reference.clone()],
+            created: 0,
         }],
         &from,
     )
@@ -202,6 +221,7 @@ fn layers_of_media_are_packed_and_named_anew_if_they_must() {
         &[SaveImage {
             config: config.to_bytes(),
             references: Vec::new(),
+            created: 0,
         }],
         &set,
     )

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 
 use oci_image::archive::{self, SaveImage};
+use oci_image::config::ImageConfig;
 use oci_image::download;
 use oci_image::layer::{PackOptions, TarWriter, pack};
 use oci_image::manifest::Platform;
@@ -12,6 +13,7 @@ use oci_image::store::{LayerSet, StagedLayer, Store};
 use oci_image::{Digest, Error, Reference, Result};
 
 use super::request::{MadeImage, Outcome, Question, Request, SavedImage, Task};
+use crate::timestamp::Timestamp;
 
 /// Does what the request asks for.
 pub(super) fn run(
@@ -164,8 +166,13 @@ fn save(images: &[SavedImage], layers: &LayerSet, output: impl Write) -> Result<
     let mut saved = Vec::new();
     for image in images {
         let references = image.references.iter().map(|text| Reference::parse(text));
+        let config = layers.store.read_blob(&image.config.parse()?)?;
+        let created = ImageConfig::parse(&config)?.created;
         saved.push(SaveImage {
-            config: layers.store.read_blob(&image.config.parse()?)?,
+            created: created
+                .and_then(|text| Timestamp::parse_rfc3339(&text))
+                .map_or(0, Timestamp::unix),
+            config,
             references: references.collect::<Result<_>>()?,
         });
     }
