@@ -71,7 +71,11 @@ impl Volumes {
 
 pub(super) fn is_mounted(path: &Path) -> Result<bool> {
     let mounts = sys::mount::mountinfo().map_err(|error| Error::server(error.to_string()))?;
-    let path = fs::canonicalize(path)?;
+    let path = match fs::canonicalize(path) {
+        // Somebody has removed it.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        path => path?,
+    };
     Ok(mounts.iter().any(|entry| entry.target == path))
 }
 

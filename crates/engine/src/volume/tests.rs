@@ -165,6 +165,21 @@ fn volumes_in_use_stay() {
 }
 
 #[test]
+fn a_volume_whose_directory_is_gone_is_removed() {
+    run(async {
+        let work = tempfile::tempdir().unwrap();
+        let volumes = Volumes::new(work.path()).unwrap();
+        volumes.set_hooks(Rc::new(Containers::default()));
+        let made = volumes.create(&request("data")).unwrap();
+        let directory = Path::new(&made.mountpoint).parent().unwrap();
+        fs::remove_dir_all(directory).unwrap();
+        volumes.remove("data", true).await.unwrap();
+        assert!(names(&volumes, Filters::default()).is_empty());
+        volumes.create(&request("data")).unwrap();
+    });
+}
+
+#[test]
 fn prune_takes_anonymous_ones_unless_told_otherwise() {
     run(async {
         let work = tempfile::tempdir().unwrap();
