@@ -80,9 +80,7 @@ pub(super) async fn create(call: Call) -> Result<Reply> {
         );
     }
     let mut config = ContainerConfig::default();
-    for change in query.all("changes") {
-        crate::container::apply_change(&mut config, &change)?;
-    }
+    crate::container::apply_changes(&mut config, &query.all("changes"))?;
     let options = ImportOptions {
         repository: query.text("repo").to_owned(),
         tag: query.text("tag").to_owned(),

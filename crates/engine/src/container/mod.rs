@@ -2,8 +2,10 @@
 
 mod attach;
 mod carry;
+mod change;
 mod commit;
 mod create;
+mod expand;
 mod filter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -46,8 +48,8 @@ use engine_api::{Error, PortMap, Result};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Mutex, Notify, watch};
 
+pub(crate) use change::apply_changes;
 pub use commit::CommitRequest;
-pub(crate) use commit::apply as apply_change;
 pub(crate) use mounts::{MountKind, MountRecord, clean};
 pub(crate) use record::{Layout, Record};
 pub(crate) use restart::Backoff;

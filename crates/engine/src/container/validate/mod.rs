@@ -5,7 +5,7 @@ mod left_out;
 mod namespaces;
 mod resources;
 
-use engine_api::{ContainerConfig, Error, HostConfig, Result};
+use engine_api::{ContainerConfig, Error, HealthConfig, HostConfig, Result};
 
 use super::restart;
 use left_out::left_out;
@@ -44,11 +44,15 @@ pub fn config(config: &ContainerConfig) -> Result<()> {
     for port in config.exposed_ports.keys() {
         super::ports::parse_exposed(port)?;
     }
-    health(config)
+    health(config.healthcheck.as_ref())
 }
 
-fn health(config: &ContainerConfig) -> Result<()> {
-    let Some(health) = &config.healthcheck else {
+/// Checks the times and the kind of a health check.
+///
+/// # Errors
+/// 400 with Docker's words.
+pub fn health(health: Option<&HealthConfig>) -> Result<()> {
+    let Some(health) = health else {
         return Ok(());
     };
     const MILLISECOND: i64 = 1_000_000;
