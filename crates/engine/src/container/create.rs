@@ -1,7 +1,9 @@
 //! `docker create`.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 use std::rc::Rc;
 
 use engine_api::{
@@ -63,9 +65,6 @@ impl Engine {
         let made = self.make(&id, &name, request, image).await;
         if made.is_err() {
             self.release_name(&name);
-            self.0.containers.borrow_mut().remove(&id);
-            // Whatever was written belongs to nobody; the next start of the engine would clear it too.
-            let _ = fs::remove_dir_all(Layout::new(&self.0.root, &self.0.run, &id).directory);
         }
         let container = made?;
         self.publish(&container, "create");
@@ -127,14 +126,9 @@ impl Engine {
         image: ImageRecord,
     ) -> Result<Rc<Container>> {
         let layout = Layout::new(&self.0.root, &self.0.run, id);
-        let mut builder = fs::DirBuilder::new();
-        builder
-            .recursive(true)
-            .mode(0o710)
-            .create(&layout.directory)?;
-        let mounts = self.new_mounts(&request)?;
         self.settle(id, &mut request)?;
         let endpoints = self.new_endpoints(&request)?;
+        let mounts = self.new_mounts(&request)?;
         let (path, args) = merge::command_line(&request.config);
         let record = Record {
             version: Record::version(),
@@ -155,15 +149,51 @@ impl Engine {
             start_order: 0,
             health: None,
         };
-        record.save(&layout.directory)?;
         let cgroup = self.0.cgroups.of(id, &record.host_config.cgroup_parent);
         let container = Rc::new(Container::new(record, layout, cgroup));
+        let written = self.write_new(&container).await;
+        if written.is_err() {
+            self.0.containers.borrow_mut().remove(id);
+            // What cannot be removed belongs to nobody: the next start of the engine clears it.
+            if let Err(error) = self.clear_files(&container).await {
+                crate::report(&format!("clear container {id}: {error}"));
+            }
+            let mounts = container.record().mounts.clone();
+            self.remove_anonymous_volumes(&mounts).await;
+        }
+        written.map(|()| container)
+    }
+
+    /// Gives a new container its directory, its volumes, and the working directory that its image may lack.
+    async fn write_new(&self, container: &Rc<Container>) -> Result<()> {
+        let directory = &container.layout.directory;
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o710).create(directory)?;
+        self.create_volumes(container)?;
+        container.record().save(directory)?;
         self.0
             .containers
             .borrow_mut()
-            .insert(id.to_owned(), Rc::clone(&container));
-        self.fill_volumes(&container).await?;
-        Ok(container)
+            .insert(container.id.clone(), Rc::clone(container));
+        self.make_working_directory(container)?;
+        self.fill_volumes(container).await
+    }
+
+    /// Made at once, as in Docker: `docker cp` finds it before the first start, and a read-only root file system has it.
+    fn make_working_directory(&self, container: &Rc<Container>) -> Result<()> {
+        let path = container.record().config.working_dir.clone();
+        if matches!(path.as_str(), "" | "/") {
+            return Ok(());
+        }
+        self.mount_rootfs(container)?;
+        crate::storage::make_directory(&container.layout.rootfs, Path::new(&path)).map_err(
+            |error| {
+                Error::server(match error.kind() {
+                    ErrorKind::NotADirectory => format!("Cannot mkdir: {path} is not a directory"),
+                    _ => format!("cannot make working directory {path}: {error}"),
+                })
+            },
+        )
     }
 
     /// Fills in what inspect shows of a request that left it open.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use engine_api::{Error, Result};
 
-use super::{Container, MountKind, Status};
+use super::{Container, MountKind, MountRecord, Status};
 use crate::Engine;
 use crate::options::RemoveOptions;
 
@@ -85,14 +85,15 @@ impl Engine {
         self.0.containers.borrow_mut().remove(&container.id);
         self.forget_execs(container, true);
         if options.volumes {
-            self.remove_anonymous_volumes(container).await;
+            let mounts = container.record().mounts.clone();
+            self.remove_anonymous_volumes(&mounts).await;
         }
         self.publish(container, "destroy");
         container.exits.send_modify(|exits| exits.removed = true);
         Ok(())
     }
 
-    async fn clear_files(&self, container: &Container) -> Result<()> {
+    pub(super) async fn clear_files(&self, container: &Container) -> Result<()> {
         self.unmount_rootfs(container)?;
         let shm = self.0.run.join("shm").join(&container.id);
         if shm.exists() {
@@ -125,8 +126,7 @@ impl Engine {
             .map_err(Error::server)
     }
 
-    async fn remove_anonymous_volumes(&self, container: &Container) {
-        let mounts = container.record().mounts.clone();
+    pub(super) async fn remove_anonymous_volumes(&self, mounts: &[MountRecord]) {
         for mount in mounts
             .iter()
             .filter(|mount| mount.kind == MountKind::Volume && mount.anonymous)

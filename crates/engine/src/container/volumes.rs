@@ -11,7 +11,7 @@ use super::mounts::{self, MountKind, MountRecord, parse_volumes_from};
 use crate::{Engine, ids};
 
 impl Engine {
-    /// The mounts of a new container: read, with volumes created.
+    /// The mounts of a new container, without their volumes: [`Self::create_volumes`] makes those.
     pub(super) fn new_mounts(&self, request: &CreateRequest) -> Result<Vec<MountRecord>> {
         let mut inherited = Vec::new();
         for text in &request.host_config.volumes_from {
@@ -46,10 +46,20 @@ impl Engine {
                         ..DriverConfig::default()
                     });
                 }
-                self.create_volume(mount)?;
             }
         }
         Ok(all)
+    }
+
+    /// Creates the volumes of a new container that are not there.
+    pub(super) fn create_volumes(&self, container: &Container) -> Result<()> {
+        container
+            .record
+            .borrow_mut()
+            .mounts
+            .iter_mut()
+            .filter(|mount| mount.kind == MountKind::Volume)
+            .try_for_each(|mount| self.create_volume(mount))
     }
 
     fn create_volume(&self, mount: &mut MountRecord) -> Result<()> {

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 
 /// A root directory that paths are resolved in.
 #[derive(Debug)]
@@ -64,5 +64,55 @@ pub(crate) fn host_path(root: &Path, path: &Path) -> io::Result<Option<PathBuf>>
             Ok(None)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Makes a directory in a root, and those above it, unless it is there.
+///
+/// # Errors
+/// `NotADirectory` when something else is there.
+pub(crate) fn make_directory(root: &Path, path: &Path) -> io::Result<()> {
+    let root = Root::open(root)?;
+    let mut parent = root.open_path(Path::new("/"))?;
+    let mut below = PathBuf::from("/");
+    for name in path.iter().filter(|name| *name != "/") {
+        below.push(name);
+        match root.open_path(&below) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
+                parent = root.open_path(&below)?;
+            }
+            found => parent = found?,
+        }
+    }
+    let mode = rustix::fs::fstat(&parent)?.st_mode;
+    if FileType::from_raw_mode(mode).is_dir() {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::NotADirectory.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_are_made_inside_the_root() {
+        let work = tempfile::tempdir().unwrap();
+        let root = work.path().join("root");
+        std::fs::create_dir_all(root.join("srv")).unwrap();
+        std::fs::write(root.join("file"), "").unwrap();
+        std::os::unix::fs::symlink("/srv", root.join("link")).unwrap();
+        std::os::unix::fs::symlink("/../gone", root.join("dangling")).unwrap();
+        make_directory(&root, Path::new("/link/a/b")).unwrap();
+        make_directory(&root, Path::new("/link/a/b")).unwrap();
+        assert!(root.join("srv/a/b").is_dir());
+        for path in ["/file", "/file/below"] {
+            let error = make_directory(&root, Path::new(path)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotADirectory, "{path}");
+        }
+        assert!(make_directory(&root, Path::new("/dangling")).is_err());
+        assert!(!work.path().join("gone").exists());
     }
 }
