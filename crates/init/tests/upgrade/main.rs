@@ -1,5 +1,5 @@
 //! The engine replaces its program while containers run: `init engine` as an ordinary process, driven over its socket.
-//! Needs root and busybox-static; without them every test is reported as ignored.
+//! What else only a whole engine shows is tested here too. Needs root and busybox-static; without them every test is reported as ignored.
 //!
 //! This program is also a candidate that passes the check and then fails to take over: see [`candidate`].
 
@@ -8,6 +8,7 @@
 mod busy;
 mod candidates;
 mod containers;
+mod created;
 mod fixture;
 
 use std::ffi::OsString;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     // Each has an engine of its own; processes and descriptors are counted.
     arguments.test_threads = Some(1);
     let possible = fixture::possible();
-    let trials = [busy::TESTS, candidates::TESTS].concat();
+    let trials = [busy::TESTS, candidates::TESTS, created::TESTS].concat();
     let trials = trials.into_iter().map(|(name, test)| {
         let run = move || {
             fixture::block_on(test);

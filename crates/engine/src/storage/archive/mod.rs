@@ -1,13 +1,13 @@
 //! `docker cp` and `docker export`: archives of a container's files, in both directions.
 
 mod channel;
+mod place;
 mod stat;
 
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::path::Path;
 
 use bytes::Bytes;
 use engine_api::{Error, PathStat, Result};
@@ -16,17 +16,10 @@ use rustix::fs::FileType;
 
 use super::resolve::{Root, descriptor_path};
 use crate::Engine;
-use crate::container::{Container, MountKind, clean};
 use crate::options::{ArchivePutOptions, ByteStream};
 use channel::{ChannelReader, ChannelWriter, produce};
+use place::Place;
 use stat::stat;
-
-/// A path in a container: the root it is resolved in and what remains of it there.
-struct Place {
-    root: PathBuf,
-    path: PathBuf,
-    writable: bool,
-}
 
 impl Engine {
     /// `HEAD /containers/{id}/archive`.
@@ -35,7 +28,7 @@ impl Engine {
     /// 404 for the container or the path.
     pub async fn archive_stat(&self, reference: &str, path: &str) -> Result<PathStat> {
         let container = self.find(reference)?;
-        let place = self.place(&container, path)?;
+        let place = self.place(&container, path).await?;
         let (path, id) = (path.to_owned(), container.id.clone());
         blocking(move || stat(&place, &path, &id)).await
     }
@@ -46,12 +39,14 @@ impl Engine {
     /// 404 for the container or the path.
     pub async fn archive_get(&self, reference: &str, path: &str) -> Result<(PathStat, ByteStream)> {
         let container = self.find(reference)?;
-        let stat = self.archive_stat(reference, path).await?;
-        let place = self.place(&container, path)?;
+        let place = self.place(&container, path).await?;
+        let (wanted, id) = (path.to_owned(), container.id.clone());
+        let looked = blocking(move || Ok((stat(&place, &wanted, &id)?, place)));
+        let (stat, place) = looked.await?;
         let name = stat.name.clone();
         let as_directory = path.ends_with('/') || path.ends_with("/.");
         let stream = produce(move |out| {
-            let root = Root::open(&place.root)?;
+            let root = place.open()?;
             let file = if as_directory {
                 root.open_path(&place.path)?
             } else {
@@ -66,7 +61,7 @@ impl Engine {
     /// `PUT /containers/{id}/archive`.
     ///
     /// # Errors
-    /// 404, 400 when the path is no directory or the archive is damaged, 403 when it is read-only.
+    /// 404, 400 when the path is no directory, is read-only, or the archive is damaged.
     pub async fn archive_put(
         &self,
         reference: &str,
@@ -75,10 +70,7 @@ impl Engine {
     ) -> Result<()> {
         let container = self.find(reference)?;
         let text = options.path.to_string_lossy().into_owned();
-        let place = self.place(&container, &text)?;
-        if !place.writable {
-            return Err(Error::forbidden("container rootfs is marked read-only"));
-        }
+        let place = self.place(&container, &text).await?;
         let id = container.id.clone();
         let user = container.record().config.user.clone();
         // As Docker: the owners are the archive's, or with `copyUIDGID` the container's own user, if it has one.
@@ -117,60 +109,6 @@ impl Engine {
             pack(&rootfs, &mut tar, &options).map_err(io::Error::other)?;
             tar.finish().map(drop).map_err(io::Error::other)
         }))
-    }
-
-    /// Where a path of the container is: in its own view when it runs, else in the mount that covers it.
-    fn place(&self, container: &Rc<Container>, path: &str) -> Result<Place> {
-        let cleaned = clean(path);
-        let record = container.record();
-        let covering = record
-            .mounts
-            .iter()
-            .filter(|mount| Path::new(&cleaned).starts_with(&mount.destination))
-            .max_by_key(|mount| mount.destination.len());
-        let writable = covering.map_or(!record.host_config.readonly_rootfs, |mount| mount.writable);
-        if let Some(pid) = record
-            .state
-            .status
-            .is_alive()
-            .then(|| container.pid())
-            .flatten()
-        {
-            return Ok(Place {
-                root: PathBuf::from(format!("/proc/{pid}/root")),
-                path: PathBuf::from(cleaned),
-                writable,
-            });
-        }
-        if let Some(mount) = covering
-            .filter(|mount| mount.kind != MountKind::Tmpfs && Path::new(&mount.source).is_dir())
-        {
-            let rest = Path::new(&cleaned)
-                .strip_prefix(&mount.destination)
-                .unwrap_or(Path::new(""));
-            return Ok(Place {
-                root: PathBuf::from(&mount.source),
-                path: Path::new("/").join(rest),
-                writable,
-            });
-        }
-        drop(record);
-        // A running container has these three bound over what is in its root file system.
-        let own = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"].contains(&cleaned.as_str());
-        let name = cleaned.trim_start_matches("/etc/");
-        if own && container.layout.directory.join(name).is_file() {
-            return Ok(Place {
-                root: container.layout.directory.clone(),
-                path: Path::new("/").join(name),
-                writable,
-            });
-        }
-        self.mount_rootfs(container)?;
-        Ok(Place {
-            root: container.layout.rootfs.clone(),
-            path: PathBuf::from(cleaned),
-            writable,
-        })
     }
 }
 
@@ -258,7 +196,7 @@ fn put(
     body: ByteStream,
     (path, id): (&str, &str),
 ) -> Result<()> {
-    let root = Root::open(&place.root).map_err(|error| not_there(path, id, &error))?;
+    let root = place.open().map_err(|error| not_there(path, id, &error))?;
     let directory = root
         .open_path(&place.path)
         .map_err(|error| not_there(path, id, &error))?;
@@ -266,6 +204,7 @@ fn put(
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         return Err(Error::bad_parameter("extraction point is not a directory"));
     }
+    place.check_writable(&root, &directory)?;
     let unpacking = UnpackOptions {
         below: place
             .path

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use engine_api::{PathStat, Result};
 use rustix::fs::FileType;
 
-use super::{Place, not_there};
+use super::not_there;
+use super::place::Place;
 use crate::container::clean;
-use crate::storage::resolve::Root;
 use crate::timestamp::Timestamp;
 
 /// Go's file mode bits in `X-Docker-Container-Path-Stat`.
@@ -25,7 +25,7 @@ const GO_STICKY: u32 = 1 << 20;
 
 pub(super) fn stat(place: &Place, path: &str, id: &str) -> Result<PathStat> {
     let look = || -> io::Result<PathStat> {
-        let root = Root::open(&place.root)?;
+        let root = place.open()?;
         let follow = path.ends_with('/') || path.ends_with("/.");
         let file = if follow {
             root.open_path(&place.path)?
