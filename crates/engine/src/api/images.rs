@@ -129,14 +129,12 @@ pub(super) async fn remove(call: &Call, name: &str) -> Result<Reply> {
     if name.trim().is_empty() {
         return Err(Error::bad_parameter("image name cannot be blank"));
     }
-    // `noprune` keeps untagged parents: this engine has none.
-    reply::ok(
-        &call
-            .engine
-            .images()
-            .remove(name, call.query.flag("force"))
-            .await?,
-    )
+    let (images, force) = (call.engine.images(), call.query.flag("force"));
+    reply::ok(&if call.query.flag("noprune") {
+        images.remove_only(name, force).await?
+    } else {
+        images.remove(name, force).await?
+    })
 }
 
 /// `POST /images/prune`.

@@ -17,7 +17,7 @@ const LIST_FILTERS: [&str; 6] = ["dangling", "label", "before", "since", "refere
 /// `GET /images/json`.
 #[derive(Debug, Clone, Default)]
 pub struct ImageListOptions {
-    /// Intermediate images too; this engine makes none.
+    /// Also those without a name that other images were made from.
     pub all: bool,
     /// Compute `SharedSize`.
     pub shared_size: bool,
@@ -116,7 +116,8 @@ impl Images {
         let mut found: Vec<(Timestamp, ImageSummary)> = Vec::new();
         for (id, known) in &state.images {
             let mut references = state.table.of(id);
-            if !conditions.hold(known, &references) {
+            let hidden = !options.all && references.is_empty() && state.has_children(id);
+            if hidden || !conditions.hold(known, &references) {
                 continue;
             }
             references.retain(|reference| {

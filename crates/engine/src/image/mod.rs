@@ -149,6 +149,16 @@ struct State {
     media: MediaLayers,
 }
 
+impl State {
+    /// Whether another image was made from it.
+    fn has_children(&self, id: &Digest) -> bool {
+        let parent = id.to_string();
+        self.images
+            .values()
+            .any(|known| known.saved.parent == parent)
+    }
+}
+
 impl fmt::Debug for Images {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Images")

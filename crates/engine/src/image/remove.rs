@@ -38,11 +38,26 @@ fn conflict(id: &Digest, soft: bool, why: &str) -> Error {
 }
 
 impl Images {
-    /// Removes a reference, and the image with its last one.
+    /// Removes a reference, and the image with its last one, and then those it was made from, if they have no name and
+    /// nobody else needs them.
     ///
     /// # Errors
     /// 404 for no such image, 409 when containers or other references forbid it.
     pub async fn remove(&self, reference: &str, force: bool) -> Result<Vec<ImageDeleteItem>> {
+        let id = self.find(reference)?;
+        let parent = self.parent_of(&id);
+        let mut items = self.remove_only(reference, force).await?;
+        if !self.0.state.borrow().images.contains_key(&id) {
+            self.delete_parents(parent, &mut items).await?;
+        }
+        Ok(items)
+    }
+
+    /// As [`Self::remove`], but what the image was made from stays.
+    ///
+    /// # Errors
+    /// As [`Self::remove`].
+    pub async fn remove_only(&self, reference: &str, force: bool) -> Result<Vec<ImageDeleteItem>> {
         let id = self.find(reference)?;
         let hex = reference.strip_prefix("sha256:").unwrap_or(reference);
         let by_id = id.hex().starts_with(hex);
@@ -59,9 +74,45 @@ impl Images {
                 return Ok(items);
             }
         }
-        self.check(&id, force, true)?;
-        self.delete(&id, &mut items).await?;
+        match self.check(&id, force, true) {
+            // The name is gone, which was asked for; what others need stays.
+            Err(_) if !by_id && (self.has_children(&id) || !self.users_of(&id).is_empty()) => {}
+            checked => {
+                checked?;
+                self.delete(&id, &mut items).await?;
+            }
+        }
         Ok(items)
+    }
+
+    fn parent_of(&self, id: &Digest) -> Option<Digest> {
+        let state = self.0.state.borrow();
+        state.images.get(id)?.saved.parent.parse().ok()
+    }
+
+    fn has_children(&self, id: &Digest) -> bool {
+        self.0.state.borrow().has_children(id)
+    }
+
+    /// Deletes an image without a name that nobody needs, and likewise what it was made from.
+    async fn delete_parents(
+        &self,
+        mut parent: Option<Digest>,
+        items: &mut Vec<ImageDeleteItem>,
+    ) -> Result<()> {
+        while let Some(id) = parent {
+            let kept = {
+                let state = self.0.state.borrow();
+                let known = state.images.get(&id);
+                known.is_none_or(|known| known.from_media) || state.has_children(&id)
+            };
+            if kept || !self.references_of(&id).is_empty() || !self.users_of(&id).is_empty() {
+                break;
+            }
+            parent = self.parent_of(&id);
+            self.delete(&id, items).await?;
+        }
+        Ok(())
     }
 
     fn references_of(&self, id: &Digest) -> Vec<Reference> {
@@ -135,15 +186,7 @@ impl Images {
             );
             return Err(conflict(id, false, &why));
         }
-        let has_children = {
-            let state = self.0.state.borrow();
-            let parent = id.to_string();
-            state
-                .images
-                .values()
-                .any(|known| known.saved.parent == parent)
-        };
-        if has_children {
+        if self.has_children(id) {
             return Err(conflict(id, false, "image has dependent child images"));
         }
         if force {
@@ -288,18 +331,15 @@ impl Images {
         let mut report = ImagesPruneReport::default();
         let mut items = Vec::new();
         for (id, _) in doomed {
-            let is_parent = || {
-                let state = self.0.state.borrow();
-                state
-                    .images
-                    .values()
-                    .any(|known| known.saved.parent == id.to_string())
-            };
-            if !self.users_of(&id).is_empty() || is_parent() {
+            // One that was removed with its child is there no more.
+            let present = self.0.state.borrow().images.contains_key(&id);
+            if !present || !self.users_of(&id).is_empty() || self.has_children(&id) {
                 continue;
             }
+            let parent = self.parent_of(&id);
             let before = self.layers_size();
             self.delete(&id, &mut items).await?;
+            self.delete_parents(parent, &mut items).await?;
             report.space_reclaimed += u64::try_from(before - self.layers_size()).unwrap_or(0);
         }
         report.images_deleted = (!items.is_empty()).then_some(items);

@@ -137,3 +137,39 @@ fn prune_takes_what_nobody_names_or_uses() {
         );
     });
 }
+
+#[test]
+fn unnamed_parents_hide_and_go_with_their_last_child() {
+    run(async {
+        let bench = Bench::new();
+        let base = bench.import("base", "f").await;
+        let upper = bench.directory.path().join("upper");
+        std::fs::create_dir(&upper).unwrap();
+        let made = |repository: &str| CommitOptions {
+            parent: base.clone(),
+            repository: repository.to_owned(),
+            comment: repository.to_owned(),
+            ..CommitOptions::default()
+        };
+        for child in ["made", "other"] {
+            bench.images.commit(made(child), &upper).await.unwrap();
+        }
+        let untagged = bench.images.remove("base", false).await.unwrap();
+        assert_eq!(untagged.len(), 1, "children keep it");
+        let listed = |all| {
+            let options = ImageListOptions {
+                all,
+                ..ImageListOptions::default()
+            };
+            bench.images.list(&options).unwrap().len()
+        };
+        assert_eq!((listed(false), listed(true)), (2, 3));
+        bench.images.remove("made", false).await.unwrap();
+        assert_eq!(listed(true), 2, "the other child needs it");
+        bench.images.remove_only("other", false).await.unwrap();
+        assert_eq!(listed(true), 1);
+        bench.images.commit(made("again"), &upper).await.unwrap();
+        bench.images.remove("again", false).await.unwrap();
+        assert_eq!(listed(true), 0);
+    });
+}
