@@ -15,6 +15,10 @@ fn saved_images_load_elsewhere() {
         let progress = to.images.load(body(archive), true).await.unwrap();
         assert_eq!(last(progress).await.unwrap().stream, "Loaded image: a:1\n");
         assert_eq!(to.images.resolve("a:1").unwrap().id, id);
+        assert_eq!(*to.containers.events.borrow(), ["load"]);
+        let inspected = to.images.inspect("a:1").unwrap();
+        let tagged = inspected.metadata.last_tag_time;
+        assert!(tagged.starts_with("0001-01-01"), "{tagged}");
         let error = last(to.images.load(body(b"junk".to_vec()), true).await.unwrap())
             .await
             .unwrap_err();

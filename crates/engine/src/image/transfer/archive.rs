@@ -69,7 +69,9 @@ impl Images {
                         reference.familiar()
                     ));
                 }
-                self.set_tag(reference.clone(), &image.id)?;
+                // No tagging to Docker: neither the event nor the time of the last one.
+                let mut state = self.0.state.borrow_mut();
+                state.table.set(reference.clone(), &image.id)?;
                 lines.push(format!("Loaded image: {}\n", reference.familiar()));
             }
             if image.references.is_empty() {
