@@ -5,7 +5,7 @@ use std::io::Read;
 use ureq::Agent;
 
 use crate::error::{Error, Result};
-use crate::registry::RegistryOptions;
+use crate::registry::{RegistryOptions, failed_call};
 
 /// Opens `url` for reading, with the time limits of registries. Redirects are followed.
 ///
@@ -23,7 +23,7 @@ pub fn open(url: &str, options: &RegistryOptions) -> Result<impl Read> {
     let response = Agent::new_with_config(config)
         .get(url)
         .call()
-        .map_err(|error| Error::Transport(format!("get {url}: {error}")))?;
+        .map_err(|error| failed_call("Get", url, &error))?;
     let status = response.status();
     if !status.is_success() {
         return Err(Error::Transport(format!(
@@ -69,5 +69,10 @@ mod tests {
         let url = serve("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
         let error = open(&url, &options).err().unwrap().to_string();
         assert!(error.contains("with status 404"), "{error}");
+        let error = failed_call("Get", "http://no.host:80/x", &ureq::Error::HostNotFound);
+        assert_eq!(
+            error.to_string(),
+            "Get \"http://no.host:80/x\": dial tcp: lookup no.host: no such host"
+        );
     }
 }

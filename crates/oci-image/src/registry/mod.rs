@@ -28,6 +28,7 @@ use crate::manifest::Platform;
 use crate::progress::Report;
 use crate::reference::{DEFAULT_DOMAIN, Reference};
 use http::Http;
+pub(crate) use http::failed_call;
 
 /// Host that serves docker.io.
 const DOCKER_HUB: &str = "registry-1.docker.io";

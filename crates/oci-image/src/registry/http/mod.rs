@@ -224,14 +224,7 @@ impl<'a> Http<'a> {
                 "HEAD" => "Head",
                 other => other,
             };
-            if is_unknown_host(&error) {
-                let host = authority(url);
-                let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-                return Error::NoHost(format!(
-                    "{name} \"{url}\": dial tcp: lookup {host}: no such host"
-                ));
-            }
-            Error::Transport(format!("{name} \"{url}\": {error}"))
+            failed_call(name, url, &error)
         })
     }
 
@@ -272,6 +265,18 @@ impl<'a> Http<'a> {
     pub(super) fn options(&self) -> &RegistryOptions {
         self.options
     }
+}
+
+/// The error of a call that got no answer, in the words of Go's client. `name` is the method's: `Get`, `Head`.
+pub(crate) fn failed_call(name: &str, url: &str, error: &ureq::Error) -> Error {
+    if is_unknown_host(error) {
+        let host = authority(url);
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+        return Error::NoHost(format!(
+            "{name} \"{url}\": dial tcp: lookup {host}: no such host"
+        ));
+    }
+    Error::Transport(format!("{name} \"{url}\": {error}"))
 }
 
 /// Whether the name was looked up and is not there: asking again at once is of no use, and Docker does not.
