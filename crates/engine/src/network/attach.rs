@@ -138,13 +138,21 @@ impl Networks {
     pub fn files(&self, request: &FilesRequest<'_>) -> Result<NetworkFiles> {
         let host_gateway = request.host_gateway.or(Some(self.host_gateway()));
         let host = ResolverConfig::read(&self.0.options.resolv_conf);
-        build(
+        let mut files = build(
             &FilesRequest {
                 host_gateway,
                 ..request.clone()
             },
             &host,
-        )
+        )?;
+        let mode = NetworkMode::parse(request.network_mode);
+        if mode == NetworkMode::Host
+            && request.extra_hosts.is_empty()
+            && let Ok(hosts) = std::fs::read_to_string(&self.0.options.hosts)
+        {
+            files.hosts = hosts;
+        }
+        Ok(files)
     }
 
     /// What `host-gateway` in `--add-host` stands for: the default bridge's address.

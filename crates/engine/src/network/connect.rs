@@ -25,9 +25,9 @@ impl Networks {
         settings: &EndpointSettings,
     ) -> Result<(String, EndpointSettings)> {
         let network = self.0.state.borrow().find(wanted)?.clone();
-        self.check_connect(&network, target)?;
         let wish = endpoint::without_state(settings);
         endpoint::validate(&network, &wish)?;
+        self.check_connect(&network, target)?;
         let Some(pid) = target.pid else {
             let settings = EndpointSettings {
                 network_id: network.id.clone(),
@@ -175,7 +175,14 @@ impl Networks {
     /// # Errors
     /// Docker's: 404 for a missing network, 500 when the container is not on it, 400 for the host's network.
     pub fn disconnect(&self, wanted: &str, target: &ConnectTarget, force: bool) -> Result<String> {
-        let network = self.0.state.borrow().find(wanted)?.clone();
+        let found = self.0.state.borrow().find(wanted).cloned();
+        let network = match found {
+            // A network that is gone can still be forgotten.
+            Err(_) if force && target.networks.iter().any(|name| name == wanted) => {
+                return Ok(wanted.to_owned());
+            }
+            found => found?,
+        };
         if network.driver() == Driver::Host
             || NetworkMode::parse(&target.network_mode) == NetworkMode::Host
         {

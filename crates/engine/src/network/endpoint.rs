@@ -65,10 +65,11 @@ fn wished_address(settings: &EndpointSettings, ipv6: bool) -> Result<Option<IpAd
     if text.is_empty() {
         return Ok(None);
     }
-    let parsed = text
-        .parse()
-        .ok()
-        .filter(|address: &IpAddr| address.is_ipv6() == ipv6 && !address.is_unspecified());
+    // An IPv4 address written as IPv6 is one of IPv4 to Docker.
+    let parsed = text.parse().ok().filter(|address: &IpAddr| {
+        address.to_canonical().is_ipv6() == ipv6 && !address.is_unspecified()
+    });
+    let parsed = parsed.map(|address| address.to_canonical());
     let invalid = || {
         Error::bad_parameter(format!(
             "invalid endpoint settings:\ninvalid {family} address: {text}"

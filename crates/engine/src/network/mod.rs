@@ -74,6 +74,8 @@ pub struct NetworkOptions {
     pub bridge_address: Cidr,
     /// The host's resolver configuration, whose servers the embedded DNS forwards to.
     pub resolv_conf: PathBuf,
+    /// The host's own names, which containers in its network see too.
+    pub hosts: PathBuf,
 }
 
 impl NetworkOptions {
@@ -86,6 +88,7 @@ impl NetworkOptions {
             bridge_device: "docker-sys".into(),
             bridge_address: Cidr::new(address, 16).unwrap_or(Cidr::host(address)),
             resolv_conf: "/etc/resolv.conf".into(),
+            hosts: "/etc/hosts".into(),
         }
     }
 }

@@ -123,6 +123,10 @@ impl NetworkRecord {
 
     /// The network as the API shows it, without containers.
     pub(super) fn to_api(&self) -> Network {
+        let mut ipam = self.ipam.clone();
+        // Docker lists IPv4 before IPv6, however they were asked for.
+        ipam.config
+            .sort_by_key(|config| config.subnet.contains(':'));
         Network {
             name: self.name.clone(),
             id: self.id.clone(),
@@ -130,7 +134,7 @@ impl NetworkRecord {
             scope: "local".into(),
             driver: self.driver.clone(),
             enable_ipv6: self.enable_ipv6,
-            ipam: self.ipam.clone(),
+            ipam,
             internal: self.internal,
             attachable: self.attachable,
             ingress: false,

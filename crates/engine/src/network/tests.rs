@@ -125,6 +125,7 @@ impl World {
             directory.path().join("run"),
         );
         options.resolv_conf = directory.path().join("resolv.conf");
+        options.hosts = directory.path().join("hosts");
         options
     }
 

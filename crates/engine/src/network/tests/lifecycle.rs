@@ -1,10 +1,11 @@
 //! Creating, connecting, removing; what the API refuses; nothing is left behind.
 
-use engine_api::{Filters, Network};
+use engine_api::{EndpointIpamConfig, Filters, Network};
 use sys::netlink::nftables::tables;
 
 use super::*;
 use crate::network::ConnectTarget;
+use crate::network::files::FilesRequest;
 
 fn refused(world: &World, change: impl FnOnce(&mut NetworkCreate)) -> (u16, String) {
     let mut request = NetworkCreate {
@@ -218,6 +219,68 @@ fn a_running_container_is_connected_and_disconnected() {
             (remembered.ip_address.as_str(), remembered.network_id.len()),
             ("", 64)
         );
+    });
+}
+
+#[test]
+fn connecting_is_refused_and_forgotten_as_in_docker() {
+    in_world(|world| async move {
+        let config = |subnet: &str| IpamConfig {
+            subnet: subnet.into(),
+            ..IpamConfig::default()
+        };
+        world.create("both", |request| {
+            request.enable_ipv6 = true;
+            request.ipam = Some(Ipam {
+                config: vec![config("fd00:1::/64"), config("10.9.0.0/16")],
+                ..Ipam::default()
+            });
+        });
+        let shown = world.networks.inspect("both").unwrap().ipam;
+        assert_eq!(shown.config[0].subnet, "10.9.0.0/16");
+        let target = ConnectTarget {
+            container_name: "web".into(),
+            network_mode: "none".into(),
+            networks: vec!["none".into(), "gone".into()],
+            ..ConnectTarget::default()
+        };
+        let mut wish = EndpointSettings {
+            aliases: Some(vec!["a".into()]),
+            ..EndpointSettings::default()
+        };
+        for network in ["bridge", "host", "none"] {
+            let error = world.networks.connect(network, &target, &wish).unwrap_err();
+            assert!(error.message.contains("network-scoped alias"), "{error}");
+        }
+        wish.ipam_config = Some(EndpointIpamConfig {
+            ipv6_address: "::ffff:10.9.0.9".into(),
+            ..EndpointIpamConfig::default()
+        });
+        let error = world.networks.connect("both", &target, &wish).unwrap_err();
+        assert!(error.message.contains("invalid IPv6 address"), "{error}");
+        let gone = |force| world.networks.disconnect("gone", &target, force);
+        assert_eq!(gone(false).unwrap_err().status, 404);
+        assert_eq!(gone(true).unwrap(), "gone");
+    });
+}
+
+#[test]
+fn the_hosts_names_are_those_of_containers_in_its_network() {
+    in_world(|world| async move {
+        let hosts = world.directory.path().join("hosts");
+        let names = |mode, extra: &[String]| {
+            let request = FilesRequest {
+                network_mode: mode,
+                extra_hosts: extra,
+                ..FilesRequest::default()
+            };
+            world.networks.files(&request).unwrap().hosts
+        };
+        assert!(names("host", &[]).starts_with("127.0.0.1\tlocalhost\n"));
+        std::fs::write(&hosts, "127.0.0.1 here\n").unwrap();
+        assert_eq!(names("host", &[]), "127.0.0.1 here\n");
+        assert!(!names("bridge", &[]).contains("here"));
+        assert!(!names("host", &["a:10.0.0.1".to_owned()]).contains("here"));
     });
 }
 
