@@ -104,7 +104,8 @@ impl Engine {
             let filled = tokio::task::spawn_blocking(move || {
                 match crate::storage::host_path(&rootfs, Path::new(&destination))? {
                     Some(source) if source.is_dir() => {
-                        let below = crate::storage::host_path(&volume, Path::new(&subpath))?;
+                        let subpath = Path::new("/").join(&subpath);
+                        let below = crate::storage::host_path(&volume, &subpath)?;
                         match below.filter(|target| target.is_dir()) {
                             Some(target) => crate::volume::copy_up(&source, &target).map(drop),
                             None => Ok(()),

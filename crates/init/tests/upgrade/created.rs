@@ -16,6 +16,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("files_reach_the_volumes_of_a_created_container", || {
         Box::pin(files_reach_the_volumes_of_a_created_container())
     }),
+    ("a_new_volume_has_what_the_image_has_there", || {
+        Box::pin(a_new_volume_has_what_the_image_has_there())
+    }),
     ("a_failed_creation_leaves_nothing", || {
         Box::pin(a_failed_creation_leaves_nothing())
     }),
@@ -72,6 +75,15 @@ async fn files_reach_the_volumes_of_a_created_container() {
     let text = fs::read_to_string(Path::new(&volume).join("file")).unwrap();
     assert_eq!(text, "ok");
     client.archive_stat("web", "/srv/link/file").await.unwrap();
+}
+
+async fn a_new_volume_has_what_the_image_has_there() {
+    let engine = Engine::start().await;
+    let request = with_volume("", "/bin");
+    let created = engine.client.container_create(Some("web"), &request).await;
+    created.unwrap();
+    let volume = engine.inspect("web").await.mounts[0].source.clone();
+    assert!(Path::new(&volume).join("busybox").is_file());
 }
 
 async fn a_failed_creation_leaves_nothing() {
