@@ -95,7 +95,10 @@ impl Images {
             } else {
                 return Err(Error::server(format!("layer {} is missing", layer.diff_id)));
             };
-            directories.push(directory);
+            // overlayfs refuses a directory that it has already (ELOOP); below, the same layer hides nothing and shows nothing.
+            if !directories.contains(&directory) {
+                directories.push(directory);
+            }
         }
         Ok(directories)
     }

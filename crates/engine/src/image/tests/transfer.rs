@@ -60,6 +60,27 @@ fn commits_add_a_layer() {
 }
 
 #[test]
+fn a_layer_that_comes_twice_is_mounted_once() {
+    run(async {
+        let bench = Bench::new();
+        let mut parent = bench.import("base", "f").await;
+        let upper = bench.directory.path().join("upper");
+        std::fs::create_dir(&upper).unwrap();
+        for _ in 0..2 {
+            let options = CommitOptions {
+                parent: parent.clone(),
+                ..CommitOptions::default()
+            };
+            parent = bench.images.commit(options, &upper).await.unwrap();
+        }
+        let layers = bench.images.resolve(&parent).unwrap().layers;
+        let directories = bench.images.layer_directories(&layers).unwrap();
+        assert_eq!((layers.len(), directories.len()), (3, 2));
+        assert!(directories[1].join("f").exists(), "the lowest is last");
+    });
+}
+
+#[test]
 fn a_pull_that_cannot_start_is_an_ordinary_error() {
     run(async {
         let bench = Bench::new();
