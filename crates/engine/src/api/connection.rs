@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -71,18 +71,16 @@ pub(super) async fn accept(handler: Rc<Handler>, listener: Rc<UnixListener>, qui
 }
 
 async fn talk(handler: Rc<Handler>, stream: UnixStream, quiet: Rc<Quiet>) {
-    // A client that fails or leaves is nobody's error.
-    let Ok(Ok(socket)) = tokio::time::timeout(HEAD_TIMEOUT, Socket::open(stream)).await else {
-        return;
-    };
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let chunked = request.headers().contains_key(TRANSFER_ENCODING);
         let (reply, quiet) = (handler(request), Rc::clone(&quiet));
         async move {
             let owed = quiet.owe();
             let mut reply = reply.await;
-            // The client's next request is for the next program, on a connection of its own.
-            if quiet.phase() == Phase::Leaving && reply.status() != StatusCode::SWITCHING_PROTOCOLS
-            {
+            // The client's next request is for the next program, or its head would not be found (`heads`): it needs a
+            // connection of its own.
+            let last = chunked || quiet.phase() == Phase::Leaving;
+            if last && reply.status() != StatusCode::SWITCHING_PROTOCOLS {
                 let close = HeaderValue::from_static("close");
                 reply.headers_mut().insert(CONNECTION, close);
             }
@@ -95,8 +93,8 @@ async fn talk(handler: Rc<Handler>, stream: UnixStream, quiet: Rc<Quiet>) {
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_BUFFER_BYTES)
-        .serve_connection(TokioIo::new(socket), service)
+        .serve_connection(TokioIo::new(Socket::new(stream)), service)
         .with_upgrades();
-    // Likewise: parse errors have been answered with 400 or 431 by now.
+    // A client that fails or leaves is nobody's error; parse errors have been answered with 400 or 431 by now.
     let _ = connection.await;
 }

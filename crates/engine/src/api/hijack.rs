@@ -17,7 +17,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use super::call::Call;
-use super::plain_hijack::{MARKER, Socket};
+use super::heads::MARKER;
+use super::plain_hijack::Socket;
 use super::reply::{RAW_STREAM, Reply};
 use super::streams;
 use crate::options::{AttachSession, OutputChunk};

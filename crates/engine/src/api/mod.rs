@@ -15,6 +15,7 @@ mod engine;
 mod exec;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod heads;
 mod hijack;
 mod images;
 mod json_error;

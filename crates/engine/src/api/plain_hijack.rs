@@ -6,7 +6,7 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,11 +15,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::time::Sleep;
 
-/// Marks a request that got its `Upgrade` here.
-pub(super) const MARKER: &str = "x-engine-plain-hijack";
+use super::heads::{Requests, head_end};
 
-/// Longest head that is looked at, in bytes; a longer one is the HTTP parser's affair.
-const MAX_HEAD_BYTES: usize = 64 << 10;
+/// Bytes that are received at a time while requests are looked at.
+const READ_BYTES: usize = 8 << 10;
 
 /// Time for a client that is still sending to read its answer, as long as Go's server gives it: who closes at once takes
 /// the refusal of an upload away from the client, which sees "broken pipe" only.
@@ -32,10 +31,11 @@ const LINGER_BYTES: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: UnixStream,
-    /// Read before the stream.
-    prefix: Bytes,
-    /// The answer's head so far, while it has to be rewritten.
-    head: Option<BytesMut>,
+    requests: Requests,
+    /// Of the requests, read before all else.
+    ready: Bytes,
+    /// The answer's head so far, while it decides about a hijack.
+    head: BytesMut,
     /// Rewritten bytes on their way out.
     pending: BytesMut,
     /// Set when everything is sent: the end, and the bytes that may still be thrown away.
@@ -43,43 +43,37 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Waits for the first request's head and prepares for an old hijack if it asks for one.
-    ///
-    /// # Errors
-    /// When the socket fails; a client that leaves without a request is `UnexpectedEof`.
-    pub(super) async fn open(mut stream: UnixStream) -> io::Result<Self> {
-        let mut received = BytesMut::with_capacity(4096);
-        let end = loop {
-            if let Some(end) = head_end(&received) {
-                break Some(end);
-            }
-            if received.len() >= MAX_HEAD_BYTES {
-                break None;
-            }
-            if stream.read_buf(&mut received).await? == 0 {
-                if received.is_empty() {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                break None;
-            }
-        };
-        let hijack = end.is_some_and(|end| wants_plain_hijack(&received[..end]));
-        let prefix = match end {
-            Some(end) if hijack => with_upgrade(&received, end),
-            _ => received.freeze(),
-        };
-        Ok(Self {
+    /// One that was just accepted.
+    pub(super) fn new(stream: UnixStream) -> Self {
+        Self {
             stream,
-            prefix,
-            head: hijack.then(BytesMut::new),
+            requests: Requests::new(),
+            ready: Bytes::new(),
+            head: BytesMut::new(),
             pending: BytesMut::new(),
             linger: None,
-        })
+        }
     }
 
     /// The bare stream and what has been read of it but not used.
     pub(super) fn into_parts(self) -> (UnixStream, Bytes) {
-        (self.stream, self.prefix)
+        let mut unused = BytesMut::from(self.ready);
+        unused.extend_from_slice(&self.requests.received);
+        (self.stream, unused.freeze())
+    }
+
+    /// Receives until something can be passed on, which is then in `ready`; nothing at the end.
+    fn poll_requests(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut ended = false;
+        loop {
+            self.ready = self.requests.pass(ended);
+            if ended || !self.ready.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.requests.received.reserve(READ_BYTES);
+            let received = pin!(self.stream.read_buf(&mut self.requests.received));
+            ended = ready!(received.poll(context))? == 0;
+        }
     }
 
     fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -113,62 +107,6 @@ impl Socket {
     }
 }
 
-/// Where the head ends (after its empty line).
-fn head_end(bytes: &[u8]) -> Option<usize> {
-    bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .map(|at| at + 4)
-}
-
-fn wants_plain_hijack(head: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(head) else {
-        return false;
-    };
-    let mut lines = text.split("\r\n");
-    let mut words = lines.next().unwrap_or("").split(' ');
-    let (Some("POST"), Some(target), Some("HTTP/1.1")) = (words.next(), words.next(), words.next())
-    else {
-        return false;
-    };
-    let path = target.split('?').next().unwrap_or("");
-    let hijacks = (path.contains("/containers/") && path.ends_with("/attach"))
-        || (path.contains("/exec/") && path.ends_with("/start"));
-    let has_upgrade = lines.any(|line| {
-        line.split(':')
-            .next()
-            .is_some_and(|name| name.eq_ignore_ascii_case("upgrade"))
-    });
-    hijacks && !has_upgrade
-}
-
-fn with_upgrade(received: &[u8], end: usize) -> Bytes {
-    let mut bytes = BytesMut::from(&received[..end - 2]);
-    bytes.extend_from_slice(
-        format!("Connection: Upgrade\r\nUpgrade: tcp\r\n{MARKER}: 1\r\n\r\n").as_bytes(),
-    );
-    bytes.extend_from_slice(&received[end..]);
-    bytes.freeze()
-}
-
-/// Turns `101` into `200 OK` without the upgrade headers; other answers stay as they are.
-fn rewrite(head: &[u8]) -> Vec<u8> {
-    let text = String::from_utf8_lossy(head);
-    if !text.starts_with("HTTP/1.1 101") {
-        return head.to_vec();
-    }
-    let mut answer = String::from("HTTP/1.1 200 OK\r\n");
-    for line in text.split("\r\n").skip(1).filter(|line| !line.is_empty()) {
-        let name = line.split(':').next().unwrap_or("");
-        if !name.eq_ignore_ascii_case("connection") && !name.eq_ignore_ascii_case("upgrade") {
-            answer.push_str(line);
-            answer.push_str("\r\n");
-        }
-    }
-    answer.push_str("\r\n");
-    answer.into_bytes()
-}
-
 impl AsyncRead for Socket {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -176,11 +114,14 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.prefix.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(context, buffer);
+        if this.ready.is_empty() {
+            if this.requests.is_opaque() {
+                return Pin::new(&mut this.stream).poll_read(context, buffer);
+            }
+            ready!(this.poll_requests(context))?;
         }
-        let length = this.prefix.len().min(buffer.remaining());
-        buffer.put_slice(&this.prefix.split_to(length));
+        let length = this.ready.len().min(buffer.remaining());
+        buffer.put_slice(&this.ready.split_to(length));
         Poll::Ready(Ok(()))
     }
 }
@@ -192,17 +133,18 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let Some(head) = &mut this.head else {
+        if !this.requests.awaits_answer() {
             ready!(this.poll_drain(context))?;
             return Pin::new(&mut this.stream).poll_write(context, bytes);
-        };
-        head.extend_from_slice(bytes);
-        if let Some(end) = head_end(head) {
-            let first = head.split_to(end);
-            this.pending.extend_from_slice(&rewrite(&first));
+        }
+        this.head.extend_from_slice(bytes);
+        if let Some(end) = head_end(&this.head) {
+            let first = this.head.split_to(end);
+            this.pending
+                .extend_from_slice(&this.requests.answer(&first));
             // An interim answer (100 Continue) comes before the one that counts.
-            if !first.starts_with(b"HTTP/1.1 100") {
-                let rest = this.head.take().unwrap_or_default();
+            if !this.requests.awaits_answer() {
+                let rest = this.head.split();
                 this.pending.extend_from_slice(&rest);
             }
         }
@@ -232,7 +174,7 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.head.is_some() || !self.pending.is_empty() {
+        if self.requests.awaits_answer() || !self.pending.is_empty() {
             let first = slices
                 .iter()
                 .find(|slice| !slice.is_empty())
@@ -244,45 +186,5 @@ impl AsyncWrite for Socket {
 
     fn is_write_vectored(&self) -> bool {
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_old_hijacks_are_touched() {
-        let wants = |text: &str| wants_plain_hijack(text.as_bytes());
-        assert!(wants(
-            "POST /v1.24/containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\n\r\n"
-        ));
-        assert!(wants("POST /exec/0a/start HTTP/1.1\r\n\r\n"));
-        assert!(!wants(
-            "POST /exec/0a/start HTTP/1.1\r\nUPGRADE: tcp\r\n\r\n"
-        ));
-        assert!(!wants("POST /containers/a/start HTTP/1.1\r\n\r\n"));
-        assert!(!wants("GET /containers/a/attach HTTP/1.1\r\n\r\n"));
-        assert!(!wants("\u{0}\r\n\r\n"));
-    }
-
-    #[test]
-    fn heads_are_rewritten() {
-        let request = b"POST /exec/a/start HTTP/1.1\r\nHost: x\r\n\r\nbody";
-        let end = head_end(request).unwrap();
-        let text = String::from_utf8(with_upgrade(request, end).to_vec()).unwrap();
-        assert_eq!(
-            text,
-            "POST /exec/a/start HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nx-engine-plain-hijack: 1\r\n\r\nbody"
-        );
-        let answer = b"HTTP/1.1 101 UPGRADED\r\ncontent-type: a\r\nconnection: Upgrade\r\nupgrade: tcp\r\n\r\n";
-        assert_eq!(
-            rewrite(answer),
-            b"HTTP/1.1 200 OK\r\ncontent-type: a\r\n\r\n"
-        );
-        assert_eq!(
-            rewrite(b"HTTP/1.1 404 Not Found\r\nupgrade: x\r\n\r\n"),
-            b"HTTP/1.1 404 Not Found\r\nupgrade: x\r\n\r\n"
-        );
     }
 }
