@@ -43,6 +43,7 @@ impl Engine {
         let container = self.find(&state.container)?;
         let exec = Rc::new(Exec::new(id.to_owned(), &container, state.config.clone()));
         exec.probe.set(state.probe);
+        exec.settled.send_replace(state.started);
         exec.ended.send_replace(state.exit_code);
         exec.ended_at
             .set(state.ended_at_ms.map(Duration::from_millis));

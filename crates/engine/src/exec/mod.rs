@@ -3,6 +3,7 @@
 mod carry;
 mod probe;
 mod process;
+mod resize;
 mod run;
 
 use std::cell::{Cell, RefCell};
@@ -33,6 +34,8 @@ pub(crate) struct Exec {
     streams: Rc<Streams>,
     state: RefCell<State>,
     terminal: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
+    /// Whether it has started, or never will.
+    settled: watch::Sender<bool>,
     /// The exit code, once there is one.
     ended: watch::Sender<Option<i32>>,
     /// When, since the kernel's start.
@@ -60,6 +63,7 @@ impl Exec {
             config,
             state: RefCell::default(),
             terminal: RefCell::default(),
+            settled: watch::Sender::default(),
             ended: watch::Sender::default(),
             ended_at: Cell::default(),
             probe: Cell::default(),
@@ -160,22 +164,6 @@ impl Engine {
         self.0
             .events
             .publish("container", &action, &exec.container.id, attributes);
-    }
-
-    /// `POST /exec/{id}/resize`.
-    ///
-    /// # Errors
-    /// 404, 409 when it does not run.
-    pub async fn exec_resize(&self, id: &str, height: u16, width: u16) -> Result<()> {
-        let exec = self.find_exec(id)?;
-        if !exec.state.borrow().running {
-            return Err(Error::conflict(format!("exec {id} is not running")));
-        }
-        let Some(terminal) = exec.terminal.borrow().clone() else {
-            return Ok(());
-        };
-        sys::tty::set_winsize(terminal.get_ref(), height, width)
-            .map_err(|error| Error::server(error.to_string()))
     }
 
     /// `GET /exec/{id}/json`.

@@ -149,6 +149,7 @@ impl Engine {
             state.ends = pumps.ends();
         }
         *exec.terminal.borrow_mut() = pumps.terminal();
+        exec.settled.send_replace(true);
         self.exec_event(exec, "exec_start", true);
         let (engine, watched) = (self.clone(), Rc::clone(exec));
         tokio::task::spawn_local(async move { engine.monitor_exec(watched, ended, pumps).await });
@@ -174,6 +175,7 @@ impl Engine {
             state.process = None;
         }
         exec.terminal.borrow_mut().take();
+        exec.settled.send_replace(true);
         exec.ended.send_replace(Some(code));
         exec.ended_at.set(Some(sys::clock::boottime()));
         exec.container.execs.borrow_mut().remove(&exec.id);
