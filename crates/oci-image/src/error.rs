@@ -56,9 +56,9 @@ pub enum Error {
         /// Text of the registry or a description.
         message: String,
     },
-    /// The registry's name cannot be resolved.
+    /// The registry's name cannot be resolved, or nobody listens there: to try again at once is of no use.
     #[error("{0}")]
-    NoHost(String),
+    Unreachable(String),
     /// The transport failed after all retries: name resolution, TCP, TLS, stall.
     #[error("{0}")]
     Transport(String),
@@ -89,7 +89,7 @@ impl Error {
             | Self::Limit { .. }
             | Self::DigestMismatch { .. }
             | Self::Registry { .. }
-            | Self::NoHost(_)
+            | Self::Unreachable(_)
             | Self::Transport(_) => 500,
         }
     }

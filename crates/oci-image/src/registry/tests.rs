@@ -305,3 +305,19 @@ fn private_authorities_are_read_from_their_directory() {
     let error = client.pull("registry.invalid:5000/x").unwrap_err();
     assert!(error.to_string().contains("ca.crt"), "{error}");
 }
+
+#[test]
+fn where_nobody_listens_is_not_asked_again() {
+    // A port that was free a moment ago; with retries this test would not end.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let mut client = Client::new();
+    client.options.retries = u32::MAX;
+    let words = format!("dial tcp {address}: connect: connection refused");
+    let pull = client.pull(&format!("{address}/x")).unwrap_err();
+    assert!(matches!(pull, Error::Unreachable(_)), "{pull}");
+    assert!(pull.to_string().ends_with(&words), "{pull}");
+    let login = login(&address, &client.credentials, &client.options).unwrap_err();
+    assert!(login.to_string().ends_with(&words), "{login}");
+}

@@ -272,8 +272,14 @@ pub(crate) fn failed_call(name: &str, url: &str, error: &ureq::Error) -> Error {
     if is_unknown_host(error) {
         let host = authority(url);
         let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-        return Error::NoHost(format!(
+        return Error::Unreachable(format!(
             "{name} \"{url}\": dial tcp: lookup {host}: no such host"
+        ));
+    }
+    if is_refused(error) {
+        let host = authority(url);
+        return Error::Unreachable(format!(
+            "{name} \"{url}\": dial tcp {host}: connect: connection refused"
         ));
     }
     Error::Transport(format!("{name} \"{url}\": {error}"))
@@ -286,6 +292,11 @@ fn is_unknown_host(error: &ureq::Error) -> bool {
         ureq::Error::Io(error) => error.to_string().contains("failed to lookup address"),
         _ => false,
     }
+}
+
+/// Whether nobody listens there; Docker does not ask again either.
+fn is_refused(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
 fn is_transient(status: u16) -> bool {
