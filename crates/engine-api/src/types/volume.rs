@@ -70,7 +70,7 @@ model! {
     /// Answer of `POST /volumes/prune`.
     #[serde(rename_all = "PascalCase")]
     pub struct VolumesPruneReport {
-        /// Removed volumes' names; null when none.
+        /// Removed volumes' names; empty when none.
         pub volumes_deleted: Option<Vec<String>>,
         /// Bytes.
         pub space_reclaimed: u64,

@@ -139,7 +139,10 @@ pub(super) async fn remove(call: &Call, name: &str) -> Result<Reply> {
 
 /// `POST /images/prune`.
 pub(super) async fn prune(call: &Call) -> Result<Reply> {
-    reply::ok(&call.engine.images().prune(&call.query.filters()?).await?)
+    let filters = call.query.filters()?;
+    let report = call.engine.images().prune(&filters).await?;
+    call.engine.pruned("image", report.space_reclaimed);
+    reply::ok(&report)
 }
 
 /// `POST /commit`.

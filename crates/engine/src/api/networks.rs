@@ -61,5 +61,7 @@ pub(super) fn remove(call: &Call, id: &str) -> Result<Reply> {
 
 /// `POST /networks/prune`.
 pub(super) fn prune(call: &Call) -> Result<Reply> {
-    reply::ok(&call.engine.networks().prune(&call.query.filters()?)?)
+    let report = call.engine.networks().prune(&call.query.filters()?)?;
+    call.engine.pruned("network", 0);
+    reply::ok(&report)
 }

@@ -92,6 +92,12 @@ impl Server {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// The whole answer to a request without a body.
+    async fn ask(&self, method: &str, path: &str) -> String {
+        let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        self.talk(request.as_bytes()).await
+    }
+
     async fn answers(&self) -> bool {
         self.talk(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             .await
@@ -211,19 +217,20 @@ fn a_panic_is_one_request_s_end() {
     });
 }
 
-#[test]
-fn panics_of_a_whole_engine_are_contained_and_counted() {
+/// Runs a test against the API of a whole engine in a network of its own; without root there is none.
+fn with_engine(name: &str, test: impl AsyncFnOnce(&Server) + Send) {
     if !rustix::process::geteuid().is_root() {
         println!("skipped: needs root");
         return;
     }
     let host = sys::netlink::new_netns().unwrap();
+    let cgroup = format!("test-{name}-{}", std::process::id());
     let engine_lives = || {
         run(async {
             let directory = tempfile::tempdir().unwrap();
             let mut options =
                 EngineOptions::new(directory.path().join("root"), directory.path().join("run"));
-            options.cgroup_parent = format!("test-panics-{}", std::process::id());
+            options.cgroup_parent.clone_from(&cgroup);
             let engine = Engine::new(options).await.unwrap();
             let path = directory.path().join("socket");
             let listener = UnixListener::bind(&path).unwrap();
@@ -232,31 +239,58 @@ fn panics_of_a_whole_engine_are_contained_and_counted() {
                 path,
                 _directory: directory,
             };
-            let get = async |path: &str| {
-                let request =
-                    format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-                server.talk(request.as_bytes()).await
-            };
-            for path in ["/panic", "/panic/detached"] {
-                let answer = get(path).await;
-                assert!(answer.starts_with("HTTP/1.1 500"), "{path}: {answer}");
-                assert!(get("/_ping").await.ends_with("OK"), "after {path}");
-            }
-            let info = get("/info").await;
-            let (before, _) = info
-                .split_once(" panics of API handlers were contained")
-                .unwrap();
-            // Tests beside this one panic too: the count is the process's.
-            let count: u64 = before.rsplit(' ').next().unwrap().parse().unwrap();
-            assert!(count >= 2, "{count}");
+            test(&server).await;
         });
     };
     sys::netlink::in_netns(std::os::fd::AsFd::as_fd(&host), engine_lives).unwrap();
     for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
         // Only one of them is a cgroup v2 tree.
-        let cgroup = format!("{root}/test-panics-{}", std::process::id());
-        let _ = std::fs::remove_dir(cgroup);
+        let _ = std::fs::remove_dir(format!("{root}/{cgroup}"));
     }
+}
+
+#[test]
+fn panics_of_a_whole_engine_are_contained_and_counted() {
+    with_engine("panics", async |server| {
+        for path in ["/panic", "/panic/detached"] {
+            let answer = server.ask("GET", path).await;
+            assert!(answer.starts_with("HTTP/1.1 500"), "{path}: {answer}");
+            let ping = server.ask("GET", "/_ping").await;
+            assert!(ping.ends_with("OK"), "after {path}");
+        }
+        let info = server.ask("GET", "/info").await;
+        let (before, _) = info
+            .split_once(" panics of API handlers were contained")
+            .unwrap();
+        // Tests beside this one panic too: the count is the process's.
+        let count: u64 = before.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(count >= 2, "{count}");
+    });
+}
+
+#[test]
+fn each_prune_is_an_event() {
+    with_engine("prune", async |server| {
+        for kind in ["container", "image", "network", "volume"] {
+            let answer = server.ask("POST", &format!("/{kind}s/prune")).await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{kind}: {answer}");
+            // Until now: all that happened, then the end.
+            let path = format!(
+                "/events?since=1&until=0s&filters={{%22type%22:[%22{kind}%22],%22event%22:[%22prune%22]}}"
+            );
+            let events = server.ask("GET", &path).await;
+            assert!(events.contains(r#""reclaimed":"0""#), "{kind}: {events}");
+        }
+    });
+}
+
+/// An answer's head, and not a byte more.
+async fn head_of(stream: &mut UnixStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
 }
 
 #[test]
@@ -274,6 +308,16 @@ fn both_hijacks_pass_both_directions() {
             ),
         ] {
             let mut stream = server.connect().await;
+            // Clients that keep their connection (Node's) have asked other things on it.
+            for end in ["\r\n", "Content-Length: 5\r\n\r\nhello"] {
+                let head = "POST /anything HTTP/1.1\r\nHost: x\r\n";
+                stream
+                    .write_all(format!("{head}{end}").as_bytes())
+                    .await
+                    .unwrap();
+                let answer = head_of(&mut stream).await;
+                assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+            }
             stream.write_all(request(upgrade).as_bytes()).await.unwrap();
             stream.write_all(b"hello").await.unwrap();
             stream.shutdown().await.unwrap();

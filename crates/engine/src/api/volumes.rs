@@ -46,5 +46,7 @@ pub(super) async fn prune(call: &Call) -> Result<Reply> {
     if call.version < super::version::ApiVersion(1, 42) {
         filters.0.insert("all".to_owned(), vec!["true".to_owned()]);
     }
-    reply::ok(&call.engine.volumes().prune(&filters).await?)
+    let report = call.engine.volumes().prune(&filters).await?;
+    call.engine.pruned("volume", report.space_reclaimed);
+    reply::ok(&report)
 }

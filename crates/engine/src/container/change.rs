@@ -6,13 +6,18 @@ use super::expand::{expand, fields};
 use super::{clean, ports, signals};
 use crate::timestamp::parse_go_duration;
 
-/// Applies instructions in their order.
+/// Applies instructions in their order. As in Docker all of them are one Dockerfile: each text may have several
+/// instructions, comments and continued lines.
 ///
 /// # Errors
 /// 400 for what is no instruction, or none that changes a configuration.
 pub(crate) fn apply_changes(config: &mut ContainerConfig, changes: &[String]) -> Result<()> {
     let mut has_command = false;
-    for change in changes {
+    let instructions = instructions(changes);
+    if instructions.is_empty() && !changes.is_empty() {
+        return Err(Error::bad_parameter("file with no instructions"));
+    }
+    for change in &instructions {
         let (verb, rest) = split(change);
         match verb.to_ascii_uppercase().as_str() {
             "CMD" => {
@@ -30,6 +35,30 @@ pub(crate) fn apply_changes(config: &mut ContainerConfig, changes: &[String]) ->
         }
     }
     Ok(())
+}
+
+/// The instructions of a Dockerfile, each in one line.
+fn instructions(changes: &[String]) -> Vec<String> {
+    let (mut found, mut instruction) = (Vec::new(), String::new());
+    for line in changes.iter().flat_map(|change| change.lines()) {
+        let line = line.trim();
+        if line.starts_with('#') {
+            continue;
+        }
+        match line.strip_suffix('\\') {
+            Some(part) => instruction.push_str(part),
+            // Between continued lines an empty one counts for nothing.
+            None if line.is_empty() => {}
+            None => {
+                instruction.push_str(line);
+                found.push(std::mem::take(&mut instruction));
+            }
+        }
+    }
+    if !instruction.is_empty() {
+        found.push(instruction);
+    }
+    found
 }
 
 fn apply(config: &mut ContainerConfig, change: &str) -> Result<()> {
@@ -235,6 +264,28 @@ mod tests {
             ),
             ("v", "web", "/srv/www")
         );
+    }
+
+    #[test]
+    fn changes_are_lines_of_a_dockerfile() {
+        let mut config = ContainerConfig::default();
+        let changes = [
+            "EXPOSE 8000\n\n# why\nCMD [\"py\"]",
+            "ENV A=1 \\\n# between\n\n  B=2",
+            "",
+            "USER web \\",
+        ];
+        apply(&mut config, &changes).unwrap();
+        assert!(config.exposed_ports.contains_key("8000/tcp"));
+        assert_eq!(config.cmd.unwrap(), ["py"]);
+        assert_eq!(config.env, ["A=1", "B=2"]);
+        assert_eq!(config.user, "web");
+        let refused = |text| apply(&mut ContainerConfig::default(), &[text]).unwrap_err();
+        assert_eq!(
+            refused("USER a\nRUN ls").message,
+            "RUN is not a valid change command"
+        );
+        assert_eq!(refused("# nothing").message, "file with no instructions");
     }
 
     #[test]

@@ -35,12 +35,17 @@ impl Engine {
                 deleted.push(container.id.clone());
             }
         }
-        let attributes = [("reclaimed".to_owned(), space.to_string())].into();
-        self.0.events.publish("container", "prune", "", attributes);
+        self.pruned("container", space);
         let containers_deleted = (!deleted.is_empty()).then_some(deleted);
         Ok(ContainersPruneReport {
             containers_deleted,
             space_reclaimed: space,
         })
+    }
+
+    /// Tells listeners that a prune of things of this kind has ended, whether anything went or not.
+    pub(crate) fn pruned(&self, kind: &str, reclaimed: u64) {
+        let attributes = [("reclaimed".to_owned(), reclaimed.to_string())].into();
+        self.0.events.publish(kind, "prune", "", attributes);
     }
 }

@@ -1,5 +1,6 @@
 //! Removing volumes: one, or all that nobody has.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use engine_api::{Error, Filters, Result, VolumesPruneReport};
@@ -69,6 +70,8 @@ impl Volumes {
             let records = self.0.records.borrow();
             let fits = |name: &str, record: &Record| {
                 (all || record.is_anonymous())
+                    // What lies elsewhere (NFS, a disk) stays, as in Docker.
+                    && record.options.as_ref().is_none_or(BTreeMap::is_empty)
                     && filters.matches_labels(&record.labels())
                     && self.users(name).is_empty()
             };
@@ -85,7 +88,8 @@ impl Volumes {
                 deleted.push(name);
             }
         }
-        report.volumes_deleted = (!deleted.is_empty()).then_some(deleted);
+        // Unlike the other prunes, Docker's answer has an empty list here.
+        report.volumes_deleted = Some(deleted);
         Ok(report)
     }
 }

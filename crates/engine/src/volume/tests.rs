@@ -195,6 +195,15 @@ fn prune_takes_anonymous_ones_unless_told_otherwise() {
             .await
             .unwrap();
         assert_eq!(report.volumes_deleted, Some(vec!["named".to_owned()]));
+        let mut elsewhere = request("elsewhere");
+        for key in ["type", "device"] {
+            let value = "tmpfs".to_owned();
+            elsewhere.driver_opts.insert(key.to_owned(), value);
+        }
+        volumes.create(&elsewhere).unwrap();
+        let all = Filters::default().with("all", "true");
+        let report = volumes.prune(&all).await.unwrap();
+        assert_eq!(report.volumes_deleted, Some(Vec::new()));
     });
 }
 
