@@ -127,7 +127,7 @@ fn start(guest: &Guest, side: &mut Side, numbers: Range<u32>) -> anyhow::Result<
         guest.run(&format!(
             "for n in {names}; do {client} create --name $n busybox sleep 1000000 >/dev/null || exit 1; done"
         ))?;
-        // Docker gives up on a shim that is slow to start, as the 160th was on an emulated machine: once more.
+        // Docker's 160th shim went away on an emulated machine ("ttrpc: closed"): once more. What runs already stays.
         let start = timed(
             guest,
             &format!("{{ {client} start {names} || {client} start {names}; }} >/dev/null"),
