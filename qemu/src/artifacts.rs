@@ -146,8 +146,11 @@ impl Artifacts {
         Ok(self.peer()?.with_extension("tar"))
     }
 
-    /// The log file of one kind for one machine.
+    /// The log file of one kind for one machine; what the machine's last start left there becomes `NAME.KIND.previous.log`.
     pub(crate) fn log(&self, name: &str, kind: &str) -> PathBuf {
-        self.logs.join(format!("{name}.{kind}.log"))
+        let path = self.logs.join(format!("{name}.{kind}.log"));
+        // Absent at the first start.
+        let _ = std::fs::rename(&path, path.with_extension("previous.log"));
+        path
     }
 }

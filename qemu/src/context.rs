@@ -1,6 +1,6 @@
 //! What all tests share: the artifacts, and one guest for the tests that leave no trace in it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use libtest_mimic::{Failed, Trial};
 
@@ -13,6 +13,10 @@ use crate::machine::{Boot, Machine};
 pub(crate) struct Context {
     pub(crate) artifacts: Artifacts,
     shared: OnceLock<Result<Guest, String>>,
+    /// How many tests may be tried once more.
+    second_tries: usize,
+    /// The tests that were.
+    tried_again: Mutex<Vec<String>>,
 }
 
 /// A test with machines of its own.
@@ -21,12 +25,45 @@ pub(crate) type Alone = fn(&Context) -> anyhow::Result<()>;
 pub(crate) type Shared = fn(&Guest) -> anyhow::Result<()>;
 
 impl Context {
-    /// Nothing is booted yet.
-    pub(crate) fn new(artifacts: Artifacts) -> Arc<Context> {
+    /// Nothing is booted yet; `second_tries` tests may fail once.
+    pub(crate) fn new(artifacts: Artifacts, second_tries: usize) -> Arc<Context> {
         Arc::new(Context {
             artifacts,
             shared: OnceLock::new(),
+            second_tries,
+            tried_again: Mutex::default(),
         })
+    }
+
+    /// Runs a test, and once more if it fails and may.
+    ///
+    /// Each failure is said at once: the harness repeats it only when the whole run ends, and forgets the first of two.
+    fn attempt(&self, name: &str, test: impl Fn() -> anyhow::Result<()>) -> Result<(), Failed> {
+        let once = || {
+            test().map_err(|error| {
+                eprintln!("\n{name}: {error:#}\n");
+                Failed::from(format!("{error:#}"))
+            })
+        };
+        once().or_else(|failed| {
+            if self.may_try_again(name) {
+                once()
+            } else {
+                Err(failed)
+            }
+        })
+    }
+
+    fn may_try_again(&self, name: &str) -> bool {
+        let mut tried = self
+            .tried_again
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let may = tried.len() < self.second_tries;
+        if may {
+            tried.push(name.to_owned());
+        }
+        may
     }
 
     /// A guest booted from the ISO by kernel and initrd, ready, with User Docker answering.
@@ -49,8 +86,16 @@ impl Context {
         Ok(guest)
     }
 
-    /// Ends the shared guest, which a process that exits would leave behind.
+    /// Names the tests that failed once, and ends the shared guest, which a process that exits would leave behind.
     pub(crate) fn end(self: Arc<Self>) {
+        let tried = self
+            .tried_again
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if !tried.is_empty() {
+            println!("failed at the first try: {}\n", tried.join(", "));
+        }
+        drop(tried);
         drop(self);
     }
 }
@@ -63,10 +108,8 @@ const NOT_SEEN_GREEN: &[&str] = &[];
 pub(crate) fn alone(context: &Arc<Context>, name: &str, test: Alone) -> Trial {
     let context = Arc::clone(context);
     let own_name = name.to_owned();
-    Trial::test(name, move || {
-        test(&context).map_err(|error| failed(&own_name, &error))
-    })
-    .with_ignored_flag(NOT_SEEN_GREEN.contains(&name))
+    Trial::test(name, move || context.attempt(&own_name, || test(&context)))
+        .with_ignored_flag(NOT_SEEN_GREEN.contains(&name))
 }
 
 /// Makes a trial of a test in the shared guest; its console must be clean afterwards.
@@ -88,13 +131,7 @@ pub(crate) fn shared_with(
             test(&context.artifacts, guest)?;
             guest.check()
         };
-        run().map_err(|error| failed(&own_name, &error))
+        context.attempt(&own_name, run)
     })
     .with_ignored_flag(NOT_SEEN_GREEN.contains(&name))
-}
-
-/// Says at once what is wrong: the harness repeats it only when the whole run ends.
-fn failed(name: &str, error: &anyhow::Error) -> Failed {
-    eprintln!("\n{name}: {error:#}\n");
-    Failed::from(format!("{error:#}"))
 }

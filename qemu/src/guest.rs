@@ -120,9 +120,23 @@ impl Guest {
             .map(drop)
     }
 
-    /// Waits for the machine to be off, and for a clean console.
-    pub(crate) fn wait_off(&self) -> anyhow::Result<()> {
+    /// Waits for the machine to be off, by the guest's own doing, and for a clean console.
+    pub(crate) fn wait_off(&mut self) -> anyhow::Result<()> {
+        self.wait_end("guest-shutdown")
+    }
+
+    /// Waits for the guest to reset a machine that [ends then](crate::machine::Machine::reset_ends), and for a clean
+    /// console.
+    pub(crate) fn wait_reset(&mut self) -> anyhow::Result<()> {
+        self.wait_end("guest-reset")
+    }
+
+    fn wait_end(&mut self, expected: &str) -> anyhow::Result<()> {
         self.console.wait_closed(OFF_DEADLINE)?;
+        let end = self.qmp.end()?;
+        if end != expected {
+            bail!("ended by {end}, not {expected}\n{}", self.console.tail());
+        }
         self.check()
     }
 

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// `qemu-test DIST ARCH test [libtest arguments]` or `qemu-test DIST ARCH bench [arguments]`.
+/// `qemu-test DIST ARCH test|test-twice [libtest arguments]` or `qemu-test DIST ARCH bench [arguments]`.
 fn run() -> anyhow::Result<bool> {
     let mut arguments = std::env::args();
     let program = arguments.next().unwrap_or_default();
@@ -50,20 +50,23 @@ fn run() -> anyhow::Result<bool> {
         .context("the second argument is the architecture")?;
     let artifacts = Artifacts::find(&dist, &arch)?;
     match arguments.next().as_deref() {
-        Some("test") => {
+        Some(verb @ ("test" | "test-twice")) => {
             let mut libtest = Arguments::from_iter(std::iter::once(program).chain(arguments));
             // A guest has two processors and TCG uses both: more guests than cores only wait.
             let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
             libtest.test_threads = libtest.test_threads.or(Some(cores.min(MOST_GUESTS)));
-            let context = Context::new(artifacts);
+            let second_tries = if verb == "test" { 0 } else { SECOND_TRIES };
+            let context = Context::new(artifacts, second_tries);
             let conclusion = libtest_mimic::run(&libtest, tests::all(&context));
             context.end();
             Ok(!conclusion.has_failed())
         }
         Some("bench") => bench::run(&artifacts, &arguments.collect::<Vec<_>>()).map(|()| true),
-        other => bail!("the third argument is test or bench, not {other:?}"),
+        other => bail!("the third argument is test, test-twice or bench, not {other:?}"),
     }
 }
 
+/// Tests of one run that may fail once, under `test-twice`: what fails more often is broken.
+const SECOND_TRIES: usize = 2;
 /// Each guest takes 1 GiB.
 const MOST_GUESTS: usize = 4;

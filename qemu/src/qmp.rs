@@ -1,4 +1,4 @@
-//! QEMU's machine protocol, as much as the tests use: commands that return nothing.
+//! QEMU's machine protocol, as much as the tests use: commands that return nothing, and why it ended.
 //!
 //! <https://www.qemu.org/docs/master/interop/qmp-spec.html>: one JSON object a line; a greeting
 //! first, then `qmp_capabilities` before anything else.
@@ -18,6 +18,8 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Qmp {
     reader: BufReader<UnixStream>,
+    /// Why QEMU ends, once it has said so.
+    end: Option<String>,
 }
 
 impl Qmp {
@@ -30,6 +32,7 @@ impl Qmp {
             .context("cannot set QMP's deadline")?;
         let mut qmp = Qmp {
             reader: BufReader::new(stream),
+            end: None,
         };
         qmp.read()?;
         qmp.run("qmp_capabilities", json!({}))?;
@@ -57,11 +60,30 @@ impl Qmp {
         }
     }
 
+    /// Why QEMU ended, which it must have: `guest-shutdown` (off), `guest-reset` (with `-no-reboot`), ...
+    ///
+    /// <https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html>, event SHUTDOWN, ShutdownCause. The kernel's own word on
+    /// the console is no proof: its last line is lost when the frame buffer's worker has the console's lock just then.
+    ///
+    /// # Errors
+    /// When QEMU lives on, or ended without a word.
+    pub(crate) fn end(&mut self) -> anyhow::Result<&str> {
+        while self.end.is_none() {
+            self.read().context("QEMU has not said why it ends")?;
+        }
+        Ok(self.end.as_deref().unwrap_or_default())
+    }
+
     fn read(&mut self) -> anyhow::Result<Value> {
         let mut line = String::new();
         self.reader
             .read_line(&mut line)
             .context("no answer from QEMU")?;
-        serde_json::from_str(&line).with_context(|| format!("QEMU said {line:?}"))
+        let message: Value =
+            serde_json::from_str(&line).with_context(|| format!("QEMU said {line:?}"))?;
+        if message["event"] == "SHUTDOWN" {
+            self.end = message["data"]["reason"].as_str().map(str::to_owned);
+        }
+        Ok(message)
     }
 }

@@ -9,6 +9,9 @@ use crate::{clients, iso, progress, setup};
 /// Options of `cargo xtask qemu-test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// Try a test that fails once more, and say so; a third failure in the run is final. For machines that others use too
+    #[arg(long)]
+    second_try: bool,
     /// Names of tests (or parts of them), and options of the test harness, such as --list
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<String>,
@@ -19,7 +22,12 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     iso::build(build)?;
     setup::ensure(build, setup::Purpose::Machine)?;
     clients::ensure(build)?;
-    progress::step("qemu-test", || start(build, "test", &options.arguments))
+    let verb = if options.second_try {
+        "test-twice"
+    } else {
+        "test"
+    };
+    progress::step("qemu-test", || start(build, verb, &options.arguments))
 }
 
 /// Runs the program `qemu-test` in the mode `verb`.
