@@ -5,6 +5,7 @@
 //!
 //! This crate does not mount anything, does not know which images or containers exist, and does not speak Docker's API.
 
+mod ahead;
 pub mod archive;
 pub mod compression;
 pub mod config;

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::blob::BlobReader;
 use super::http::{Http, failure, read_body};
 use super::{Credentials, Endpoint, Transfer, endpoints};
+use crate::ahead::read_ahead;
 use crate::config::{CONFIG_MAX, ImageConfig};
 use crate::digest::{Digest, DigestReader};
 use crate::error::{Error, Result};
@@ -257,8 +258,15 @@ impl Puller<'_> {
             descriptor.size,
         )?;
         let reporting = Reporting::new(blob, report, &id, "Downloading", descriptor.size);
-        let mut digested = DigestReader::new(reporting, descriptor.digest.algorithm());
-        let staged = self.layers.store.stage_layer(&mut digested);
+        let digested = DigestReader::new(reporting, descriptor.digest.algorithm());
+        let (digested, staged) = std::thread::scope(|scope| {
+            let (ahead, thread) = read_ahead(scope, digested);
+            let staged = self.layers.store.stage_layer(ahead);
+            let digested = thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (digested, staged)
+        });
         // a wrong digest explains a stream that did not unpack
         let finished = digested.finish();
         let (actual, _) = match (finished, staged.as_ref().err()) {
