@@ -4,6 +4,8 @@ mod client;
 pub(in crate::registry) mod server;
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 
 use super::*;
@@ -309,7 +311,7 @@ fn private_authorities_are_read_from_their_directory() {
 #[test]
 fn where_nobody_listens_is_not_asked_again() {
     // A port that was free a moment ago; with retries this test would not end.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
     let mut client = Client::new();
@@ -320,4 +322,33 @@ fn where_nobody_listens_is_not_asked_again() {
     assert!(pull.to_string().ends_with(&words), "{pull}");
     let login = login(&address, &client.credentials, &client.options).unwrap_err();
     assert!(login.to_string().ends_with(&words), "{login}");
+}
+
+#[test]
+fn a_registry_without_tls_is_told_as_docker_does() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("https://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 1024]).unwrap();
+        stream
+            .write_all(b"HTTP/1.0 400 Bad Request\r\n\r\nno TLS here")
+            .unwrap();
+    });
+    let endpoint = Endpoint {
+        base,
+        insecure: false,
+        mirror: false,
+    };
+    let options = RegistryOptions {
+        retries: 0,
+        ..RegistryOptions::default()
+    };
+    let http = Http::connect(&endpoint, &options, Credentials::default(), String::new()).unwrap();
+    let error = http.get("/v2/", &[]).unwrap_err();
+    server.join().unwrap();
+    // Only what Transport carries is tried again.
+    assert!(matches!(error, Error::Unreachable(_)), "{error}");
+    let words = "http: server gave HTTP response to HTTPS client";
+    assert!(error.to_string().ends_with(words), "{error}");
 }

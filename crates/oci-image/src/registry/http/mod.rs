@@ -2,6 +2,7 @@
 
 mod agent;
 mod answer;
+mod failed;
 mod token;
 mod url;
 
@@ -17,6 +18,7 @@ use super::auth::parse_challenge;
 use super::{Credentials, Endpoint, RegistryOptions};
 use crate::error::{Error, Result};
 pub(super) use answer::{failure, read_body};
+pub(crate) use failed::failed_call;
 use url::{authority, resolve};
 
 /// Most redirects that are followed.
@@ -265,38 +267,6 @@ impl<'a> Http<'a> {
     pub(super) fn options(&self) -> &RegistryOptions {
         self.options
     }
-}
-
-/// The error of a call that got no answer, in the words of Go's client. `name` is the method's: `Get`, `Head`.
-pub(crate) fn failed_call(name: &str, url: &str, error: &ureq::Error) -> Error {
-    if is_unknown_host(error) {
-        let host = authority(url);
-        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-        return Error::Unreachable(format!(
-            "{name} \"{url}\": dial tcp: lookup {host}: no such host"
-        ));
-    }
-    if is_refused(error) {
-        let host = authority(url);
-        return Error::Unreachable(format!(
-            "{name} \"{url}\": dial tcp {host}: connect: connection refused"
-        ));
-    }
-    Error::Transport(format!("{name} \"{url}\": {error}"))
-}
-
-/// Whether the name was looked up and is not there: asking again at once is of no use, and Docker does not.
-fn is_unknown_host(error: &ureq::Error) -> bool {
-    match error {
-        ureq::Error::HostNotFound => true,
-        ureq::Error::Io(error) => error.to_string().contains("failed to lookup address"),
-        _ => false,
-    }
-}
-
-/// Whether nobody listens there; Docker does not ask again either.
-fn is_refused(error: &ureq::Error) -> bool {
-    matches!(error, ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
 fn is_transient(status: u16) -> bool {
