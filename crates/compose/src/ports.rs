@@ -25,6 +25,17 @@ pub fn parse(text: &str) -> Result<Vec<Published>, String> {
     } else {
         Some(range(host)?)
     };
+    // A range on the host for one port of the container: the engine takes the first that is free.
+    if let Some((first, last)) = host
+        && first < last
+        && container.0 == container.1
+    {
+        let binding = PortBinding {
+            host_ip: address.to_owned(),
+            host_port: format!("{first}-{last}"),
+        };
+        return Ok(vec![(format!("{}/{protocol}", container.0), binding)]);
+    }
     if let Some((first, last)) = host
         && last - first != container.1 - container.0
     {
@@ -81,6 +92,7 @@ mod tests {
             ("127.0.0.1::80", "80/tcp=127.0.0.1:"),
             ("[::1]:8080:80", "80/tcp=::1:8080"),
             ("8000-8001:80-81", "80/tcp=:8000 81/tcp=:8001"),
+            ("8000-8010:80", "80/tcp=:8000-8010"),
         ] {
             assert_eq!(shown(text).as_deref(), Ok(want), "{text}");
         }

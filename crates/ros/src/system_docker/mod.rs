@@ -12,6 +12,7 @@ mod inspect;
 mod listing;
 mod networks;
 mod run;
+mod session;
 mod stats;
 mod system;
 mod table;

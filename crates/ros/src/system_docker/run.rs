@@ -1,41 +1,73 @@
 //! The verbs that connect this terminal to a container: run, start -a, attach, exec and logs.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use engine_api::client::{AttachQuery, Hijacked, LogsQuery};
-use engine_api::framing::Decoder;
-use engine_api::{Client, ExecConfig, ExecStartConfig, StreamKind};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::signal::unix::{SignalKind, signal};
+use engine_api::client::{AttachQuery, LogsQuery};
+use engine_api::{Client, CreateRequest, ExecConfig, ExecStartConfig};
 
 use super::arguments::{Attach, Create, Exec, Logs, Run, Start};
-use super::terminal::{self, Raw};
+use super::create::{Pull, variables};
+use super::session::{Proxy, Session, Show, Size};
 use super::{images, system};
 
-/// Read at once from the terminal or the engine.
-const BUFFER_BYTES: usize = 32 << 10;
-
-/// Makes the container, pulling its image first when it is not there; returns the id.
+/// Makes the container, pulling its image first when it is not there (or as `--pull` says); returns the id.
 pub(crate) async fn create(
     client: &Client,
     options: &Create,
     attach: bool,
 ) -> anyhow::Result<String> {
     let request = options.request(attach)?;
-    let created = match client
-        .container_create(options.name.as_deref(), &request)
-        .await
-    {
-        Err(error) if error.is_not_found() && error.message.contains("image") => {
-            let image = images::with_tag(&options.image);
-            eprintln!("Unable to find image '{image}' locally");
-            let messages = client.image_create(&image, None, None).await?;
-            images::progress(messages, true).await?;
-            client
-                .container_create(options.name.as_deref(), &request)
-                .await?
+    let id_file = options.cidfile.as_deref().map(new_id_file).transpose()?;
+    let created = created(client, options, &request).await;
+    match (created, id_file, &options.cidfile) {
+        (Ok(id), Some(mut file), Some(path)) => {
+            file.write_all(id.as_bytes())
+                .with_context(|| format!("--cidfile {path}"))?;
+            Ok(id)
+        }
+        (Err(error), Some(_), Some(path)) => {
+            // It names no container.
+            let _ = std::fs::remove_file(path);
+            Err(error)
+        }
+        (created, ..) => created,
+    }
+}
+
+/// Made before the container, so that no container goes without.
+fn new_id_file(path: &str) -> anyhow::Result<File> {
+    File::create_new(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => anyhow::anyhow!(
+            "container ID file found, make sure the other container isn't running or delete {path}"
+        ),
+        _ => anyhow::Error::new(error).context(format!("--cidfile {path}")),
+    })
+}
+
+async fn created(
+    client: &Client,
+    options: &Create,
+    request: &CreateRequest,
+) -> anyhow::Result<String> {
+    if options.pull == Pull::Always {
+        pull(client, options).await?;
+    }
+    let name = options.name.as_deref();
+    let created = match client.container_create(name, request).await {
+        Err(error)
+            if error.is_not_found()
+                && error.message.contains("image")
+                && options.pull == Pull::Missing =>
+        {
+            if !options.quiet {
+                let image = images::with_tag(&options.image);
+                eprintln!("Unable to find image '{image}' locally");
+            }
+            pull(client, options).await?;
+            client.container_create(name, request).await?
         }
         result => result?,
     };
@@ -43,6 +75,13 @@ pub(crate) async fn create(
         eprintln!("WARNING: {warning}");
     }
     Ok(created.id)
+}
+
+async fn pull(client: &Client, options: &Create) -> anyhow::Result<()> {
+    let image = images::with_tag(&options.image);
+    let platform = options.platform.as_deref();
+    let messages = client.image_create(&image, platform, None).await?;
+    images::progress(messages, true).await
 }
 
 /// `run`
@@ -59,10 +98,12 @@ pub(crate) async fn run(client: &Client, options: &Run) -> anyhow::Result<ExitCo
         stdin: options.create.interactive,
         stdout: true,
         stderr: true,
+        detach_keys: options.signals.detach_keys.clone(),
         ..AttachQuery::default()
     };
     // Attached before it starts, so that not even its first byte is missed.
-    let session = client.container_attach(&id, &query).await?;
+    let hijacked = client.container_attach(&id, &query).await?;
+    let proxy = proxy(client, &id, options.signals.sig_proxy)?;
     let condition = if options.create.rm {
         "removed"
     } else {
@@ -76,16 +117,24 @@ pub(crate) async fn run(client: &Client, options: &Run) -> anyhow::Result<ExitCo
             return Ok(ExitCode::from(start_failure(&error)));
         }
     }
-    connect(
+    Session {
         client,
-        session,
-        options.create.interactive,
-        options.create.tty,
-        Size::Container(&id),
-    )
+        hijacked,
+        stdin: options.create.interactive,
+        tty: options.create.tty,
+        size: Size::Container(&id),
+        proxy,
+    }
+    .run()
     .await?;
     let code = ended.next().await?.map_or(0, |ended| ended.status_code);
     Ok(exit_code(code))
+}
+
+fn proxy<'a>(client: &'a Client, id: &'a str, wanted: bool) -> anyhow::Result<Option<Proxy<'a>>> {
+    wanted
+        .then(|| Proxy::new(client, id).context("cannot catch signals"))
+        .transpose()
 }
 
 /// Starts it; a container of `--rm` that cannot start is removed.
@@ -129,20 +178,24 @@ pub(crate) async fn start(client: &Client, options: &Start) -> anyhow::Result<Ex
         stdin: options.interactive,
         stdout: true,
         stderr: true,
+        detach_keys: options.signals.detach_keys.clone(),
         ..AttachQuery::default()
     };
-    let session = client.container_attach(&inspect.id, &query).await?;
+    let hijacked = client.container_attach(&inspect.id, &query).await?;
+    let proxy = proxy(client, &inspect.id, options.signals.sig_proxy)?;
     let mut ended = client
         .container_wait(&inspect.id, Some("next-exit"))
         .await?;
     client.container_start(&inspect.id).await?;
-    connect(
+    Session {
         client,
-        session,
-        options.interactive,
-        inspect.config.tty,
-        Size::Container(&inspect.id),
-    )
+        hijacked,
+        stdin: options.interactive,
+        tty: inspect.config.tty,
+        size: Size::Container(&inspect.id),
+        proxy,
+    }
+    .run()
     .await?;
     let code = ended.next().await?.map_or(0, |ended| ended.status_code);
     Ok(exit_code(code))
@@ -160,17 +213,21 @@ pub(crate) async fn attach(client: &Client, options: &Attach) -> anyhow::Result<
         stdin,
         stdout: true,
         stderr: true,
+        detach_keys: options.signals.detach_keys.clone(),
         ..AttachQuery::default()
     };
-    let session = client.container_attach(&inspect.id, &query).await?;
+    let hijacked = client.container_attach(&inspect.id, &query).await?;
+    let proxy = proxy(client, &inspect.id, options.signals.sig_proxy)?;
     let mut ended = client.container_wait(&inspect.id, None).await?;
-    connect(
+    Session {
         client,
-        session,
+        hijacked,
         stdin,
-        inspect.config.tty,
-        Size::Container(&inspect.id),
-    )
+        tty: inspect.config.tty,
+        size: Size::Container(&inspect.id),
+        proxy,
+    }
+    .run()
     .await?;
     let code = ended.next().await?.map_or(0, |ended| ended.status_code);
     Ok(exit_code(code))
@@ -185,8 +242,9 @@ pub(crate) async fn exec(client: &Client, options: &Exec) -> anyhow::Result<Exit
         attach_stdin: options.interactive,
         attach_stdout: !options.detach,
         attach_stderr: !options.detach,
-        env: options.environment.clone(),
+        env: variables(&options.environment_files, &options.environment)?,
         working_dir: options.workdir.clone(),
+        detach_keys: options.detach_keys.clone().unwrap_or_default(),
         cmd: Some(options.command.clone()),
         ..ExecConfig::default()
     };
@@ -199,141 +257,19 @@ pub(crate) async fn exec(client: &Client, options: &Exec) -> anyhow::Result<Exit
         tty: options.tty,
         ..ExecStartConfig::default()
     };
-    let session = client.exec_start(&id, &start).await?;
-    connect(
+    Session {
         client,
-        session,
-        options.interactive,
-        options.tty,
-        Size::Exec(&id),
-    )
+        hijacked: client.exec_start(&id, &start).await?,
+        stdin: options.interactive,
+        tty: options.tty,
+        size: Size::Exec(&id),
+        proxy: None,
+    }
+    .run()
     .await?;
     Ok(exit_code(i64::from(
         client.exec_inspect(&id).await?.exit_code.unwrap_or(0),
     )))
-}
-
-/// Whose terminal has this terminal's size.
-#[derive(Clone, Copy)]
-enum Size<'a> {
-    Container(&'a str),
-    Exec(&'a str),
-}
-
-impl Size<'_> {
-    async fn pass_on(self, client: &Client) {
-        let Some((rows, columns)) = terminal::size() else {
-            return;
-        };
-        // It may have ended meanwhile; its size then matters to nobody.
-        let _ = match self {
-            Size::Container(id) => client.container_resize(id, rows, columns).await,
-            Size::Exec(id) => client.exec_resize(id, rows, columns).await,
-        };
-    }
-}
-
-/// Copies both ways until the output ends.
-async fn connect(
-    client: &Client,
-    session: Hijacked,
-    stdin: bool,
-    tty: bool,
-    size: Size<'_>,
-) -> anyhow::Result<()> {
-    let raw = if tty && stdin {
-        Some(Raw::enter()?)
-    } else {
-        None
-    };
-    let multiplexed = session.multiplexed && !tty;
-    let (reader, writer) = tokio::io::split(session.io);
-    let input = tokio::spawn(async move {
-        if stdin {
-            send_input(writer).await;
-        }
-    });
-    let mut resized = signal(SignalKind::window_change())?;
-    let mut output = std::pin::pin!(receive_output(reader, multiplexed));
-    if tty {
-        size.pass_on(client).await;
-    }
-    let result = loop {
-        tokio::select! {
-            result = &mut output => break result,
-            _ = resized.recv(), if tty => size.pass_on(client).await,
-        }
-    };
-    input.abort();
-    drop(raw);
-    result
-}
-
-/// Sends standard input; its end is passed on by closing this direction only.
-async fn send_input<S: AsyncWrite>(mut writer: WriteHalf<S>) {
-    let (sender, mut receiver) = tokio::sync::mpsc::channel::<Vec<u8>>(1);
-    // A thread of its own: a read from a terminal cannot be ended, and tokio would wait for it at exit.
-    std::thread::spawn(move || {
-        let mut buffer = vec![0; BUFFER_BYTES];
-        while let Ok(count) = std::io::Read::read(&mut std::io::stdin(), &mut buffer) {
-            if count == 0 || sender.blocking_send(buffer[..count].to_vec()).is_err() {
-                break;
-            }
-        }
-    });
-    while let Some(piece) = receiver.recv().await {
-        if writer.write_all(&piece).await.is_err() {
-            return;
-        }
-    }
-    // The container may have ended first.
-    let _ = writer.shutdown().await;
-}
-
-async fn receive_output<S: AsyncRead>(
-    mut reader: ReadHalf<S>,
-    multiplexed: bool,
-) -> anyhow::Result<()> {
-    let mut show = Show::new(multiplexed);
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        match reader.read(&mut buffer).await? {
-            0 => return Ok(()),
-            count => show.piece(&buffer[..count])?,
-        }
-    }
-}
-
-/// Writes output where it belongs, undoing the framing.
-struct Show {
-    decoder: Option<Decoder>,
-}
-
-impl Show {
-    fn new(multiplexed: bool) -> Show {
-        Show {
-            decoder: multiplexed.then(Decoder::new),
-        }
-    }
-
-    fn piece(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        let Some(decoder) = &mut self.decoder else {
-            return Ok(write(&mut std::io::stdout(), bytes)?);
-        };
-        decoder.push(bytes);
-        while let Some((kind, payload)) = decoder.next_frame()? {
-            match kind {
-                StreamKind::Stderr => write(&mut std::io::stderr(), &payload)?,
-                _ => write(&mut std::io::stdout(), &payload)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-fn write(file: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
-    file.write_all(bytes)?;
-    file.flush()
 }
 
 /// `logs`

@@ -17,7 +17,21 @@ pub(crate) struct Attach {
     /// Do not attach standard input
     #[arg(long)]
     pub(crate) no_stdin: bool,
+    #[command(flatten)]
+    pub(crate) signals: Signals,
     pub(crate) container: String,
+}
+
+/// What reaches a container that this terminal is connected to, and what does not.
+#[derive(Debug, Args)]
+pub(crate) struct Signals {
+    /// Pass signals to this client on to the container
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true")]
+    pub(crate) sig_proxy: bool,
+    /// Keys that leave it running, such as ctrl-p,ctrl-q
+    #[arg(long)]
+    pub(crate) detach_keys: Option<String>,
 }
 
 /// `cp`
@@ -44,6 +58,12 @@ pub(crate) struct Exec {
     /// Set a variable, as NAME=VALUE
     #[arg(short, long = "env")]
     pub(crate) environment: Vec<String>,
+    /// Read variables from a file
+    #[arg(long = "env-file")]
+    pub(crate) environment_files: Vec<String>,
+    /// Keys that leave it running, such as ctrl-p,ctrl-q
+    #[arg(long)]
+    pub(crate) detach_keys: Option<String>,
     /// User, as NAME or UID[:GID]
     #[arg(short, long, default_value = "")]
     pub(crate) user: String,
@@ -147,6 +167,8 @@ pub(crate) struct Run {
     #[arg(short, long)]
     pub(crate) detach: bool,
     #[command(flatten)]
+    pub(crate) signals: Signals,
+    #[command(flatten)]
     pub(crate) create: Create,
 }
 
@@ -159,6 +181,8 @@ pub(crate) struct Start {
     /// Attach standard input
     #[arg(short, long)]
     pub(crate) interactive: bool,
+    #[command(flatten)]
+    pub(crate) signals: Signals,
     #[arg(required = true)]
     pub(crate) containers: Vec<String>,
 }

@@ -34,6 +34,7 @@ pub(crate) enum Verb {
     /// Copy files between a container and here
     Cp(Cp),
     /// Create a container without starting it
+    #[command(disable_help_flag = true)] // -h is the host name
     Create(Create),
     /// Show what changed in a container's file system
     Diff { container: String },
@@ -80,6 +81,7 @@ pub(crate) enum Verb {
     /// Remove images
     Rmi(Rmi),
     /// Create a container, start it and show its output
+    #[command(disable_help_flag = true)] // -h is the host name
     Run(Run),
     /// Write images as a tar archive
     Save(Save),

@@ -1,142 +1,23 @@
 //! From the flags of `run` and `create` to the request that the Engine API takes.
 
+mod flags;
+mod host;
+mod mount;
 mod values;
 
 use std::collections::BTreeMap;
 
-use clap::Args;
-use engine_api::{ContainerConfig, CreateRequest, HostConfig, LogConfig, PortBinding};
+use anyhow::{Context as _, bail, ensure};
+use engine_api::{
+    ContainerConfig, CreateRequest, EndpointIpamConfig, EndpointSettings, HealthConfig,
+    NetworkingConfig, PortBinding,
+};
 use serde_json::json;
 
+use flags::Health;
+pub(crate) use flags::{Create, Pull};
 pub(super) use values::{bytes, nano_cpus, pairs, restart_policy};
-use values::{mapping, published, split_once_or_empty, ulimit, with_value};
-
-/// The flags that describe a container.
-#[derive(Debug, Default, Args)]
-pub(crate) struct Create {
-    /// Keep standard input open
-    #[arg(short, long)]
-    pub(crate) interactive: bool,
-    /// Give it a terminal
-    #[arg(short, long)]
-    pub(crate) tty: bool,
-    /// Remove it when it ends
-    #[arg(long)]
-    pub(crate) rm: bool,
-    /// Its name
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// Set a variable, as NAME=VALUE
-    #[arg(short, long = "env")]
-    environment: Vec<String>,
-    /// Bind mount or volume, as SOURCE:TARGET[:OPTIONS]
-    #[arg(short, long = "volume")]
-    volumes: Vec<String>,
-    /// Mount the volumes of another container
-    #[arg(long)]
-    volumes_from: Vec<String>,
-    /// Mount a tmpfs, as PATH[:OPTIONS]
-    #[arg(long)]
-    tmpfs: Vec<String>,
-    /// Publish a port, as [[ADDRESS:]HOST:]CONTAINER[/PROTOCOL]
-    #[arg(short, long = "publish")]
-    publish: Vec<String>,
-    /// Publish all exposed ports
-    #[arg(short = 'P', long)]
-    publish_all: bool,
-    /// Network: bridge, host, none, container:NAME or a network's name
-    #[arg(long, visible_alias = "net")]
-    network: Option<String>,
-    /// Name servers
-    #[arg(long)]
-    dns: Vec<String>,
-    /// Line of /etc/hosts, as NAME:ADDRESS
-    #[arg(long)]
-    add_host: Vec<String>,
-    /// Working directory
-    #[arg(short, long, default_value = "")]
-    workdir: String,
-    /// User, as NAME or UID[:GID]
-    #[arg(short, long, default_value = "")]
-    user: String,
-    /// Host name
-    #[arg(short = 'h', long, default_value = "")]
-    hostname: String,
-    /// Program to run in place of the image's
-    #[arg(long)]
-    entrypoint: Option<String>,
-    /// Label, as KEY=VALUE
-    #[arg(short, long = "label")]
-    labels: Vec<String>,
-    /// Everything that root may do
-    #[arg(long)]
-    privileged: bool,
-    /// Add a capability
-    #[arg(long)]
-    cap_add: Vec<String>,
-    /// Take a capability away
-    #[arg(long)]
-    cap_drop: Vec<String>,
-    /// Security option, such as no-new-privileges
-    #[arg(long)]
-    security_opt: Vec<String>,
-    /// A device of the host, as HOST[:CONTAINER[:rwm]]
-    #[arg(long = "device")]
-    devices: Vec<String>,
-    /// Restart policy: no, always, unless-stopped or on-failure[:N]
-    #[arg(long, default_value = "no")]
-    restart: String,
-    /// Most memory, such as 64m
-    #[arg(short, long)]
-    memory: Option<String>,
-    /// Most processors, such as 1.5
-    #[arg(long)]
-    cpus: Option<String>,
-    /// Most processes
-    #[arg(long)]
-    pids_limit: Option<i64>,
-    /// Resource limit, as NAME=SOFT[:HARD]
-    #[arg(long = "ulimit")]
-    ulimits: Vec<String>,
-    /// Kernel setting, as KEY=VALUE
-    #[arg(long = "sysctl")]
-    sysctls: Vec<String>,
-    /// Size of /dev/shm
-    #[arg(long)]
-    shm_size: Option<String>,
-    /// PID namespace: host or container:NAME
-    #[arg(long, default_value = "")]
-    pid: String,
-    /// IPC namespace: host, private, shareable, none or container:NAME
-    #[arg(long, default_value = "")]
-    ipc: String,
-    /// UTS namespace: host
-    #[arg(long, default_value = "")]
-    uts: String,
-    /// User namespace: host
-    #[arg(long, default_value = "")]
-    userns: String,
-    /// Read-only root file system
-    #[arg(long)]
-    read_only: bool,
-    /// Run an init that reaps and passes signals on
-    #[arg(long)]
-    init: bool,
-    /// Signal that stops it
-    #[arg(long, default_value = "")]
-    stop_signal: String,
-    /// Log driver
-    #[arg(long, default_value = "")]
-    log_driver: String,
-    /// Option of the log driver, as KEY=VALUE
-    #[arg(long = "log-opt")]
-    log_options: Vec<String>,
-    /// The image
-    pub(crate) image: String,
-    /// What to run in it
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    command: Vec<String>,
-}
+use values::{file_lines, nanoseconds, with_value};
 
 impl Create {
     /// The request; `attach` says that this client waits for the output.
@@ -144,8 +25,13 @@ impl Create {
     /// # Errors
     /// Names the flag whose value is wrong.
     pub(crate) fn request(&self, attach: bool) -> anyhow::Result<CreateRequest> {
+        ensure!(
+            !self.rm || self.restart == "no",
+            "conflicting options: cannot specify both --restart and --rm"
+        );
         let config = ContainerConfig {
             hostname: self.hostname.clone(),
+            domainname: self.domainname.clone(),
             user: self.user.clone(),
             attach_stdin: attach && self.interactive,
             attach_stdout: attach,
@@ -153,103 +39,147 @@ impl Create {
             tty: self.tty,
             open_stdin: self.interactive,
             stdin_once: attach && self.interactive,
-            env: self
-                .environment
-                .iter()
-                .filter_map(|variable| with_value(variable))
-                .collect(),
+            env: variables(&self.environment_files, &self.environment)?,
+            healthcheck: self.health.config()?,
             cmd: (!self.command.is_empty()).then(|| self.command.clone()),
             image: self.image.clone(),
             working_dir: self.workdir.clone(),
+            // An empty one takes the image's away.
             entrypoint: self
                 .entrypoint
                 .as_ref()
                 .map(|program| vec![program.clone()]),
-            labels: pairs("--label", &self.labels)?,
+            mac_address: self.mac_address.clone().unwrap_or_default(),
+            labels: self.labels()?,
             stop_signal: self.stop_signal.clone(),
-            exposed_ports: self
-                .published()?
-                .into_keys()
-                .map(|port| (port, json!({})))
-                .collect(),
+            stop_timeout: self.stop_timeout,
+            exposed_ports: self.exposed()?,
             volumes: self
                 .volumes
                 .iter()
-                .filter(|v| !v.contains(':'))
-                .map(|v| (v.clone(), json!({})))
+                .filter(|volume| !volume.contains(':'))
+                .map(|volume| (volume.clone(), json!({})))
                 .collect(),
             ..ContainerConfig::default()
         };
         Ok(CreateRequest {
             config,
             host_config: self.host_config()?,
+            networking_config: self.networking(),
             ..CreateRequest::default()
         })
     }
 
-    fn host_config(&self) -> anyhow::Result<HostConfig> {
-        let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-        let bytes_of =
-            |flag, text: &Option<String>| text.as_deref().map_or(Ok(0), |text| bytes(flag, text));
-        Ok(HostConfig {
-            binds: self
-                .volumes
-                .iter()
-                .filter(|volume| volume.contains(':'))
-                .cloned()
-                .collect(),
-            log_config: LogConfig {
-                typ: self.log_driver.clone(),
-                config: pairs("--log-opt", &self.log_options)?,
-            },
-            network_mode: self.network.clone().unwrap_or_else(|| "default".to_owned()),
-            port_bindings: self.published()?,
-            publish_all_ports: self.publish_all,
-            restart_policy: restart_policy(&self.restart)?,
-            auto_remove: self.rm,
-            volumes_from: self.volumes_from.clone(),
-            tmpfs: self
-                .tmpfs
-                .iter()
-                .map(|entry| split_once_or_empty(entry, ':'))
-                .collect(),
-            cap_add: some(&self.cap_add),
-            cap_drop: some(&self.cap_drop),
-            security_opt: some(&self.security_opt),
-            dns: self.dns.clone(),
-            extra_hosts: some(&self.add_host),
-            pid_mode: self.pid.clone(),
-            ipc_mode: self.ipc.clone(),
-            uts_mode: self.uts.clone(),
-            userns_mode: self.userns.clone(),
-            privileged: self.privileged,
-            readonly_rootfs: self.read_only,
-            init: self.init.then_some(true),
-            sysctls: pairs("--sysctl", &self.sysctls)?,
-            shm_size: bytes_of("--shm-size", &self.shm_size)?,
-            memory: bytes_of("--memory", &self.memory)?,
-            nano_cpus: self.cpus.as_deref().map_or(Ok(0), nano_cpus)?,
-            pids_limit: self.pids_limit,
-            ulimits: self
-                .ulimits
-                .iter()
-                .map(|limit| ulimit(limit))
-                .collect::<anyhow::Result<_>>()?,
-            devices: self.devices.iter().map(|device| mapping(device)).collect(),
-            ..HostConfig::default()
-        })
+    fn labels(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut labels = BTreeMap::new();
+        for path in &self.label_files {
+            labels.extend(pairs("--label-file", &file_lines("--label-file", path)?)?);
+        }
+        labels.extend(pairs("--label", &self.labels)?);
+        Ok(labels)
     }
 
     fn published(&self) -> anyhow::Result<BTreeMap<String, Option<Vec<PortBinding>>>> {
         let mut ports: BTreeMap<String, Option<Vec<PortBinding>>> = BTreeMap::new();
         for text in &self.publish {
-            let (port, binding) = published(text)?;
-            ports
-                .entry(port)
-                .or_default()
-                .get_or_insert_default()
-                .push(binding);
+            let published = compose::ports::parse(text).map_err(anyhow::Error::msg);
+            for (port, binding) in published.with_context(|| format!("--publish {text}"))? {
+                ports
+                    .entry(port)
+                    .or_default()
+                    .get_or_insert_default()
+                    .push(binding);
+            }
         }
         Ok(ports)
     }
+
+    /// Ports that are published, and those of `--expose`.
+    fn exposed(&self) -> anyhow::Result<BTreeMap<String, serde_json::Value>> {
+        let mut ports: Vec<String> = self.published()?.into_keys().collect();
+        for text in &self.expose {
+            if text.contains(':') {
+                bail!("invalid port format for --expose: {text}");
+            }
+            let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+            let (first, last) = compose::ports::range(range)
+                .map_err(anyhow::Error::msg)
+                .with_context(|| format!("--expose {text}"))?;
+            ports.extend((first..=last).map(|port| format!("{port}/{protocol}")));
+        }
+        Ok(ports.into_iter().map(|port| (port, json!({}))).collect())
+    }
+
+    fn network_mode(&self) -> &str {
+        self.network.as_deref().unwrap_or("default")
+    }
+
+    /// Its endpoint in the network that was named; without one the engine makes it.
+    fn networking(&self) -> NetworkingConfig {
+        let has_addresses = self.ip.is_some() || self.ip6.is_some();
+        let ipam_config = has_addresses.then(|| EndpointIpamConfig {
+            ipv4_address: self.ip.clone().unwrap_or_default(),
+            ipv6_address: self.ip6.clone().unwrap_or_default(),
+            ..EndpointIpamConfig::default()
+        });
+        let aliases = (!self.network_alias.is_empty()).then(|| self.network_alias.clone());
+        if ipam_config.is_none() && aliases.is_none() {
+            return NetworkingConfig::default();
+        }
+        let endpoint = EndpointSettings {
+            ipam_config,
+            aliases,
+            mac_address: self.mac_address.clone().unwrap_or_default(),
+            ..EndpointSettings::default()
+        };
+        NetworkingConfig {
+            endpoints_config: BTreeMap::from([(self.network_mode().to_owned(), endpoint)]),
+        }
+    }
 }
+
+/// Variables of files and flags: those of the files first, so that a flag wins.
+pub(super) fn variables(files: &[String], flags: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for path in files {
+        lines.extend(file_lines("--env-file", path)?);
+    }
+    lines.extend(flags.iter().cloned());
+    Ok(lines.iter().filter_map(|line| with_value(line)).collect())
+}
+
+impl Health {
+    /// What differs from the image's health check.
+    fn config(&self) -> anyhow::Result<Option<HealthConfig>> {
+        let time = |flag: &str, text: &Option<String>| {
+            text.as_deref()
+                .map_or(Ok(0), |text| nanoseconds(flag, text))
+        };
+        let config = HealthConfig {
+            test: match &self.test {
+                Some(command) => vec!["CMD-SHELL".to_owned(), command.clone()],
+                None => Vec::new(),
+            },
+            interval: time("--health-interval", &self.interval)?,
+            timeout: time("--health-timeout", &self.timeout)?,
+            start_period: time("--health-start-period", &self.start_period)?,
+            start_interval: time("--health-start-interval", &self.start_interval)?,
+            retries: self.retries,
+        };
+        let is_given = config != HealthConfig::default();
+        if self.none {
+            ensure!(
+                !is_given,
+                "--no-healthcheck conflicts with --health-* options"
+            );
+            return Ok(Some(HealthConfig {
+                test: vec!["NONE".to_owned()],
+                ..HealthConfig::default()
+            }));
+        }
+        Ok(is_given.then_some(config))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
-//! Values of flags as docker writes them: ports, sizes, limits, devices.
+//! Values of flags as docker writes them: sizes, times, limits, devices, files of variables.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
-use engine_api::{DeviceMapping, PortBinding, RestartPolicy, Ulimit};
+use anyhow::{Context, bail, ensure};
+use compose::quantity;
+use engine_api::{DeviceMapping, RestartPolicy, ThrottleDevice, Ulimit};
 
 /// `NAME=VALUE`; a bare name takes this process's value, and is left out without one.
 pub(super) fn with_value(variable: &str) -> Option<String> {
@@ -13,6 +14,33 @@ pub(super) fn with_value(variable: &str) -> Option<String> {
     std::env::var(variable)
         .ok()
         .map(|value| format!("{variable}={value}"))
+}
+
+/// The entries of a file of variables or labels: a line each; comments and empty lines are left out.
+///
+/// # Errors
+/// Names the file and the line that is no entry.
+pub(super) fn file_lines(flag: &str, path: &str) -> anyhow::Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{flag} {path}"))?;
+    let mut entries = Vec::new();
+    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let line = line.trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let name = line.split_once('=').map_or(line, |(name, _)| name);
+        let number = number + 1;
+        ensure!(
+            !name.is_empty(),
+            "{flag} {path}, line {number}: no variable name on line '{line}'"
+        );
+        ensure!(
+            !name.contains(char::is_whitespace),
+            "{flag} {path}, line {number}: variable '{name}' contains whitespaces"
+        );
+        entries.push(line.to_owned());
+    }
+    Ok(entries)
 }
 
 /// `KEY=VALUE` entries as a map; a bare key has an empty value.
@@ -35,24 +63,6 @@ pub(super) fn split_once_or_empty(text: &str, separator: char) -> (String, Strin
     (first.to_owned(), rest.to_owned())
 }
 
-/// `[[ADDRESS:]HOST:]CONTAINER[/PROTOCOL]`; an IPv6 address stands in brackets.
-pub(super) fn published(text: &str) -> anyhow::Result<(String, PortBinding)> {
-    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let (rest, container) = ports.rsplit_once(':').unwrap_or(("", ports));
-    let (address, host) = match rest.rsplit_once(':') {
-        Some((address, host)) => (address.trim_start_matches('[').trim_end_matches(']'), host),
-        None => ("", rest),
-    };
-    container
-        .parse::<u16>()
-        .with_context(|| format!("--publish {text}: {container:?} is no port"))?;
-    let binding = PortBinding {
-        host_ip: address.to_owned(),
-        host_port: host.to_owned(),
-    };
-    Ok((format!("{container}/{protocol}"), binding))
-}
-
 /// `no`, `always`, `unless-stopped`, `on-failure[:N]`.
 pub(in crate::system_docker) fn restart_policy(text: &str) -> anyhow::Result<RestartPolicy> {
     let (name, count) = text.split_once(':').unwrap_or((text, "0"));
@@ -67,25 +77,28 @@ pub(in crate::system_docker) fn restart_policy(text: &str) -> anyhow::Result<Res
 
 /// A size such as `64m`, in bytes; powers of 1024 as docker has them.
 pub(in crate::system_docker) fn bytes(flag: &str, text: &str) -> anyhow::Result<i64> {
-    let lower = text.to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match lower[digits.len()..]
-        .trim_end_matches('b')
-        .trim_end_matches('i')
-    {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        unit => bail!("{flag} {text}: {unit:?} is no unit: there are b, k, m, g and t"),
-    };
-    let number: i64 = digits
-        .parse()
-        .with_context(|| format!("{flag} {text}: {digits:?} is no number"))?;
-    number
-        .checked_mul(1 << shift)
-        .with_context(|| format!("{flag} {text} is too large"))
+    quantity::bytes(text)
+        .with_context(|| format!("{flag} {text}: not a size: there are b, k, m, g and t"))
+}
+
+/// A time such as `1m30s`, in nanoseconds.
+pub(super) fn nanoseconds(flag: &str, text: &str) -> anyhow::Result<i64> {
+    quantity::duration(text)
+        .and_then(|duration| i64::try_from(duration.as_nanos()).ok())
+        .with_context(|| format!("{flag} {text}: not a time such as 1m30s"))
+}
+
+/// `DEVICE:RATE`; the rate may have a unit.
+pub(super) fn throttle(flag: &str, text: &str) -> anyhow::Result<ThrottleDevice> {
+    let (path, rate) = text
+        .rsplit_once(':')
+        .filter(|(path, _)| path.starts_with("/dev/"))
+        .with_context(|| format!("{flag} {text}: not DEVICE:RATE"))?;
+    Ok(ThrottleDevice {
+        path: path.to_owned(),
+        rate: u64::try_from(bytes(flag, rate)?)
+            .with_context(|| format!("{flag} {text}: a rate below 0"))?,
+    })
 }
 
 /// `1.5` processors in billionths.
@@ -132,29 +145,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_have_dockers_forms() {
-        let cases = [
-            ("80", "80/tcp", "", ""),
-            ("8080:80", "80/tcp", "", "8080"),
-            ("127.0.0.1:8080:80/udp", "80/udp", "127.0.0.1", "8080"),
-            ("[::1]:8080:80", "80/tcp", "::1", "8080"),
-            ("127.0.0.1::80", "80/tcp", "127.0.0.1", ""),
-        ];
-        for (text, port, address, host) in cases {
-            let (found, binding) = published(text).expect(text);
-            assert_eq!(
-                (
-                    found.as_str(),
-                    binding.host_ip.as_str(),
-                    binding.host_port.as_str()
-                ),
-                (port, address, host)
-            );
-        }
-        assert!(published("8080:http").is_err());
-    }
-
-    #[test]
     fn sizes_are_powers_of_1024() {
         assert_eq!(bytes("-m", "64m").ok(), Some(64 << 20));
         assert_eq!(bytes("-m", "1GiB").ok(), Some(1 << 30));
@@ -175,5 +165,35 @@ mod tests {
         let limit = ulimit("nofile=1024:2048").expect("a limit");
         assert_eq!((limit.soft, limit.hard), (1024, 2048));
         assert!(ulimit("nofile").is_err());
+    }
+    #[test]
+    fn rates_and_times() {
+        let rate = throttle("--device-read-bps", "/dev/sda:1mb").expect("a rate");
+        assert_eq!((rate.path.as_str(), rate.rate), ("/dev/sda", 1 << 20));
+        for text in ["sda:1", "/dev/sda", "/dev/sda:-1"] {
+            assert!(throttle("--device-read-bps", text).is_err(), "{text}");
+        }
+        assert_eq!(
+            nanoseconds("--health-interval", "1.5s").ok(),
+            Some(1_500_000_000)
+        );
+        assert!(nanoseconds("--health-interval", "soon").is_err());
+    }
+
+    #[test]
+    fn files_have_an_entry_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("variables");
+        let path = path.to_str().unwrap();
+        std::fs::write(path, "\u{feff}A=1\n\n# no\n  B= x=y \nC\n").unwrap();
+        assert_eq!(
+            file_lines("--env-file", path).unwrap(),
+            ["A=1", "B= x=y ", "C"]
+        );
+        for (text, words) in [("A=1\nB C=2\n", "line 2"), ("=1\n", "no variable name")] {
+            std::fs::write(path, text).unwrap();
+            let error = file_lines("--env-file", path).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 }
