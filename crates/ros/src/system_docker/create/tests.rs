@@ -1,3 +1,5 @@
+//! Flags as they reach the engine.
+
 use clap::{CommandFactory as _, Parser as _};
 
 use super::*;
