@@ -63,7 +63,7 @@ async fn created(
                 && options.pull == Pull::Missing =>
         {
             if !options.quiet {
-                let image = images::with_tag(&options.image);
+                let image = images::with_tag(options.image());
                 eprintln!("Unable to find image '{image}' locally");
             }
             pull(client, options).await?;
@@ -78,7 +78,7 @@ async fn created(
 }
 
 async fn pull(client: &Client, options: &Create) -> anyhow::Result<()> {
-    let image = images::with_tag(&options.image);
+    let image = images::with_tag(options.image());
     let platform = options.platform.as_deref();
     let messages = client.image_create(&image, platform, None).await?;
     images::progress(messages, true).await

@@ -180,11 +180,22 @@ pub(crate) struct Create {
     /// Option of the log driver, as KEY=VALUE
     #[arg(long = "log-opt")]
     pub(super) log_options: Vec<String>,
-    /// The image
-    pub(crate) image: String,
-    /// What to run in it
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(super) command: Vec<String>,
+    /// The image, and what to run in it
+    // One argument, since flags end at the image: two would leave `-c` of `IMAGE -c true` to this client.
+    #[arg(required = true, num_args = 1.., value_names = ["IMAGE", "COMMAND"], trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
+}
+
+impl Create {
+    /// The image.
+    pub(crate) fn image(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+
+    /// What to run in it; empty: what the image says.
+    pub(super) fn command(&self) -> &[String] {
+        self.words.get(1..).unwrap_or_default()
+    }
 }
 
 /// When `run` and `create` pull the image.

@@ -25,6 +25,12 @@ impl Create {
     /// # Errors
     /// Names the flag whose value is wrong.
     pub(crate) fn request(&self, attach: bool) -> anyhow::Result<CreateRequest> {
+        // Hyphens are allowed in what to run, and the first word is of the same argument.
+        ensure!(
+            !self.image().starts_with('-'),
+            "unknown flag: {}",
+            self.image()
+        );
         ensure!(
             !self.rm || self.restart == "no",
             "conflicting options: cannot specify both --restart and --rm"
@@ -41,8 +47,8 @@ impl Create {
             stdin_once: attach && self.interactive,
             env: variables(&self.environment_files, &self.environment)?,
             healthcheck: self.health.config()?,
-            cmd: (!self.command.is_empty()).then(|| self.command.clone()),
-            image: self.image.clone(),
+            cmd: (!self.command().is_empty()).then(|| self.command().to_vec()),
+            image: self.image().to_owned(),
             working_dir: self.workdir.clone(),
             // An empty one takes the image's away.
             entrypoint: self

@@ -20,6 +20,29 @@ fn no_flag_has_two_meanings() {
 }
 
 #[test]
+fn flags_end_at_the_image() {
+    let line = [
+        "system-docker",
+        "run",
+        "-c",
+        "2",
+        "busybox",
+        "-c",
+        "true",
+        "--rm",
+    ];
+    let Verb::Run(run) = Arguments::try_parse_from(line).unwrap().verb else {
+        panic!("not run");
+    };
+    let request = run.create.request(true).unwrap();
+    assert_eq!(request.config.image, "busybox");
+    assert_eq!(request.config.cmd.unwrap(), ["-c", "true", "--rm"]);
+    assert!(!request.host_config.auto_remove);
+    let error = self::request(&["--colour"]).unwrap_err();
+    assert_eq!(error.to_string(), "unknown flag: --colour");
+}
+
+#[test]
 fn ports_are_published_and_exposed() {
     let flags = [
         "-p",
