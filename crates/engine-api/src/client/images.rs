@@ -26,6 +26,23 @@ impl RegistryAuth {
     }
 }
 
+/// Parameters of import.
+#[derive(Debug, Clone, Default)]
+pub struct ImportQuery {
+    /// A URL, or `-` for the archive that is sent along.
+    pub source: String,
+    /// Repository of the new image; empty for none.
+    pub repository: String,
+    /// Its tag.
+    pub tag: String,
+    /// Message.
+    pub message: String,
+    /// Dockerfile instructions to apply.
+    pub changes: Vec<String>,
+    /// Platform of the programs in it; none means the engine's.
+    pub platform: Option<String>,
+}
+
 /// Parameters of commit.
 #[derive(Debug, Clone, Default)]
 pub struct CommitQuery {
@@ -86,14 +103,21 @@ impl Client {
     /// Makes an image from a tar archive of a root file system.
     pub async fn image_import(
         &self,
-        repository: &str,
-        tag: &str,
+        query: &ImportQuery,
         archive: Body,
     ) -> Result<JsonLines<ProgressMessage>> {
-        let target = Target::new("/images/create")
-            .with("fromSrc", "-")
-            .with("repo", repository)
-            .with("tag", tag);
+        let mut target = Target::new("/images/create")
+            .with("fromSrc", &query.source)
+            .with("repo", &query.repository)
+            .with("tag", &query.tag)
+            .with_some(
+                "message",
+                Some(&query.message).filter(|text| !text.is_empty()),
+            )
+            .with_some("platform", query.platform.as_deref());
+        for change in &query.changes {
+            target = target.with("changes", change);
+        }
         self.progress(&target, None, archive).await
     }
 

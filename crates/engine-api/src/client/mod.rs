@@ -12,6 +12,6 @@ mod transport;
 mod volumes;
 
 pub use containers::{AttachQuery, LogsQuery};
-pub use images::{CommitQuery, RegistryAuth};
+pub use images::{CommitQuery, ImportQuery, RegistryAuth};
 pub use stream::{ByteStream, Hijacked, JsonLines, MAX_LINE_BYTES};
 pub use transport::{Client, MAX_ANSWER_BYTES};

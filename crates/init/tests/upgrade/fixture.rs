@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use engine_api::body::Body;
+use engine_api::client::ImportQuery;
 use engine_api::{Client, EngineStatus};
 use sys::netlink::{LinkChange, Rtnetlink};
 use sys::process::{Command, Signal};
@@ -117,11 +118,13 @@ impl Engine {
         assert!(packed.status.success());
         let archive = Body::Full(Bytes::from(fs::read(archive).unwrap()));
         let (repository, tag) = IMAGE.split_once(':').unwrap();
-        let mut progress = self
-            .client
-            .image_import(repository, tag, archive)
-            .await
-            .unwrap();
+        let query = ImportQuery {
+            source: "-".to_owned(),
+            repository: repository.to_owned(),
+            tag: tag.to_owned(),
+            ..ImportQuery::default()
+        };
+        let mut progress = self.client.image_import(&query, archive).await.unwrap();
         while let Some(message) = progress.next().await.unwrap() {
             assert_eq!(message.error, "", "import");
         }

@@ -1,12 +1,12 @@
 //! The verbs about images.
 
-use engine_api::client::JsonLines;
+use engine_api::client::{CommitQuery, JsonLines};
 use engine_api::{Client, ImageSummary, ProgressMessage};
 
-use super::arguments::{Images, Pull, Rmi};
+use super::arguments::{Commit, ImagePrune, Images, Pull, Rmi};
 use super::containers::since;
 use super::listing::{self, Row, Show, row};
-use super::{filters, table};
+use super::{credentials, filters, table};
 
 /// What docker shows in place of a name or tag that is not there.
 const NONE: &str = "<none>";
@@ -114,8 +114,9 @@ pub(crate) async fn pull(client: &Client, options: &Pull) -> anyhow::Result<()> 
     if image != options.image && !options.quiet {
         println!("Using default tag: latest");
     }
+    let auth = credentials::for_image(&image)?;
     let messages = client
-        .image_create(&image, options.platform.as_deref(), None)
+        .image_create(&image, options.platform.as_deref(), auth.as_ref())
         .await?;
     progress(messages, options.quiet).await?;
     println!("{}", whole_name(&image));
@@ -134,7 +135,7 @@ pub(crate) fn with_tag(image: &str) -> String {
 }
 
 /// The reference with the registry and library that Docker leaves out.
-fn whole_name(image: &str) -> String {
+pub(super) fn whole_name(image: &str) -> String {
     match image.split_once('/') {
         Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => image.to_owned(),
         Some(_) => format!("docker.io/{image}"),
@@ -162,12 +163,69 @@ pub(crate) async fn remove(client: &Client, options: &Rmi) -> anyhow::Result<()>
 
 /// `tag`
 pub(crate) async fn tag(client: &Client, source: &str, target: &str) -> anyhow::Result<()> {
-    // A colon before the last slash belongs to the registry's port.
-    let (repository, tag) = match target.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-        _ => (target, "latest"),
-    };
+    let (repository, tag) = repository_and_tag(target);
+    let tag = tag.unwrap_or("latest");
     Ok(client.image_tag(source, repository, tag).await?)
+}
+
+/// `REPOSITORY[:TAG]`.
+pub(super) fn repository_and_tag(name: &str) -> (&str, Option<&str>) {
+    match name.rsplit_once(':') {
+        // A colon before the last slash belongs to the registry's port.
+        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
+        _ => (name, None),
+    }
+}
+
+/// `commit`
+pub(super) async fn commit(client: &Client, options: &Commit) -> anyhow::Result<()> {
+    let name = options.name.as_deref().unwrap_or_default();
+    let (repository, tag) = repository_and_tag(name);
+    let query = CommitQuery {
+        repository: repository.to_owned(),
+        tag: tag.unwrap_or_default().to_owned(),
+        comment: options.message.clone(),
+        author: options.author.clone(),
+        pause: options.pause,
+        changes: options.changes.clone(),
+        ..CommitQuery::default()
+    };
+    let made = client.container_commit(&options.container, &query).await?;
+    println!("{}", made.id);
+    Ok(())
+}
+
+/// `image prune`
+pub(super) async fn prune(client: &Client, options: &ImagePrune) -> anyhow::Result<()> {
+    if !options.prune.force {
+        let which = if options.all {
+            "images that no container uses"
+        } else {
+            "untagged images"
+        };
+        anyhow::bail!("this removes all {which}: say --force if you want that");
+    }
+    let mut filters = filters(&options.prune.filters)?;
+    if options.all {
+        filters = filters.with("dangling", "false");
+    }
+    let report = client.images_prune(&filters).await?;
+    let removed = report.images_deleted.unwrap_or_default();
+    if !removed.is_empty() {
+        println!("Deleted Images:");
+        for item in &removed {
+            if !item.untagged.is_empty() {
+                println!("untagged: {}", item.untagged);
+            }
+            if !item.deleted.is_empty() {
+                println!("deleted: {}", item.deleted);
+            }
+        }
+        println!();
+    }
+    let size = table::size(report.space_reclaimed);
+    println!("Total reclaimed space: {size}");
+    Ok(())
 }
 
 /// Shows a transfer line by line: what changes many times a second only when it has ended.

@@ -6,11 +6,14 @@
 mod arguments;
 mod containers;
 mod create;
+mod credentials;
 mod engine;
+mod groups;
 mod images;
 mod inspect;
 mod listing;
 mod networks;
+mod registry;
 mod run;
 mod session;
 mod stats;
@@ -76,10 +79,13 @@ fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
 async fn verb(client: &Client, verb: Verb) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Attach(options) => return run::attach(client, &options).await,
+        Verb::Container(group) => return groups::container(client, group).await,
         Verb::Exec(options) => return run::exec(client, &options).await,
+        Verb::Image(group) => return groups::image(client, group).await,
         Verb::Run(options) => return run::run(client, &options).await,
         Verb::Start(options) => return run::start(client, &options).await,
         Verb::Wait(names) => containers::wait(client, &names.containers).await?,
+        Verb::Commit(options) => images::commit(client, &options).await?,
         Verb::Create(options) => println!("{}", run::create(client, &options, false).await?),
         Verb::Cp(options) => transfer::copy(client, &options).await?,
         Verb::Diff { container } => containers::changes(client, &container).await?,
@@ -88,23 +94,28 @@ async fn verb(client: &Client, verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Export(options) => transfer::export(client, &options).await?,
         Verb::History { image } => images::history(client, &image).await?,
         Verb::Images(options) => images::list(client, &options).await?,
+        Verb::Import(options) => transfer::import(client, &options).await?,
         Verb::Info(options) | Verb::System(arguments::System::Info(options)) => {
             system::info(client, &options).await?
         }
         Verb::Inspect(options) => inspect::inspect(client, &options, None).await?,
         Verb::Kill(options) => containers::kill(client, &options).await?,
         Verb::Load(options) => transfer::load(client, &options).await?,
+        Verb::Login(options) => registry::login(client, &options).await?,
+        Verb::Logout { server } => registry::logout(server.as_deref())?,
         Verb::Logs(options) => run::logs(client, &options).await?,
         Verb::Network(options) => networks::network(client, options).await?,
         Verb::Pause(names) => containers::pause(client, &names.containers).await?,
         Verb::Port { container } => containers::ports(client, &container).await?,
         Verb::Ps(options) => containers::list(client, &options).await?,
         Verb::Pull(options) => images::pull(client, &options).await?,
+        Verb::Push(options) => registry::push(client, &options).await?,
         Verb::Rename { container, name } => client.container_rename(&container, &name).await?,
         Verb::Restart(options) => containers::restart(client, &options).await?,
         Verb::Rm(options) => containers::remove(client, &options).await?,
         Verb::Rmi(options) => images::remove(client, &options).await?,
         Verb::Save(options) => transfer::save(client, &options).await?,
+        Verb::Search(options) => registry::search(client, &options).await?,
         Verb::Stats(options) => stats::stats(client, &options).await?,
         Verb::Stop(options) => containers::stop(client, &options).await?,
         Verb::System(arguments::System::Df) => system::disk_usage(client).await?,

@@ -11,7 +11,7 @@ use engine_api::{Client, CreateRequest, ExecConfig, ExecStartConfig};
 use super::arguments::{Attach, Create, Exec, Logs, Run, Start};
 use super::create::{Pull, variables};
 use super::session::{Proxy, Session, Show, Size};
-use super::{images, system};
+use super::{credentials, images, system};
 
 /// Makes the container, pulling its image first when it is not there (or as `--pull` says); returns the id.
 pub(crate) async fn create(
@@ -79,8 +79,9 @@ async fn created(
 
 async fn pull(client: &Client, options: &Create) -> anyhow::Result<()> {
     let image = images::with_tag(options.image());
+    let auth = credentials::for_image(&image)?;
     let platform = options.platform.as_deref();
-    let messages = client.image_create(&image, platform, None).await?;
+    let messages = client.image_create(&image, platform, auth.as_ref()).await?;
     images::progress(messages, true).await
 }
 

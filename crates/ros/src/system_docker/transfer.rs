@@ -8,10 +8,10 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use engine_api::Client;
 use engine_api::body::Body;
-use engine_api::client::ByteStream;
+use engine_api::client::{ByteStream, ImportQuery};
 use tokio::sync::mpsc;
 
-use super::arguments::{Archive, Cp, Load, Save};
+use super::arguments::{Archive, Cp, Import, Load, Save};
 use super::images;
 
 /// Read at once from a file.
@@ -41,6 +41,31 @@ pub(crate) async fn load(client: &Client, options: &Load) -> anyhow::Result<()> 
         None => Box::new(std::io::stdin()),
     };
     images::progress(client.image_load(body(archive)).await?, options.quiet).await
+}
+
+/// `import`
+pub(crate) async fn import(client: &Client, options: &Import) -> anyhow::Result<()> {
+    let source = options.source.as_str();
+    let is_url = source.starts_with("http://") || source.starts_with("https://");
+    let archive = match source {
+        _ if is_url => Body::Empty,
+        "-" => body(Box::new(std::io::stdin())),
+        path => {
+            let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
+            body(Box::new(file))
+        }
+    };
+    let name = options.name.as_deref().unwrap_or_default();
+    let (repository, tag) = images::repository_and_tag(name);
+    let query = ImportQuery {
+        source: if is_url { source } else { "-" }.to_owned(),
+        repository: repository.to_owned(),
+        tag: tag.unwrap_or_default().to_owned(),
+        message: options.message.clone(),
+        changes: options.changes.clone(),
+        platform: options.platform.clone(),
+    };
+    images::progress(client.image_import(&query, archive).await?, false).await
 }
 
 /// `cp`

@@ -2,6 +2,45 @@
 
 use clap::Args;
 
+/// `commit`
+#[derive(Debug, Args)]
+pub(crate) struct Commit {
+    /// Who made it
+    #[arg(short, long, default_value = "")]
+    pub(crate) author: String,
+    /// What it is for
+    #[arg(short, long, default_value = "")]
+    pub(crate) message: String,
+    /// Dockerfile instruction to apply
+    #[arg(short, long = "change")]
+    pub(crate) changes: Vec<String>,
+    /// Pause the container meanwhile
+    #[arg(short, long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true")]
+    pub(crate) pause: bool,
+    pub(crate) container: String,
+    /// Name of the image, as REPOSITORY[:TAG]
+    pub(crate) name: Option<String>,
+}
+
+/// `import`
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// What it is for
+    #[arg(short, long, default_value = "")]
+    pub(crate) message: String,
+    /// Dockerfile instruction to apply
+    #[arg(short, long = "change")]
+    pub(crate) changes: Vec<String>,
+    /// Platform of the programs in it
+    #[arg(long)]
+    pub(crate) platform: Option<String>,
+    /// A file, a URL, or - for standard input
+    pub(crate) source: String,
+    /// Name of the image, as REPOSITORY[:TAG]
+    pub(crate) name: Option<String>,
+}
+
 /// `images`
 #[derive(Debug, Args)]
 pub(crate) struct Images {

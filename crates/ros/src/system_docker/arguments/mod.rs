@@ -2,8 +2,10 @@
 
 mod container;
 mod engine;
+mod groups;
 mod image;
 mod network;
+mod registry;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -12,8 +14,10 @@ pub(crate) use container::{
     Archive, Attach, Cp, Exec, Kill, Logs, Names, Ps, Rm, Run, Start, Stats, Stop, Update,
 };
 pub(crate) use engine::{Engine, Events, System, Upgrade};
-pub(crate) use image::{Images, Load, Pull, Rmi, Save};
+pub(crate) use groups::{Container, Image, ImagePrune, Prune};
+pub(crate) use image::{Commit, Images, Import, Load, Pull, Rmi, Save};
 pub(crate) use network::{Network, NetworkCreate, Volume};
+pub(crate) use registry::{Login, Push, Search};
 
 /// Manages System Docker, the container engine that is PID 1.
 #[derive(Debug, Parser)]
@@ -31,6 +35,11 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     /// Attach to a running container
     Attach(Attach),
+    /// Make an image of a container's file system
+    Commit(Commit),
+    /// Manage containers
+    #[command(subcommand)]
+    Container(Container),
     /// Copy files between a container and here
     Cp(Cp),
     /// Create a container without starting it
@@ -49,8 +58,13 @@ pub(crate) enum Verb {
     Export(Archive),
     /// Show how an image was made
     History { image: String },
+    /// Manage images
+    #[command(subcommand)]
+    Image(Image),
     /// List images
     Images(Images),
+    /// Make an image from a tar archive of a root file system
+    Import(Import),
     /// Show what the engine knows about itself
     Info(Formatted),
     /// Show all details of containers, images, networks or volumes
@@ -59,6 +73,10 @@ pub(crate) enum Verb {
     Kill(Kill),
     /// Load images from a tar archive
     Load(Load),
+    /// Check credentials with a registry and keep them
+    Login(Login),
+    /// Forget the credentials for a registry
+    Logout { server: Option<String> },
     /// Show a container's output
     Logs(Logs),
     /// Manage networks
@@ -72,6 +90,8 @@ pub(crate) enum Verb {
     Ps(Ps),
     /// Download an image from a registry
     Pull(Pull),
+    /// Send an image to a registry
+    Push(Push),
     /// Give a container another name
     Rename { container: String, name: String },
     /// Stop and start containers
@@ -85,6 +105,8 @@ pub(crate) enum Verb {
     Run(Run),
     /// Write images as a tar archive
     Save(Save),
+    /// Search Docker Hub
+    Search(Search),
     /// Start containers
     Start(Start),
     /// Show what containers use
