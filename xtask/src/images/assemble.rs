@@ -133,9 +133,7 @@ impl Sources<'_> {
     /// Lays a folder of `rootfs/files` over the tree: executable files become 0755, others 0644, all root's.
     fn lay_over(&self, tree: &mut Tree, folder: &str) -> Result<()> {
         let root = files(self.build, folder);
-        let mut paths = cache::walk(&root)?;
-        paths.sort();
-        for path in paths {
+        for path in listed(&root)? {
             let full = root.join(&path);
             let entry = read_entry(&full)?;
             tree.insert(&path.to_string_lossy(), entry)
@@ -218,6 +216,25 @@ fn fill_templates(tree: &mut Tree, image: &Declaration) -> Result<()> {
     Ok(())
 }
 
+/// The files of a folder and the folders above them, in order.
+///
+/// Git knows no empty folder: a fresh clone would not have it, and its image other bytes.
+fn listed(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut paths = cache::walk(root)?;
+    paths.sort();
+    let is_folder = |path: &Path| {
+        let kind = root.join(path).symlink_metadata();
+        kind.is_ok_and(|kind| kind.is_dir())
+    };
+    let files: Vec<PathBuf> = paths
+        .iter()
+        .filter(|path| !is_folder(path))
+        .cloned()
+        .collect();
+    paths.retain(|path| files.iter().any(|file| file.starts_with(path)));
+    Ok(paths)
+}
+
 /// A folder of `rootfs/files`.
 pub(crate) fn files(build: &Build, folder: &str) -> PathBuf {
     build.root.join("rootfs/files").join(folder)
@@ -279,6 +296,17 @@ fn read_entry(path: &Path) -> Result<Entry> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn empty_folders_are_not_laid_over() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("etc/empty/within")).unwrap();
+        fs::create_dir_all(folder.path().join("etc/full")).unwrap();
+        fs::write(folder.path().join("etc/full/file"), "").unwrap();
+        let paths = listed(folder.path()).unwrap();
+        let expected = ["etc", "etc/full", "etc/full/file"].map(PathBuf::from);
+        assert_eq!(paths, expected);
+    }
 
     #[test]
     fn joined_files_replace_their_parts() {
