@@ -111,7 +111,14 @@ impl Ssh {
 
     /// Runs a command as rancher and returns how it ended.
     pub(crate) fn answer(&self, command: &str) -> anyhow::Result<Answer> {
-        self.answer_as("rancher", &self.options, command)
+        self.answer_as("rancher", &self.options, command, "")
+    }
+
+    /// Runs a command as rancher on a terminal, where this is typed.
+    pub(crate) fn answer_typed(&self, command: &str, typed: &str) -> anyhow::Result<Answer> {
+        let mut options = self.options.clone();
+        options.push("-tt".to_owned());
+        self.answer_as("rancher", &options, command, typed)
     }
 
     /// Tries to log in as `user` with these options instead of the test's key.
@@ -122,21 +129,27 @@ impl Ssh {
     ) -> anyhow::Result<Answer> {
         let mut all = Ssh::common(self.port);
         all.extend(options.iter().map(|option| (*option).to_owned()));
-        self.answer_as(user, &all, "true")
+        self.answer_as(user, &all, "true", "")
     }
 
     /// Tries to log in as `user` with the test's key.
     pub(crate) fn answer_as_user(&self, user: &str, key: &Key) -> anyhow::Result<Answer> {
         let mut options = Ssh::common(self.port);
         options.extend(["-i".to_owned(), key.path.display().to_string()]);
-        self.answer_as(user, &options, "true")
+        self.answer_as(user, &options, "true", "")
     }
 
-    fn answer_as(&self, user: &str, options: &[String], command: &str) -> anyhow::Result<Answer> {
+    fn answer_as(
+        &self,
+        user: &str,
+        options: &[String],
+        command: &str,
+        typed: &str,
+    ) -> anyhow::Result<Answer> {
         let mut arguments = options.to_vec();
         arguments.extend([format!("{user}@127.0.0.1"), command.to_owned()]);
         let handle = duct::cmd("ssh", arguments)
-            .stdin_null()
+            .stdin_bytes(typed)
             .stdout_capture()
             .stderr_capture()
             .unchecked()

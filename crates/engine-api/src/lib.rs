@@ -6,6 +6,7 @@
 pub mod base64;
 pub mod body;
 pub mod client;
+pub mod detach;
 pub mod engine;
 pub mod error;
 pub mod filters;

@@ -6,6 +6,10 @@
 //! This crate does not make containers (that is PID 1's engine, reached by its socket) and does not configure the
 //! network.
 
+// First, for its macros.
+#[macro_use]
+mod output;
+
 mod autologin;
 mod boot_blame;
 mod cli;

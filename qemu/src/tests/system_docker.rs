@@ -27,6 +27,11 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
         ),
         shared(
             context,
+            "system_docker_client_passes_signals_and_detaches",
+            client_passes_signals_and_detaches,
+        ),
+        shared(
+            context,
             "system_docker_loads_and_removes_images",
             loads_and_removes_images,
         ),
@@ -136,10 +141,54 @@ fn client_has_dockers_verbs(guest: &Guest) -> anyhow::Result<()> {
     );
     guest.run("system-docker restart -t 0 verbs && system-docker stop -t 0 verbs && system-docker start verbs")?;
     guest.run("system-docker rm -f verbs")?;
+    guest.run("system-docker volume create asked")?;
+    let answer = guest
+        .ssh
+        .answer("echo n | system-docker volume prune --all")?;
+    ensure!(
+        answer.code == 1 && answer.stdout.contains("[y/N]"),
+        "a prune asks: {answer:?}"
+    );
+    guest.run("system-docker volume inspect asked && system-docker volume rm asked")?;
     let answer = guest.ssh.answer("system-docker inspect verbs")?;
     ensure!(
         answer.code == 1 && answer.stderr.to_lowercase().contains("no such"),
         "inspect of nothing: {answer:?}"
+    );
+    Ok(())
+}
+
+fn client_passes_signals_and_detaches(guest: &Guest) -> anyhow::Result<()> {
+    let image = guest.run("system-docker inspect -f '{{.Config.Image}}' syslog")?;
+    // The container closes its output before the signal: its client still has to pass that on, and to wait.
+    let code = guest.run(&format!(
+        "system-docker run --rm --entrypoint sh {image} -c \
+            'trap \"exit 7\" TERM; echo ready; exec >&- 2>&-; while :; do sleep 0.1; done' > /tmp/signalled & \
+        until grep -q ready /tmp/signalled; do sleep 0.1; done; \
+        kill -TERM $!; wait $!; echo $?"
+    ))?;
+    ensure!(code == "7", "exit code {code} after SIGTERM to the client");
+
+    let answer = guest.ssh.answer_typed(
+        &format!(
+            "system-docker run -it --name left --detach-keys x,y --entrypoint sh {image}; echo left $?"
+        ),
+        "xy",
+    )?;
+    ensure!(
+        answer.stdout.contains("left 0"),
+        "the keys that detach: {answer:?}"
+    );
+    let running = guest.run("system-docker inspect -f '{{.State.Running}}' left")?;
+    ensure!(running == "true", "left, it runs: {running}");
+    guest.run("system-docker rm -f left")?;
+
+    let closed = guest
+        .ssh
+        .answer("system-docker ps | true; echo ${PIPESTATUS[0]}")?;
+    ensure!(
+        closed.stderr.is_empty(),
+        "a closed pipe is no panic: {closed:?}"
     );
     Ok(())
 }

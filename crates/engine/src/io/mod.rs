@@ -4,7 +4,6 @@
 //! away is forgotten. What a process reads and writes lives in [`Descriptors`], not in tasks alone, so that a later
 //! version of the engine can take the descriptors over.
 
-mod detach;
 mod pump;
 mod streams;
 

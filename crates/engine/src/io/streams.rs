@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use engine_api::Result;
+use engine_api::detach::{DetachKeys, Typed};
 use tokio::sync::{mpsc, watch};
 
-use super::detach::{DetachKeys, Typed};
 use crate::logs::LogFile;
 use crate::options::{AttachSession, OutputChunk, STREAM_DEPTH, StreamKind};
 

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use engine_api::{Client, ContainerSummary, ContainerUpdate, Port};
 
-use super::arguments::{Kill, Prune, Ps, Rm, Stop, Update};
+use super::arguments::{Kill, Ps, Rm, Stop, Top, Update};
 use super::listing::{self, Row, Show, row};
 use super::{create, each, filters, table};
 
@@ -167,11 +167,11 @@ pub(crate) async fn ports(client: &Client, container: &str) -> anyhow::Result<()
 }
 
 /// `top`
-pub(crate) async fn top(client: &Client, container: &str, ps: &[String]) -> anyhow::Result<()> {
-    let arguments = ps.join(" ");
+pub(crate) async fn top(client: &Client, options: &Top) -> anyhow::Result<()> {
+    let arguments = options.ps.join(" ");
     let top = client
         .container_top(
-            container,
+            &options.container,
             (!arguments.is_empty()).then_some(arguments.as_str()),
         )
         .await?;
@@ -233,21 +233,6 @@ pub(crate) async fn remove(client: &Client, options: &Rm) -> anyhow::Result<()> 
         client.container_remove(name, options.volumes, options.force)
     })
     .await
-}
-
-/// `container prune`
-pub(super) async fn prune(client: &Client, options: &Prune) -> anyhow::Result<()> {
-    if !options.force {
-        anyhow::bail!("this removes all stopped containers: say --force if you want that");
-    }
-    let report = client.containers_prune(&filters(&options.filters)?).await?;
-    let removed = report.containers_deleted.unwrap_or_default();
-    if !removed.is_empty() {
-        println!("Deleted Containers:\n{}\n", removed.join("\n"));
-    }
-    let size = table::size(report.space_reclaimed);
-    println!("Total reclaimed space: {size}");
-    Ok(())
 }
 
 /// `wait`

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use engine_api::Client;
 
 use super::arguments::{Container, Image, Inspect, Verb};
-use super::{containers, images, verb};
+use super::{prune, verb};
 
 /// A verb of `container`.
 pub(super) async fn container(client: &Client, group: Container) -> anyhow::Result<ExitCode> {
     let same = match group {
         Container::Prune(options) => {
-            containers::prune(client, &options).await?;
+            prune::containers(client, &options).await?;
             return Ok(ExitCode::SUCCESS);
         }
         Container::Attach(options) => Verb::Attach(options),
@@ -34,7 +34,7 @@ pub(super) async fn container(client: &Client, group: Container) -> anyhow::Resu
         Container::Start(options) => Verb::Start(options),
         Container::Stats(options) => Verb::Stats(options),
         Container::Stop(options) => Verb::Stop(options),
-        Container::Top { container, ps } => Verb::Top { container, ps },
+        Container::Top(options) => Verb::Top(options),
         Container::Unpause(names) => Verb::Unpause(names),
         Container::Update(options) => Verb::Update(options),
         Container::Wait(names) => Verb::Wait(names),
@@ -46,7 +46,7 @@ pub(super) async fn container(client: &Client, group: Container) -> anyhow::Resu
 pub(super) async fn image(client: &Client, group: Image) -> anyhow::Result<ExitCode> {
     let same = match group {
         Image::Prune(options) => {
-            images::prune(client, &options).await?;
+            prune::images(client, &options).await?;
             return Ok(ExitCode::SUCCESS);
         }
         Image::History { image } => Verb::History { image },

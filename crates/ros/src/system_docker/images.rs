@@ -3,7 +3,7 @@
 use engine_api::client::{CommitQuery, JsonLines};
 use engine_api::{Client, ImageSummary, ProgressMessage};
 
-use super::arguments::{Commit, ImagePrune, Images, Pull, Rmi};
+use super::arguments::{Commit, Images, Pull, Rmi};
 use super::containers::since;
 use super::listing::{self, Row, Show, row};
 use super::{credentials, filters, table};
@@ -192,39 +192,6 @@ pub(super) async fn commit(client: &Client, options: &Commit) -> anyhow::Result<
     };
     let made = client.container_commit(&options.container, &query).await?;
     println!("{}", made.id);
-    Ok(())
-}
-
-/// `image prune`
-pub(super) async fn prune(client: &Client, options: &ImagePrune) -> anyhow::Result<()> {
-    if !options.prune.force {
-        let which = if options.all {
-            "images that no container uses"
-        } else {
-            "untagged images"
-        };
-        anyhow::bail!("this removes all {which}: say --force if you want that");
-    }
-    let mut filters = filters(&options.prune.filters)?;
-    if options.all {
-        filters = filters.with("dangling", "false");
-    }
-    let report = client.images_prune(&filters).await?;
-    let removed = report.images_deleted.unwrap_or_default();
-    if !removed.is_empty() {
-        println!("Deleted Images:");
-        for item in &removed {
-            if !item.untagged.is_empty() {
-                println!("untagged: {}", item.untagged);
-            }
-            if !item.deleted.is_empty() {
-                println!("deleted: {}", item.deleted);
-            }
-        }
-        println!();
-    }
-    let size = table::size(report.space_reclaimed);
-    println!("Total reclaimed space: {size}");
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod images;
 mod inspect;
 mod listing;
 mod networks;
+mod prune;
 mod registry;
 mod run;
 mod session;
@@ -31,6 +32,7 @@ use anyhow::Context;
 use clap::Parser;
 use engine_api::{Client, Filters};
 
+use crate::output;
 use arguments::{Arguments, Verb};
 
 /// System Docker's socket.
@@ -56,6 +58,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let runs = matches!(arguments.verb, Verb::Run(_) | Verb::Create(_));
     match dispatch(arguments) {
         Ok(code) => code,
+        Err(error) if output::is_closed(&error) => ExitCode::from(output::PIPE_CLOSED),
         Err(error) => {
             eprintln!("system-docker: {error:#}");
             ExitCode::from(if runs { FAILED } else { 1 })
@@ -119,9 +122,9 @@ async fn verb(client: &Client, verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Stats(options) => stats::stats(client, &options).await?,
         Verb::Stop(options) => containers::stop(client, &options).await?,
         Verb::System(arguments::System::Df) => system::disk_usage(client).await?,
-        Verb::System(arguments::System::Prune(options)) => system::prune(client, &options).await?,
+        Verb::System(arguments::System::Prune(options)) => prune::system(client, &options).await?,
         Verb::Tag { source, target } => images::tag(client, &source, &target).await?,
-        Verb::Top { container, ps } => containers::top(client, &container, &ps).await?,
+        Verb::Top(options) => containers::top(client, &options).await?,
         Verb::Unpause(names) => containers::unpause(client, &names.containers).await?,
         Verb::Update(options) => containers::update(client, &options).await?,
         Verb::Version(options) => system::version(client, &options).await?,

@@ -5,7 +5,7 @@ use engine_api::{Client, Ipam, IpamConfig, NetworkCreate};
 use super::arguments::{Network, NetworkCreate as Options};
 use super::create::pairs;
 use super::listing::{self, Row, Show, row};
-use super::{each, filters, inspect, table};
+use super::{each, filters, inspect, prune, table};
 
 /// Does what the second word says.
 pub(crate) async fn network(client: &Client, verb: Network) -> anyhow::Result<()> {
@@ -50,17 +50,7 @@ pub(crate) async fn network(client: &Client, verb: Network) -> anyhow::Result<()
                 },
             )
         }
-        Network::Prune(_) => {
-            let report = client
-                .networks_prune(&engine_api::Filters::default())
-                .await?;
-            report
-                .networks_deleted
-                .iter()
-                .flatten()
-                .for_each(|name| println!("{name}"));
-            Ok(())
-        }
+        Network::Prune(options) => prune::networks(client, &options).await,
         Network::Rm { networks } => each(&networks, |name| client.network_remove(name)).await,
     }
 }

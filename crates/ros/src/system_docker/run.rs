@@ -5,12 +5,12 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use engine_api::client::{AttachQuery, LogsQuery};
-use engine_api::{Client, CreateRequest, ExecConfig, ExecStartConfig};
+use engine_api::client::{AttachQuery, JsonLines, LogsQuery};
+use engine_api::{Client, CreateRequest, ExecConfig, ExecStartConfig, WaitResponse};
 
-use super::arguments::{Attach, Create, Exec, Logs, Run, Start};
+use super::arguments::{Attach, Create, Exec, Logs, Run, Signals, Start};
 use super::create::{Pull, variables};
-use super::session::{Proxy, Session, Show, Size};
+use super::session::{End, Proxy, Session, Show, Size};
 use super::{credentials, images, system};
 
 /// Makes the container, pulling its image first when it is not there (or as `--pull` says); returns the id.
@@ -94,14 +94,7 @@ pub(crate) async fn run(client: &Client, options: &Run) -> anyhow::Result<ExitCo
         println!("{id}");
         return Ok(ExitCode::SUCCESS);
     }
-    let query = AttachQuery {
-        stream: true,
-        stdin: options.create.interactive,
-        stdout: true,
-        stderr: true,
-        detach_keys: options.signals.detach_keys.clone(),
-        ..AttachQuery::default()
-    };
+    let query = everything(options.create.interactive, &options.signals);
     // Attached before it starts, so that not even its first byte is missed.
     let hijacked = client.container_attach(&id, &query).await?;
     let proxy = proxy(client, &id, options.signals.sig_proxy)?;
@@ -110,7 +103,7 @@ pub(crate) async fn run(client: &Client, options: &Run) -> anyhow::Result<ExitCo
     } else {
         "next-exit"
     };
-    let mut ended = client.container_wait(&id, Some(condition)).await?;
+    let ended = client.container_wait(&id, Some(condition)).await?;
     match started(client, &id, options.create.rm).await {
         Ok(()) => {}
         Err(error) => {
@@ -118,18 +111,46 @@ pub(crate) async fn run(client: &Client, options: &Run) -> anyhow::Result<ExitCo
             return Ok(ExitCode::from(start_failure(&error)));
         }
     }
-    Session {
+    let session = Session {
         client,
         hijacked,
         stdin: options.create.interactive,
         tty: options.create.tty,
         size: Size::Container(&id),
-        proxy,
+        detach_keys: options.signals.detach_keys.as_deref(),
+    };
+    until_end(session, proxy, ended).await
+}
+
+/// All of a container's output, and its input when `stdin`.
+fn everything(stdin: bool, signals: &Signals) -> AttachQuery {
+    AttachQuery {
+        stream: true,
+        stdin,
+        stdout: true,
+        stderr: true,
+        detach_keys: signals.detach_keys.clone(),
+        ..AttachQuery::default()
     }
-    .run()
-    .await?;
-    let code = ended.next().await?.map_or(0, |ended| ended.status_code);
-    Ok(exit_code(code))
+}
+
+/// Shows a container until it ends, which may be long after its output does, or is left; docker's exit code for it.
+async fn until_end(
+    session: Session<'_>,
+    proxy: Option<Proxy<'_>>,
+    mut ended: JsonLines<WaitResponse>,
+) -> anyhow::Result<ExitCode> {
+    let whole = async {
+        if session.run().await? == End::Detached {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let code = ended.next().await?.map_or(0, |ended| ended.status_code);
+        Ok(exit_code(code))
+    };
+    match proxy {
+        Some(proxy) => proxy.during(whole).await,
+        None => whole.await,
+    }
 }
 
 fn proxy<'a>(client: &'a Client, id: &'a str, wanted: bool) -> anyhow::Result<Option<Proxy<'a>>> {
@@ -174,32 +195,22 @@ pub(crate) async fn start(client: &Client, options: &Start) -> anyhow::Result<Ex
         anyhow::bail!("only one container can be attached to");
     };
     let inspect = client.container_inspect(name, false).await?;
-    let query = AttachQuery {
-        stream: true,
-        stdin: options.interactive,
-        stdout: true,
-        stderr: true,
-        detach_keys: options.signals.detach_keys.clone(),
-        ..AttachQuery::default()
-    };
+    let query = everything(options.interactive, &options.signals);
     let hijacked = client.container_attach(&inspect.id, &query).await?;
     let proxy = proxy(client, &inspect.id, options.signals.sig_proxy)?;
-    let mut ended = client
+    let ended = client
         .container_wait(&inspect.id, Some("next-exit"))
         .await?;
     client.container_start(&inspect.id).await?;
-    Session {
+    let session = Session {
         client,
         hijacked,
         stdin: options.interactive,
         tty: inspect.config.tty,
         size: Size::Container(&inspect.id),
-        proxy,
-    }
-    .run()
-    .await?;
-    let code = ended.next().await?.map_or(0, |ended| ended.status_code);
-    Ok(exit_code(code))
+        detach_keys: options.signals.detach_keys.as_deref(),
+    };
+    until_end(session, proxy, ended).await
 }
 
 /// `attach`
@@ -209,29 +220,19 @@ pub(crate) async fn attach(client: &Client, options: &Attach) -> anyhow::Result<
         anyhow::bail!("cannot attach to a stopped container, start it first");
     }
     let stdin = !options.no_stdin && inspect.config.open_stdin;
-    let query = AttachQuery {
-        stream: true,
-        stdin,
-        stdout: true,
-        stderr: true,
-        detach_keys: options.signals.detach_keys.clone(),
-        ..AttachQuery::default()
-    };
+    let query = everything(stdin, &options.signals);
     let hijacked = client.container_attach(&inspect.id, &query).await?;
     let proxy = proxy(client, &inspect.id, options.signals.sig_proxy)?;
-    let mut ended = client.container_wait(&inspect.id, None).await?;
-    Session {
+    let ended = client.container_wait(&inspect.id, None).await?;
+    let session = Session {
         client,
         hijacked,
         stdin,
         tty: inspect.config.tty,
         size: Size::Container(&inspect.id),
-        proxy,
-    }
-    .run()
-    .await?;
-    let code = ended.next().await?.map_or(0, |ended| ended.status_code);
-    Ok(exit_code(code))
+        detach_keys: options.signals.detach_keys.as_deref(),
+    };
+    until_end(session, proxy, ended).await
 }
 
 /// `exec`
@@ -264,7 +265,7 @@ pub(crate) async fn exec(client: &Client, options: &Exec) -> anyhow::Result<Exit
         stdin: options.interactive,
         tty: options.tty,
         size: Size::Exec(&id),
-        proxy: None,
+        detach_keys: options.detach_keys.as_deref(),
     }
     .run()
     .await?;

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::task::Poll;
 
 use engine_api::client::Hijacked;
+use engine_api::detach::{DetachKeys, Typed};
 use engine_api::framing::Decoder;
 use engine_api::{Client, StreamKind};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -15,8 +16,10 @@ use super::terminal::{self, Raw};
 /// Read at once from the terminal or the engine.
 const BUFFER_BYTES: usize = 32 << 10;
 
-/// Signals to this client that are meant for the container.
+/// A signal by docker's name.
 type Named = (&'static str, fn() -> SignalKind);
+
+/// Signals to this client that are meant for the container.
 const PROXIED: [Named; 6] = [
     ("HUP", SignalKind::hangup),
     ("INT", SignalKind::interrupt),
@@ -67,6 +70,17 @@ impl<'a> Proxy<'a> {
         })
     }
 
+    /// Passes on what arrives while `work` lasts.
+    pub(super) async fn during<T>(mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => return result,
+                () = self.pass_on() => {}
+            }
+        }
+    }
+
     /// Passes the next one on.
     async fn pass_on(&mut self) {
         let signals = &mut self.signals;
@@ -82,6 +96,15 @@ impl<'a> Proxy<'a> {
     }
 }
 
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The output ended.
+    Output,
+    /// The detach keys were typed.
+    Detached,
+}
+
 /// Who is connected, and how.
 pub(super) struct Session<'a> {
     pub(super) client: &'a Client,
@@ -91,23 +114,24 @@ pub(super) struct Session<'a> {
     /// Whether the container has a terminal.
     pub(super) tty: bool,
     pub(super) size: Size<'a>,
-    pub(super) proxy: Option<Proxy<'a>>,
+    /// The keys that leave it; none means docker's.
+    pub(super) detach_keys: Option<&'a str>,
 }
 
 impl Session<'_> {
-    /// Copies both ways until the output ends.
-    pub(super) async fn run(mut self) -> anyhow::Result<()> {
-        let raw = if self.tty && self.stdin {
-            Some(Raw::enter()?)
-        } else {
-            None
-        };
+    /// Copies both ways until the output ends or the keys that detach are typed.
+    pub(super) async fn run(self) -> anyhow::Result<End> {
+        // Only a terminal has keys; a pipe's bytes are the container's, all of them.
+        let keys = (self.tty && self.stdin)
+            .then(|| DetachKeys::parse(self.detach_keys))
+            .transpose()?;
+        let _raw = keys.is_some().then(Raw::enter).transpose()?;
         let multiplexed = self.hijacked.multiplexed && !self.tty;
         let (reader, writer) = tokio::io::split(self.hijacked.io);
         let stdin = self.stdin;
-        let input = tokio::spawn(async move {
-            if stdin {
-                send_input(writer).await;
+        let mut typed = std::pin::pin!(async {
+            if !stdin || send_input(writer, keys).await != End::Detached {
+                std::future::pending().await
             }
         });
         let mut resized = signal(SignalKind::window_change())?;
@@ -115,27 +139,18 @@ impl Session<'_> {
         if self.tty {
             self.size.pass_on(self.client).await;
         }
-        let result = loop {
-            let signalled = async {
-                match &mut self.proxy {
-                    Some(proxy) => proxy.pass_on().await,
-                    None => std::future::pending().await,
-                }
-            };
+        loop {
             tokio::select! {
-                result = &mut output => break result,
+                result = &mut output => return result.map(|()| End::Output),
+                () = &mut typed => return Ok(End::Detached),
                 _ = resized.recv(), if self.tty => self.size.pass_on(self.client).await,
-                () = signalled => {}
             }
-        };
-        input.abort();
-        drop(raw);
-        result
+        }
     }
 }
 
-/// Sends standard input; its end is passed on by closing this direction only.
-async fn send_input<S: AsyncWrite>(mut writer: WriteHalf<S>) {
+/// Sends standard input until the keys that detach; its end is passed on by closing this direction only.
+async fn send_input<S: AsyncWrite>(mut writer: WriteHalf<S>, mut keys: Option<DetachKeys>) -> End {
     let (sender, mut receiver) = tokio::sync::mpsc::channel::<Vec<u8>>(1);
     // A thread of its own: a read from a terminal cannot be ended, and tokio would wait for it at exit.
     std::thread::spawn(move || {
@@ -147,12 +162,22 @@ async fn send_input<S: AsyncWrite>(mut writer: WriteHalf<S>) {
         }
     });
     while let Some(piece) = receiver.recv().await {
-        if writer.write_all(&piece).await.is_err() {
-            return;
+        let (piece, end) = match keys.as_mut().map(|keys| keys.feed(&piece)) {
+            None => (piece, None),
+            Some(Typed::Input(piece)) => (piece, None),
+            Some(Typed::Detach(piece)) => (piece, Some(End::Detached)),
+        };
+        let written = writer.write_all(&piece).await;
+        if let Some(end) = end {
+            return end;
+        }
+        if written.is_err() {
+            return End::Output;
         }
     }
     // The container may have ended first.
     let _ = writer.shutdown().await;
+    End::Output
 }
 
 async fn receive_output<S: AsyncRead>(

@@ -1,11 +1,12 @@
 //! The verbs about the engine itself.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use engine_api::{Client, EventMessage, Filters};
+use compose::quantity;
+use engine_api::{Client, EventMessage};
 use serde_json::{Value, json};
 
-use super::arguments::{Events, Force, Formatted};
+use super::arguments::{Events, Formatted};
 use super::template::Template;
 use super::{filters, table};
 
@@ -167,64 +168,21 @@ pub(crate) async fn disk_usage(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `system prune`
-pub(crate) async fn prune(client: &Client, options: &Force) -> anyhow::Result<()> {
-    if !options.force {
-        anyhow::bail!(
-            "this removes all stopped containers, unused networks and untagged images: say --force if you want that"
-        );
-    }
-    let nothing = Filters::default();
-    let containers = client.containers_prune(&nothing).await?;
-    client.networks_prune(&nothing).await?;
-    let images = if options.all {
-        Filters::default().with("dangling", "false")
-    } else {
-        nothing
-    };
-    let images = client.images_prune(&images).await?;
-    containers
-        .containers_deleted
-        .iter()
-        .flatten()
-        .for_each(|id| println!("{id}"));
-    println!(
-        "Total reclaimed space: {}",
-        table::size(containers.space_reclaimed + images.space_reclaimed)
-    );
-    Ok(())
-}
-
 /// A time as the API takes it; `10m` or `1h30m` means so long ago, as in docker.
 pub(crate) fn time(text: &str) -> String {
-    let Some(seconds) = duration(text) else {
+    let Some(span) = span(text) else {
         return text.to_owned();
     };
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_secs());
-    now.saturating_sub(seconds).to_string()
+        .unwrap_or_default();
+    now.saturating_sub(span).as_secs().to_string()
 }
 
-fn duration(text: &str) -> Option<u64> {
-    let mut total: u64 = 0;
-    let mut number = String::new();
-    for character in text.chars() {
-        if character.is_ascii_digit() {
-            number.push(character);
-            continue;
-        }
-        let unit = match character {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            _ => return None,
-        };
-        total = total.checked_add(number.parse::<u64>().ok()?.checked_mul(unit)?)?;
-        number.clear();
-    }
-    // What ends in digits is a time, not a span.
-    (number.is_empty() && !text.is_empty()).then_some(total)
+/// What ends in digits is a time, not a span.
+fn span(text: &str) -> Option<Duration> {
+    let ends_in_unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
+    ends_in_unit.then(|| quantity::duration(text)).flatten()
 }
 
 #[cfg(test)]
@@ -233,10 +191,10 @@ mod tests {
 
     #[test]
     fn spans_are_told_from_times() {
-        assert_eq!(duration("1h30m"), Some(5400));
-        assert_eq!(duration("10s"), Some(10));
+        assert_eq!(span("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(span("10s"), Some(Duration::from_secs(10)));
         for time in ["1700000000", "2026-01-01T00:00:00Z", "", "m"] {
-            assert_eq!(duration(time), None, "{time}");
+            assert_eq!(span(time), None, "{time}");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! `volume`
 
-use engine_api::{Client, Filters, VolumeCreate};
+use engine_api::{Client, VolumeCreate};
 
 use super::arguments::Volume;
 use super::create::pairs;
 use super::listing::{self, Row, Show, row};
-use super::{each, filters, inspect, table};
+use super::{each, filters, inspect, prune};
 
 /// Does what the second word says.
 pub(crate) async fn volume(client: &Client, verb: Volume) -> anyhow::Result<()> {
@@ -52,24 +52,7 @@ pub(crate) async fn volume(client: &Client, verb: Volume) -> anyhow::Result<()> 
                 &show,
             )
         }
-        Volume::Prune(options) => {
-            let filters = if options.all {
-                Filters::default().with("all", "true")
-            } else {
-                Filters::default()
-            };
-            let report = client.volumes_prune(&filters).await?;
-            report
-                .volumes_deleted
-                .iter()
-                .flatten()
-                .for_each(|name| println!("{name}"));
-            println!(
-                "Total reclaimed space: {}",
-                table::size(report.space_reclaimed)
-            );
-            Ok(())
-        }
+        Volume::Prune(options) => prune::volumes(client, &options).await,
         Volume::Rm { force, volumes } => {
             each(&volumes, |name| client.volume_remove(name, force)).await
         }

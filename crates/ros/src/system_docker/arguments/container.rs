@@ -227,3 +227,12 @@ pub(crate) struct Update {
     #[arg(required = true)]
     pub(crate) containers: Vec<String>,
 }
+
+/// `top`
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    pub(crate) container: String,
+    /// Options for ps
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) ps: Vec<String>,
+}

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Force, Formatted};
+use super::{Formatted, PruneSystem};
 
 /// `engine`
 #[derive(Debug, Subcommand)]
@@ -34,7 +34,7 @@ pub(crate) enum System {
     /// Show what the engine knows about itself
     Info(Formatted),
     /// Remove what is not used
-    Prune(Force),
+    Prune(PruneSystem),
 }
 
 /// `events`

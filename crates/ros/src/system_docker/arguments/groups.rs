@@ -1,10 +1,10 @@
 //! `container` and `image`: docker's verbs under the name of what they are about.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use super::{
     Archive, Attach, Commit, Cp, Create, Exec, Images, Import, Inspect, Kill, Load, Logs, Names,
-    Ps, Pull, Push, Rm, Rmi, Run, Save, Start, Stats, Stop, Update,
+    Prune, PruneAll, Ps, Pull, Push, Rm, Rmi, Run, Save, Start, Stats, Stop, Top, Update,
 };
 
 /// `container`
@@ -57,11 +57,7 @@ pub(crate) enum Container {
     /// Stop containers
     Stop(Stop),
     /// Show the processes of a container
-    Top {
-        container: String,
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        ps: Vec<String>,
-    },
+    Top(Top),
     /// Let paused containers go on
     Unpause(Names),
     /// Change limits and restart policy of containers
@@ -85,7 +81,7 @@ pub(crate) enum Image {
     #[command(visible_alias = "list")]
     Ls(Images),
     /// Remove images that nothing uses
-    Prune(ImagePrune),
+    Prune(PruneAll),
     /// Get an image from a registry
     Pull(Pull),
     /// Send an image to a registry
@@ -97,25 +93,4 @@ pub(crate) enum Image {
     Save(Save),
     /// Give an image a further name
     Tag { source: String, target: String },
-}
-
-/// `container prune`
-#[derive(Debug, Args)]
-pub(crate) struct Prune {
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) force: bool,
-    /// Only those that match, as KEY=VALUE
-    #[arg(long = "filter")]
-    pub(crate) filters: Vec<String>,
-}
-
-/// `image prune`
-#[derive(Debug, Args)]
-pub(crate) struct ImagePrune {
-    /// Also images that have a name and no container
-    #[arg(short, long)]
-    pub(crate) all: bool,
-    #[command(flatten)]
-    pub(crate) prune: Prune,
 }

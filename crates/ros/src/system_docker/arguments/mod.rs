@@ -5,18 +5,21 @@ mod engine;
 mod groups;
 mod image;
 mod network;
+mod prune;
 mod registry;
 
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use super::create::Create;
 pub(crate) use container::{
-    Archive, Attach, Cp, Exec, Kill, Logs, Names, Ps, Rm, Run, Start, Stats, Stop, Update,
+    Archive, Attach, Cp, Exec, Kill, Logs, Names, Ps, Rm, Run, Signals, Start, Stats, Stop, Top,
+    Update,
 };
 pub(crate) use engine::{Engine, Events, System, Upgrade};
-pub(crate) use groups::{Container, Image, ImagePrune, Prune};
+pub(crate) use groups::{Container, Image};
 pub(crate) use image::{Commit, Images, Import, Load, Pull, Rmi, Save};
 pub(crate) use network::{Network, NetworkCreate, Volume};
+pub(crate) use prune::{Prune, PruneAll, PruneSystem};
 pub(crate) use registry::{Login, Push, Search};
 
 /// Manages System Docker, the container engine that is PID 1.
@@ -119,11 +122,7 @@ pub(crate) enum Verb {
     /// Give an image another name
     Tag { source: String, target: String },
     /// Show the processes of a container
-    Top {
-        container: String,
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        ps: Vec<String>,
-    },
+    Top(Top),
     /// Let frozen containers go on
     Unpause(Names),
     /// Change limits of running containers
@@ -156,15 +155,4 @@ pub(crate) struct Inspect {
     pub(crate) kind: Option<String>,
     #[arg(required = true)]
     pub(crate) names: Vec<String>,
-}
-
-/// A removal that docker asks about.
-#[derive(Debug, Args)]
-pub(crate) struct Force {
-    /// Do not ask
-    #[arg(short, long)]
-    pub(crate) force: bool,
-    /// Also what has a name
-    #[arg(short, long)]
-    pub(crate) all: bool,
 }

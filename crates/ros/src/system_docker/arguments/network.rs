@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Force, Inspect};
+use super::{Inspect, Prune, PruneAll};
 
 /// `network`
 #[derive(Debug, Subcommand)]
@@ -23,7 +23,7 @@ pub(crate) enum Network {
     /// List networks
     Ls(List),
     /// Remove networks that no container uses
-    Prune(Force),
+    Prune(Prune),
     /// Remove networks
     Rm {
         #[arg(required = true)]
@@ -73,7 +73,7 @@ pub(crate) enum Volume {
     /// List volumes
     Ls(List),
     /// Remove volumes that no container uses
-    Prune(Force),
+    Prune(PruneAll),
     /// Remove volumes
     Rm {
         #[arg(short, long)]

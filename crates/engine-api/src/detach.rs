@@ -1,20 +1,20 @@
 //! The key sequence that detaches a client from a terminal without ending the process (`ctrl-p,ctrl-q`).
 
-use engine_api::{Error, Result};
+use crate::{Error, Result};
 
 /// Docker's default sequence: Ctrl-P, Ctrl-Q.
 const DEFAULT: [u8; 2] = [16, 17];
 
 /// Finds the sequence in what a client types, however it is cut into pieces.
 #[derive(Debug)]
-pub(super) struct DetachKeys {
+pub struct DetachKeys {
     keys: Vec<u8>,
     matched: usize,
 }
 
 /// What to do with a piece of input.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Typed {
+pub enum Typed {
     /// Give these bytes to the process.
     Input(Vec<u8>),
     /// Give these bytes to the process, then detach.
@@ -23,7 +23,10 @@ pub(super) enum Typed {
 
 impl DetachKeys {
     /// Parses `ctrl-p,ctrl-q` or `a,b`; none or empty means the default.
-    pub(super) fn parse(text: Option<&str>) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When a key is neither one character nor `ctrl-` and one of `a` to `z`, `@`, `[`, `\\`, `]`, `^`, `_`.
+    pub fn parse(text: Option<&str>) -> Result<Self> {
         let Some(text) = text.filter(|text| !text.is_empty()) else {
             return Ok(Self {
                 keys: DEFAULT.to_vec(),
@@ -47,7 +50,7 @@ impl DetachKeys {
     }
 
     /// Takes what was typed; keys that may begin the sequence are held back until it is clear that they do not.
-    pub(super) fn feed(&mut self, typed: &[u8]) -> Typed {
+    pub fn feed(&mut self, typed: &[u8]) -> Typed {
         let mut input = Vec::with_capacity(typed.len());
         for &byte in typed {
             if byte == self.keys[self.matched] {
