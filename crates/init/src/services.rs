@@ -27,6 +27,16 @@ const START_DEADLINE: Duration = Duration::from_secs(600);
 const USER_DOCKER_DEADLINE: Duration = Duration::from_secs(120);
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
+/// How far a service is on its way up.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Waiting,
+    /// Its process runs; others may have to wait for its end.
+    Started,
+    /// Those that come after it can start. Also when it failed.
+    Passed,
+}
+
 /// The services on their way up; what has happened so far can be read at any time.
 pub(crate) struct Launch {
     engine: Engine,
@@ -57,25 +67,23 @@ impl Launch {
 
     /// Starts them all; returns when the last one was started or has failed.
     pub(crate) async fn run(&mut self) {
-        let mut done: BTreeMap<String, watch::Receiver<bool>> = BTreeMap::new();
+        let mut stages: BTreeMap<String, watch::Receiver<Stage>> = BTreeMap::new();
         let mut tasks = JoinSet::new();
         for step in std::mem::take(&mut self.plan.steps) {
             let before: Vec<_> = step
                 .after
                 .iter()
-                .filter_map(|name| done.get(name).cloned())
+                .filter_map(|name| stages.get(name).cloned())
                 .collect();
-            let (sender, receiver) = watch::channel(false);
-            done.insert(step.name.clone(), receiver);
+            let (stage, receiver) = watch::channel(Stage::Waiting);
+            stages.insert(step.name.clone(), receiver);
             let (engine, progress) = (self.engine.clone(), Rc::clone(&self.progress));
             tasks.spawn_local(async move {
-                for mut receiver in before {
-                    // The sender is dropped only when its task panicked: then it is not coming.
-                    let _ = receiver.wait_for(|done| *done).await;
-                }
-                start_and_report(&engine, &step, &progress).await;
-                // Nobody may be waiting for it.
-                let _ = sender.send(true);
+                reached(&before, Stage::Started).await;
+                let made = !before.is_empty() && make_early(&engine, &step).await;
+                reached(&before, Stage::Passed).await;
+                start_and_report(&engine, &step, made, &stage, &progress).await;
+                stage.send_replace(Stage::Passed);
             });
         }
         while let Some(ended) = tasks.join_next().await {
@@ -99,11 +107,36 @@ impl Progress {
     }
 }
 
-async fn start_and_report(engine: &Engine, step: &Step, progress: &Progress) {
+/// Waits until all of these are that far.
+async fn reached(services: &[watch::Receiver<Stage>], wanted: Stage) {
+    for service in services {
+        // The sender is dropped only when its task has ended or panicked: nothing is to be waited for then.
+        let _ = service.clone().wait_for(|stage| *stage >= wanted).await;
+    }
+}
+
+/// Makes the container while the services that it comes after run to their end. Whether it did: what cannot be made yet
+/// (an image to be pulled, another's volumes) is made, or reported, in its turn.
+async fn make_early<E: engine_api::Engine>(engine: &E, step: &Step) -> bool {
+    let image = step.request.config.image.as_str();
+    step.scope == Scope::System
+        && engine.image_exists(image).await.unwrap_or(false)
+        && timeout(START_DEADLINE, make(engine, step))
+            .await
+            .is_ok_and(|made| made.is_ok())
+}
+
+async fn start_and_report(
+    engine: &Engine,
+    step: &Step,
+    made: bool,
+    stage: &watch::Sender<Stage>,
+    progress: &Progress,
+) {
     let start_s = sys::clock::boottime().as_secs_f64();
     let result = match step.scope {
-        Scope::System => timeout(START_DEADLINE, start(engine, step)).await,
-        Scope::User => timeout(START_DEADLINE, start_in_user_docker(step)).await,
+        Scope::System => timeout(START_DEADLINE, start(engine, step, made, stage)).await,
+        Scope::User => timeout(START_DEADLINE, start_in_user_docker(step, stage)).await,
     };
     let result = result.unwrap_or_else(|_| {
         Err(anyhow::anyhow!(
@@ -121,7 +154,7 @@ async fn start_and_report(engine: &Engine, step: &Step, progress: &Progress) {
     }
 }
 
-async fn start_in_user_docker(step: &Step) -> anyhow::Result<()> {
+async fn start_in_user_docker(step: &Step, stage: &watch::Sender<Stage>) -> anyhow::Result<()> {
     let client = Client::new(USER_SOCKET);
     let answers = async {
         while client.ping().await.is_err() {
@@ -131,24 +164,39 @@ async fn start_in_user_docker(step: &Step) -> anyhow::Result<()> {
     timeout(USER_DOCKER_DEADLINE, answers)
         .await
         .map_err(|_| anyhow::anyhow!("user docker does not answer"))?;
-    start(&client, step).await
+    start(&client, step, false, stage).await
 }
 
-/// Makes the container unless the one of the last boot is still right, starts it, and waits for its
-/// end if the service asks for that.
-async fn start<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
+/// Makes the container unless the one of the last boot is still right.
+async fn make<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
+    if keep_existing(engine, step).await? {
+        return Ok(());
+    }
+    let image = step.request.config.image.as_str();
+    if !engine.image_exists(image).await? {
+        engine.image_pull(image).await?;
+    }
     let name = step.container_name.as_str();
-    if !keep_existing(engine, step).await? {
-        let image = step.request.config.image.as_str();
-        if !engine.image_exists(image).await? {
-            engine.image_pull(image).await?;
-        }
-        engine.container_create(name, step.request.clone()).await?;
+    engine.container_create(name, step.request.clone()).await?;
+    Ok(())
+}
+
+/// Makes the container if that is still to do, starts it, and waits for its end if the service asks for that.
+async fn start<E: engine_api::Engine>(
+    engine: &E,
+    step: &Step,
+    made: bool,
+    stage: &watch::Sender<Stage>,
+) -> anyhow::Result<()> {
+    let name = step.container_name.as_str();
+    if !made {
+        make(engine, step).await?;
     }
     if step.create_only {
         return Ok(());
     }
     engine.container_start(name).await?;
+    stage.send_replace(Stage::Started);
     if step.wait_for_exit {
         let code = timeout(EXIT_DEADLINE, engine.container_wait(name))
             .await
