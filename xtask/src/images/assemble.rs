@@ -42,10 +42,13 @@ impl Sources<'_> {
             self.unpack(package, &mut tree)
                 .with_context(|| format!("unpack {} {}", package.name, package.version))?;
         }
-        if let Some(declared) = &image.closure {
+        if !image.closures.is_empty() {
             let mut all = below.clone();
             all.overlay(&tree);
-            tree = closure::build(self.build, declared, &all)?;
+            tree = Tree::default();
+            for declared in &image.closures {
+                tree.overlay(&closure::build(self.build, declared, &all)?);
+            }
         }
         for (path, pattern) in &image.joined {
             join(&mut tree, path, pattern)?;
@@ -71,16 +74,13 @@ impl Sources<'_> {
         let folders = elf::default_folders(self.build.arch);
         let own = |path: &str| tree.get(path).is_some();
         // A closure was checked on its own when it was made
-        let prefix = image
-            .closure
-            .as_ref()
-            .map(|closure| closure.prefix.trim_start_matches('/').to_owned());
-        elf::check(&all, &folders, |path| {
-            own(path)
-                && prefix
-                    .as_ref()
-                    .is_none_or(|prefix| !path.starts_with(prefix))
-        })?;
+        let in_closure = |path: &str| {
+            let prefixes = image.closures.iter().map(|closure| &closure.prefix);
+            prefixes
+                .map(|prefix| prefix.trim_start_matches('/'))
+                .any(|prefix| path.starts_with(prefix))
+        };
+        elf::check(&all, &folders, |path| own(path) && !in_closure(path))?;
         let explicit: Vec<String> = image
             .modes
             .keys()

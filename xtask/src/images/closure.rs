@@ -24,10 +24,19 @@ pub(crate) fn build(build: &Build, closure: &Closure, packages: &Tree) -> Result
     fs::create_dir_all(&scratch).with_context(|| format!("create {}", scratch.display()))?;
     let mut tree = Tree::default();
     let imported = imports(&found)?;
+    let mut address = elf::LIBRARIES;
     for (path, content) in std::mem::take(&mut found.files) {
         let (bytes, mode) = relocate(closure, &scratch, &path, content, found.loader.as_deref())?;
         // After patchelf, which would move its sections into the room that this makes, onto read-only pages.
-        let bytes = lighten(closure, &path, bytes, &imported)?;
+        let mut bytes = lighten(closure, &path, bytes, &imported)?;
+        let is_library = path.starts_with(&format!("{}/lib/", closure.prefix));
+        if closure.fixed_libraries && is_library && elf::is_elf(&bytes) {
+            let is_loader = found.loader.as_deref() == Some(file_name(&path));
+            match elf::settle(&bytes, address, is_loader) {
+                Ok(settled) => (bytes, address) = settled,
+                Err(error) => stays(&path, &error),
+            }
+        }
         tree.insert(&path, Entry::file(bytes, mode))?;
     }
     for (name, target) in &closure.links {
@@ -169,10 +178,15 @@ fn lighten(closure: &Closure, path: &str, content: Vec<u8>, imported: &Names) ->
     let fixed = closure.fixed.iter().any(|fixed| fixed == name);
     Ok(
         elf::lighten(&content, imported, fixed).unwrap_or_else(|error| {
-            progress::note(name, &format!("stays as it is: {error:#}"));
+            stays(path, &error);
             content
         }),
     )
+}
+
+/// Says that a file of another make than expected is used unchanged.
+fn stays(path: &str, error: &anyhow::Error) {
+    progress::note(file_name(path), &format!("stays as it is: {error:#}"));
 }
 
 /// Points one file at the closure's loader and libraries; files that need nothing else stay as they are.
@@ -249,6 +263,7 @@ mod tests {
             prefix: "/usr/lib/x".into(),
             programs: vec!["usr/bin/x".into()],
             fixed: Vec::new(),
+            fixed_libraries: false,
             links: BTreeMap::new(),
             plugins: BTreeMap::new(),
             data: BTreeMap::new(),

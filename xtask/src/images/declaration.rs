@@ -80,7 +80,8 @@ pub(crate) struct Declaration {
     /// Links to a multi-call program.
     pub(crate) applets: Option<Applets>,
     /// Programs that bring their own loader and libraries.
-    pub(crate) closure: Option<Closure>,
+    #[serde(default)]
+    pub(crate) closures: Vec<Closure>,
     /// How its file system is compressed.
     #[serde(default)]
     pub(crate) compression: Compression,
@@ -132,6 +133,9 @@ pub(crate) struct Closure {
     /// Names of those that get a fixed address.
     #[serde(default)]
     pub(crate) fixed: Vec<String>,
+    /// Whether loader and libraries have an address that they prefer.
+    #[serde(default)]
+    pub(crate) fixed_libraries: bool,
     /// Further names of programs in `bin`.
     #[serde(default)]
     pub(crate) links: BTreeMap<String, String>,

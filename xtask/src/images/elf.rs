@@ -4,12 +4,14 @@
 mod exports;
 mod prelink;
 mod program;
+mod settle;
 
 use anyhow::{Context, Result, bail};
 use object::elf;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 
 pub(crate) use exports::Names;
+pub(crate) use settle::LIBRARIES;
 
 use self::program::Program;
 use super::tree::{Kind, Tree};
@@ -68,17 +70,14 @@ pub(crate) fn needs(bytes: &[u8]) -> Result<Needs> {
                 .find(|entry| entry.d_tag(endian) == tag)
                 .map(|entry| entry.d_val(endian))
         };
-        let strings = value(elf::DT_STRTAB)
-            .and_then(at)
-            .context("ELF string table")?;
+        let strings = value(elf::DT_STRTAB).and_then(at);
+        let text = |offset: u64| string(bytes, strings.context("ELF string table")? + offset);
         for entry in dynamic {
             let tag = entry.d_tag(endian);
             if tag == elf::DT_NEEDED {
-                found
-                    .libraries
-                    .push(string(bytes, strings + entry.d_val(endian))?);
+                found.libraries.push(text(entry.d_val(endian))?);
             } else if tag == elf::DT_RPATH || tag == elf::DT_RUNPATH {
-                let path = string(bytes, strings + entry.d_val(endian))?;
+                let path = text(entry.d_val(endian))?;
                 found.search.extend(
                     path.split(':')
                         .filter(|part| !part.is_empty())
@@ -108,6 +107,16 @@ pub(crate) fn lighten(bytes: &[u8], imported: &Names, fixed: bool) -> Result<Vec
         prelink::prelink(&mut program).context("give it its address")?;
     }
     Ok(program.into_bytes())
+}
+
+/// Gives a library, or the loader, the address that it prefers; returns it with the first address behind it.
+///
+/// # Errors
+/// When the file has something that is not known.
+pub(crate) fn settle(bytes: &[u8], address: u64, is_loader: bool) -> Result<(Vec<u8>, u64)> {
+    let mut program = Program::parse(bytes.to_vec())?;
+    let end = settle::settle(&mut program, address, is_loader)?;
+    Ok((program.into_bytes(), end))
 }
 
 /// The NUL-terminated text at an offset.
@@ -247,6 +256,43 @@ mod tests {
         assert_eq!(run(&light), run(&before));
         // It has its address: nothing is left to do.
         assert_eq!(lighten(&light, &Names::new(), true).unwrap(), light);
+    }
+
+    /// The memory of a program that runs with this machine's libc, settled at `address`; and where that libc is.
+    fn maps_with_libc_at(address: u64) -> (String, String) {
+        let own = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let libc = own
+            .split_whitespace()
+            .find(|word| word.ends_with("/libc.so.6"))
+            .unwrap();
+        let (bytes, end) = settle(&std::fs::read(libc).unwrap(), address, false).unwrap();
+        assert!(end > address + bytes.len() as u64 / 2);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("libc.so.6");
+        std::fs::write(&path, bytes).unwrap();
+        let maps = duct::cmd!("cat", "/proc/self/maps")
+            .env("LD_LIBRARY_PATH", folder.path())
+            .read()
+            .unwrap();
+        (maps, path.display().to_string())
+    }
+
+    #[test]
+    fn a_settled_library_is_where_it_prefers_to_be() {
+        let (maps, libc) = maps_with_libc_at(LIBRARIES);
+        let there = format!("{LIBRARIES:x}-");
+        assert!(
+            maps.lines()
+                .any(|line| line.starts_with(&there) && line.ends_with(&libc)),
+            "{maps}"
+        );
+    }
+
+    #[test]
+    fn a_settled_library_can_be_elsewhere() {
+        // No machine has so many addresses.
+        let (maps, libc) = maps_with_libc_at(1 << 60);
+        assert!(maps.contains(&libc), "{maps}");
     }
 
     #[test]

@@ -200,7 +200,7 @@ fn environment(machine: &MachineConfig, docker: &Docker) -> Vec<(String, String)
         ("PATH".to_owned(), PATH.to_owned()),
         (
             "XTABLES_LIBDIR".to_owned(),
-            format!("{CLOSURE}/lib/xtables"),
+            format!("{CLOSURE}/iptables/lib/xtables"),
         ),
         ("HOME".to_owned(), "/root".to_owned()),
     ];

@@ -9,11 +9,27 @@ use object::elf;
 
 use super::program::{Program, RELOCATION, Relocation};
 
+/// Position of `e_entry`.
+pub(super) const ENTRY: usize = 24;
+
 /// Where programs of a fixed address begin by custom; a multiple of every page size (64 KiB on arm64).
 const BASE: u64 = 0x40_0000;
 
+/// What becomes of relocations that only add the address at which a file is loaded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relative {
+    /// They are applied for good.
+    Drop,
+    /// They stay, and say the same when the file is at its address: it may be loaded elsewhere all the same.
+    Keep,
+}
+
+/// x86-64's tag for the procedure linkage table (its psABI); its size and that of an entry have the numbers of two of
+/// arm64's tags.
+const X86_64_PLT: elf::DynamicTag = elf::DynamicTag(0x7000_0000);
+
 /// Tags whose value is an address.
-const ADDRESSES: [elf::DynamicTag; 17] = [
+const ADDRESSES: [elf::DynamicTag; 19] = [
     elf::DT_PLTGOT,
     elf::DT_HASH,
     elf::DT_STRTAB,
@@ -31,10 +47,12 @@ const ADDRESSES: [elf::DynamicTag; 17] = [
     elf::DT_VERNEED,
     elf::DT_TLSDESC_PLT,
     elf::DT_TLSDESC_GOT,
+    elf::DT_RELR,
+    X86_64_PLT,
 ];
 
 /// Tags whose value is a number, a size, or a string's offset.
-const OTHERS: [elf::DynamicTag; 25] = [
+const OTHERS: [elf::DynamicTag; 27] = [
     elf::DT_NEEDED,
     elf::DT_PLTRELSZ,
     elf::DT_RELASZ,
@@ -55,6 +73,8 @@ const OTHERS: [elf::DynamicTag; 25] = [
     elf::DT_FLAGS,
     elf::DT_FLAGS_1,
     elf::DT_RELACOUNT,
+    elf::DT_RELRSZ,
+    elf::DT_RELRENT,
     elf::DT_VERDEFNUM,
     elf::DT_VERNEEDNUM,
     elf::DT_AARCH64_BTI_PLT,
@@ -107,6 +127,15 @@ pub(super) fn prelink(program: &mut Program) -> Result<()> {
     if !program.is_position_independent()? {
         return Ok(());
     }
+    move_to(program, BASE, Relative::Drop)?;
+    if let Some(flags) = program.tag(elf::DT_FLAGS_1)? {
+        program.set_tag(elf::DT_FLAGS_1, flags & !elf::DF_1_PIE.0)?;
+    }
+    program.put(16, &elf::ET_EXEC.0.to_le_bytes())
+}
+
+/// Moves everything that an address is in.
+pub(super) fn move_to(program: &mut Program, base: u64, relative: Relative) -> Result<()> {
     for (tag, _) in program.tags()? {
         let is_known = |known: &elf::DynamicTag| known.0 == tag;
         ensure!(
@@ -120,23 +149,26 @@ pub(super) fn prelink(program: &mut Program) -> Result<()> {
         other => bail!("machine {other:?} is not known"),
     };
     // From here on only values change; the file's addresses are read before they move.
-    relocate(program, &kinds)?;
-    move_symbols(program)?;
-    move_headers(program)
+    relocate(program, base, &kinds, relative)?;
+    relocate_packed(program, base, relative)?;
+    move_symbols(program, base)?;
+    move_headers(program, base)
 }
 
-/// Applies relative relocations and drops them; moves what the others point at.
-fn relocate(program: &mut Program, kinds: &Kinds) -> Result<()> {
+/// Applies relative relocations; moves what the others point at.
+fn relocate(program: &mut Program, base: u64, kinds: &Kinds, relative: Relative) -> Result<()> {
     let table = program.relocations(elf::DT_RELA, elf::DT_RELASZ)?;
     let mut kept = Vec::new();
     for (_, relocation) in &table {
         if relocation.kind() == kinds.relative {
             let position = program.position(relocation.address)?;
-            let value = BASE.wrapping_add(relocation.addend);
+            let value = base.wrapping_add(relocation.addend);
             program.put(position, &value.to_le_bytes())?;
-        } else {
-            kept.push(moved(*relocation, kinds)?);
+            if relative == Relative::Drop {
+                continue;
+            }
         }
+        kept.push(moved(*relocation, base, kinds)?);
     }
     let size = kept.len() * RELOCATION;
     let mut bytes: Vec<u8> = kept.iter().flat_map(|kept| entry(*kept)).collect();
@@ -146,21 +178,54 @@ fn relocate(program: &mut Program, kinds: &Kinds) -> Result<()> {
         program.resize_section(address, size)?;
     }
     program.set_tag(elf::DT_RELASZ, size as u64)?;
-    program.set_tag(elf::DT_RELACOUNT, 0)?;
+    if relative == Relative::Drop {
+        program.set_tag(elf::DT_RELACOUNT, 0)?;
+    }
     for (position, relocation) in program.relocations(elf::DT_JMPREL, elf::DT_PLTRELSZ)? {
         // Until its first call a slot holds an address in the procedure linkage table.
         let slot = program.position(relocation.address)?;
         if relocation.kind() != kinds.irelative && program.word(slot)? != 0 {
-            program.add(slot, BASE)?;
+            program.add(slot, base)?;
         }
-        program.put(position, &entry(moved(relocation, kinds)?))?;
+        program.put(position, &entry(moved(relocation, base, kinds)?))?;
     }
     Ok(())
 }
 
-fn moved(mut relocation: Relocation, kinds: &Kinds) -> Result<Relocation> {
-    if relocation.kind() == kinds.irelative {
-        relocation.addend += BASE;
+/// Bits of a word of the packed table that say which of as many words hold an address; the lowest one says that it is such.
+const PACKED: u64 = 63;
+
+/// Applies the packed table of relative relocations (DT_RELR in the generic ABI: an address, then words of bits for what
+/// follows it).
+fn relocate_packed(program: &mut Program, base: u64, relative: Relative) -> Result<()> {
+    let (Some(table), Some(size)) = (program.tag(elf::DT_RELR)?, program.tag(elf::DT_RELRSZ)?)
+    else {
+        return Ok(());
+    };
+    let start = program.position(table)?;
+    let mut next = 0;
+    for position in (start..start + size as usize).step_by(8) {
+        let entry = program.word(position)?;
+        if entry & 1 == 0 {
+            program.add(program.position(entry)?, base)?;
+            program.add(position, base)?;
+            next = entry + 8;
+            continue;
+        }
+        for bit in (0..PACKED).filter(|bit| entry >> (bit + 1) & 1 == 1) {
+            program.add(program.position(next + bit * 8)?, base)?;
+        }
+        next += PACKED * 8;
+    }
+    if relative == Relative::Drop {
+        program.set_tag(elf::DT_RELRSZ, 0)?;
+    }
+    Ok(())
+}
+
+fn moved(mut relocation: Relocation, base: u64, kinds: &Kinds) -> Result<Relocation> {
+    if [kinds.relative, kinds.irelative].contains(&relocation.kind()) {
+        relocation.addend += base;
     } else {
         ensure!(
             kinds.by_symbol.contains(&relocation.kind()),
@@ -168,7 +233,7 @@ fn moved(mut relocation: Relocation, kinds: &Kinds) -> Result<Relocation> {
             relocation.kind()
         );
     }
-    relocation.address += BASE;
+    relocation.address += base;
     Ok(relocation)
 }
 
@@ -180,43 +245,47 @@ fn entry(relocation: Relocation) -> [u8; RELOCATION] {
     bytes
 }
 
-fn move_symbols(program: &mut Program) -> Result<()> {
+fn move_symbols(program: &mut Program, base: u64) -> Result<()> {
     for symbol in program.symbols()? {
         if symbol.has_address() {
-            program.add(symbol.position + 8, BASE)?;
+            program.add(symbol.position + 8, base)?;
         }
     }
     Ok(())
 }
 
-/// Moves segments, sections and tags, and says that the address is fixed now.
-fn move_headers(program: &mut Program) -> Result<()> {
+/// Moves segments, sections, tags and the entry.
+fn move_headers(program: &mut Program, base: u64) -> Result<()> {
     if let Some(table) = program.tag(elf::DT_PLTGOT)? {
         // The first word of the global offset table is the address of the dynamic section.
         let position = program.position(table)?;
         if program.word(position)? != 0 {
-            program.add(position, BASE)?;
+            program.add(position, base)?;
         }
     }
     for (tag, position) in program.tags()? {
         if ADDRESSES.iter().any(|known| known.0 == tag) {
-            program.add(position, BASE)?;
+            program.add(position, base)?;
         }
-    }
-    if let Some(flags) = program.tag(elf::DT_FLAGS_1)? {
-        program.set_tag(elf::DT_FLAGS_1, flags & !elf::DF_1_PIE.0)?;
     }
     for segment in program.segments()? {
         if program.int(segment)? != elf::PT_GNU_STACK.0 {
-            program.add(segment + 16, BASE)?;
-            program.add(segment + 24, BASE)?;
+            move_segment(program, segment, base)?;
         }
     }
     for section in program.sections()? {
         if program.word(section + 8)? & elf::SHF_ALLOC.0 != 0 {
-            program.add(section + 16, BASE)?;
+            program.add(section + 16, base)?;
         }
     }
-    program.add(24, BASE)?; // e_entry
-    program.put(16, &elf::ET_EXEC.0.to_le_bytes())
+    if program.word(ENTRY)? != 0 {
+        program.add(ENTRY, base)?;
+    }
+    Ok(())
+}
+
+/// Moves `p_vaddr` and `p_paddr`.
+pub(super) fn move_segment(program: &mut Program, segment: usize, base: u64) -> Result<()> {
+    program.add(segment + 16, base)?;
+    program.add(segment + 24, base)
 }
