@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use super::row;
 use crate::artifacts::Artifacts;
@@ -31,8 +31,17 @@ pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
     let (mut ours, mut peer) = (Figures::default(), Figures::default());
     for round in 1..=rounds {
         eprintln!("bench boot: round {round} of {rounds}");
-        measure_ours(artifacts, &mut ours).context("our system")?;
-        measure_peer(artifacts, &mut peer).context("the peer")?;
+        let results = [
+            measure_ours(artifacts, &mut ours).context("our system"),
+            measure_peer(artifacts, &mut peer).context("the peer"),
+        ];
+        // One boot that fails does not take the figures of the others with it.
+        for error in results.iter().filter_map(|result| result.as_ref().err()) {
+            eprintln!("bench boot: round {round}: left out: {error:#}");
+        }
+    }
+    for (name, figures) in [("our system", &ours), ("the peer", &peer)] {
+        ensure!(!figures.ram_mb.is_empty(), "no boot of {name} has ended");
     }
     println!("| | RancherOS | Debian 13 + docker.io | ratio |\n|---|---|---|---|");
     println!(
@@ -136,10 +145,12 @@ fn time_of(console: &Console, text: &str) -> anyhow::Result<f64> {
     stamp(line).with_context(|| format!("no time stamp in {line:?}"))
 }
 
+/// A shell's prompt, in brackets too, may stand before it.
 fn stamp(line: &str) -> Option<f64> {
-    let start = line.find('[')? + 1;
-    let end = start + line[start..].find(']')?;
-    line[start..end].trim().parse().ok()
+    line.match_indices('[').find_map(|(bracket, _)| {
+        let (text, _) = line[bracket + 1..].split_once(']')?;
+        text.trim().parse().ok()
+    })
 }
 
 #[cfg(test)]
@@ -151,6 +162,12 @@ mod tests {
         assert_eq!(
             stamp("[    2.345678] init: boot: start engine (11/13): done"),
             Some(2.345678)
+        );
+        assert_eq!(
+            stamp(
+                "\u{1b}[?2004h[rancher@rancher ~]$ [   23.236031] preload-user-images: user docker answers"
+            ),
+            Some(23.236031)
         );
         assert_eq!(stamp("no stamp here"), None);
     }
