@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use crate::error::{Context, Result, check};
+use crate::signal;
 
 /// Commands of bpf(2) (linux/bpf.h).
 const BPF_PROG_LOAD: libc::c_int = 5;
@@ -216,7 +217,9 @@ fn load(rules: &[Rule]) -> io::Result<OwnedFd> {
         license: license.as_ptr() as u64,
         ..LoadAttr::default()
     };
-    let fd = bpf(BPF_PROG_LOAD, &mut attr)?;
+    // The verifier gives up with EAGAIN when a signal is pending for the thread (Linux, kernel/bpf/verifier.c, since 4.20),
+    // and SIGCHLD comes at any time.
+    let fd = signal::while_blocked(|| bpf(BPF_PROG_LOAD, &mut attr))??;
     // SAFETY: the kernel has just opened it for us, close-on-exec as all of bpf(2)'s.
     Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).map_err(io::Error::other)?) })
 }
@@ -286,6 +289,8 @@ fn attached(cgroup: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     fn rule(
@@ -367,19 +372,53 @@ mod tests {
         assert!(!run(&compile(&[]), 2, 2, 1, 3), "no rule, no access");
     }
 
+    /// Whether a program was loaded. False without CAP_BPF or without the feature: there is nothing to prove then.
+    fn loads(rules: &[Rule]) -> bool {
+        match load(rules) {
+            Ok(_) => true,
+            Err(error) => {
+                assert!(
+                    matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)),
+                    "{error}"
+                );
+                false
+            }
+        }
+    }
+
     #[test]
     fn the_kernel_takes_the_program() {
-        let rules = [
+        loads(&[
             rule(false, DeviceKind::All, None, None, ""),
             rule(true, DeviceKind::Block, Some(8), None, "r"),
-        ];
-        match load(&rules) {
-            Ok(_) => {}
-            // Without CAP_BPF, or without the feature, there is nothing to prove here.
-            Err(error) => assert!(
-                matches!(error.raw_os_error(), Some(libc::EPERM | libc::ENOSYS)),
-                "{error}"
-            ),
-        }
+        ]);
+    }
+
+    #[test]
+    fn signals_do_not_stop_it() {
+        extern "C" fn nothing(_: libc::c_int) {}
+        let handler: extern "C" fn(libc::c_int) = nothing;
+        // SAFETY: the handler does nothing, so it is safe at any time; no other test has a use for this signal.
+        unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
+        // SAFETY: asks only who this thread is.
+        let loading = unsafe { libc::pthread_self() };
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    // SAFETY: that thread waits for this one at the end of the scope.
+                    unsafe { libc::pthread_kill(loading, libc::SIGUSR2) };
+                }
+            });
+            // A failure must not leave the other thread to go on for ever.
+            let result = std::panic::catch_unwind(|| {
+                let rules = [rule(true, DeviceKind::Block, Some(8), None, "r"); 32];
+                (0..200).all(|_| loads(&rules))
+            });
+            done.store(true, Ordering::Relaxed);
+            if let Err(failure) = result {
+                std::panic::resume_unwind(failure);
+            }
+        });
     }
 }

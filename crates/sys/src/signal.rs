@@ -94,6 +94,10 @@ fn set_of(signals: &[i32]) -> libc::sigset_t {
     }
 }
 
+fn all() -> libc::sigset_t {
+    set_of(&(1..=HIGHEST).collect::<Vec<_>>())
+}
+
 fn mask(how: i32, set: &libc::sigset_t) -> io::Result<()> {
     // SAFETY: the set is initialised; the old one is not asked for.
     let result = unsafe { libc::pthread_sigmask(how, set, std::ptr::null_mut()) };
@@ -117,8 +121,25 @@ pub fn block(signals: &[i32]) -> Result<()> {
 /// # Errors
 /// Never, on Linux.
 pub fn block_all() -> Result<()> {
-    let all: Vec<i32> = (1..=HIGHEST).collect();
-    mask(libc::SIG_SETMASK, &set_of(&all)).what(|| "block signals".into())
+    mask(libc::SIG_SETMASK, &all()).what(|| "block signals".into())
+}
+
+/// Does `work` with all signals blocked in this thread: those that come meanwhile are delivered after it.
+///
+/// # Errors
+/// Never, on Linux.
+pub(crate) fn while_blocked<T>(work: impl FnOnce() -> T) -> io::Result<T> {
+    let mut before = MaybeUninit::uninit();
+    // SAFETY: the new set is initialised, and there is room for the old one.
+    let result = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &all(), before.as_mut_ptr()) };
+    if result != 0 {
+        return Err(io::Error::from_raw_os_error(result));
+    }
+    // SAFETY: the call above has written it.
+    let before = unsafe { before.assume_init() };
+    let done = work();
+    mask(libc::SIG_SETMASK, &before)?;
+    Ok(done)
 }
 
 /// Unblocks all signals.
