@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use anyhow::Context as _;
 
-use super::registry::Registry;
-use super::{guest_with_busybox, row};
+use super::{guest_with_busybox, pull, row, timed};
 use crate::artifacts::Artifacts;
 use crate::guest::Guest;
 
@@ -43,15 +42,10 @@ struct Figures {
     ram_with_helpers: Vec<f64>,
 }
 
-/// Measures both sides and prints the table that README quotes, each row as soon as both have it.
+/// Measures both sides and prints the rows of the table that README quotes, each as soon as both have it.
 pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
-    let registry = Registry::start(artifacts.docker_arch())?;
     let guest = guest_with_busybox(artifacts, "bench-engine", MEMORY_MIB)?;
-    // 127.0.0.1 is an insecure registry to both engines without a setting.
-    guest.run(&format!(
-        "setsid busybox nc -ll -p 5000 -e nc 10.0.2.2 {} </dev/null >/dev/null 2>&1 &",
-        registry.port
-    ))?;
+    let _registry = pull::serve(artifacts, &guest)?;
     let mut ours = Side {
         client: "system-docker",
         daemon: "echo 1",
@@ -64,7 +58,6 @@ pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
         helpers: "pgrep -f containerd-shim",
         figures: Figures::default(),
     };
-    println!("| | System Docker | Docker 26.1 | ratio |\n|---|---|---|---|");
     for round in 1..=rounds {
         eprintln!("bench engine: round {round} of {rounds}");
         for side in [&mut ours, &mut peer] {
@@ -77,7 +70,7 @@ pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
     let (o, p) = (&ours.figures, &peer.figures);
     print("exec true", "s", &o.exec, &p.exec);
     print("logs of 100,000 lines", "s", &o.logs, &p.logs);
-    print("pull of 200 MB in 4 layers", "s", &o.pull, &p.pull);
+    println!("{}", pull::table_row(&o.pull, &p.pull));
     for side in [&mut ours, &mut peer] {
         side.figures.ram_idle = vec![ram(&guest, side.daemon)?];
         start(&guest, side, 0..FEW).context(side.client)?;
@@ -171,24 +164,8 @@ fn small(guest: &Guest, side: &mut Side) -> anyhow::Result<()> {
         &format!("test $({client} logs lines | wc -l) = {LINES}"),
     )?);
     guest.run(&format!("{client} rm -f exec lines >/dev/null"))?;
-    let image = "127.0.0.1:5000/bench:latest";
-    figures.pull.push(timed(
-        guest,
-        &format!("{client} pull -q {image} >/dev/null"),
-    )?);
-    guest.run(&format!("{client} rmi {image} >/dev/null"))?;
+    figures.pull.push(pull::once(guest, client)?);
     Ok(())
-}
-
-/// Seconds that a command takes, as the guest's clock has them.
-fn timed(guest: &Guest, command: &str) -> anyhow::Result<f64> {
-    let microseconds: f64 = guest
-        .run(&format!(
-            "s=${{EPOCHREALTIME/./}}; {command} || exit 1; echo $(( ${{EPOCHREALTIME/./}} - s ))"
-        ))?
-        .parse()
-        .with_context(|| format!("no time of {command}"))?;
-    Ok(microseconds / 1e6)
 }
 
 /// MB of RAM of the processes that `list` names: their proportional set size (proc(5), smaps_rollup).

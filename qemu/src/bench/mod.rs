@@ -4,6 +4,7 @@
 
 mod boot;
 mod engine;
+mod pull;
 mod reexec;
 mod registry;
 mod run;
@@ -16,6 +17,9 @@ use crate::machine::{Boot, Machine};
 
 /// How often each side is measured unless the second argument says otherwise.
 const ROUNDS: usize = 5;
+
+/// Head of the tables that compare engines.
+const ENGINES: &str = "| | System Docker | Docker 26.1 | ratio |\n|---|---|---|---|";
 
 /// Runs the benchmark that the first argument names.
 ///
@@ -34,11 +38,16 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
             run::run(artifacts, rounds)
         }
         Some("engine") => {
+            println!("{ENGINES}");
             run::run(artifacts, rounds)?;
             engine::run(artifacts, rounds)
         }
+        Some("pull") => {
+            println!("{ENGINES}");
+            pull::run(artifacts, rounds)
+        }
         Some("reexec") => reexec::run(artifacts, rounds),
-        other => bail!("no benchmark is named {other:?}: there are boot, engine and reexec"),
+        other => bail!("no benchmark is named {other:?}: there are boot, engine, pull and reexec"),
     }
 }
 
@@ -52,6 +61,17 @@ fn guest_with_busybox(artifacts: &Artifacts, name: &str, memory_mib: u32) -> any
     guest
         .run("docker save busybox -o /tmp/busybox.tar && system-docker load -i /tmp/busybox.tar")?;
     Ok(guest)
+}
+
+/// Seconds that a command takes, as the guest's clock has them.
+fn timed(guest: &Guest, command: &str) -> anyhow::Result<f64> {
+    let microseconds: f64 = guest
+        .run(&format!(
+            "s=${{EPOCHREALTIME/./}}; {command} || exit 1; echo $(( ${{EPOCHREALTIME/./}} - s ))"
+        ))?
+        .parse()
+        .with_context(|| format!("no time of {command}"))?;
+    Ok(microseconds / 1e6)
 }
 
 /// The middle value; of an even number the lower middle.
