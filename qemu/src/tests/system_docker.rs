@@ -141,6 +141,23 @@ fn client_has_dockers_verbs(guest: &Guest) -> anyhow::Result<()> {
     );
     guest.run("system-docker restart -t 0 verbs && system-docker stop -t 0 verbs && system-docker start verbs")?;
     guest.run("system-docker rm -f verbs")?;
+    let id = guest.run(&format!(
+        "echo fed | system-docker run -i -a stdin --name fed --entrypoint cat {image}"
+    ))?;
+    ensure!(
+        id.len() == 64,
+        "with standard input alone, the id is shown: {id}"
+    );
+    let logs = guest.run("system-docker wait fed && system-docker logs fed")?;
+    ensure!(logs == "0\nfed", "what it was fed: {logs}");
+    guest.run("system-docker rm fed")?;
+    let answer = guest
+        .ssh
+        .answer("echo | system-docker exec -it console true")?;
+    ensure!(
+        answer.code == 1 && answer.stderr.contains("not a TTY"),
+        "a pipe is no terminal: {answer:?}"
+    );
     guest.run("system-docker volume create asked")?;
     let answer = guest
         .ssh

@@ -89,7 +89,10 @@ async fn verb(client: &Client, verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Start(options) => return run::start(client, &options).await,
         Verb::Wait(names) => containers::wait(client, &names.containers).await?,
         Verb::Commit(options) => images::commit(client, &options).await?,
-        Verb::Create(options) => println!("{}", run::create(client, &options, false).await?),
+        Verb::Create(options) => {
+            let request = options.request(false)?;
+            println!("{}", run::create(client, &options, &request).await?);
+        }
         Verb::Cp(options) => transfer::copy(client, &options).await?,
         Verb::Diff { container } => containers::changes(client, &container).await?,
         Verb::Engine(verb) => engine::engine(client, verb).await?,

@@ -4,24 +4,23 @@ use std::fs::File;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use engine_api::client::{AttachQuery, JsonLines, LogsQuery};
 use engine_api::{Client, CreateRequest, ExecConfig, ExecStartConfig, WaitResponse};
 
 use super::arguments::{Attach, Create, Exec, Logs, Run, Signals, Start};
 use super::create::{Pull, variables};
 use super::session::{End, Proxy, Session, Show, Size};
-use super::{credentials, images, system};
+use super::{credentials, images, system, terminal};
 
 /// Makes the container, pulling its image first when it is not there (or as `--pull` says); returns the id.
 pub(crate) async fn create(
     client: &Client,
     options: &Create,
-    attach: bool,
+    request: &CreateRequest,
 ) -> anyhow::Result<String> {
-    let request = options.request(attach)?;
     let id_file = options.cidfile.as_deref().map(new_id_file).transpose()?;
-    let created = created(client, options, &request).await;
+    let created = created(client, options, request).await;
     match (created, id_file, &options.cidfile) {
         (Ok(id), Some(mut file), Some(path)) => {
             file.write_all(id.as_bytes())
@@ -87,14 +86,20 @@ async fn pull(client: &Client, options: &Create) -> anyhow::Result<()> {
 
 /// `run`
 pub(crate) async fn run(client: &Client, options: &Run) -> anyhow::Result<ExitCode> {
-    let attach = !options.detach;
-    let id = create(client, &options.create, attach).await?;
-    if !attach {
+    let request = options.create.request(options.detach)?;
+    let config = &request.config;
+    check_terminal(config.attach_stdin, config.tty)?;
+    let id = create(client, &options.create, &request).await?;
+    if options.detach {
         started(client, &id, options.create.rm).await?;
         println!("{id}");
         return Ok(ExitCode::SUCCESS);
     }
-    let query = everything(options.create.interactive, &options.signals);
+    let query = AttachQuery {
+        stdout: config.attach_stdout,
+        stderr: config.attach_stderr,
+        ..everything(config.attach_stdin, &options.signals)
+    };
     // Attached before it starts, so that not even its first byte is missed.
     let hijacked = client.container_attach(&id, &query).await?;
     let proxy = proxy(client, &id, options.signals.sig_proxy)?;
@@ -114,12 +119,26 @@ pub(crate) async fn run(client: &Client, options: &Run) -> anyhow::Result<ExitCo
     let session = Session {
         client,
         hijacked,
-        stdin: options.create.interactive,
-        tty: options.create.tty,
+        stdin: config.attach_stdin,
+        tty: config.tty,
         size: Size::Container(&id),
         detach_keys: options.signals.detach_keys.as_deref(),
     };
-    until_end(session, proxy, ended).await
+    if config.attach_stdout || config.attach_stderr {
+        return until_end(session, proxy, ended).await;
+    }
+    session.feed().await;
+    println!("{id}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Docker's refusal of keys from what is no terminal.
+fn check_terminal(stdin: bool, tty: bool) -> anyhow::Result<()> {
+    ensure!(
+        !stdin || !tty || terminal::is_input(),
+        "the input device is not a TTY"
+    );
+    Ok(())
 }
 
 /// All of a container's output, and its input when `stdin`.
@@ -219,6 +238,7 @@ pub(crate) async fn attach(client: &Client, options: &Attach) -> anyhow::Result<
     if !inspect.state.running {
         anyhow::bail!("cannot attach to a stopped container, start it first");
     }
+    check_terminal(!options.no_stdin, inspect.config.tty)?;
     let stdin = !options.no_stdin && inspect.config.open_stdin;
     let query = everything(stdin, &options.signals);
     let hijacked = client.container_attach(&inspect.id, &query).await?;
@@ -250,6 +270,9 @@ pub(crate) async fn exec(client: &Client, options: &Exec) -> anyhow::Result<Exit
         cmd: Some(options.command.clone()),
         ..ExecConfig::default()
     };
+    if !options.detach {
+        check_terminal(options.interactive, options.tty)?;
+    }
     let id = client.exec_create(&options.container, &config).await?;
     if options.detach {
         client.exec_start_detached(&id).await?;

@@ -119,6 +119,14 @@ pub(super) struct Session<'a> {
 }
 
 impl Session<'_> {
+    /// Sends standard input to its end, and waits for no output.
+    pub(super) async fn feed(self) {
+        let (_reader, writer) = tokio::io::split(self.hijacked.io);
+        if self.stdin {
+            send_input(writer, None).await;
+        }
+    }
+
     /// Copies both ways until the output ends or the keys that detach are typed.
     pub(super) async fn run(self) -> anyhow::Result<End> {
         // Only a terminal has keys; a pipe's bytes are the container's, all of them.

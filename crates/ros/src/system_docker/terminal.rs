@@ -14,11 +14,10 @@ impl Raw {
     /// # Errors
     /// When there is a terminal and it cannot be changed.
     pub(crate) fn enter() -> anyhow::Result<Raw> {
-        let input = std::io::stdin();
-        if !tty::is_terminal(input.as_fd()) {
+        if !is_input() {
             return Ok(Raw(None));
         }
-        Ok(Raw(Some(tty::make_raw(input.as_fd())?)))
+        Ok(Raw(Some(tty::make_raw(std::io::stdin().as_fd())?)))
     }
 }
 
@@ -29,6 +28,11 @@ impl Drop for Raw {
             let _ = tty::restore(std::io::stdin().as_fd(), settings);
         }
     }
+}
+
+/// Whether standard input is a terminal.
+pub(crate) fn is_input() -> bool {
+    tty::is_terminal(std::io::stdin().as_fd())
 }
 
 /// Rows and columns of the terminal, when standard output is one.

@@ -8,6 +8,9 @@ pub(crate) struct Create {
     /// Show this help
     #[arg(long, action = ArgAction::Help)]
     help: Option<bool>,
+    /// Attach this stream only; may be given again
+    #[arg(short, long, value_enum, ignore_case = true)]
+    pub(crate) attach: Vec<Stream>,
     /// Keep standard input open
     #[arg(short, long)]
     pub(crate) interactive: bool,
@@ -196,6 +199,14 @@ impl Create {
     pub(super) fn command(&self) -> &[String] {
         self.words.get(1..).unwrap_or_default()
     }
+}
+
+/// A stream of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stream {
+    Stdin,
+    Stdout,
+    Stderr,
 }
 
 /// When `run` and `create` pull the image.

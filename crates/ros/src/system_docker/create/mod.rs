@@ -15,16 +15,17 @@ use engine_api::{
 use serde_json::json;
 
 use flags::Health;
+use flags::Stream;
 pub(crate) use flags::{Create, Pull};
 pub(super) use values::{bytes, nano_cpus, pairs, restart_policy};
 use values::{file_lines, nanoseconds, with_value};
 
 impl Create {
-    /// The request; `attach` says that this client waits for the output.
+    /// The request; `detach` says that no client will be attached.
     ///
     /// # Errors
     /// Names the flag whose value is wrong.
-    pub(crate) fn request(&self, attach: bool) -> anyhow::Result<CreateRequest> {
+    pub(crate) fn request(&self, detach: bool) -> anyhow::Result<CreateRequest> {
         // Hyphens are allowed in what to run, and the first word is of the same argument.
         ensure!(
             !self.image().starts_with('-'),
@@ -35,16 +36,23 @@ impl Create {
             !self.rm || self.restart == "no",
             "conflicting options: cannot specify both --restart and --rm"
         );
+        ensure!(
+            !detach || self.attach.is_empty(),
+            "conflicting options: cannot specify both --attach and --detach"
+        );
+        let named = |stream| self.attach.contains(&stream);
+        let attaches = |stream| !detach && (self.attach.is_empty() || named(stream));
+        let attach_stdin = !detach && (self.interactive || named(Stream::Stdin));
         let config = ContainerConfig {
             hostname: self.hostname.clone(),
             domainname: self.domainname.clone(),
             user: self.user.clone(),
-            attach_stdin: attach && self.interactive,
-            attach_stdout: attach,
-            attach_stderr: attach,
+            attach_stdin,
+            attach_stdout: attaches(Stream::Stdout),
+            attach_stderr: attaches(Stream::Stderr),
             tty: self.tty,
             open_stdin: self.interactive,
-            stdin_once: attach && self.interactive,
+            stdin_once: attach_stdin && self.interactive,
             env: variables(&self.environment_files, &self.environment)?,
             healthcheck: self.health.config()?,
             cmd: (!self.command().is_empty()).then(|| self.command().to_vec()),

@@ -34,7 +34,7 @@ fn flags_end_at_the_image() {
     let Verb::Run(run) = Arguments::try_parse_from(line).unwrap().verb else {
         panic!("not run");
     };
-    let request = run.create.request(true).unwrap();
+    let request = run.create.request(false).unwrap();
     assert_eq!(request.config.image, "busybox");
     assert_eq!(request.config.cmd.unwrap(), ["-c", "true", "--rm"]);
     assert!(!request.host_config.auto_remove);
@@ -130,4 +130,28 @@ fn wrong_flags_are_named() {
         let error = request(flags).unwrap_err().to_string();
         assert!(error.contains(words), "{flags:?}: {error}");
     }
+}
+
+#[test]
+fn only_the_named_streams_are_attached() {
+    let streams = |flags: &[&str]| {
+        let config = request(flags).unwrap().config;
+        [
+            config.attach_stdin,
+            config.attach_stdout,
+            config.attach_stderr,
+            config.stdin_once,
+        ]
+    };
+    assert_eq!(streams(&[]), [false, true, true, false]);
+    assert_eq!(streams(&["-i"]), [true, true, true, true]);
+    assert_eq!(streams(&["-a", "STDERR"]), [false, false, true, false]);
+    let both = ["-i", "-a", "stdin", "-a", "stdout"];
+    assert_eq!(streams(&both), [true, true, false, true]);
+    let line = ["system-docker", "run", "-d", "-a", "stdin", "busybox"];
+    let Verb::Run(run) = Arguments::try_parse_from(line).unwrap().verb else {
+        panic!("not run");
+    };
+    let error = run.create.request(run.detach).unwrap_err().to_string();
+    assert!(error.contains("--attach and --detach"), "{error}");
 }
