@@ -1,6 +1,7 @@
 //! One agent per host: its TLS settings, its certificates, its time limits.
 
 use std::sync::PoisonError;
+use std::time::Duration;
 
 use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -11,6 +12,8 @@ use crate::error::{Context, Error, Result};
 
 /// Most certificate files of one registry.
 const CERTIFICATES_MAX: usize = 64;
+/// Longest wait for TLS of a registry that may have none: net/http's handshake deadline, which is Docker's.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 impl Http<'_> {
     pub(super) fn agent(&self, authority: &str) -> Result<Agent> {
@@ -26,12 +29,17 @@ impl Http<'_> {
         } else if !private.is_empty() {
             tls = tls.root_certs(RootCerts::new_with_certs(&private));
         }
+        let connect = if self.insecure {
+            self.options.connect_timeout.min(HANDSHAKE)
+        } else {
+            self.options.connect_timeout
+        };
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .user_agent(concat!("rancheros/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(Some(self.options.connect_timeout))
-            .timeout_connect(Some(self.options.connect_timeout))
+            .timeout_connect(Some(connect))
             .timeout_recv_response(Some(self.options.idle_timeout))
             .timeout_per_read(Some(self.options.idle_timeout))
             .timeout_per_write(Some(self.options.idle_timeout))
