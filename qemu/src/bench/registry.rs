@@ -1,15 +1,24 @@
 //! A registry with one image, for pulls that leave the network out: the distribution protocol's read-only half.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io::Write;
+use std::net::TcpListener;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tiny_http::{Header, Method, Request, Response, Server};
 
 /// Layers of the image.
 const LAYERS: u64 = 4;
@@ -30,63 +39,65 @@ pub(super) struct Registry {
 }
 
 /// What paths below /v2/bench/ answer.
-type Documents = BTreeMap<String, (&'static str, Vec<u8>)>;
+type Documents = BTreeMap<String, (&'static str, Bytes)>;
 
 impl Registry {
     /// Makes the image `bench` for `architecture` (Docker's name) and serves it.
     pub(super) fn start(architecture: &str) -> anyhow::Result<Registry> {
         let documents = Arc::new(image(architecture)?);
-        let server = Server::http("127.0.0.1:0").map_err(|error| anyhow!("registry: {error}"))?;
-        let port = server
-            .server_addr()
-            .to_ip()
-            .context("the registry has no port")?
-            .port();
-        let server = Arc::new(server);
-        for _ in 0..LAYERS {
-            let (server, documents) = (Arc::clone(&server), Arc::clone(&documents));
-            std::thread::spawn(move || {
-                while let Ok(request) = server.recv() {
-                    // A client that goes away is its own affair.
-                    let _ = answer(request, &documents);
-                }
-            });
-        }
+        let listener = TcpListener::bind("127.0.0.1:0").context("the registry cannot listen")?;
+        let port = listener.local_addr()?.port();
+        listener.set_nonblocking(true)?; // tokio's wish
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        std::thread::spawn(move || {
+            // Whoever waits for an answer says that there is none.
+            let _ = runtime.block_on(serve(listener, documents));
+        });
         Ok(Registry { port })
     }
 }
 
-fn answer(request: Request, documents: &Documents) -> anyhow::Result<()> {
-    let path = request.url().to_owned();
-    if path == "/v2/" {
-        return Ok(request.respond(Response::from_string("{}"))?);
-    }
+/// Both engines try TLS first: hyper answers that with 400 at once, as real registries do. A server that waits for the end of
+/// such a line would add the clients' deadlines to the figures.
+async fn serve(listener: TcpListener, documents: Arc<Documents>) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    tokio::task::LocalSet::new()
+        .run_until(async {
+            loop {
+                let (stream, _) = listener.accept().await?;
+                let documents = Arc::clone(&documents);
+                let service = service_fn(move |request| {
+                    let answer = answer(&request, &documents);
+                    async { Ok::<_, Infallible>(answer) }
+                });
+                let connection =
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                // A client that goes away is its own affair.
+                tokio::task::spawn_local(async { drop(connection.await) });
+            }
+        })
+        .await
+}
+
+fn answer(request: &Request<Incoming>, documents: &Documents) -> Response<Full<Bytes>> {
+    let path = request.uri().path();
     let name = path.rsplit('/').next().unwrap_or("");
-    let Some((kind, bytes)) = documents.get(name) else {
-        return Ok(request.respond(Response::from_string("{}").with_status_code(404))?);
-    };
-    let header = |name: &str, value: &str| {
-        Header::from_bytes(name, value).map_err(|()| anyhow!("no header: {name}: {value}"))
-    };
-    let length = bytes.len();
-    let body: &[u8] = if *request.method() == Method::Head {
-        &[]
-    } else {
-        bytes
-    };
-    let response = Response::new(
-        200.into(),
-        vec![
-            header("Content-Type", kind)?,
-            header("Docker-Content-Digest", &digest(bytes))?,
-        ],
-        body,
-        Some(length),
-        None,
-    )
-    // Docker's client wants a length, which the library leaves out of large answers.
-    .with_chunked_threshold(usize::MAX);
-    Ok(request.respond(response)?)
+    let mut response = Response::new(Full::from("{}"));
+    if let Some((kind, bytes)) = documents.get(name) {
+        *response.body_mut() = Full::from(bytes.clone());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        if *kind == MANIFEST
+            && let Ok(digest) = HeaderValue::try_from(digest(bytes))
+        {
+            headers.insert("docker-content-digest", digest);
+        }
+    } else if path != "/v2/" {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response
 }
 
 fn image(architecture: &str) -> anyhow::Result<Documents> {
@@ -113,7 +124,7 @@ fn image(architecture: &str) -> anyhow::Result<Documents> {
         "layers": layers,
     });
     let manifest = serde_json::to_vec(&manifest)?;
-    documents.insert("latest".to_owned(), (MANIFEST, manifest.clone()));
+    documents.insert("latest".to_owned(), (MANIFEST, manifest.clone().into()));
     add(&mut documents, MANIFEST, manifest);
     Ok(documents)
 }
@@ -122,7 +133,7 @@ fn image(architecture: &str) -> anyhow::Result<Documents> {
 fn add(documents: &mut Documents, kind: &'static str, bytes: Vec<u8>) -> Value {
     let digest = digest(&bytes);
     let descriptor = json!({"mediaType": kind, "digest": digest, "size": bytes.len()});
-    documents.insert(digest, (kind, bytes));
+    documents.insert(digest, (kind, bytes.into()));
     descriptor
 }
 
