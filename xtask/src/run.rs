@@ -83,7 +83,7 @@ impl Machine {
             Arch::X86_64 => Self {
                 program: "qemu-system-x86_64",
                 kind: "q35",
-                emulated: "qemu64",
+                emulated: "qemu64,+rdrand",
                 firmware: &[
                     "/usr/share/OVMF/OVMF_CODE_4M.fd",
                     "/usr/share/OVMF/OVMF_CODE.fd",
