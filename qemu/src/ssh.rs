@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 /// How long one command may run.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(180);
 /// Pause between two attempts of a command that is waited for.
-const TRY_AGAIN: Duration = Duration::from_millis(500);
+pub(crate) const TRY_AGAIN: Duration = Duration::from_millis(500);
 
 /// How long a program of some 60 MB may take into a guest without KVM.
 const SEND_DEADLINE: Duration = Duration::from_secs(300);
