@@ -8,12 +8,15 @@ use crate::artifacts::Artifacts;
 use crate::guest::Guest;
 use crate::machine::{Boot, Machine};
 
+/// What a failed boot of the guest that tests share is called among the failures.
+const SHARED: &str = "the shared guest";
+
 /// Shared by every test of a run.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) artifacts: Artifacts,
     shared: OnceLock<Result<Guest, String>>,
-    /// How many tests may be tried once more.
+    /// How many tests, the boot of the shared guest among them, may be tried once more.
     second_tries: usize,
     /// The tests that were.
     tried_again: Mutex<Vec<String>>,
@@ -68,12 +71,22 @@ impl Context {
 
     /// A guest booted from the ISO by kernel and initrd, ready, with User Docker answering.
     fn guest(&self) -> anyhow::Result<&Guest> {
+        let boot = || {
+            self.boot_shared().or_else(|error| {
+                eprintln!("\n{SHARED}: {error:#}\n");
+                if self.may_try_again(SHARED) {
+                    self.boot_shared()
+                } else {
+                    Err(error)
+                }
+            })
+        };
         let booted = self
             .shared
-            .get_or_init(|| self.boot_shared().map_err(|error| format!("{error:#}")));
+            .get_or_init(|| boot().map_err(|error| format!("{error:#}")));
         booted
             .as_ref()
-            .map_err(|error| anyhow::anyhow!("the shared guest: {error}"))
+            .map_err(|error| anyhow::anyhow!("{SHARED}: {error}"))
     }
 
     fn boot_shared(&self) -> anyhow::Result<Guest> {
@@ -83,6 +96,7 @@ impl Context {
             .start(&self.artifacts)?;
         guest.wait_ready()?;
         guest.wait_docker()?;
+        guest.check()?;
         Ok(guest)
     }
 
