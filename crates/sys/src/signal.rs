@@ -98,14 +98,16 @@ fn all() -> libc::sigset_t {
     set_of(&(1..=HIGHEST).collect::<Vec<_>>())
 }
 
-fn mask(how: i32, set: &libc::sigset_t) -> io::Result<()> {
-    // SAFETY: the set is initialised; the old one is not asked for.
-    let result = unsafe { libc::pthread_sigmask(how, set, std::ptr::null_mut()) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::from_raw_os_error(result))
+/// Changes this thread's mask; returns the one before.
+fn mask(how: i32, set: &libc::sigset_t) -> io::Result<libc::sigset_t> {
+    let mut before = MaybeUninit::uninit();
+    // SAFETY: the set is initialised, and there is room for the old one.
+    let result = unsafe { libc::pthread_sigmask(how, set, before.as_mut_ptr()) };
+    if result != 0 {
+        return Err(io::Error::from_raw_os_error(result));
     }
+    // SAFETY: the call has written it.
+    Ok(unsafe { before.assume_init() })
 }
 
 /// Blocks `signals` in this thread and the threads and children it will start.
@@ -113,7 +115,9 @@ fn mask(how: i32, set: &libc::sigset_t) -> io::Result<()> {
 /// # Errors
 /// Never, on Linux.
 pub fn block(signals: &[i32]) -> Result<()> {
-    mask(libc::SIG_BLOCK, &set_of(signals)).what(|| "block signals".into())
+    mask(libc::SIG_BLOCK, &set_of(signals))
+        .map(drop)
+        .what(|| "block signals".into())
 }
 
 /// Blocks all signals that can be blocked.
@@ -121,7 +125,9 @@ pub fn block(signals: &[i32]) -> Result<()> {
 /// # Errors
 /// Never, on Linux.
 pub fn block_all() -> Result<()> {
-    mask(libc::SIG_SETMASK, &all()).what(|| "block signals".into())
+    mask(libc::SIG_SETMASK, &all())
+        .map(drop)
+        .what(|| "block signals".into())
 }
 
 /// Does `work` with all signals blocked in this thread: those that come meanwhile are delivered after it.
@@ -129,14 +135,7 @@ pub fn block_all() -> Result<()> {
 /// # Errors
 /// Never, on Linux.
 pub(crate) fn while_blocked<T>(work: impl FnOnce() -> T) -> io::Result<T> {
-    let mut before = MaybeUninit::uninit();
-    // SAFETY: the new set is initialised, and there is room for the old one.
-    let result = unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &all(), before.as_mut_ptr()) };
-    if result != 0 {
-        return Err(io::Error::from_raw_os_error(result));
-    }
-    // SAFETY: the call above has written it.
-    let before = unsafe { before.assume_init() };
+    let before = mask(libc::SIG_SETMASK, &all())?;
     let done = work();
     mask(libc::SIG_SETMASK, &before)?;
     Ok(done)
@@ -147,7 +146,9 @@ pub(crate) fn while_blocked<T>(work: impl FnOnce() -> T) -> io::Result<T> {
 /// # Errors
 /// Never, on Linux.
 pub fn unblock_all() -> Result<()> {
-    mask(libc::SIG_SETMASK, &set_of(&[])).what(|| "unblock signals".into())
+    mask(libc::SIG_SETMASK, &set_of(&[]))
+        .map(drop)
+        .what(|| "unblock signals".into())
 }
 
 /// Gives every signal its default action and unblocks it: what a program expects at its start (Rust's own start-up
