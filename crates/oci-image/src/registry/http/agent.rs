@@ -12,7 +12,7 @@ use crate::error::{Context, Error, Result};
 
 /// Most certificate files of one registry.
 const CERTIFICATES_MAX: usize = 64;
-/// Longest wait for TLS of a registry that may have none: net/http's handshake deadline, which is Docker's.
+/// Longest wait for a connection, with its TLS, to a registry that may have none: net/http's handshake deadline, Docker's too.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 impl Http<'_> {
@@ -74,5 +74,28 @@ impl Http<'_> {
             }
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::{Credentials, Endpoint, RegistryOptions};
+
+    #[test]
+    fn a_registry_that_may_have_no_tls_is_not_waited_for_as_long() {
+        let options = RegistryOptions::default();
+        let deadline = |insecure| {
+            let endpoint = Endpoint {
+                base: "http://registry:5000".to_owned(),
+                insecure,
+                mirror: false,
+            };
+            let http = Http::connect(&endpoint, &options, Credentials::default(), String::new());
+            let agent = http.unwrap().agent("registry:5000").unwrap();
+            agent.config().timeouts().connect
+        };
+        assert_eq!(deadline(true), Some(HANDSHAKE));
+        assert_eq!(deadline(false), Some(options.connect_timeout));
     }
 }
