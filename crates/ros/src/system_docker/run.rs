@@ -127,7 +127,7 @@ pub(crate) async fn run(client: &Client, options: &Run) -> anyhow::Result<ExitCo
     if config.attach_stdout || config.attach_stderr {
         return until_end(session, proxy, ended).await;
     }
-    session.feed().await;
+    passing_on(proxy, session.feed()).await;
     println!("{id}");
     Ok(ExitCode::SUCCESS)
 }
@@ -166,9 +166,14 @@ async fn until_end(
         let code = ended.next().await?.map_or(0, |ended| ended.status_code);
         Ok(exit_code(code))
     };
+    passing_on(proxy, whole).await
+}
+
+/// Does `work`, and passes on the signals that the proxy catches meanwhile.
+async fn passing_on<T>(proxy: Option<Proxy<'_>>, work: impl Future<Output = T>) -> T {
     match proxy {
-        Some(proxy) => proxy.during(whole).await,
-        None => whole.await,
+        Some(proxy) => proxy.during(work).await,
+        None => work.await,
     }
 }
 

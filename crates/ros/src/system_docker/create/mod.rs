@@ -14,9 +14,8 @@ use engine_api::{
 };
 use serde_json::json;
 
-use flags::Health;
-use flags::Stream;
 pub(crate) use flags::{Create, Pull};
+use flags::{Health, Stream};
 pub(super) use values::{bytes, nano_cpus, pairs, restart_policy};
 use values::{file_lines, nanoseconds, with_value};
 
