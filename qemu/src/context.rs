@@ -38,21 +38,16 @@ impl Context {
         })
     }
 
-    /// Runs a test, and once more if it fails and may.
+    /// Runs a test, or boots what tests share, and once more if that fails and may.
     ///
     /// Each failure is said at once: the harness repeats it only when the whole run ends, and forgets the first of two.
-    fn attempt(&self, name: &str, test: impl Fn() -> anyhow::Result<()>) -> Result<(), Failed> {
-        let once = || {
-            test().map_err(|error| {
-                eprintln!("\n{name}: {error:#}\n");
-                Failed::from(format!("{error:#}"))
-            })
-        };
-        once().or_else(|failed| {
+    fn attempt<T>(&self, name: &str, work: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let once = || work().inspect_err(|error| eprintln!("\n{name}: {error:#}\n"));
+        once().or_else(|error| {
             if self.may_try_again(name) {
                 once()
             } else {
-                Err(failed)
+                Err(error)
             }
         })
     }
@@ -71,19 +66,10 @@ impl Context {
 
     /// A guest booted from the ISO by kernel and initrd, ready, with User Docker answering.
     fn guest(&self) -> anyhow::Result<&Guest> {
-        let boot = || {
-            self.boot_shared().or_else(|error| {
-                eprintln!("\n{SHARED}: {error:#}\n");
-                if self.may_try_again(SHARED) {
-                    self.boot_shared()
-                } else {
-                    Err(error)
-                }
-            })
-        };
-        let booted = self
-            .shared
-            .get_or_init(|| boot().map_err(|error| format!("{error:#}")));
+        let booted = self.shared.get_or_init(|| {
+            self.attempt(SHARED, || self.boot_shared())
+                .map_err(|error| format!("{error:#}"))
+        });
         booted
             .as_ref()
             .map_err(|error| anyhow::anyhow!("{SHARED}: {error}"))
@@ -118,12 +104,20 @@ impl Context {
 /// leaves the list once it has passed; a new test does not enter it.
 const NOT_SEEN_GREEN: &[&str] = &[];
 
+fn failed(error: anyhow::Error) -> Failed {
+    Failed::from(format!("{error:#}"))
+}
+
 /// Makes a trial of a test that boots its own machines.
 pub(crate) fn alone(context: &Arc<Context>, name: &str, test: Alone) -> Trial {
     let context = Arc::clone(context);
     let own_name = name.to_owned();
-    Trial::test(name, move || context.attempt(&own_name, || test(&context)))
-        .with_ignored_flag(NOT_SEEN_GREEN.contains(&name))
+    Trial::test(name, move || {
+        context
+            .attempt(&own_name, || test(&context))
+            .map_err(failed)
+    })
+    .with_ignored_flag(NOT_SEEN_GREEN.contains(&name))
 }
 
 /// Makes a trial of a test in the shared guest; its console must be clean afterwards.
@@ -145,7 +139,7 @@ pub(crate) fn shared_with(
             test(&context.artifacts, guest)?;
             guest.check()
         };
-        context.attempt(&own_name, run)
+        context.attempt(&own_name, run).map_err(failed)
     })
     .with_ignored_flag(NOT_SEEN_GREEN.contains(&name))
 }
