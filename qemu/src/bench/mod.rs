@@ -63,7 +63,7 @@ fn guest_with_busybox(artifacts: &Artifacts, name: &str, memory_mib: u32) -> any
     Ok(guest)
 }
 
-/// Seconds that a command takes, as the guest's clock has them.
+/// Seconds that a command takes, as bash in the guest has them: busybox's date has no fraction of a second.
 fn timed(guest: &Guest, command: &str) -> anyhow::Result<f64> {
     let microseconds: f64 = guest
         .run(&format!(

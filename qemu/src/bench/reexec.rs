@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 
-use super::{guest_with_busybox, row};
+use super::{guest_with_busybox, row, timed};
 use crate::artifacts::Artifacts;
 use crate::guest::Guest;
 
@@ -48,14 +48,9 @@ pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
 /// Seconds that one upgrade takes, client included.
 fn upgrade(guest: &Guest) -> anyhow::Result<f64> {
     let command = format!(
-        "s=${{EPOCHREALTIME/./}}; for i in $(seq {AT_ONCE}); do system-docker engine upgrade >/dev/null || exit 1; done; echo $(( ${{EPOCHREALTIME/./}} - s ))"
+        "for i in $(seq {AT_ONCE}); do system-docker engine upgrade >/dev/null || exit 1; done"
     );
-    // bash's own clock: busybox's date has no fraction of a second.
-    let microseconds: f64 = guest
-        .run(&command)?
-        .parse()
-        .context("bash printed no number")?;
-    Ok(microseconds / 1e6 / f64::from(AT_ONCE))
+    Ok(timed(guest, &command)? / f64::from(AT_ONCE))
 }
 
 fn processes(guest: &Guest) -> anyhow::Result<String> {
