@@ -4,8 +4,8 @@ use engine_api::{Body, Error, PathStat, Result, base64};
 use http::StatusCode;
 
 use super::call::Call;
+use super::reply::header_value;
 use super::reply::{self, Reply};
-use super::router::header_value;
 use crate::options::ArchivePutOptions;
 
 const TAR: &str = "application/x-tar";

@@ -93,6 +93,8 @@ async fn talk(handler: Rc<Handler>, stream: UnixStream, quiet: Rc<Quiet>) {
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_BUFFER_BYTES)
+        // As Go's server writes them: scripts look for `X-Docker-Container-Path-Stat` with that case.
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(Socket::new(stream)), service)
         .with_upgrades();
     // A client that fails or leaves is nobody's error; parse errors have been answered with 400 or 431 by now.

@@ -1,4 +1,6 @@
-//! Where the requests of one connection begin, and what is changed in the heads of old hijacks.
+//! Where the requests of one connection begin, and what is changed in their heads: old hijacks get an `Upgrade`, and bytes
+//! that a target should have had encoded (`filters={"label":["a"]}`, as people write it for curl) are encoded, since
+//! Docker takes them and the HTTP parser does not.
 //!
 //! A client that keeps its connection (Node's agent, aiohttp, Go's transport) may send an old hijack as any of its
 //! requests, so each head has to be found: lengths of bodies are counted. A chunked body is not followed; the answer to
@@ -91,7 +93,7 @@ impl Requests {
     }
 
     fn pass_head(&mut self, end: usize) -> Bytes {
-        let head = self.received.split_to(end);
+        let head = with_encoded_target(self.received.split_to(end));
         let (hijack, body) = match std::str::from_utf8(&head) {
             Ok(text) => (hijack(text), body_length(text)),
             Err(_) => (Hijack::No, None),
@@ -171,6 +173,26 @@ fn body_length(head: &str) -> Option<u64> {
         return None;
     }
     header(head, "content-length").map_or(Some(0), |length| length.parse().ok())
+}
+
+/// The head with its target's bytes encoded that the HTTP parser refuses: those that the URL standard wants encoded in a
+/// path or a query, but for control characters, which Go refuses too.
+fn with_encoded_target(head: BytesMut) -> BytesMut {
+    let end = head.iter().position(|byte| *byte == b'\r').unwrap_or(0);
+    let is_refused = |byte: &u8| b"\"#<>\\^`{|}".contains(byte) || !byte.is_ascii();
+    if !head[..end].iter().any(is_refused) {
+        return head;
+    }
+    let mut encoded = BytesMut::with_capacity(head.len() + 3 * end);
+    for byte in &head[..end] {
+        if is_refused(byte) {
+            encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        } else {
+            encoded.extend_from_slice(&[*byte]);
+        }
+    }
+    encoded.extend_from_slice(&head[end..]);
+    encoded
 }
 
 fn with_upgrade(head: &[u8]) -> Bytes {
@@ -258,6 +280,21 @@ mod tests {
                 "a body or the process's input is taken for a head"
             );
         }
+    }
+
+    #[test]
+    fn targets_are_encoded_and_bodies_are_not() {
+        let mut requests = Requests::new();
+        let body = r#"{"a":"<é>"}"#;
+        let rest = format!(
+            "HTTP/1.1\r\nX: \"{{\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let sent = format!("POST /a?filters={{\"label\":[\"é#\"]}} {rest}");
+        assert_eq!(
+            passed(&mut requests, &sent, 4096).concat(),
+            format!("POST /a?filters=%7B%22label%22:[%22%C3%A9%23%22]%7D {rest}")
+        );
     }
 
     #[test]

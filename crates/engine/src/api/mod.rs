@@ -9,6 +9,7 @@
 mod archive;
 mod attach;
 mod call;
+mod clean_path;
 mod connection;
 mod containers;
 mod engine;

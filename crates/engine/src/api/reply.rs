@@ -1,7 +1,7 @@
 //! Answers: JSON, nothing, a stream, or an error in Docker's shape.
 
 use engine_api::{API_VERSION, Body, Error, ErrorBody, Result};
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
@@ -45,6 +45,24 @@ pub(super) fn empty(status: StatusCode) -> Result<Reply> {
 /// 204.
 pub(super) fn no_content() -> Result<Reply> {
     empty(StatusCode::NO_CONTENT)
+}
+
+/// 301 to another target on this server.
+///
+/// # Errors
+/// 500 when the target cannot be a header.
+pub(super) fn moved(target: &str) -> Result<Reply> {
+    let mut reply = empty(StatusCode::MOVED_PERMANENTLY)?;
+    reply.headers_mut().insert(LOCATION, header_value(target)?);
+    Ok(reply)
+}
+
+/// A header value from text that has no control characters.
+///
+/// # Errors
+/// 500 when it has.
+pub(super) fn header_value(text: &str) -> Result<HeaderValue> {
+    HeaderValue::from_str(text).map_err(|_| Error::server(format!("{text:?} cannot be a header")))
 }
 
 /// 200 and a body of some media type.

@@ -3,15 +3,14 @@
 use std::rc::Rc;
 
 use engine_api::{Error, Result};
-use http::header::HeaderValue;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use super::call::Call;
 use super::reply::{self, Reply};
 use super::{
-    archive, attach, containers, exec, images, networks, panics, refused, streams, system, volumes,
-    websocket,
+    archive, attach, clean_path, containers, exec, images, networks, panics, refused, streams,
+    system, volumes, websocket,
 };
 use crate::Engine;
 
@@ -26,6 +25,9 @@ pub(super) fn answer(
         let server = format!("Docker/{} (linux)", engine.version().version);
         let (quiet, named) = (Rc::clone(&engine.0.quiet), what.clone());
         let task = tokio::task::spawn_local(async move {
+            if let Some(target) = clean_target(request.uri()) {
+                return reply::moved(&target);
+            }
             let call = Call::new(engine, request)?;
             // What changes something is not cut by a replacement of the program, but for that itself.
             let _work = match call.method {
@@ -41,6 +43,15 @@ pub(super) fn answer(
         };
         reply::sign(&mut reply, &server);
         reply
+    })
+}
+
+/// Where a request with an unclean path belongs.
+fn clean_target(uri: &Uri) -> Option<String> {
+    let path = clean_path::cleaned(uri.path())?;
+    Some(match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
     })
 }
 
@@ -171,12 +182,4 @@ async fn volume(call: Call, path: &[&str]) -> Result<Reply> {
         ("DELETE", [name]) => volumes::remove(&call, name).await,
         _ => Err(page_not_found()),
     }
-}
-
-/// A header value from text that has no control characters.
-///
-/// # Errors
-/// 500 when it has.
-pub(super) fn header_value(text: &str) -> Result<HeaderValue> {
-    HeaderValue::from_str(text).map_err(|_| Error::server(format!("{text:?} cannot be a header")))
 }

@@ -1,5 +1,7 @@
 //! The server over a real socket, without an engine: what strangers send, and what they must not break.
 
+mod whole;
+
 use std::cell::Cell;
 use std::future::Future;
 use std::path::PathBuf;
@@ -15,7 +17,6 @@ use tokio::task::LocalSet;
 
 use super::reply::Reply;
 use super::{call, connection, hijack, panics, reply, streams};
-use crate::{Engine, EngineOptions};
 
 /// What the test server answers, by path.
 async fn route(mut request: Request<Incoming>) -> Result<Reply> {
@@ -214,73 +215,6 @@ fn a_panic_is_one_request_s_end() {
         );
         assert!(panics::contained() > before);
         assert!(server.answers().await);
-    });
-}
-
-/// Runs a test against the API of a whole engine in a network of its own; without root there is none.
-fn with_engine(name: &str, test: impl AsyncFnOnce(&Server) + Send) {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: needs root");
-        return;
-    }
-    let host = sys::netlink::new_netns().unwrap();
-    let cgroup = format!("test-{name}-{}", std::process::id());
-    let engine_lives = || {
-        run(async {
-            let directory = tempfile::tempdir().unwrap();
-            let mut options =
-                EngineOptions::new(directory.path().join("root"), directory.path().join("run"));
-            options.cgroup_parent.clone_from(&cgroup);
-            let engine = Engine::new(options).await.unwrap();
-            let path = directory.path().join("socket");
-            let listener = UnixListener::bind(&path).unwrap();
-            tokio::task::spawn_local(crate::api::serve(engine, listener));
-            let server = Server {
-                path,
-                _directory: directory,
-            };
-            test(&server).await;
-        });
-    };
-    sys::netlink::in_netns(std::os::fd::AsFd::as_fd(&host), engine_lives).unwrap();
-    for root in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
-        // Only one of them is a cgroup v2 tree.
-        let _ = std::fs::remove_dir(format!("{root}/{cgroup}"));
-    }
-}
-
-#[test]
-fn panics_of_a_whole_engine_are_contained_and_counted() {
-    with_engine("panics", async |server| {
-        for path in ["/panic", "/panic/detached"] {
-            let answer = server.ask("GET", path).await;
-            assert!(answer.starts_with("HTTP/1.1 500"), "{path}: {answer}");
-            let ping = server.ask("GET", "/_ping").await;
-            assert!(ping.ends_with("OK"), "after {path}");
-        }
-        let info = server.ask("GET", "/info").await;
-        let (before, _) = info
-            .split_once(" panics of API handlers were contained")
-            .unwrap();
-        // Tests beside this one panic too: the count is the process's.
-        let count: u64 = before.rsplit(' ').next().unwrap().parse().unwrap();
-        assert!(count >= 2, "{count}");
-    });
-}
-
-#[test]
-fn each_prune_is_an_event() {
-    with_engine("prune", async |server| {
-        for kind in ["container", "image", "network", "volume"] {
-            let answer = server.ask("POST", &format!("/{kind}s/prune")).await;
-            assert!(answer.starts_with("HTTP/1.1 200"), "{kind}: {answer}");
-            // Until now: all that happened, then the end.
-            let path = format!(
-                "/events?since=1&until=0s&filters={{%22type%22:[%22{kind}%22],%22event%22:[%22prune%22]}}"
-            );
-            let events = server.ask("GET", &path).await;
-            assert!(events.contains(r#""reclaimed":"0""#), "{kind}: {events}");
-        }
     });
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::call::Call;
 use super::reply::Reply;
-use super::router::header_value;
+use super::reply::header_value;
 use super::version::ApiVersion;
 use super::{attach, hijack, sha1};
 use crate::options::AttachSession;
