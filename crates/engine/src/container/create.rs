@@ -45,8 +45,8 @@ impl Engine {
                 "there are {CONTAINERS_MAX} containers already"
             )));
         }
-        validate::config(&request.config)?;
-        let mut warnings = validate::host(&mut request.host_config)?;
+        let mut warnings = validate::config(&request.config)?;
+        warnings.extend(validate::host(&mut request.host_config)?);
         validate::shared(&request.config, &request.host_config)?;
         crate::spec::choose_capabilities(&request.host_config)?;
         let image = self.image_of(&request)?;

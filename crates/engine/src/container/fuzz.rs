@@ -11,7 +11,7 @@ use crate::timestamp::Timestamp;
 
 /// The record of a request that passes validation.
 pub(crate) fn record(mut request: CreateRequest) -> Option<Record> {
-    validate::config(&request.config).ok()?;
+    drop(validate::config(&request.config).ok()?);
     drop(validate::host(&mut request.host_config).ok()?);
     crate::spec::choose_capabilities(&request.host_config).ok()?;
     let image = ContainerConfig {

@@ -13,11 +13,11 @@ use namespaces::namespaces;
 pub use namespaces::shared;
 use resources::resources;
 
-/// Checks the image-independent part of a container's configuration.
+/// Checks the image-independent part of a container's configuration; returns the warnings.
 ///
 /// # Errors
 /// 400 with Docker's words.
-pub fn config(config: &ContainerConfig) -> Result<()> {
+pub fn config(config: &ContainerConfig) -> Result<Vec<String>> {
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
         return refuse(format!(
             "the working directory '{}' is invalid, it needs to be an absolute path",
@@ -44,10 +44,13 @@ pub fn config(config: &ContainerConfig) -> Result<()> {
     for port in config.exposed_ports.keys() {
         super::ports::parse_exposed(port)?;
     }
-    health(config.healthcheck.as_ref())
+    health(config.healthcheck.as_ref())?;
+    Ok(health_warning(config.healthcheck.as_ref())
+        .into_iter()
+        .collect())
 }
 
-/// Checks the times and the kind of a health check.
+/// Checks the times of a health check.
 ///
 /// # Errors
 /// 400 with Docker's words.
@@ -69,10 +72,16 @@ pub fn health(health: Option<&HealthConfig>) -> Result<()> {
     if health.retries < 0 {
         return refuse("Retries in Healthcheck cannot be negative".to_owned());
     }
-    match health.test.first().map(String::as_str) {
-        None | Some("NONE" | "CMD" | "CMD-SHELL") => Ok(()),
-        Some(other) => refuse(format!(
-            "unknown type in Healthcheck: {other:?}, use NONE, CMD or CMD-SHELL"
+    Ok(())
+}
+
+/// Docker takes a health check of a kind that it does not know, and does nothing with it; its log says so, here the client
+/// hears it.
+fn health_warning(health: Option<&HealthConfig>) -> Option<String> {
+    match health?.test.first()?.as_str() {
+        "" | "NONE" | "CMD" | "CMD-SHELL" => None,
+        other => Some(format!(
+            "Unknown healthcheck type '{other}' (expected 'CMD', 'CMD-SHELL' or 'NONE'). Health is not checked."
         )),
     }
 }
