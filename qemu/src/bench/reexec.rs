@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 
-use super::{guest_with_busybox, row, timed};
+use super::{guest_with_busybox, median, row, timed};
 use crate::artifacts::Artifacts;
 use crate::guest::Guest;
 
@@ -12,37 +12,61 @@ const UPGRADES: u32 = 200;
 const AT_ONCE: u32 = 10;
 /// Containers that write all the time.
 const WRITERS: u32 = 8;
-/// A writer: numbered lines as fast as it can for a while, then a short rest.
+/// A writer: a hundred numbered lines, then a rest of 0.1 s. Eight of them write some thousand lines a second and leave
+/// the emulated CPU to the upgrades; without rests the reading of their logs is most of a round.
 const WRITE: &str =
-    "i=0; while :; do echo n $i; i=$((i+1)); case $i in *00) usleep 10000;; esac; done";
+    "i=0; while :; do echo n $i; i=$((i+1)); case $i in *00) usleep 100000;; esac; done";
 
 /// Prints the table's row; fails when a child or a line was lost.
 pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
     let guest = guest_with_busybox(artifacts, "bench-reexec", 2048)?;
-    for writer in 0..WRITERS {
-        guest.run(&format!(
-            "system-docker run -d --name writer{writer} --log-opt max-size=-1 busybox sh -c '{WRITE}'"
-        ))?;
-    }
-    let before = processes(&guest)?;
     let mut times = Vec::new();
-    for round in 1..=rounds {
-        eprintln!("bench reexec: round {round} of {rounds}");
-        for _ in 0..UPGRADES / AT_ONCE {
-            times.push(upgrade(&guest)?);
-        }
-    }
-    ensure!(processes(&guest)? == before, "a container was lost");
-    for writer in 0..WRITERS {
-        guest
-            .run(&format!("system-docker kill writer{writer}; system-docker logs writer{writer} | awk '$2 != NR - 1 {{ exit 1 }}'"))
-            .with_context(|| format!("the log of writer{writer} has a gap"))?;
+    for number in 1..=rounds {
+        let lines = round(&guest, &mut times)?;
+        eprintln!(
+            "bench reexec: round {number} of {rounds}: {UPGRADES} upgrades, median {:.2} s, {lines} lines, none lost",
+            median(&times)
+        );
     }
     println!(
         "{}",
         row("replacing PID 1's program under load", "s", &times, &[])
     );
     guest.check()
+}
+
+/// One round with writers of its own; returns how many lines they wrote.
+fn round(guest: &Guest, times: &mut Vec<f64>) -> anyhow::Result<u64> {
+    for writer in 0..WRITERS {
+        guest.run(&format!(
+            "system-docker run -d --name writer{writer} --log-opt max-size=-1 busybox sh -c '{WRITE}'"
+        ))?;
+    }
+    let before = processes(guest)?;
+    for _ in 0..UPGRADES / AT_ONCE {
+        times.push(upgrade(guest)?);
+    }
+    ensure!(processes(guest)? == before, "a container was lost");
+    guest.run("system-docker kill $(system-docker ps -q --filter name=writer)")?;
+    let mut lines = 0;
+    for writer in 0..WRITERS {
+        lines += count(guest, writer).with_context(|| format!("the log of writer{writer}"))?;
+    }
+    Ok(lines)
+}
+
+/// Lines in a writer's log, which must have no gap; removes the writer.
+fn count(guest: &Guest, writer: u32) -> anyhow::Result<u64> {
+    let counted = guest.run(&format!(
+        "system-docker logs writer{writer} | awk '$2 != NR - 1 {{ gap = 1; exit 1 }} END {{ if (!gap) print NR }}' \
+            && system-docker rm writer{writer} >/dev/null"
+    ))?;
+    let lines = counted
+        .trim()
+        .parse()
+        .with_context(|| format!("no number of lines: {counted}"))?;
+    ensure!(lines > 0, "it is empty");
+    Ok(lines)
 }
 
 /// Seconds that one upgrade takes, client included.
