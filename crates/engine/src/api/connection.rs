@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
+use super::half_close::{Answering, Counted};
 use super::plain_hijack::Socket;
 use super::reply::Reply;
 use crate::upgrade::{Phase, Quiet};
@@ -71,7 +72,10 @@ pub(super) async fn accept(handler: Rc<Handler>, listener: Rc<UnixListener>, qui
 }
 
 async fn talk(handler: Rc<Handler>, stream: UnixStream, quiet: Rc<Quiet>) {
+    let answering = Arc::new(Answering::default());
+    let socket = Socket::new(stream, Arc::clone(&answering));
     let service = service_fn(move |request: Request<Incoming>| {
+        let guard = answering.begin();
         let chunked = request.headers().contains_key(TRANSFER_ENCODING);
         let (reply, quiet) = (handler(request), Rc::clone(&quiet));
         async move {
@@ -85,7 +89,10 @@ async fn talk(handler: Rc<Handler>, stream: UnixStream, quiet: Rc<Quiet>) {
                 reply.headers_mut().insert(CONNECTION, close);
             }
             drop(owed);
-            Ok::<_, Infallible>(reply)
+            Ok::<_, Infallible>(reply.map(|body| Counted {
+                body,
+                _guard: guard,
+            }))
         }
     });
     let connection = http1::Builder::new()
@@ -95,7 +102,7 @@ async fn talk(handler: Rc<Handler>, stream: UnixStream, quiet: Rc<Quiet>) {
         .max_buf_size(MAX_BUFFER_BYTES)
         // As Go's server writes them: scripts look for `X-Docker-Container-Path-Stat` with that case.
         .title_case_headers(true)
-        .serve_connection(TokioIo::new(Socket::new(stream)), service)
+        .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
     // A client that fails or leaves is nobody's error; parse errors have been answered with 400 or 431 by now.
     let _ = connection.await;

@@ -66,6 +66,12 @@ impl Requests {
         self.received.is_empty() && self.next == Next::Anything
     }
 
+    /// Whether all that was received are whole requests: what their client wanted is known, whether more comes or not.
+    pub(super) fn are_whole(&self) -> bool {
+        let hijacked = self.next == Next::Anything && self.hijack != Hijack::No;
+        self.received.is_empty() && (self.next == Next::Head || hijacked)
+    }
+
     /// Whether the next answer may hand the connection over, and has to come to [`Self::answer`] first.
     pub(super) fn awaits_answer(&self) -> bool {
         self.awaits_answer

@@ -17,6 +17,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use super::call::Call;
+use super::half_close::GONE_INTERVAL;
 use super::heads::MARKER;
 use super::plain_hijack::Socket;
 use super::reply::{RAW_STREAM, Reply};
@@ -25,10 +26,6 @@ use crate::options::{AttachSession, OutputChunk};
 
 /// Bytes of standard input read at a time.
 const INPUT_BYTES: usize = 16 << 10;
-
-/// How often a client that has closed its writing side is asked whether it is still there: a quiet process would not
-/// notice otherwise, and keep the descriptor.
-const GONE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long output waits for a client to read the head before it.
 const HEAD_READ_MOST: Duration = Duration::from_millis(50);

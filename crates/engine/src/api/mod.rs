@@ -16,6 +16,7 @@ mod engine;
 mod exec;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod half_close;
 mod heads;
 mod hijack;
 mod images;

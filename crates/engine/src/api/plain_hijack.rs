@@ -7,6 +7,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,7 +16,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::time::Sleep;
 
+use super::half_close::{Answering, Reminder};
 use super::heads::{Requests, head_end};
+use super::hijack::is_gone;
 
 /// Bytes that are received at a time while requests are looked at.
 const READ_BYTES: usize = 8 << 10;
@@ -32,6 +35,9 @@ const LINGER_BYTES: usize = 256 << 10;
 pub(super) struct Socket {
     stream: UnixStream,
     requests: Requests,
+    answering: Arc<Answering>,
+    /// Set when the client has closed its sending side while it was answered.
+    half_closed: Option<Reminder>,
     /// Of the requests, read before all else.
     ready: Bytes,
     /// The answer's head so far, while it decides about a hijack.
@@ -43,11 +49,13 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// One that was just accepted.
-    pub(super) fn new(stream: UnixStream) -> Self {
+    /// One that was just accepted; `answering` is told of each answer.
+    pub(super) fn new(stream: UnixStream, answering: Arc<Answering>) -> Self {
         Self {
             stream,
             requests: Requests::new(),
+            answering,
+            half_closed: None,
             ready: Bytes::new(),
             head: BytesMut::new(),
             pending: BytesMut::new(),
@@ -70,10 +78,26 @@ impl Socket {
             if ended || !self.ready.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            self.requests.received.reserve(READ_BYTES);
-            let received = pin!(self.stream.read_buf(&mut self.requests.received));
-            ended = ready!(received.poll(context))? == 0;
+            if self.half_closed.is_none() {
+                self.requests.received.reserve(READ_BYTES);
+                let received = pin!(self.stream.read_buf(&mut self.requests.received));
+                if ready!(received.poll(context))? > 0 {
+                    continue;
+                }
+            }
+            ready!(self.poll_end(context));
+            ended = true;
         }
+    }
+
+    /// The end of what the client sends, which waits for an answer that is under way to a client that is still there.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let waits = self.answering.is_under_way() && self.requests.are_whole();
+        if !waits || is_gone(&self.stream) {
+            return Poll::Ready(());
+        }
+        self.half_closed.get_or_insert_default().poll(context);
+        Poll::Pending
     }
 
     fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -116,7 +140,12 @@ impl AsyncRead for Socket {
         let this = self.get_mut();
         if this.ready.is_empty() {
             if this.requests.is_opaque() {
-                return Pin::new(&mut this.stream).poll_read(context, buffer);
+                let before = buffer.filled().len();
+                ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+                if buffer.filled().len() == before {
+                    ready!(this.poll_end(context));
+                }
+                return Poll::Ready(Ok(()));
             }
             ready!(this.poll_requests(context))?;
         }

@@ -1,5 +1,6 @@
 //! The server over a real socket, without an engine: what strangers send, and what they must not break.
 
+mod half_close;
 mod whole;
 
 use std::cell::Cell;
