@@ -78,6 +78,32 @@ fn wished_address(settings: &EndpointSettings, ipv6: bool) -> Result<Option<IpAd
     parsed.map(Some).ok_or_else(invalid)
 }
 
+/// The link-local addresses a client asks for, with the prefix lengths that Docker gives them (libnetwork: 16 and 64).
+///
+/// # Errors
+/// 400 with Docker's words when one is no address.
+pub(super) fn link_local(settings: &EndpointSettings) -> Result<Vec<Cidr>> {
+    let wished = settings.ipam_config.as_ref();
+    let texts = wished.map_or(&[][..], |config| &config.link_local_ips);
+    texts
+        .iter()
+        .map(|text| {
+            let address = text
+                .parse()
+                .ok()
+                .map(|address: IpAddr| address.to_canonical());
+            address
+                .filter(|address| !address.is_unspecified())
+                .and_then(|address| Cidr::new(address, if address.is_ipv4() { 16 } else { 64 }))
+                .ok_or_else(|| {
+                    Error::bad_parameter(format!(
+                        "invalid endpoint settings:\ninvalid link-local IP address: {text}"
+                    ))
+                })
+        })
+        .collect()
+}
+
 /// Checks a wish against the network, in Docker's words.
 pub(super) fn validate(network: &NetworkRecord, settings: &EndpointSettings) -> Result<()> {
     let context =
@@ -108,6 +134,7 @@ pub(super) fn validate(network: &NetworkRecord, settings: &EndpointSettings) -> 
             "network-scoped alias is supported only for containers in user defined networks".into(),
         ));
     }
+    link_local(settings).map_err(context)?;
     for ipv6 in [false, true] {
         let Some(address) = wished_address(settings, ipv6).map_err(context)? else {
             continue;

@@ -182,6 +182,16 @@ impl EndpointRecord {
         self.ipv4.into_iter().chain(self.ipv6).map(Cidr::address)
     }
 
+    /// The addresses of its link: those of the network, and link-local ones that were asked for (checked by then).
+    pub(super) fn link_addresses(&self) -> Vec<Cidr> {
+        let wished = super::endpoint::link_local(&self.wish).unwrap_or_default();
+        self.ipv4
+            .into_iter()
+            .chain(self.ipv6)
+            .chain(wished)
+            .collect()
+    }
+
     /// `NetworkSettings.Networks[name]`.
     pub(super) fn to_api(&self, has_dns: bool) -> EndpointSettings {
         EndpointSettings {

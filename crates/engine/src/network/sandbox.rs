@@ -99,9 +99,14 @@ fn address(netlink: &mut Rtnetlink, endpoint: &EndpointRecord) -> sys::netlink::
     let Some(link) = netlink.link(name)? else {
         return Ok(());
     };
-    let ipv6_off = if endpoint.ipv6.is_some() { "0" } else { "1" };
+    let addresses = endpoint.link_addresses();
+    let ipv6_off = if addresses.iter().any(|cidr| cidr.is_ipv6()) {
+        "0"
+    } else {
+        "1"
+    };
     bridge::write_sysctl(&format!("ipv6/conf/{name}/disable_ipv6"), ipv6_off);
-    for cidr in endpoint.ipv4.into_iter().chain(endpoint.ipv6) {
+    for cidr in addresses {
         netlink.add_address(link.index, name, cidr)?;
     }
     netlink.change_link(

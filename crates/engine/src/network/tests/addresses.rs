@@ -245,6 +245,38 @@ fn fixed_addresses_are_given_once() {
 }
 
 #[test]
+fn link_local_addresses_are_added() {
+    in_world(|world| async move {
+        world.create("front", |request| request.ipam = subnet("10.30.0.0/24"));
+        let wish = |link_local: &str| EndpointSettings {
+            ipam_config: Some(EndpointIpamConfig {
+                link_local_ips: vec!["169.254.8.8".into(), link_local.into()],
+                ..EndpointIpamConfig::default()
+            }),
+            ..EndpointSettings::default()
+        };
+        let one = Container::new("one");
+        let mut request = one.request("front");
+        request.networks.insert("front".into(), wish("nonsense"));
+        let error = world.networks.attach(&request).unwrap_err().message;
+        assert!(
+            error.ends_with("invalid link-local IP address: nonsense"),
+            "{error}"
+        );
+        request.networks.insert("front".into(), wish("fe80::8"));
+        world.networks.attach(&request).unwrap();
+        let found = one
+            .run(|| {
+                let addresses = Rtnetlink::open().unwrap().addresses().unwrap();
+                ["10.30.0.2/24", "169.254.8.8/16", "fe80::8/64"]
+                    .map(|wanted| addresses.iter().any(|address| address.cidr == cidr(wanted)))
+            })
+            .await;
+        assert_eq!(found, [true; 3]);
+    });
+}
+
+#[test]
 fn macvlan_containers_share_the_parents_wire() {
     in_world(|world| async move {
         let id = world.create("wire", |request| {
