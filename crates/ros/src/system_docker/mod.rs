@@ -11,6 +11,7 @@ mod engine;
 mod groups;
 mod images;
 mod inspect;
+mod ipam;
 mod listing;
 mod networks;
 mod prune;

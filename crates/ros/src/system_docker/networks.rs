@@ -1,18 +1,16 @@
 //! `network`
 
-use engine_api::{Client, Ipam, IpamConfig, NetworkCreate};
+use engine_api::{Client, ConfigReference, EndpointSettings, Ipam, NetworkCreate};
 
-use super::arguments::{Network, NetworkCreate as Options};
-use super::create::pairs;
+use super::arguments::{Network, NetworkConnect, NetworkCreate as Options};
+use super::create::{endpoint, pairs};
 use super::listing::{self, Row, Show, row};
-use super::{each, filters, inspect, prune, table};
+use super::{each, filters, inspect, ipam, prune, table};
 
 /// Does what the second word says.
 pub(crate) async fn network(client: &Client, verb: Network) -> anyhow::Result<()> {
     match verb {
-        Network::Connect { network, container } => {
-            Ok(client.network_connect(&network, &container, None).await?)
-        }
+        Network::Connect(options) => connect(client, &options).await,
         Network::Create(options) => create(client, &options).await,
         Network::Disconnect {
             force,
@@ -55,20 +53,46 @@ pub(crate) async fn network(client: &Client, verb: Network) -> anyhow::Result<()
     }
 }
 
+async fn connect(client: &Client, options: &NetworkConnect) -> anyhow::Result<()> {
+    let driver_options = pairs("--driver-opt", &options.driver_options)?;
+    let settings = EndpointSettings {
+        driver_opts: (!driver_options.is_empty()).then_some(driver_options),
+        ..endpoint(
+            options.ip.as_deref(),
+            options.ip6.as_deref(),
+            &options.link_local_ips,
+            &options.aliases,
+        )
+    };
+    Ok(client
+        .network_connect(&options.network, &options.container, Some(settings))
+        .await?)
+}
+
 async fn create(client: &Client, options: &Options) -> anyhow::Result<()> {
-    let config = options.subnet.as_ref().map(|subnet| IpamConfig {
-        subnet: subnet.clone(),
-        gateway: options.gateway.clone().unwrap_or_default(),
-        ..IpamConfig::default()
-    });
+    let config = ipam::config(
+        &options.subnets,
+        &options.ip_ranges,
+        &options.gateways,
+        &pairs("--aux-address", &options.aux_addresses)?,
+    )?;
+    let ipam_options = pairs("--ipam-opt", &options.ipam_options)?;
     let request = NetworkCreate {
         name: options.name.clone(),
         driver: options.driver.clone(),
+        scope: options.scope.clone().unwrap_or_default(),
+        enable_ipv6: options.ipv6,
+        ipam: Some(Ipam {
+            driver: options.ipam_driver.clone(),
+            options: (!ipam_options.is_empty()).then_some(ipam_options),
+            config,
+        }),
         internal: options.internal,
-        ipam: config.map(|config| Ipam {
-            driver: "default".to_owned(),
-            config: vec![config],
-            ..Ipam::default()
+        attachable: options.attachable,
+        ingress: options.ingress,
+        config_only: options.config_only,
+        config_from: options.config_from.as_ref().map(|network| ConfigReference {
+            network: network.clone(),
         }),
         options: pairs("--opt", &options.options)?,
         labels: pairs("--label", &options.labels)?,

@@ -18,7 +18,7 @@ pub(crate) use container::{
 pub(crate) use engine::{Engine, Events, System, Upgrade};
 pub(crate) use groups::{Container, Image};
 pub(crate) use image::{Commit, Images, Import, Load, Pull, Rmi, Save};
-pub(crate) use network::{Network, NetworkCreate, Volume};
+pub(crate) use network::{Network, NetworkConnect, NetworkCreate, Volume};
 pub(crate) use prune::{Prune, PruneAll, PruneSystem};
 pub(crate) use registry::{Login, Push, Search};
 

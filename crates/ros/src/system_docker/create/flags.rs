@@ -77,6 +77,9 @@ pub(crate) struct Create {
     /// IPv6 address in its network
     #[arg(long)]
     pub(super) ip6: Option<String>,
+    /// Link-local address in its network
+    #[arg(long)]
+    pub(super) link_local_ip: Vec<String>,
     /// Hardware address of its network card
     #[arg(long)]
     pub(super) mac_address: Option<String>,

@@ -129,25 +129,41 @@ impl Create {
 
     /// Its endpoint in the network that was named; without one the engine makes it.
     fn networking(&self) -> NetworkingConfig {
-        let has_addresses = self.ip.is_some() || self.ip6.is_some();
-        let ipam_config = has_addresses.then(|| EndpointIpamConfig {
-            ipv4_address: self.ip.clone().unwrap_or_default(),
-            ipv6_address: self.ip6.clone().unwrap_or_default(),
-            ..EndpointIpamConfig::default()
-        });
-        let aliases = (!self.network_alias.is_empty()).then(|| self.network_alias.clone());
-        if ipam_config.is_none() && aliases.is_none() {
+        let endpoint = endpoint(
+            self.ip.as_deref(),
+            self.ip6.as_deref(),
+            &self.link_local_ip,
+            &self.network_alias,
+        );
+        if endpoint == EndpointSettings::default() {
             return NetworkingConfig::default();
         }
         let endpoint = EndpointSettings {
-            ipam_config,
-            aliases,
             mac_address: self.mac_address.clone().unwrap_or_default(),
-            ..EndpointSettings::default()
+            ..endpoint
         };
         NetworkingConfig {
             endpoints_config: BTreeMap::from([(self.network_mode().to_owned(), endpoint)]),
         }
+    }
+}
+
+/// A container's wishes for a network.
+pub(super) fn endpoint(
+    ip: Option<&str>,
+    ip6: Option<&str>,
+    link_local_ips: &[String],
+    aliases: &[String],
+) -> EndpointSettings {
+    let has_addresses = ip.is_some() || ip6.is_some() || !link_local_ips.is_empty();
+    EndpointSettings {
+        ipam_config: has_addresses.then(|| EndpointIpamConfig {
+            ipv4_address: ip.unwrap_or_default().to_owned(),
+            ipv6_address: ip6.unwrap_or_default().to_owned(),
+            link_local_ips: link_local_ips.to_vec(),
+        }),
+        aliases: (!aliases.is_empty()).then(|| aliases.to_vec()),
+        ..EndpointSettings::default()
     }
 }
 
