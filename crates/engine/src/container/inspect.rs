@@ -62,6 +62,13 @@ impl Engine {
             restart_count: record.restart_count,
             driver: "overlay2".to_owned(),
             platform: "linux".to_owned(),
+            app_armor_profile: apparmor_profile(
+                record
+                    .host_config
+                    .security_opt
+                    .as_deref()
+                    .unwrap_or_default(),
+            ),
             exec_ids: (!execs.is_empty()).then(|| execs.iter().cloned().collect()),
             host_config: record.host_config.clone(),
             graph_driver: self.graph_driver(container, &record),
@@ -97,6 +104,14 @@ impl Engine {
     }
 }
 
+/// The profile that was asked for; none is Docker's answer where no profile is loaded by default, as here.
+fn apparmor_profile(options: &[String]) -> String {
+    let mut profiles = options
+        .iter()
+        .filter_map(|option| option.strip_prefix("apparmor")?.strip_prefix(['=', ':']));
+    profiles.next_back().unwrap_or_default().to_owned()
+}
+
 fn network_settings(container: &Container, record: &Record) -> NetworkSettings {
     let live = container.live.borrow();
     let (ports, sandbox) = match live.as_ref() {
@@ -129,5 +144,17 @@ fn network_settings(container: &Container, record: &Record) -> NetworkSettings {
         mac_address: bridge.mac_address,
         networks,
         ..NetworkSettings::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::apparmor_profile;
+
+    #[test]
+    fn the_last_apparmor_profile_counts() {
+        let options = ["apparmor=a", "no-new-privileges", "apparmor:b"].map(str::to_owned);
+        assert_eq!(apparmor_profile(&options), "b");
+        assert_eq!(apparmor_profile(&options[1..2]), "");
     }
 }
