@@ -32,18 +32,21 @@ pub(crate) enum Purpose {
     Iso,
     /// Starting virtual machines.
     Machine,
+    /// Starting containers in the crates' own tests.
+    Tests,
     /// Building the system that benchmarks compare with.
     Peer,
 }
 
 /// Every purpose but the benchmarks', which installs its packages when it is run.
-const ALL: [Purpose; 6] = [
+const ALL: [Purpose; 7] = [
     Purpose::Fetch,
     Purpose::Programs,
     Purpose::Kernel,
     Purpose::Images,
     Purpose::Iso,
     Purpose::Machine,
+    Purpose::Tests,
 ];
 
 /// One host package: name, what needs it, and the target architecture that needs it (all if none).
@@ -77,6 +80,7 @@ const PACKAGES: &[Row] = &[
     ("grub-efi-arm64-bin", &[Purpose::Iso], Some(Arch::Aarch64)),
     ("mtools", &[Purpose::Iso], None),
     ("xorriso", &[Purpose::Iso], None),
+    ("busybox-static", &[Purpose::Tests], None),
     ("e2fsprogs", &[Purpose::Machine, Purpose::Peer], None),
     ("fakeroot", &[Purpose::Peer], None),
     ("mmdebstrap", &[Purpose::Peer], None),
