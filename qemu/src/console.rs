@@ -62,10 +62,8 @@ impl Shared {
 }
 
 impl Console {
-    /// Connects to QEMU's serial socket and keeps a copy of all output in `log`.
-    pub(crate) fn connect(socket: &Path, log: &Path) -> anyhow::Result<Console> {
-        let writer = UnixStream::connect(socket)
-            .with_context(|| format!("cannot connect to {}", socket.display()))?;
+    /// Reads QEMU's serial socket and keeps a copy of all output in `log`.
+    pub(crate) fn new(writer: UnixStream, log: &Path) -> anyhow::Result<Console> {
         let mut reader = writer.try_clone().context("cannot clone the console")?;
         let mut copy = std::fs::File::create(log)
             .with_context(|| format!("cannot create {}", log.display()))?;

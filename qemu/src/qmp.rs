@@ -5,7 +5,6 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -23,10 +22,8 @@ pub(crate) struct Qmp {
 }
 
 impl Qmp {
-    /// Connects and negotiates.
-    pub(crate) fn connect(socket: &Path) -> anyhow::Result<Qmp> {
-        let stream = UnixStream::connect(socket)
-            .with_context(|| format!("cannot connect to {}", socket.display()))?;
+    /// Negotiates.
+    pub(crate) fn new(stream: UnixStream) -> anyhow::Result<Qmp> {
         stream
             .set_read_timeout(Some(ANSWER_DEADLINE))
             .context("cannot set QMP's deadline")?;
