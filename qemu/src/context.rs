@@ -1,12 +1,13 @@
 //! What all tests share: the artifacts, and one guest for the tests that leave no trace in it.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Failed, Trial};
 
 use crate::artifacts::Artifacts;
 use crate::guest::Guest;
 use crate::machine::{Boot, Machine};
+use crate::tries::Tries;
 
 /// What a failed boot of the guest that tests share is called among the failures.
 const SHARED: &str = "the shared guest";
@@ -16,10 +17,7 @@ const SHARED: &str = "the shared guest";
 pub(crate) struct Context {
     pub(crate) artifacts: Artifacts,
     shared: OnceLock<Result<Guest, String>>,
-    /// How many tests, the boot of the shared guest among them, may be tried once more.
-    second_tries: usize,
-    /// The tests that were.
-    tried_again: Mutex<Vec<String>>,
+    tries: Tries,
 }
 
 /// A test with machines of its own.
@@ -33,41 +31,15 @@ impl Context {
         Arc::new(Context {
             artifacts,
             shared: OnceLock::new(),
-            second_tries,
-            tried_again: Mutex::default(),
+            tries: Tries::new(second_tries),
         })
-    }
-
-    /// Runs a test, or boots what tests share, and once more if that fails and may.
-    ///
-    /// Each failure is said at once: the harness repeats it only when the whole run ends, and forgets the first of two.
-    fn attempt<T>(&self, name: &str, work: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<T> {
-        let once = || work().inspect_err(|error| eprintln!("\n{name}: {error:#}\n"));
-        once().or_else(|error| {
-            if self.may_try_again(name) {
-                once()
-            } else {
-                Err(error)
-            }
-        })
-    }
-
-    fn may_try_again(&self, name: &str) -> bool {
-        let mut tried = self
-            .tried_again
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let may = tried.len() < self.second_tries;
-        if may {
-            tried.push(name.to_owned());
-        }
-        may
     }
 
     /// A guest booted from the ISO by kernel and initrd, ready, with User Docker answering.
     fn guest(&self) -> anyhow::Result<&Guest> {
         let booted = self.shared.get_or_init(|| {
-            self.attempt(SHARED, || self.boot_shared())
+            self.tries
+                .attempt(SHARED, || self.boot_shared())
                 .map_err(|error| format!("{error:#}"))
         });
         booted
@@ -86,16 +58,9 @@ impl Context {
         Ok(guest)
     }
 
-    /// Names the tests that failed once, and ends the shared guest, which a process that exits would leave behind.
+    /// Names the tests that were tried again, and ends the shared guest, which a process that exits would leave behind.
     pub(crate) fn end(self: Arc<Self>) {
-        let tried = self
-            .tried_again
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if !tried.is_empty() {
-            println!("failed at the first try: {}\n", tried.join(", "));
-        }
-        drop(tried);
+        self.tries.say();
         drop(self);
     }
 }
@@ -114,6 +79,7 @@ pub(crate) fn alone(context: &Arc<Context>, name: &str, test: Alone) -> Trial {
     let own_name = name.to_owned();
     Trial::test(name, move || {
         context
+            .tries
             .attempt(&own_name, || test(&context))
             .map_err(failed)
     })
@@ -139,7 +105,7 @@ pub(crate) fn shared_with(
             test(&context.artifacts, guest)?;
             guest.check()
         };
-        context.attempt(&own_name, run).map_err(failed)
+        context.tries.attempt(&own_name, run).map_err(failed)
     })
     .with_ignored_flag(NOT_SEEN_GREEN.contains(&name))
 }

@@ -15,6 +15,7 @@ mod machine;
 mod qmp;
 mod ssh;
 mod tests;
+mod tries;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
