@@ -10,6 +10,8 @@
 //! This crate does not speak to the network, apply a configuration or decide when a datasource is asked.
 
 pub mod authorized_keys;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod media;
 pub mod metadata;
 pub mod store;

@@ -1,0 +1,40 @@
+//! Entry point of the fuzz target `config` in `crates/fuzz`: all that strangers write into a machine's configuration.
+//! Compiled for fuzzing and for tests, which run the corpus; never into the program.
+
+use config::{CommandLine, Source, load};
+
+use crate::{metadata, user_data};
+
+/// User data, metadata and, before a NUL byte, the kernel's command line. Takes any bytes and must return.
+pub fn config(data: &[u8]) {
+    let _ = user_data::classify(data);
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let (line, document) = text.split_once('\0').unwrap_or(("", text));
+    let source = Source {
+        name: "fuzz",
+        text: document,
+    };
+    let loaded = load(&[source], &CommandLine::parse(line));
+    let _ = config::emit::to_yaml(&loaded.tree);
+    let _ = config::words::split(line);
+    let _ = metadata::openstack(document);
+    let _ = metadata::no_cloud(document);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn the_corpus_is_survived() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/config");
+        let mut count = 0;
+        for entry in std::fs::read_dir(corpus).unwrap() {
+            super::config(&std::fs::read(entry.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "there is no corpus");
+    }
+}
