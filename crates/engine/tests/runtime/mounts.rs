@@ -19,12 +19,48 @@ pub(crate) const TESTS: &[Test] = &[
     }),
     ("default_devices_and_links", || Box::pin(devices())),
     ("dev_of_the_host", || Box::pin(host_dev())),
+    ("a_subpath_does_not_lead_out_of_its_volume", || {
+        Box::pin(subpaths())
+    }),
     ("links_in_the_image_do_not_lead_out", || Box::pin(links())),
     (
         "host_sees_no_mounts_of_a_container",
         || Box::pin(no_trace()),
     ),
 ];
+
+async fn subpaths() {
+    let volume = tempfile::tempdir().unwrap();
+    fs::create_dir_all(volume.path().join("a/b")).unwrap();
+    fs::write(volume.path().join("a/b/file"), "inside\n").unwrap();
+    std::os::unix::fs::symlink("a", volume.path().join("near")).unwrap();
+    std::os::unix::fs::symlink("/etc", volume.path().join("far")).unwrap();
+    std::os::unix::fs::symlink("../../..", volume.path().join("a/up")).unwrap();
+    let with = |subpath: &str| {
+        let mut bundle = Bundle::new("cat /mnt/file");
+        bundle.spec.mounts.push(Mount::new(
+            "/mnt",
+            "bind",
+            volume.path().to_str().unwrap(),
+            &["rbind", &format!("engine.subpath={subpath}")],
+        ));
+        bundle
+    };
+    for subpath in ["a/b", "near/b"] {
+        let outcome = with(subpath).run().await;
+        assert_eq!(outcome.stdout, "inside\n", "{subpath}: {}", outcome.stderr);
+    }
+    for subpath in ["far", "..", "a/../../x", "a/up/etc"] {
+        let error = with(subpath).create(Stdio::Null).await.unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("path concatenation escapes the base directory"),
+            "{subpath}: {error}"
+        );
+    }
+    let error = with("missing").create(Stdio::Null).await.unwrap_err();
+    assert!(error.to_string().contains("cannot access path"), "{error}");
+}
 
 async fn readonly_root() {
     let mut bundle = Bundle::new(
