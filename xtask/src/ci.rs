@@ -54,6 +54,22 @@ const JOBS: &[Job] = &[
         },
     },
     Job {
+        name: "fuzz lock",
+        // The fuzz targets are a workspace of their own, which no other job looks at.
+        run: |build| {
+            cargo(
+                build,
+                &[
+                    "fetch",
+                    "--quiet",
+                    "--locked",
+                    "--manifest-path",
+                    "crates/fuzz/Cargo.toml",
+                ],
+            )
+        },
+    },
+    Job {
         name: "test",
         run: |build| {
             cargo(
