@@ -171,6 +171,29 @@ mod tests {
     }
 
     #[test]
+    fn a_health_check_of_an_unknown_kind_is_warned_of() {
+        let warnings = |test: &[&str]| {
+            let check = HealthConfig {
+                test: test.iter().map(|word| (*word).to_owned()).collect(),
+                ..HealthConfig::default()
+            };
+            config(&ContainerConfig {
+                healthcheck: Some(check),
+                ..ContainerConfig::default()
+            })
+            .unwrap()
+        };
+        for known in [&[][..], &["NONE"], &["CMD", "true"], &["CMD-SHELL", "true"]] {
+            assert!(warnings(known).is_empty(), "{known:?}");
+        }
+        let warned = warnings(&["true"]);
+        assert!(
+            warned[0].starts_with("Unknown healthcheck type 'true'"),
+            "{warned:?}"
+        );
+    }
+
+    #[test]
     fn docker_s_words_are_used() {
         assert_eq!(
             refused(|host| host.memory = 1024),
