@@ -17,8 +17,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use super::half_close::{Answering, Counted};
-use super::plain_hijack::Socket;
 use super::reply::Reply;
+use super::socket::Socket;
 use crate::upgrade::{Phase, Quiet};
 
 /// Clients at a time; more wait in the socket's backlog. Attached clients and event listeners each hold one.

@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 use super::call::Call;
 use super::half_close::GONE_INTERVAL;
 use super::heads::MARKER;
-use super::plain_hijack::Socket;
 use super::reply::{RAW_STREAM, Reply};
+use super::socket::Socket;
 use super::streams;
 use crate::options::{AttachSession, OutputChunk};
 

@@ -1,4 +1,5 @@
-//! The socket under a connection, with Docker's old way to hijack it.
+//! The socket under a connection: what HTTP has no word for and Docker's clients do all the same. It hides from the server
+//! Docker's old way to hijack a connection, clients that close their sending side early (`half_close`), and lingers.
 //!
 //! Before `Upgrade: tcp`, clients just sent `POST .../attach` and took the connection over after `200 OK`. HTTP has no
 //! such thing, so the head of such a request gets an `Upgrade` on its way in, and the head of its answer loses it on the
