@@ -6,6 +6,7 @@ use engine_api::{ContainerInspect, GraphDriverData, Health, NetworkSettings, Res
 
 use super::{Container, Record};
 use crate::Engine;
+use crate::spec::security::{Opt, parse_option};
 
 impl Engine {
     /// `GET /containers/{id}/json`.
@@ -106,10 +107,15 @@ impl Engine {
 
 /// The profile that was asked for; none is Docker's answer where no profile is loaded by default, as here.
 fn apparmor_profile(options: &[String]) -> String {
-    let mut profiles = options
+    let profile = |option: &String| match parse_option(option) {
+        Ok(Opt::AppArmor(profile)) => Some(profile),
+        _ => None,
+    };
+    options
         .iter()
-        .filter_map(|option| option.strip_prefix("apparmor")?.strip_prefix(['=', ':']));
-    profiles.next_back().unwrap_or_default().to_owned()
+        .filter_map(profile)
+        .next_back()
+        .unwrap_or_default()
 }
 
 fn network_settings(container: &Container, record: &Record) -> NetworkSettings {
