@@ -54,8 +54,15 @@ pub(crate) async fn network(client: &Client, verb: Network) -> anyhow::Result<()
 }
 
 async fn connect(client: &Client, options: &NetworkConnect) -> anyhow::Result<()> {
+    let settings = settings(options)?;
+    Ok(client
+        .network_connect(&options.network, &options.container, Some(settings))
+        .await?)
+}
+
+fn settings(options: &NetworkConnect) -> anyhow::Result<EndpointSettings> {
     let driver_options = pairs("--driver-opt", &options.driver_options)?;
-    let settings = EndpointSettings {
+    Ok(EndpointSettings {
         driver_opts: (!driver_options.is_empty()).then_some(driver_options),
         ..endpoint(
             options.ip.as_deref(),
@@ -63,13 +70,15 @@ async fn connect(client: &Client, options: &NetworkConnect) -> anyhow::Result<()
             &options.link_local_ips,
             &options.aliases,
         )
-    };
-    Ok(client
-        .network_connect(&options.network, &options.container, Some(settings))
-        .await?)
+    })
 }
 
 async fn create(client: &Client, options: &Options) -> anyhow::Result<()> {
+    println!("{}", client.network_create(&request(options)?).await?.id);
+    Ok(())
+}
+
+fn request(options: &Options) -> anyhow::Result<NetworkCreate> {
     let config = ipam::config(
         &options.subnets,
         &options.ip_ranges,
@@ -77,7 +86,7 @@ async fn create(client: &Client, options: &Options) -> anyhow::Result<()> {
         &pairs("--aux-address", &options.aux_addresses)?,
     )?;
     let ipam_options = pairs("--ipam-opt", &options.ipam_options)?;
-    let request = NetworkCreate {
+    Ok(NetworkCreate {
         name: options.name.clone(),
         driver: options.driver.clone(),
         scope: options.scope.clone().unwrap_or_default(),
@@ -97,7 +106,63 @@ async fn create(client: &Client, options: &Options) -> anyhow::Result<()> {
         options: pairs("--opt", &options.options)?,
         labels: pairs("--label", &options.labels)?,
         ..NetworkCreate::default()
-    };
-    println!("{}", client.network_create(&request).await?.id);
-    Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::system_docker::arguments::{Arguments, Verb};
+
+    fn parsed(line: &str) -> Network {
+        let words = ["system-docker", "network"].into_iter();
+        match Arguments::try_parse_from(words.chain(line.split(' '))) {
+            Ok(Arguments {
+                verb: Verb::Network(verb),
+                ..
+            }) => verb,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_of_create_reach_the_engine() {
+        let Network::Create(options) = parsed(
+            "create --subnet 10.1.0.0/16,fd00::/64 --ip-range 10.1.5.0/24 --aux-address r=10.1.0.9 \
+             --ipv6 --attachable --scope local --ipam-opt a=b --config-from base -d ipvlan -o c=d n",
+        ) else {
+            panic!("not create");
+        };
+        let request = request(&options).unwrap();
+        let ipam = request.ipam.unwrap();
+        assert_eq!(ipam.driver, "default");
+        assert_eq!(ipam.options.unwrap()["a"], "b");
+        assert_eq!(ipam.config[0].ip_range, "10.1.5.0/24");
+        assert_eq!(ipam.config[0].auxiliary_addresses["r"], "10.1.0.9");
+        assert_eq!(ipam.config[1].subnet, "fd00::/64");
+        assert!(request.enable_ipv6 && request.attachable);
+        assert_eq!(request.scope, "local");
+        assert_eq!(request.config_from.unwrap().network, "base");
+        assert_eq!(
+            (request.driver.as_str(), &*request.options["c"]),
+            ("ipvlan", "d")
+        );
+    }
+
+    #[test]
+    fn flags_of_connect_reach_the_engine() {
+        let Network::Connect(options) = parsed(
+            "connect --alias x --ip 10.1.0.2 --link-local-ip 169.254.3.3 --driver-opt a=b n c",
+        ) else {
+            panic!("not connect");
+        };
+        let settings = settings(&options).unwrap();
+        let addresses = settings.ipam_config.unwrap();
+        assert_eq!(addresses.ipv4_address, "10.1.0.2");
+        assert_eq!(addresses.link_local_ips, ["169.254.3.3"]);
+        assert_eq!(settings.aliases.unwrap(), ["x"]);
+        assert_eq!(settings.driver_opts.unwrap()["a"], "b");
+    }
 }
