@@ -2,6 +2,7 @@
 //!
 //! The network boot's variant carries the media's images too, in a second archive behind the first.
 
+mod apparmor;
 mod archive;
 mod modules;
 
@@ -63,8 +64,10 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
         .join(format!("initrd-{VERSION}-{}", build.arch.name()));
     // The rescue shell of a machine whose media was not found
     let busybox = debian::fetch_package(build, "busybox-static")?;
+    let parser = apparmor::Parser::fetch(build)?;
     progress::step("initrd", || {
         let config = build.root.join("rootfs/os-config.yml");
+        let profile = build.root.join("rootfs/apparmor/docker-default");
         let mut inputs = Inputs::new("initrd");
         inputs
             .text("kernel", &kernel.key)
@@ -79,10 +82,17 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
             .file(&pid1)?
             .file(&worker)?
             .file(&busybox)?
-            .file(&config)?;
+            .file(&config)?
+            .file(&profile)?;
+        for package in parser.packages() {
+            inputs.file(package)?;
+        }
         let key = inputs.key();
         if !cache::is_done(build, "initrd", &key, std::slice::from_ref(&target)) {
-            pack(build, kernel, &[&pid1, &worker, &busybox, &config], &target)?;
+            let policy = build.scratch().join("apparmor-policy");
+            parser.compile(&profile, &policy)?;
+            let files = [&pid1, &worker, &busybox, &config, &policy].map(PathBuf::as_path);
+            pack(build, kernel, &files, &target)?;
             cache::mark_done(build, "initrd", &key)?;
         }
         Ok(())
@@ -93,7 +103,7 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
 fn pack(
     build: &Build,
     kernel: &Kernel,
-    [pid1, worker, busybox, config]: &[&Path; 4],
+    [pid1, worker, busybox, config, policy]: &[&Path; 5],
     target: &Path,
 ) -> Result<()> {
     check_static(pid1)?;
@@ -107,6 +117,7 @@ fn pack(
     archive.device("dev/console", 0o600, (5, 1))?;
     archive.device("dev/null", 0o666, (1, 3))?;
     archive.bytes("etc/os-release", 0o644, os_release().as_bytes())?;
+    archive.file("usr/share/ros/apparmor-policy", 0o644, policy)?;
     archive.file("usr/share/ros/os-config.yml", 0o644, config)?;
     archive.bytes(
         "usr/share/ros/version",

@@ -61,6 +61,14 @@ impl Arch {
             Self::Aarch64 => "aarch64-linux-gnu",
         }
     }
+
+    /// The file name of the dynamic loader, in the directory for libraries (ld.so(8)).
+    pub(crate) fn loader(self) -> &'static str {
+        match self {
+            Self::X86_64 => "ld-linux-x86-64.so.2",
+            Self::Aarch64 => "ld-linux-aarch64.so.1",
+        }
+    }
 }
 
 impl FromStr for Arch {
