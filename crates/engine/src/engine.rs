@@ -21,7 +21,7 @@ use crate::reaper::Reaper;
 use crate::runtime::{NativeRuntime, RuntimeOptions};
 use crate::upgrade::{Inheritance, Quiet, Upgrades};
 use crate::volume::{VolumeHooks, Volumes};
-use crate::{atomic_file, ids, open_files};
+use crate::{apparmor, atomic_file, ids, open_files};
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct EngineOptions {
     pub worker: PathBuf,
     /// The engine's cgroup, from the root of the tree.
     pub cgroup_parent: String,
+    /// Compiled AppArmor policy with the profile `docker-default`, loaded when the engine opens.
+    pub apparmor_policy: Option<PathBuf>,
     /// The engine's version.
     pub version: String,
     /// How networks are set up.
@@ -56,6 +58,7 @@ impl EngineOptions {
             program: PathBuf::from("/proc/self/exe"),
             worker: PathBuf::from("worker"),
             cgroup_parent: "system-docker".to_owned(),
+            apparmor_policy: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             registry: oci_image::registry::RegistryOptions::default(),
         }
@@ -76,6 +79,8 @@ pub(crate) struct Inner {
     /// The machine's identity in `info`.
     pub(crate) id: String,
     pub(crate) cgroups: Tree,
+    /// The AppArmor profile of containers that name none; empty: none.
+    pub(crate) apparmor_profile: &'static str,
     pub(crate) events: EventBus,
     pub(crate) reaper: Rc<Reaper>,
     pub(crate) runtime: NativeRuntime,
@@ -157,6 +162,7 @@ impl Engine {
         let inner = Rc::new(Inner {
             id: machine_id(&options.root),
             cgroups: Tree::open(&options.cgroup_parent),
+            apparmor_profile: apparmor::default_profile(options.apparmor_policy.as_deref()),
             events: EventBus::default(),
             reaper,
             runtime: NativeRuntime::new(RuntimeOptions {

@@ -7,6 +7,7 @@
 //! This crate does not parse cloud-config, decide what runs at boot, or talk to registries itself (a child process does).
 
 pub mod api;
+mod apparmor;
 mod atomic_file;
 mod cgroup;
 mod container;

@@ -9,6 +9,7 @@ use engine_api::{
 };
 
 use crate::Engine;
+use crate::apparmor;
 use crate::container::{RUNTIME_NAME, Status};
 use crate::options::ListOptions;
 use crate::timestamp::Timestamp;
@@ -297,9 +298,7 @@ fn plugins() -> PluginsInfo {
 
 fn security_options() -> Vec<String> {
     let mut options = vec!["name=seccomp,profile=builtin".to_owned()];
-    if flag("/sys/module/apparmor/parameters/enabled")
-        || read("/sys/module/apparmor/parameters/enabled").trim() == "Y"
-    {
+    if apparmor::is_enabled() {
         options.push("name=apparmor".to_owned());
     }
     options.push("name=cgroupns".to_owned());

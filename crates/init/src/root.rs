@@ -17,6 +17,8 @@ use crate::machine::Machine;
 pub(crate) const PROGRAM: &str = "/sbin/init";
 /// The program that reaches registries and reads archives.
 pub(crate) const WORKER: &str = "/usr/lib/rancher/worker";
+/// Compiled from `rootfs/apparmor` when the initrd is built.
+pub(crate) const APPARMOR_POLICY: &str = "/usr/share/ros/apparmor-policy";
 
 const NEW_ROOT: &str = "/new-root";
 
@@ -60,6 +62,7 @@ const FILES: &[(&str, &str)] = &[
 const COPIED: &[(&str, &str)] = &[
     ("/init", PROGRAM),
     (WORKER, WORKER),
+    (APPARMOR_POLICY, APPARMOR_POLICY),
     (
         "/usr/share/ros/os-config.yml",
         "/usr/share/ros/os-config.yml",

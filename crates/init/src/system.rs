@@ -150,6 +150,7 @@ fn engine_options() -> EngineOptions {
     let mut options = EngineOptions::new(ENGINE_ROOT.into(), ENGINE_RUN.into());
     options.program = root::PROGRAM.into();
     options.worker = root::WORKER.into();
+    options.apparmor_policy = Some(root::APPARMOR_POLICY.into());
     options
 }
 

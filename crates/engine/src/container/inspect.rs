@@ -6,7 +6,7 @@ use engine_api::{ContainerInspect, GraphDriverData, Health, NetworkSettings, Res
 
 use super::{Container, Record};
 use crate::Engine;
-use crate::spec::security::{Opt, parse_option};
+use crate::spec::security;
 
 impl Engine {
     /// `GET /containers/{id}/json`.
@@ -63,13 +63,7 @@ impl Engine {
             restart_count: record.restart_count,
             driver: "overlay2".to_owned(),
             platform: "linux".to_owned(),
-            app_armor_profile: apparmor_profile(
-                record
-                    .host_config
-                    .security_opt
-                    .as_deref()
-                    .unwrap_or_default(),
-            ),
+            app_armor_profile: apparmor_profile(&record, self.0.apparmor_profile),
             exec_ids: (!execs.is_empty()).then(|| execs.iter().cloned().collect()),
             host_config: record.host_config.clone(),
             graph_driver: self.graph_driver(container, &record),
@@ -105,17 +99,13 @@ impl Engine {
     }
 }
 
-/// The profile that was asked for; none is Docker's answer where no profile is loaded by default, as here.
-fn apparmor_profile(options: &[String]) -> String {
-    let profile = |option: &String| match parse_option(option) {
-        Ok(Opt::AppArmor(profile)) => Some(profile),
-        _ => None,
-    };
-    options
-        .iter()
-        .filter_map(profile)
-        .next_back()
-        .unwrap_or_default()
+/// Docker's answer: what it runs under since its first start, before that what it names.
+fn apparmor_profile(record: &Record, default: &str) -> String {
+    let host = &record.host_config;
+    if record.state.started_at.is_zero() || default.is_empty() {
+        return security::named_apparmor_profile(host).unwrap_or_default();
+    }
+    security::apparmor_profile(host, default)
 }
 
 fn network_settings(container: &Container, record: &Record) -> NetworkSettings {
@@ -150,17 +140,5 @@ fn network_settings(container: &Container, record: &Record) -> NetworkSettings {
         mac_address: bridge.mac_address,
         networks,
         ..NetworkSettings::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::apparmor_profile;
-
-    #[test]
-    fn the_last_apparmor_profile_counts() {
-        let options = ["apparmor=a", "no-new-privileges", "apparmor:b"].map(str::to_owned);
-        assert_eq!(apparmor_profile(&options), "b");
-        assert_eq!(apparmor_profile(&options[1..2]), "");
     }
 }

@@ -9,10 +9,11 @@ use crate::container::Status;
 use crate::runtime::oci;
 use crate::spec::{self, Account, security::Security};
 
-/// The process as the runtime wants it, confined as the container is.
+/// The process as the runtime wants it, confined as the container is; `apparmor_profile` as in [`spec::Input`].
 pub(super) fn exec_process(
     exec: &Exec,
     size: Option<[u32; 2]>,
+    apparmor_profile: &str,
 ) -> Result<(oci::Process, Option<oci::Seccomp>)> {
     let record = exec.container.record();
     if record.state.status != Status::Running {
@@ -34,7 +35,7 @@ pub(super) fn exec_process(
         host.group_add.as_deref().unwrap_or_default(),
     )?;
     let own = spec::choose_capabilities(host)?;
-    let security = Security::read(host, &own)?;
+    let security = Security::read(host, &own, apparmor_profile)?;
     let every = || {
         spec::EVERY_CAPABILITY
             .iter()
@@ -66,11 +67,8 @@ pub(super) fn exec_process(
         })),
         rlimits: spec::process::rlimits(host),
         no_new_privileges: security.no_new_privileges && !config.privileged,
-        apparmor_profile: if config.privileged {
-            String::new()
-        } else {
-            security.apparmor_profile
-        },
+        // Also of a privileged exec: Docker's keeps the container's profile.
+        apparmor_profile: security.apparmor_profile,
         oom_score_adj: i32::try_from(host.oom_score_adj).ok(),
     };
     let seccomp = if config.privileged {

@@ -100,7 +100,8 @@ impl Engine {
     ) -> std::result::Result<(), (String, i32)> {
         let other = |error: Error| (error.message, 128);
         let failed = |error: runtime::Error| (error.message.clone(), error.exit_code());
-        let (process, seccomp) = exec_process(exec, size).map_err(other)?;
+        let (process, seccomp) =
+            exec_process(exec, size, self.0.apparmor_profile).map_err(other)?;
         let target = exec
             .container
             .live

@@ -60,6 +60,8 @@ pub(crate) struct Input<'a> {
     pub(crate) joins: Joins,
     /// Its cgroup, relative to the root of the tree.
     pub(crate) cgroup: &'a str,
+    /// The AppArmor profile of containers that name none; empty: none.
+    pub(crate) apparmor_profile: &'a str,
 }
 
 /// Builds the specification.
@@ -75,7 +77,7 @@ pub(crate) fn build(input: &Input<'_>) -> Result<oci::Spec> {
         host.group_add.as_deref().unwrap_or_default(),
     )?;
     let capabilities = choose_capabilities(host)?;
-    let security = security::Security::read(host, &capabilities)?;
+    let security = security::Security::read(host, &capabilities, input.apparmor_profile)?;
     let shares_host_name = host.uts_mode == "host";
     Ok(oci::Spec {
         oci_version: oci::VERSION.to_owned(),
@@ -115,6 +117,7 @@ pub(crate) fn fuzz_build(record: &Record) -> Option<oci::Seccomp> {
         files: &Files::default(),
         joins: Joins::default(),
         cgroup: "fuzz",
+        apparmor_profile: "",
     });
     spec.ok()?.linux?.seccomp
 }

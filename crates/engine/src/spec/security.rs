@@ -3,6 +3,7 @@
 use engine_api::{Error, HostConfig, Result};
 use serde::Deserialize;
 
+use crate::apparmor::UNCONFINED;
 use crate::runtime::oci::{Seccomp, SeccompArg, SeccompSyscall};
 
 /// Paths that show too much of the machine: Docker 26's list, which clients compare.
@@ -91,6 +92,29 @@ pub(crate) fn parse_option(text: &str) -> Result<Opt> {
     }
 }
 
+/// The AppArmor profile that a container runs under; `default` if it names none.
+pub(crate) fn apparmor_profile(host: &HostConfig, default: &str) -> String {
+    if host.privileged {
+        // Whatever it names: Docker's rule
+        return UNCONFINED.to_owned();
+    }
+    named_apparmor_profile(host).unwrap_or_else(|| default.to_owned())
+}
+
+/// The AppArmor profile that a container names; the last one counts.
+pub(crate) fn named_apparmor_profile(host: &HostConfig) -> Option<String> {
+    let named = |option: &String| match parse_option(option) {
+        Ok(Opt::AppArmor(profile)) => Some(profile),
+        _ => None,
+    };
+    host.security_opt
+        .iter()
+        .flatten()
+        .filter_map(named)
+        .next_back()
+        .filter(|profile| !profile.is_empty())
+}
+
 /// The confinement of one container.
 #[derive(Debug, Default)]
 pub(crate) struct Security {
@@ -102,12 +126,13 @@ pub(crate) struct Security {
 }
 
 impl Security {
-    /// Reads the confinement of a container with these capabilities.
+    /// Reads the confinement of a container with these capabilities. `apparmor` is the profile if it names none.
     ///
     /// # Errors
     /// 400 as [`parse_option`].
-    pub(crate) fn read(host: &HostConfig, capabilities: &[String]) -> Result<Self> {
+    pub(crate) fn read(host: &HostConfig, capabilities: &[String], apparmor: &str) -> Result<Self> {
         let mut security = Self {
+            apparmor_profile: apparmor_profile(host, apparmor),
             masked_paths: host.masked_paths.clone().unwrap_or_else(masked_paths),
             readonly_paths: host.readonly_paths.clone().unwrap_or_else(readonly_paths),
             ..Self::default()
@@ -120,13 +145,11 @@ impl Security {
             match parse_option(option)? {
                 Opt::NoNewPrivileges(on) => security.no_new_privileges = on,
                 Opt::Seccomp(chosen) => profile = chosen,
-                Opt::AppArmor(name) if name == "unconfined" => security.apparmor_profile.clear(),
-                Opt::AppArmor(name) => security.apparmor_profile = name,
                 Opt::SystemPaths => {
                     security.masked_paths.clear();
                     security.readonly_paths.clear();
                 }
-                Opt::NoLabel => {}
+                Opt::AppArmor(_) | Opt::NoLabel => {}
             }
         }
         if host.privileged {
@@ -322,19 +345,42 @@ mod tests {
     }
 
     #[test]
+    fn the_last_apparmor_profile_counts() {
+        let options = ["apparmor=a", "no-new-privileges", "apparmor:b"];
+        let host = |options: &[&str]| HostConfig {
+            security_opt: Some(options.iter().map(|text| (*text).to_owned()).collect()),
+            ..HostConfig::default()
+        };
+        assert_eq!(apparmor_profile(&host(&options), "default"), "b");
+        assert_eq!(
+            apparmor_profile(&host(&options[1..2]), "default"),
+            "default"
+        );
+        assert_eq!(
+            apparmor_profile(&host(&["apparmor="]), "default"),
+            "default"
+        );
+        let privileged = HostConfig {
+            privileged: true,
+            ..host(&options)
+        };
+        assert_eq!(apparmor_profile(&privileged, "default"), "unconfined");
+    }
+
+    #[test]
     fn privileged_means_unconfined() {
         let host = HostConfig {
             privileged: true,
             ..HostConfig::default()
         };
-        let security = Security::read(&host, &[]).unwrap();
+        let security = Security::read(&host, &[], "").unwrap();
         assert!(
             security.seccomp.is_none()
                 && security.masked_paths.is_empty()
                 && security.readonly_paths.is_empty()
         );
         assert!(
-            Security::read(&HostConfig::default(), &[])
+            Security::read(&HostConfig::default(), &[], "")
                 .unwrap()
                 .seccomp
                 .is_some()

@@ -50,6 +50,7 @@ impl Engine {
             files,
             joins,
             cgroup: &cgroup,
+            apparmor_profile: self.0.apparmor_profile,
         })
     }
 

@@ -13,6 +13,7 @@ use sys::process;
 use super::super::error::{Error, Result};
 use super::super::oci::{self, Capabilities, Seccomp};
 use super::filter;
+use crate::apparmor;
 
 /// Writes oom_score_adj through the engine's /proc, before that is out of sight.
 pub(super) fn set_oom_score(process: &oci::Process) -> Result<()> {
@@ -26,12 +27,8 @@ pub(super) fn set_oom_score(process: &oci::Process) -> Result<()> {
 /// Opens the file that takes the AppArmor profile, through the engine's /proc. `None`: no profile is asked for, or the
 /// kernel has no AppArmor.
 pub(super) fn open_apparmor(process: &oci::Process) -> Result<Option<File>> {
-    if process.apparmor_profile.is_empty() || process.apparmor_profile == "unconfined" {
-        return Ok(None);
-    }
-    let enabled =
-        std::fs::read_to_string("/sys/module/apparmor/parameters/enabled").unwrap_or_default();
-    if !enabled.starts_with('Y') {
+    let profile = process.apparmor_profile.as_str();
+    if profile.is_empty() || profile == apparmor::UNCONFINED || !apparmor::is_enabled() {
         return Ok(None);
     }
     let open = |path: &str| OpenOptions::new().write(true).open(path);
