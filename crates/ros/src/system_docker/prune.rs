@@ -158,3 +158,32 @@ fn list(kind: &str, removed: Option<Vec<String>>) {
 fn total(space: u64) {
     println!("Total reclaimed space: {}", table::size(space));
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: PruneSystem,
+    }
+
+    /// Nobody answers on the client's socket: an error of another kind would mean that something was asked for already.
+    #[test]
+    fn volumes_by_age_are_refused_before_anything_is_removed() {
+        let line = Line::parse_from(["prune", "--force", "--volumes", "--filter", "until=1h"]);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let client = Client::new("/nonexistent/socket");
+        let refused = runtime.block_on(system(&client, &line.options));
+        assert_eq!(
+            refused.unwrap_err().to_string(),
+            "the \"until\" filter is not supported with \"--volumes\""
+        );
+    }
+}
