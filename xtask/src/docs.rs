@@ -83,10 +83,11 @@ fn data(services: &[Service]) -> String {
         // A string takes what is written.
         let _ = write!(
             text,
-            "\n[{}]\nprivileged = {}\nseccomp = {}\ncapabilities = [{}]\n",
+            "\n[{}]\nprivileged = {}\nseccomp = {}\napparmor = {:?}\ncapabilities = [{}]\n",
             service.name,
             service.privileged.is_some(),
             service.seccomp() != "none",
+            service.apparmor(),
             names.join(", ")
         );
     }
@@ -95,7 +96,7 @@ fn data(services: &[Service]) -> String {
 
 fn tables(services: &[Service]) -> String {
     let mut text = String::from(
-        "| service | capabilities | of the host's | seccomp | root |\n|---|---|---|---|---|\n",
+        "| service | capabilities | of the host's | seccomp | AppArmor | root |\n|---|---|---|---|---|---|\n",
     );
     for service in services {
         let capabilities = match (&service.privileged, service.capabilities.len()) {
@@ -105,11 +106,12 @@ fn tables(services: &[Service]) -> String {
         };
         let _ = writeln!(
             text,
-            "| [{0}](#{0}) | {1} | {2} | {3} | {4} |",
+            "| [{0}](#{0}) | {1} | {2} | {3} | {4} | {5} |",
             service.name,
             capabilities,
             or_none(&words(&service.namespaces)),
             service.seccomp(),
+            service.apparmor(),
             if service.read_only {
                 "read-only"
             } else {
@@ -125,6 +127,7 @@ fn tables(services: &[Service]) -> String {
         let lists = [
             ("capability", &service.capabilities),
             ("namespace of the host", &service.namespaces),
+            ("security option", &service.security),
             ("device", &service.devices),
             ("mount", &service.mounts),
         ];
@@ -158,13 +161,14 @@ mod tests {
     #[test]
     fn the_page_names_every_right_with_its_reason() {
         let text = "rancher:\n  services:\n    # Says the time.\n    clock:\n      image: x\n      net: host # packets\n      \
-                    read_only: true\n      cap_drop: [ALL]\n      cap_add:\n      - SETGID # other user\n      - SETUID\n      \
+                    read_only: true\n      security_opt:\n      - apparmor=unconfined # sets the clock\n      cap_drop: [ALL]\n      cap_add:\n      - SETGID # other user\n      - SETUID\n      \
                     volumes:\n      - /a:/b:ro # words\n    # Shell.\n    shell:\n      # The operator's.\n      privileged: true\n      image: y\n";
         let services = service::read("test", text).unwrap();
         let page = tables(&services);
         for line in [
-            "| [clock](#clock) | SETGID, SETUID | net | default | read-only |",
-            "| [shell](#shell) | all (privileged) | none | none | writable |",
+            "| [clock](#clock) | SETGID, SETUID | net | default | unconfined | read-only |",
+            "| [shell](#shell) | all (privileged) | none | none | unconfined | writable |",
+            "- security option `apparmor=unconfined`: sets the clock",
             "- capability `SETUID`: other user",
             "- mount `/a:/b:ro`: words",
             "- privileged: The operator's.",
@@ -173,7 +177,7 @@ mod tests {
             assert!(page.lines().any(|known| known == line), "{line}\n{page}");
         }
         assert!(data(&services).contains(
-            "[clock]\nprivileged = false\nseccomp = true\ncapabilities = [\"SETGID\", \"SETUID\"]\n"
+            "[clock]\nprivileged = false\nseccomp = true\napparmor = \"unconfined\"\ncapabilities = [\"SETGID\", \"SETUID\"]\n"
         ));
     }
 

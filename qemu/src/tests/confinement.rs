@@ -8,7 +8,7 @@ use libtest_mimic::Trial;
 use serde::Deserialize;
 
 use crate::context::{Context, shared};
-use crate::guest::Guest;
+use crate::guest::{BOOT_DEADLINE, Guest};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![
@@ -16,6 +16,11 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             context,
             "confinement_services_have_no_more_than_they_declare",
             no_more_than_declared,
+        ),
+        shared(
+            context,
+            "confinement_both_dockers_use_apparmor",
+            both_dockers_use_apparmor,
         ),
         shared(context, "confinement_only_ssh_listens", only_ssh_listens),
     ]
@@ -40,6 +45,8 @@ const CAPABILITIES: [&str; 41] = [
 struct Rights {
     privileged: bool,
     seccomp: bool,
+    /// Its AppArmor profile.
+    apparmor: String,
     capabilities: Vec<String>,
 }
 
@@ -67,6 +74,13 @@ fn no_more_than_declared(guest: &Guest) -> anyhow::Result<()> {
         if rights.seccomp {
             ensure!(field("Seccomp:")? == "2", "{service} runs without seccomp");
         }
+        let profile = guest.run(&format!("sudo cat /proc/{pid}/attr/apparmor/current"))?;
+        let profile = profile.split_whitespace().next().unwrap_or_default();
+        ensure!(
+            profile == rights.apparmor,
+            "{service} runs under the AppArmor profile {profile:?}, declared is {:?}",
+            rights.apparmor
+        );
         let bounding = u64::from_str_radix(field("CapBnd:")?, 16)?;
         let gained: Vec<&str> = CAPABILITIES
             .iter()
@@ -84,6 +98,71 @@ fn no_more_than_declared(guest: &Guest) -> anyhow::Result<()> {
     }
     ensure!(running >= 5, "only {running} services run");
     Ok(())
+}
+
+/// The profile of a process, as it sees it itself.
+const PROFILE: &str = "cat /proc/self/attr/apparmor/current";
+
+/// A profile of a user's own, as they are written on Debian.
+const OWN: &str = "#include <tunables/global>\\nprofile own {\\n #include <abstractions/base>\\n file,\\n deny /etc/passwd r,\\n}\\n";
+
+fn both_dockers_use_apparmor(guest: &Guest) -> anyhow::Result<()> {
+    guest.run_until("docker image inspect busybox >/dev/null", BOOT_DEADLINE)?;
+    guest.run("docker save busybox | system-docker load -q")?;
+    for docker in ["docker", "system-docker"] {
+        let run = |options: &str, command: &str| {
+            let line = format!("{docker} run --rm {options} busybox {command}");
+            guest.ssh.answer(&line)
+        };
+        for (options, profile) in [
+            ("", "docker-default (enforce)"),
+            (
+                "--security-opt apparmor=docker-default",
+                "docker-default (enforce)",
+            ),
+            ("--security-opt apparmor=unconfined", "unconfined"),
+            ("--privileged", "unconfined"),
+        ] {
+            let found = run(options, PROFILE)?.stdout;
+            ensure!(
+                found.trim() == profile,
+                "{docker} run {options}: {found:?}, not {profile}"
+            );
+        }
+        // What capabilities and seccomp allow here, the profile forbids
+        let mount = "mount -t tmpfs none /tmp";
+        let refused = run("--cap-add SYS_ADMIN", mount)?;
+        ensure!(
+            refused.stderr.contains("Permission denied"),
+            "{docker}: a confined mount: {}",
+            refused.stderr
+        );
+        let options = "--cap-add SYS_ADMIN --security-opt apparmor=unconfined";
+        let allowed = run(options, mount)?;
+        ensure!(allowed.code == 0, "{docker}: mount: {}", allowed.stderr);
+        let unknown = run("--security-opt apparmor=nobodys", "true")?;
+        ensure!(unknown.code != 0, "{docker}: a profile that is not loaded");
+
+        guest.run(&format!(
+            "{docker} run -d --name confined busybox sleep 100000"
+        ))?;
+        let found = guest.run(&format!("{docker} exec --privileged confined {PROFILE}"))?;
+        ensure!(found == "docker-default (enforce)", "exec: {found}");
+        let found = guest.run(&format!(
+            "{docker} inspect -f '{{{{.AppArmorProfile}}}}' confined"
+        ))?;
+        ensure!(found == "docker-default", "inspect: {found}");
+        guest.run(&format!("{docker} rm -f confined"))?;
+        guest.run(&format!("printf '{OWN}' | sudo apparmor_parser -r"))?;
+        let denied = run("--security-opt apparmor=own", "cat /etc/passwd")?;
+        ensure!(
+            denied.stderr.contains("Permission denied"),
+            "{docker}: a profile of the user's own: {}",
+            denied.stderr
+        );
+        guest.run(&format!("{docker} info | grep -q apparmor"))?;
+    }
+    guest.run("system-docker rmi busybox").map(drop)
 }
 
 fn only_ssh_listens(guest: &Guest) -> anyhow::Result<()> {

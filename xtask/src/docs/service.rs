@@ -24,23 +24,36 @@ pub(super) struct Service {
     pub(super) devices: Vec<Reasoned>,
     pub(super) mounts: Vec<Reasoned>,
     pub(super) read_only: bool,
-    security: Vec<String>,
+    /// `security_opt`.
+    pub(super) security: Vec<Reasoned>,
 }
 
 impl Service {
     /// Its filter of system calls.
     pub(super) fn seccomp(&self) -> &str {
-        let named = self.security.iter().find_map(|option| {
-            option
-                .strip_prefix("seccomp=")
-                .or(option.strip_prefix("seccomp:"))
-        });
-        match named {
+        match self.option("seccomp") {
             Some("unconfined") => "none",
             Some(_) => "own profile",
             None if self.privileged.is_some() => "none",
             None => "default",
         }
+    }
+
+    /// Its AppArmor profile.
+    pub(super) fn apparmor(&self) -> &str {
+        match self.option("apparmor") {
+            _ if self.privileged.is_some() => "unconfined",
+            Some(profile) => profile,
+            None => "docker-default",
+        }
+    }
+
+    /// The value of one of `security_opt`.
+    fn option(&self, key: &str) -> Option<&str> {
+        let options = self.security.iter().map(|option| option.what.as_str());
+        options
+            .filter_map(|option| option.strip_prefix(key)?.strip_prefix(['=', ':']))
+            .next_back()
     }
 }
 
@@ -92,11 +105,7 @@ impl Source<'_> {
                 .flatten()
                 .collect(),
             read_only: self.is_true("read_only"),
-            security: self
-                .list("security_opt")?
-                .into_iter()
-                .map(|item| item.what)
-                .collect(),
+            security: self.list("security_opt")?,
         };
         if let Some(reason) = &service.privileged {
             ensure!(!reason.is_empty(), "is privileged without a reason");
@@ -107,7 +116,8 @@ impl Source<'_> {
                 "does not drop all capabilities first"
             );
         }
-        if let Some(item) = service.capabilities.iter().find(|item| item.why.is_empty()) {
+        let mut exceptions = service.capabilities.iter().chain(&service.security);
+        if let Some(item) = exceptions.find(|item| item.why.is_empty()) {
             bail!("{} has no reason", item.what);
         }
         Ok(service)
