@@ -92,6 +92,9 @@ pub(crate) struct Create {
     /// Domains that are tried after a name
     #[arg(long)]
     pub(super) dns_search: Vec<String>,
+    /// Another container's name, which System Docker refuses: user-defined networks have names
+    #[arg(long = "link")]
+    pub(super) links: Vec<String>,
     /// Line of /etc/hosts, as NAME:ADDRESS
     #[arg(long)]
     pub(super) add_host: Vec<String>,
@@ -131,7 +134,7 @@ pub(crate) struct Create {
     /// Take a capability away
     #[arg(long)]
     pub(super) cap_drop: Vec<String>,
-    /// Security option, such as no-new-privileges
+    /// Security option: no-new-privileges, apparmor=PROFILE, seccomp=FILE, ...
     #[arg(long)]
     pub(super) security_opt: Vec<String>,
     /// A device of the host, as HOST[:CONTAINER[:rwm]]
@@ -140,6 +143,9 @@ pub(crate) struct Create {
     /// Allow devices, as TYPE MAJOR:MINOR MODE
     #[arg(long = "device-cgroup-rule")]
     pub(super) device_cgroup_rules: Vec<String>,
+    /// OCI runtime; System Docker has one, which it calls runc
+    #[arg(long, default_value = "")]
+    pub(super) runtime: String,
     /// Restart policy: no, always, unless-stopped or on-failure[:N]
     #[arg(long, default_value = "no")]
     pub(super) restart: String,

@@ -4,6 +4,7 @@ use engine_api::{HostConfig, LogConfig};
 
 use super::flags::{Create, Limits};
 use super::mount::mount;
+use super::security::Security;
 use super::values::{
     bytes, mapping, nano_cpus, pairs, restart_policy, split_once_or_empty, throttle, ulimit,
 };
@@ -11,6 +12,8 @@ use super::values::{
 impl Create {
     pub(super) fn host_config(&self) -> anyhow::Result<HostConfig> {
         let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+        let security = Security::read(&self.security_opt)?;
+        let open_paths = security.open_paths.then(Vec::new);
         let host = HostConfig {
             binds: self
                 .volumes
@@ -43,7 +46,11 @@ impl Create {
             annotations: pairs("--annotation", &self.annotations)?,
             cap_add: some(&self.cap_add),
             cap_drop: some(&self.cap_drop),
-            security_opt: some(&self.security_opt),
+            security_opt: some(&security.options),
+            masked_paths: open_paths.clone(),
+            readonly_paths: open_paths,
+            links: some(&self.links),
+            runtime: self.runtime.clone(),
             storage_opt: pairs("--storage-opt", &self.storage_options)?,
             dns: self.dns.clone(),
             dns_options: self.dns_option.clone(),

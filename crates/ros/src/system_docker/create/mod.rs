@@ -3,6 +3,7 @@
 mod flags;
 mod host;
 mod mount;
+mod security;
 mod values;
 
 use std::collections::BTreeMap;

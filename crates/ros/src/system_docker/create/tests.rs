@@ -155,3 +155,45 @@ fn only_the_named_streams_are_attached() {
     let error = run.create.request(run.detach).unwrap_err().to_string();
     assert!(error.contains("--attach and --detach"), "{error}");
 }
+
+#[test]
+fn a_seccomp_profile_is_the_content_of_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("profile.json");
+    std::fs::write(&path, "{\n  \"defaultAction\": \"SCMP_ACT_ALLOW\"\n}\n").unwrap();
+    let flag = format!("seccomp={}", path.display());
+    let host = request(&[
+        "--security-opt",
+        &flag,
+        "--security-opt",
+        "systempaths=unconfined",
+    ])
+    .unwrap()
+    .host_config;
+    assert_eq!(
+        host.security_opt.unwrap(),
+        ["seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}"]
+    );
+    assert_eq!(host.masked_paths.unwrap(), Vec::<String>::new());
+    assert_eq!(host.readonly_paths.unwrap(), Vec::<String>::new());
+    for (option, words) in [
+        (
+            "seccomp=/nonexistent",
+            "opening seccomp profile (/nonexistent) failed",
+        ),
+        (
+            "seccomp=/dev/null",
+            "compacting json for seccomp profile (/dev/null) failed",
+        ),
+        ("seccomp", "invalid --security-opt: \"seccomp\""),
+        ("systempaths=1", "invalid --security-opt: \"systempaths=1\""),
+    ] {
+        let error = request(&["--security-opt", option]).unwrap_err();
+        assert!(error.to_string().starts_with(words), "{option}: {error}");
+    }
+    let host = request(&["--security-opt", "apparmor:own"])
+        .unwrap()
+        .host_config;
+    assert_eq!(host.security_opt.unwrap(), ["apparmor:own"]);
+    assert!(host.masked_paths.is_none());
+}
