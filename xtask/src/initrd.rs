@@ -53,10 +53,15 @@ const DIRECTORIES: &[&str] = &[
     "usr/share/ros",
 ];
 
+/// Builds PID 1's program, and the worker beside it, unless they are there.
+pub(crate) fn program(build: &Build) -> Result<PathBuf> {
+    setup::ensure(build, Purpose::Programs)?;
+    progress::step("program init", || rust::build(build, "init"))
+}
+
 /// Builds the initrd unless it is there; returns its path.
 pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Result<PathBuf> {
-    setup::ensure(build, Purpose::Programs)?;
-    let built = progress::step("program init", || rust::build(build, "init"))?;
+    let built = program(build)?;
     let worker = built.with_file_name("worker");
     let pid1 = options.pid1.clone().unwrap_or(built);
     let target = build

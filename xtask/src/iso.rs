@@ -43,8 +43,7 @@ pub(crate) fn ensure(build: &Build, options: &initrd::Options) -> Result<PathBuf
     ] {
         setup::ensure(build, purpose)?;
     }
-    let kernel = kernel::ensure(build)?;
-    let media = images::ensure(build)?;
+    let (kernel, media) = parts(build)?;
     let initrd = initrd::ensure(build, options, &kernel)?;
     initrd::netboot(build, &initrd)?;
     let iso = path(build);
@@ -59,6 +58,28 @@ pub(crate) fn ensure(build: &Build, options: &initrd::Options) -> Result<PathBuf
     size::show(build)?;
     progress::note("iso", &iso.display().to_string());
     Ok(iso)
+}
+
+/// Builds the kernel, and beside it what does not need it: images and programs. A cold build of the kernel takes eighteen
+/// minutes on two processors and does not keep them busy all the time.
+fn parts(build: &Build) -> Result<(Kernel, PathBuf)> {
+    std::thread::scope(|scope| {
+        let others = scope.spawn(|| {
+            let made =
+                images::ensure(build).and_then(|media| initrd::program(build).map(|_| media));
+            if let Err(error) = &made {
+                progress::warn(&format!(
+                    "{error:#}; the kernel does not need it and is finished first"
+                ));
+            }
+            made
+        });
+        let kernel = kernel::ensure(build);
+        let media = others
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((kernel?, media?))
+    })
 }
 
 /// Where the ISO is, or will be.

@@ -1,10 +1,19 @@
-//! What a build says while it works: bars on a terminal, plain lines elsewhere.
+//! What a build says while it works: bars on a terminal, plain lines above them; lines alone elsewhere.
 
 use std::io::IsTerminal;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// The bars on the terminal: several parts may be under way.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+
+/// Prints a line above the bars.
+fn line(text: &str) {
+    BARS.suspend(|| eprintln!("{text}"));
+}
 
 /// Runs one build step, and prints its name and how long it took.
 pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -12,20 +21,20 @@ pub(crate) fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T>
     let result = work();
     let seconds = start.elapsed().as_secs_f64();
     match &result {
-        Ok(_) => eprintln!("{name:>28}  done in {seconds:.1} s"),
-        Err(_) => eprintln!("{name:>28}  failed after {seconds:.1} s"),
+        Ok(_) => line(&format!("{name:>28}  done in {seconds:.1} s")),
+        Err(_) => line(&format!("{name:>28}  failed after {seconds:.1} s")),
     }
     result
 }
 
 /// Says in one line what happens.
 pub(crate) fn note(name: &str, text: &str) {
-    eprintln!("{name:>28}  {text}");
+    line(&format!("{name:>28}  {text}"));
 }
 
 /// Says in one line what the user ought to know, though the build goes on.
 pub(crate) fn warn(text: &str) {
-    eprintln!("{:>28}  {text}", "warning");
+    note("warning", text);
 }
 
 /// A bar that counts bytes.
@@ -48,7 +57,7 @@ fn bar(total: u64, template: &str, name: &str) -> ProgressBar {
     }
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(total).with_style(style);
+    let bar = BARS.add(ProgressBar::new(total).with_style(style));
     bar.set_message(name.to_owned());
     bar
 }

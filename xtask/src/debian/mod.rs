@@ -16,6 +16,7 @@ mod version;
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use ureq::Agent;
@@ -48,8 +49,16 @@ pub(crate) fn source_line() -> Result<String> {
     Ok(Mirror::find(&download::client()?)?.source_line())
 }
 
+/// The lock file and the downloads are one thread's at a time: kernel and images are made side by side.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Fetches one package by name, without its dependencies, as pinned in the lock file; returns the `.deb`.
 pub(crate) fn fetch_package(build: &Build, name: &str) -> Result<PathBuf> {
+    let _turn = turn();
     let mut archive = Archive::open(build)?;
     archive.add_single(name, false)?;
     let names = BTreeSet::from([name.to_owned()]);
@@ -77,6 +86,7 @@ pub(crate) fn fetch_closures(
     build: &Build,
     requests: &[(String, ClosureRequest)],
 ) -> Result<Vec<Vec<Fetched>>> {
+    let _turn = turn();
     let mut archive = Archive::open(build)?;
     for (name, request) in requests {
         archive.resolve(name, request, false)?;
