@@ -12,7 +12,7 @@ pub(crate) struct Options {}
 
 /// Entry point of the command.
 pub(crate) fn run(build: &Build, _options: &Options) -> Result<()> {
-    setup::ensure(build, setup::Purpose::Fetch)?;
+    setup::ensure(build, &[setup::Purpose::Fetch])?;
     progress::step("fetch", || {
         let declarations = Declarations::read(build)?;
         let closures = debian::fetch_closures(build, &declarations.requests())?;

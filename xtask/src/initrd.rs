@@ -55,7 +55,7 @@ const DIRECTORIES: &[&str] = &[
 
 /// Builds PID 1's program, and the worker beside it, unless they are there.
 pub(crate) fn program(build: &Build) -> Result<PathBuf> {
-    setup::ensure(build, Purpose::Programs)?;
+    setup::ensure(build, &[Purpose::Programs])?;
     progress::step("program init", || rust::build(build, "init"))
 }
 

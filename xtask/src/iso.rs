@@ -34,15 +34,16 @@ pub(crate) fn build(build: &Build) -> Result<PathBuf> {
 
 /// Builds the ISO and everything it needs, unless it is there; returns its path.
 pub(crate) fn ensure(build: &Build, options: &initrd::Options) -> Result<PathBuf> {
-    for purpose in [
-        Purpose::Fetch,
-        Purpose::Programs,
-        Purpose::Kernel,
-        Purpose::Images,
-        Purpose::Iso,
-    ] {
-        setup::ensure(build, purpose)?;
-    }
+    setup::ensure(
+        build,
+        &[
+            Purpose::Fetch,
+            Purpose::Programs,
+            Purpose::Kernel,
+            Purpose::Images,
+            Purpose::Iso,
+        ],
+    )?;
     let (kernel, media) = parts(build)?;
     let initrd = initrd::ensure(build, options, &kernel)?;
     initrd::netboot(build, &initrd)?;

@@ -38,7 +38,7 @@ const RECIPE: &str = "1";
 
 /// Builds `dist/peer-ARCH.tar` and the disk `dist/peer-ARCH.ext4` unless they are there.
 pub(crate) fn ensure(build: &Build) -> Result<()> {
-    setup::ensure(build, Purpose::Peer)?;
+    setup::ensure(build, &[Purpose::Peer])?;
     let kernel = kernel::ensure(build)?;
     let disk = build
         .dist()

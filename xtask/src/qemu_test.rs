@@ -20,7 +20,7 @@ pub(crate) struct Options {
 /// Builds the media if need be, then boots them.
 pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     iso::build(build)?;
-    setup::ensure(build, setup::Purpose::Machine)?;
+    setup::ensure(build, &[setup::Purpose::Machine])?;
     clients::ensure(build)?;
     let verb = if options.second_try {
         "test-twice"
@@ -35,7 +35,7 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
 /// # Errors
 /// When a test failed, or it could not be started.
 pub(crate) fn start(build: &Build, verb: &str, arguments: &[String]) -> Result<()> {
-    setup::ensure(build, setup::Purpose::Machine)?;
+    setup::ensure(build, &[setup::Purpose::Machine])?;
     let shell = Shell::new().context("open a shell")?;
     shell.change_dir(&build.root);
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());

@@ -44,7 +44,7 @@ pub(crate) struct Options {
 
 /// Entry point of the command.
 pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
-    setup::ensure(build, Purpose::Machine)?;
+    setup::ensure(build, &[Purpose::Machine])?;
     let iso = if options.no_build {
         iso::path(build)
     } else {

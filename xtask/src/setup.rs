@@ -115,9 +115,9 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     install(&missing)
 }
 
-/// Makes sure that the host packages for one purpose are there.
-pub(crate) fn ensure(build: &Build, purpose: Purpose) -> Result<()> {
-    let missing = missing(build, &[purpose])?;
+/// Makes sure that the host packages for these purposes are there.
+pub(crate) fn ensure(build: &Build, purposes: &[Purpose]) -> Result<()> {
+    let missing = missing(build, purposes)?;
     if missing.is_empty() {
         Ok(())
     } else {

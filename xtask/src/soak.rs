@@ -14,7 +14,7 @@ pub(crate) struct Options {
 
 /// Runs the quick ones too: they share what they need.
 pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
-    setup::ensure(build, Purpose::Tests)?;
+    setup::ensure(build, &[Purpose::Tests])?;
     // One after the other: they count what the engine holds, and memory.
     let fixed = ["test", "--package", "init", "--test", "soak", "--"];
     let after = ["--include-ignored", "--nocapture", "--test-threads=1"];

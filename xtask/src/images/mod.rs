@@ -42,9 +42,7 @@ pub(crate) fn run(build: &Build, _options: &Options) -> Result<()> {
 
 /// Builds all images unless they are there; returns the folder that the media carries as `/rancheros`.
 pub(crate) fn ensure(build: &Build) -> Result<PathBuf> {
-    for purpose in [Purpose::Fetch, Purpose::Programs, Purpose::Images] {
-        setup::ensure(build, purpose)?;
-    }
+    setup::ensure(build, &[Purpose::Fetch, Purpose::Programs, Purpose::Images])?;
     progress::step("system images", || {
         let declarations = Declarations::read(build)?;
         let packages = debian::fetch_closures(build, &declarations.requests())?;
