@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
 use engine_api::{EndpointSettings, Error, Result};
-use sys::netlink::{Cidr, netns_of};
+use sys::netlink::netns_of;
 
 use super::endpoint::{self, Owner};
 use super::files::{FilesRequest, NetworkFiles, ResolverConfig, build};
+use super::gateway::gateways;
 use super::ports;
-use super::record::{EndpointRecord, NetworkRecord, PublishedPort, SandboxRecord};
-use super::sandbox::{Sandbox, Setup, configure, gateways};
+use super::record::{EndpointRecord, NetworkRecord, SandboxRecord};
+use super::sandbox::{Sandbox, Setup, configure};
 use super::{
-    AttachRequest, Attachment, DEFAULT_NETWORK, Driver, NetworkMode, Networks, State, bridge,
-    server, store,
+    AttachRequest, Attachment, DEFAULT_NETWORK, NetworkMode, Networks, State, server, store,
 };
 use crate::ids;
 
@@ -250,61 +250,6 @@ impl Networks {
         Ok(())
     }
 
-    /// Publishes a container's ports on its first bridge network with a way out.
-    pub(super) fn publish(&self, id: &str, name: &str, wishes: &[ports::PortWish]) -> Result<()> {
-        if wishes.is_empty() {
-            return Ok(());
-        }
-        let record = {
-            let mut state = self.0.state.borrow_mut();
-            let State {
-                networks,
-                sandboxes,
-                ports,
-                ..
-            } = &mut *state;
-            let mut taken: Vec<PublishedPort> = sandboxes
-                .values()
-                .flat_map(|sandbox| &sandbox.record.ports)
-                .copied()
-                .collect();
-            let Some(sandbox) = sandboxes.get_mut(id) else {
-                return Err(Error::server("attachment vanished"));
-            };
-            let Some((endpoint, network)) = publishing(networks, &sandbox.record.endpoints) else {
-                return Ok(());
-            };
-            let targets = (
-                endpoint.ipv4.map(Cidr::address),
-                endpoint.ipv6.map(Cidr::address),
-            );
-            let failed = |error: Error| failed_ports(name, endpoint, &error);
-            bridge::set_port(network, endpoint, true).map_err(failed)?;
-            // The default bridge's own 0.0.0.0 means "everywhere", IPv6 included.
-            let default = network
-                .driver_options()
-                .host_binding
-                .filter(|address| !address.is_unspecified());
-            for wish in wishes {
-                for (port, socket) in ports
-                    .publish(wish, default, targets, &taken)
-                    .map_err(failed)?
-                {
-                    taken.push(port);
-                    sandbox.record.ports.push(port);
-                    self.hold(id, &port, &socket);
-                }
-            }
-            let failed = failed_ports(name, endpoint, &Error::server(""));
-            let record = sandbox.record.clone();
-            drop(state);
-            self.apply_firewall()
-                .map_err(|error| Error::server(format!("{failed}{error}")))?;
-            record
-        };
-        self.save_sandbox(&record)
-    }
-
     pub(super) fn apply_firewall(&self) -> Result<()> {
         let mut state = self.0.state.borrow_mut();
         let State {
@@ -357,13 +302,6 @@ impl Networks {
     }
 }
 
-fn failed_ports(container_name: &str, endpoint: &EndpointRecord, error: &Error) -> Error {
-    Error::server(format!(
-        "driver failed programming external connectivity on endpoint {container_name} ({}): {error}",
-        endpoint.endpoint_id
-    ))
-}
-
 /// `default` is another name of the default network.
 pub(super) fn canonical(name: &str) -> &str {
     if name == "default" {
@@ -401,14 +339,4 @@ fn wanted<'a>(
         settings.mac_address.clone_from(&request.mac_address);
     }
     Ok(wanted)
-}
-
-fn publishing<'a>(
-    networks: &'a BTreeMap<String, NetworkRecord>,
-    endpoints: &'a [EndpointRecord],
-) -> Option<(&'a EndpointRecord, &'a NetworkRecord)> {
-    endpoints
-        .iter()
-        .filter_map(|endpoint| Some((endpoint, networks.get(&endpoint.network_id)?)))
-        .find(|(_, network)| network.driver() == Driver::Bridge && !network.internal)
 }

@@ -6,9 +6,9 @@ use engine_api::{EndpointSettings, Error, Result};
 use sys::netlink::{Cidr, netns_of};
 
 use super::endpoint::{self, Owner};
-use super::ports;
+use super::gateway::gateways;
 use super::record::{EndpointRecord, NetworkRecord};
-use super::sandbox::{Setup, configure, delete_link, gateways};
+use super::sandbox::{Setup, configure, delete_link};
 use super::{ConnectTarget, Driver, NetworkMode, Networks, State, server};
 
 impl Networks {
@@ -38,9 +38,12 @@ impl Networks {
         let planned = self.plan_further(&network, target, &wish)?;
         let connected = self
             .bring_up_further(&network, target, &planned, pid)
-            .and_then(|()| self.publish_if_nowhere(target));
+            .and_then(|()| self.follow_gateway(target));
         if let Err(error) = connected {
             self.forget_endpoint(&target.container_id, &network.id);
+            // What had moved to this network goes back.
+            self.warn(self.reroute(&network, target, &planned, pid));
+            self.warn(self.follow_gateway(target));
             return Err(error);
         }
         self.announce_all(
@@ -208,31 +211,16 @@ impl Networks {
                 done?;
             }
             // As in Docker: the container has left the network, whatever becomes of its ports.
-            if let Err(error) = self.publish_if_nowhere(target) {
-                self.0.state.borrow_mut().warnings.push(error.to_string());
-            }
+            self.warn(self.follow_gateway(target));
         }
         self.announce_all(&[endpoint], &target.container_id, "disconnect");
         Ok(network.name)
     }
 
-    /// Publishes the ports of a running container that no network of its has published yet: those it had could not, or
-    /// the one that did is gone.
-    fn publish_if_nowhere(&self, target: &ConnectTarget) -> Result<()> {
-        let published = {
-            let state = self.0.state.borrow();
-            let sandbox = state.sandboxes.get(&target.container_id);
-            sandbox.is_none_or(|sandbox| !sandbox.record.ports.is_empty())
-        };
-        if published {
-            return Ok(());
+    fn warn(&self, done: Result<()>) {
+        if let Err(error) = done {
+            self.0.state.borrow_mut().warnings.push(error.to_string());
         }
-        let wishes = ports::wishes(
-            &target.port_bindings,
-            &target.exposed_ports,
-            target.publish_all,
-        )?;
-        self.publish(&target.container_id, &target.container_name, &wishes)
     }
 
     /// After an endpoint went: its link inside, and default routes through what is left.

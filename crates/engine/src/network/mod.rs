@@ -26,6 +26,7 @@ mod driver_options;
 mod endpoint;
 pub mod files;
 mod firewall;
+mod gateway;
 pub mod helper;
 mod ipam;
 mod ipam_config;

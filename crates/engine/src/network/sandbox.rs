@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use engine_api::{Error, Result};
 use sys::netlink::{LinkChange, Route, Rtnetlink, in_netns};
 
+use super::gateway::Gateway;
 use super::record::{EndpointRecord, SandboxRecord};
 use super::{bridge, dns, server};
 
@@ -29,29 +30,6 @@ pub(super) struct Setup<'a> {
     pub(super) gateways: Vec<Gateway<'a>>,
     /// Open the embedded DNS server's sockets.
     pub(super) dns: bool,
-}
-
-/// A default route of one family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Gateway<'a> {
-    pub(super) interface: &'a str,
-    pub(super) address: std::net::IpAddr,
-}
-
-/// The default routes: per family the first endpoint that has a gateway.
-pub(super) fn gateways(endpoints: &[EndpointRecord]) -> Vec<Gateway<'_>> {
-    let first = |gateway: fn(&EndpointRecord) -> Option<std::net::IpAddr>| {
-        endpoints.iter().find_map(|endpoint| {
-            gateway(endpoint).map(|address| Gateway {
-                interface: &endpoint.interface,
-                address,
-            })
-        })
-    };
-    first(|e| e.gateway4)
-        .into_iter()
-        .chain(first(|e| e.gateway6))
-        .collect()
 }
 
 /// Configures the namespace in a thread that joins it: loopback, addresses, routes, DNS sockets.

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use engine_api::{Error, PortBinding, PortMap, Result};
 
+use super::PublishedPort;
+
 /// Ports one container may publish: ranges are written quickly and each port costs sockets and rules.
 const PORT_LIMIT: usize = 4096;
 
@@ -16,6 +18,19 @@ pub(in crate::network) struct PortWish {
     pub(in crate::network) host_address: Option<IpAddr>,
     /// Host ports that will do, first to last; `None`: any free one.
     pub(in crate::network) host_ports: Option<(u16, u16)>,
+}
+
+impl PortWish {
+    /// Whether this published port may have come of it.
+    pub(in crate::network) fn has_become(&self, port: &PublishedPort) -> bool {
+        let may = |(first, last)| (first..=last).contains(&port.host_port);
+        self.udp == port.udp
+            && self.container_port == port.container_port
+            && self
+                .host_address
+                .is_none_or(|address| address == port.host_address)
+            && self.host_ports.is_none_or(may)
+    }
 }
 
 /// Reads `80/tcp` or `8000-8010/udp`: (udp, first, last).

@@ -225,3 +225,76 @@ fn ports_follow_the_networks_of_a_running_container() {
         assert!(!outside(move || greeted(host, SILENCE)).await, "nowhere");
     });
 }
+
+/// Where a container's default route leads and where its ports do; host ports.
+fn way_out(world: &World, id: &str) -> (Vec<IpAddr>, Vec<u16>) {
+    let state = world.networks.0.state.borrow();
+    let ports = &state.sandboxes[id].record.ports;
+    let mut targets: Vec<_> = ports.iter().map(|port| port.target).collect();
+    targets.dedup();
+    (targets, ports.iter().map(|port| port.host_port).collect())
+}
+
+#[test]
+fn the_first_network_in_lexical_order_is_the_way_out() {
+    in_world(|world| async move {
+        world.create("alpha", |_| {});
+        world.create("omega", |_| {});
+        world.create("aaa", |request| request.internal = true);
+        let web = Container::new("web");
+        let mut request = web.request("omega");
+        request.publish_all = true;
+        request.exposed_ports = vec!["80/tcp".into(), "81/tcp".into()];
+        let attachment = world.networks.attach(&request).unwrap();
+        let omega = address(&attachment.networks["omega"]);
+        web.greet(80).await;
+        let target = ConnectTarget {
+            container_id: web.id.clone(),
+            container_name: "web".into(),
+            pid: Some(web.pid),
+            network_mode: "omega".into(),
+            exposed_ports: request.exposed_ports.clone(),
+            publish_all: true,
+            ..ConnectTarget::default()
+        };
+        let wish = EndpointSettings::default();
+        let interface = || web.run(default_interface);
+        let (targets, ports) = way_out(&world, &web.id);
+        assert_eq!((targets, interface().await), (vec![omega], "eth0".into()));
+        // What has no way out does not count.
+        world.networks.connect("aaa", &target, &wish).unwrap();
+        assert_eq!(way_out(&world, &web.id), (vec![omega], ports.clone()));
+        let (_, endpoint) = world.networks.connect("alpha", &target, &wish).unwrap();
+        let alpha = address(&endpoint);
+        assert_eq!(way_out(&world, &web.id), (vec![alpha], ports.clone()));
+        assert_eq!(interface().await, "eth2");
+        let host = SocketAddr::new(HOST.parse().unwrap(), ports[0]);
+        assert!(outside(move || greeted(host, PATIENCE)).await, "alpha");
+        world.networks.connect("bridge", &target, &wish).unwrap();
+        assert_eq!(way_out(&world, &web.id), (vec![alpha], ports.clone()));
+        world.networks.disconnect("alpha", &target, false).unwrap();
+        let (targets, ports) = way_out(&world, &web.id);
+        assert_ne!(targets, [omega], "bridge comes before omega");
+        assert_eq!(interface().await, "eth3");
+        let host = SocketAddr::new(HOST.parse().unwrap(), ports[0]);
+        assert!(outside(move || greeted(host, PATIENCE)).await, "bridge");
+        world.networks.disconnect("bridge", &target, false).unwrap();
+        assert_eq!(way_out(&world, &web.id).0, [omega]);
+        assert_eq!(interface().await, "eth0");
+    });
+}
+
+/// The link of the default route, inside a container.
+fn default_interface() -> String {
+    let mut netlink = Rtnetlink::open().unwrap();
+    let routes = netlink.routes().unwrap();
+    let index = routes
+        .iter()
+        .find(|route| route.destination.prefix() == 0 && !route.destination.is_ipv6())
+        .map(|route| route.link)
+        .unwrap();
+    links()
+        .into_iter()
+        .find(|name| netlink.link(name).unwrap().unwrap().index == index)
+        .unwrap()
+}
