@@ -69,7 +69,7 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
         .join(format!("initrd-{VERSION}-{}", build.arch.name()));
     // The rescue shell of a machine whose media was not found
     let busybox = debian::fetch_package(build, "busybox-static")?;
-    let parser = apparmor::Parser::fetch(build)?;
+    let parser = apparmor::fetch(build)?;
     progress::step("initrd", || {
         let config = build.root.join("rootfs/os-config.yml");
         let profile = build.root.join("rootfs/apparmor/docker-default");
@@ -89,13 +89,13 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
             .file(&busybox)?
             .file(&config)?
             .file(&profile)?;
-        for package in parser.packages() {
+        for package in &parser {
             inputs.file(package)?;
         }
         let key = inputs.key();
         if !cache::is_done(build, "initrd", &key, std::slice::from_ref(&target)) {
             let policy = build.scratch().join("apparmor-policy");
-            parser.compile(&profile, &policy)?;
+            apparmor::compile(build, &parser, &profile, &policy)?;
             let files = [&pid1, &worker, &busybox, &config, &policy].map(PathBuf::as_path);
             pack(build, kernel, &files, &target)?;
             cache::mark_done(build, "initrd", &key)?;

@@ -72,7 +72,6 @@ const PACKAGES: &[Row] = &[
     ("openssl", &[Purpose::Kernel], None),
     ("perl-base", &[Purpose::Kernel], None),
     ("squashfs-tools", &[Purpose::Kernel, Purpose::Images], None),
-    ("patchelf", &[Purpose::Images], None),
     ("dosfstools", &[Purpose::Iso], None),
     ("grub-common", &[Purpose::Iso], None),
     ("grub-pc-bin", &[Purpose::Iso], Some(Arch::X86_64)),

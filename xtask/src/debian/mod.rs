@@ -11,6 +11,7 @@ mod mirror;
 mod release;
 mod resolver;
 mod sources;
+mod tool;
 mod version;
 
 use std::cell::OnceCell;
@@ -25,11 +26,12 @@ use crate::cache::Inputs;
 use crate::download::{self, Failure};
 use crate::progress;
 use crate::workspace::Build;
-use index::Index;
+use index::{Index, Origin};
 use lock::{Closure, Lock, Pin};
 use mirror::Mirror;
 pub(crate) use mirror::SUITE;
 pub(crate) use resolver::Request;
+pub(crate) use tool::Tool;
 
 /// A package that is on this machine.
 #[derive(Clone, Debug)]
@@ -78,6 +80,41 @@ pub(crate) fn fetch_package(build: &Build, name: &str) -> Result<PathBuf> {
         Some(package) => Ok(package.file),
         None => bail!("package {name} was not fetched"),
     }
+}
+
+/// A package of a suite that is not built from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PoolFile {
+    /// What the user sees.
+    pub(crate) name: &'static str,
+    /// Path below the archive's base address.
+    pub(crate) path: &'static str,
+    /// SHA-256 in hexadecimal.
+    pub(crate) sha256: &'static str,
+    /// Size in bytes.
+    pub(crate) size: u64,
+}
+
+/// Fetches a package that no lock file names; returns the `.deb`.
+pub(crate) fn fetch_pool_file(file: &PoolFile) -> Result<PathBuf> {
+    let _turn = turn();
+    if let Some(known) = download::cached(file.sha256, file.size)? {
+        return Ok(known);
+    }
+    let client = download::client()?;
+    let item = download::Item {
+        name: file.name.to_owned(),
+        url: Mirror::find(&client)?.url(Origin::Main, file.path)?,
+        sha256: file.sha256.to_owned(),
+        size: file.size,
+    };
+    let fetched = download::fetch_all(&client, file.name, &[item]);
+    fetched
+        .into_iter()
+        .next()
+        .context("nothing was fetched")?
+        .map_err(anyhow::Error::from)
+        .with_context(|| format!("fetch package {}", file.name))
 }
 
 /// Fetches the closures of several requests; later ones may leave out what an earlier one has by `present`.

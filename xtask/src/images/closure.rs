@@ -9,10 +9,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use duct::cmd;
 
 use super::declaration::Closure;
 use super::elf::{self, Names, Needs};
+use super::patchelf::Patchelf;
 use super::tree::{Entry, Kind, Tree};
 use crate::progress;
 use crate::workspace::Build;
@@ -24,9 +24,17 @@ pub(crate) fn build(build: &Build, closure: &Closure, packages: &Tree) -> Result
     fs::create_dir_all(&scratch).with_context(|| format!("create {}", scratch.display()))?;
     let mut tree = Tree::default();
     let imported = imports(&found)?;
+    let patchelf = Patchelf::get(build)?;
     let mut address = elf::LIBRARIES;
     for (path, content) in std::mem::take(&mut found.files) {
-        let (bytes, mode) = relocate(closure, &scratch, &path, content, found.loader.as_deref())?;
+        let (bytes, mode) = relocate(
+            closure,
+            &patchelf,
+            &scratch,
+            &path,
+            content,
+            found.loader.as_deref(),
+        )?;
         // After patchelf, which would move its sections into the room that this makes, onto read-only pages.
         let mut bytes = lighten(closure, &path, bytes, &imported)?;
         let is_library = path.starts_with(&format!("{}/lib/", closure.prefix));
@@ -192,6 +200,7 @@ fn stays(path: &str, error: &anyhow::Error) {
 /// Points one file at the closure's loader and libraries; files that need nothing else stay as they are.
 fn relocate(
     closure: &Closure,
+    patchelf: &Patchelf,
     scratch: &Path,
     path: &str,
     content: Vec<u8>,
@@ -220,9 +229,7 @@ fn relocate(
         arguments.extend(["--set-interpreter".to_owned(), format!("{search}/{loader}")]);
     }
     arguments.push(work.to_string_lossy().into_owned());
-    cmd("patchelf", arguments)
-        .run()
-        .with_context(|| format!("patchelf {path} (cargo xtask setup installs it)"))?;
+    patchelf.run(&arguments)?;
     let patched = fs::read(&work).with_context(|| format!("read {}", work.display()))?;
     fs::remove_file(&work).ok();
     Ok((patched, 0o755))
@@ -240,6 +247,7 @@ fn check(closure: &Closure, tree: &Tree) -> Result<()> {
         if !elf::is_elf(content) {
             continue;
         }
+        elf::check_segments(content).with_context(|| format!("/{path} cannot run"))?;
         let needs = elf::needs(content).with_context(|| format!("read {path}"))?;
         let outside = |folder: &String| folder != &library_folder;
         if needs

@@ -6,7 +6,7 @@ mod prelink;
 mod program;
 mod settle;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use object::elf;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 
@@ -87,6 +87,29 @@ pub(crate) fn needs(bytes: &[u8]) -> Result<Needs> {
         }
     }
     Ok(found)
+}
+
+/// Fails when loaded segments lie over one another: pages of the earlier would have the later one's rights.
+pub(crate) fn check_segments(bytes: &[u8]) -> Result<()> {
+    type Header = elf::FileHeader64<object::Endianness>;
+    let header = Header::parse(bytes).context("ELF header")?;
+    let endian = header.endian().context("ELF byte order")?;
+    let segments = header
+        .program_headers(endian, bytes)
+        .context("ELF program headers")?;
+    let mut end = 0;
+    for segment in segments
+        .iter()
+        .filter(|segment| segment.p_type(endian) == elf::PT_LOAD)
+    {
+        let start = segment.p_vaddr(endian);
+        ensure!(
+            start >= end,
+            "the segment at {start:#x} lies over the one before, which ends at {end:#x}"
+        );
+        end = start.saturating_add(segment.p_memsz(endian));
+    }
+    Ok(())
 }
 
 /// Symbols that the file takes from others; a static one takes none.
@@ -208,6 +231,26 @@ mod tests {
             "{needs:?}"
         );
         assert!(needs.interpreter.unwrap().contains("ld-linux"));
+    }
+
+    #[test]
+    fn segments_that_lie_over_one_another_are_refused() {
+        let mut bytes = program();
+        check_segments(&bytes).unwrap();
+        // e_phoff and e_phnum; p_type, p_vaddr (elf(5))
+        let number = |bytes: &[u8], at: usize| {
+            u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize
+        };
+        let table = number(&bytes, 32);
+        let count = usize::from(u16::from_le_bytes(bytes[56..58].try_into().unwrap()));
+        let second = (0..count)
+            .map(|index| table + index * 56)
+            .filter(|at| bytes[*at..*at + 4] == [1, 0, 0, 0])
+            .nth(1)
+            .unwrap();
+        bytes[second + 16..second + 24].copy_from_slice(&1_u64.to_le_bytes());
+        let error = check_segments(&bytes).unwrap_err().to_string();
+        assert!(error.contains("0x1 lies over"), "{error}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod elf;
 mod glob;
 mod layer;
 mod oci;
+mod patchelf;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -302,7 +303,7 @@ impl<'a> Builder<'a> {
 /// Folder of `rootfs/files` whose `etc/passwd` and `etc/group` number the owners of files.
 const ACCOUNTS: &str = "base";
 /// Raised when the same inputs make other bytes than before.
-const BUILDER: &str = "5";
+const BUILDER: &str = "6";
 
 fn sizes(layer: &Layer) -> String {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;

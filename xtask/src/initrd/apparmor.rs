@@ -1,92 +1,54 @@
-//! Compiles AppArmor policy with the parser of the system that is built, whatever the building machine has: the engine loads
-//! what comes out, and no compiler runs at boot.
+//! Compiles AppArmor policy with the parser of the system that is built, whatever the host has: the engine loads what comes
+//! out, and no compiler runs at boot.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use duct::cmd;
 
 use crate::cache;
-use crate::debian::{self, deb};
-use crate::workspace::{Arch, Build};
+use crate::debian::{self, Tool};
+use crate::workspace::Build;
 
-/// Packages of the parser and all that it needs to run.
+/// Packages of the parser and all that it needs to run. Policy is the same for every architecture.
 const PACKAGES: [&str; 2] = ["apparmor", "libc6"];
 /// What of the parser's package says which rules kernels know, and what policy's `include` and `abi` name.
 const FEATURES: &str = "usr/share/apparmor-features/features";
 const BASE: &str = "etc/apparmor.d";
 
-/// The parser, unpacked.
-pub(super) struct Parser {
-    build: Build,
-    packages: Vec<PathBuf>,
+/// Fetches the packages, which the policy depends on.
+pub(super) fn fetch(build: &Build) -> Result<Vec<PathBuf>> {
+    let host = Tool::host(build)?;
+    PACKAGES
+        .iter()
+        .map(|name| debian::fetch_package(&host, name))
+        .collect()
 }
 
-impl Parser {
-    /// Fetches it for this machine: policy is the same for every architecture.
-    pub(super) fn fetch(build: &Build) -> Result<Self> {
-        let host = Build {
-            arch: Arch::host()?,
-            ..build.clone()
-        };
-        let packages = PACKAGES
-            .iter()
-            .map(|name| debian::fetch_package(&host, name))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            build: host,
-            packages,
-        })
+/// Compiles the profiles of the file `source` into `target`.
+pub(super) fn compile(
+    build: &Build,
+    packages: &[PathBuf],
+    source: &Path,
+    target: &Path,
+) -> Result<()> {
+    let parser = Tool::unpack(build, "apparmor", packages)?;
+    // The host's file would say what the host's kernel knows
+    let configuration = parser.path("parser.conf");
+    cache::write(&configuration, b"")?;
+    let mut arguments = vec!["--skip-kernel-load".to_owned(), "--skip-cache".to_owned()];
+    for (option, path) in [
+        ("--config-file", &*configuration),
+        ("--base", &parser.path(BASE)),
+        ("--kernel-features", &parser.path(FEATURES)),
+        ("--ofile", target),
+    ] {
+        arguments.extend([option.to_owned(), path.display().to_string()]);
     }
-
-    /// The packages, which the result depends on.
-    pub(super) fn packages(&self) -> &[PathBuf] {
-        &self.packages
-    }
-
-    /// Compiles the profiles of the file `source` into `target`.
-    pub(super) fn compile(&self, source: &Path, target: &Path) -> Result<()> {
-        let root = self.build.scratch().join("apparmor");
-        for package in &self.packages {
-            unpack(package, &root)?;
-        }
-        let libraries = root.join("usr/lib").join(self.build.arch.multiarch());
-        // The building machine's file would say what this machine's kernel knows
-        let configuration = root.join("parser.conf");
-        cache::write(&configuration, b"")?;
-        cmd!(
-            libraries.join(self.build.arch.loader()),
-            "--library-path",
-            &libraries,
-            root.join("usr/sbin/apparmor_parser"),
-            "--config-file",
-            &configuration,
-            "--base",
-            root.join(BASE),
-            "--kernel-features",
-            root.join(FEATURES),
-            "--skip-kernel-load",
-            "--skip-cache",
-            "--ofile",
-            target,
-            source
-        )
+    arguments.push(source.display().to_string());
+    parser
+        .run("usr/sbin/apparmor_parser", &arguments)
         .stderr_to_stdout()
         .read()
         .with_context(|| format!("compile the AppArmor policy {}", source.display()))
         .map(|_| ())
-    }
-}
-
-fn unpack(package: &Path, root: &Path) -> Result<()> {
-    fs::create_dir_all(root).with_context(|| format!("create {}", root.display()))?;
-    deb::for_each(package, |entry| {
-        let name = entry.path().context("entry name")?.display().to_string();
-        // What an earlier run left is replaced, links too; what leads out of `root` is left out
-        entry
-            .unpack_in(root)
-            .with_context(|| format!("unpack {name}"))
-            .map(|_| ())
-    })
 }
