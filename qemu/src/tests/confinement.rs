@@ -108,10 +108,11 @@ const OWN: &str = "#include <tunables/global>\\nprofile own {\\n #include <abstr
 
 fn both_dockers_use_apparmor(guest: &Guest) -> anyhow::Result<()> {
     guest.run_until("docker image inspect busybox >/dev/null", BOOT_DEADLINE)?;
-    guest.run("docker save busybox | system-docker load -q")?;
+    // A name of its own: another test removes busybox from System Docker meanwhile
+    guest.run("docker tag busybox probe && docker save probe | system-docker load -q")?;
     for docker in ["docker", "system-docker"] {
         let run = |options: &str, command: &str| {
-            let line = format!("{docker} run --rm {options} busybox {command}");
+            let line = format!("{docker} run --rm {options} probe {command}");
             guest.ssh.answer(&line)
         };
         for (options, profile) in [
@@ -144,7 +145,7 @@ fn both_dockers_use_apparmor(guest: &Guest) -> anyhow::Result<()> {
         ensure!(unknown.code != 0, "{docker}: a profile that is not loaded");
 
         guest.run(&format!(
-            "{docker} run -d --name confined busybox sleep 100000"
+            "{docker} run -d --name confined probe sleep 100000"
         ))?;
         let found = guest.run(&format!("{docker} exec --privileged confined {PROFILE}"))?;
         ensure!(found == "docker-default (enforce)", "exec: {found}");
@@ -162,7 +163,9 @@ fn both_dockers_use_apparmor(guest: &Guest) -> anyhow::Result<()> {
         );
         guest.run(&format!("{docker} info | grep -q apparmor"))?;
     }
-    guest.run("system-docker rmi busybox").map(drop)
+    guest
+        .run("system-docker rmi probe && docker rmi probe")
+        .map(drop)
 }
 
 fn only_ssh_listens(guest: &Guest) -> anyhow::Result<()> {
