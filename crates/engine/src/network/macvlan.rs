@@ -3,13 +3,15 @@
 use std::os::fd::BorrowedFd;
 
 use engine_api::{Error, Result};
-use sys::netlink::{LinkChange, LinkKind, MacAddress, NewLink, Rtnetlink};
+use sys::netlink::{LinkChange, LinkKind, MacAddress, NewLink, Rtnetlink, in_netns};
 
 use super::record::{EndpointRecord, NetworkRecord};
 use super::{Driver, server};
 
 /// Marks parents (VLAN sub-interfaces, dummies) that this engine made. The network's id follows.
 const ALIAS_PREFIX: &str = "system-docker ";
+/// Longest name of a link, in bytes (IFNAMSIZ without its NUL, netdevice(7)).
+const NAME_MAX: usize = 15;
 /// Largest VLAN number.
 const VLAN_MAX: u16 = 4094;
 
@@ -116,11 +118,28 @@ pub(super) fn connect(
         }
     };
     let mac: Option<MacAddress> = endpoint.mac.parse().ok();
+    // The kernel refuses a name that a link of the host has, though the new one is to be in another namespace: eth0.
+    let passing: String = endpoint.endpoint_id.chars().take(NAME_MAX).collect();
     let child = NewLink {
         mac,
         mtu: options.mtu,
         netns: Some(netns),
-        ..NewLink::new(&endpoint.interface, kind)
+        ..NewLink::new(&passing, kind)
     };
-    netlink.create_link(&child).map_err(server)
+    netlink.create_link(&child).map_err(server)?;
+    let renamed = in_netns(netns, || rename(&passing, &endpoint.interface));
+    renamed.map_err(server)?.map_err(server)
+}
+
+/// Gives a link of this namespace, which is not up yet, its name.
+fn rename(from: &str, to: &str) -> sys::netlink::Result<()> {
+    let mut netlink = Rtnetlink::open()?;
+    let Some(link) = netlink.link(from)? else {
+        return Ok(());
+    };
+    let change = LinkChange {
+        name: Some(to),
+        ..LinkChange::default()
+    };
+    netlink.change_link(link.index, from, &change)
 }

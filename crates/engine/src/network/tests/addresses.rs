@@ -1,7 +1,7 @@
 //! Addresses, routes and isolation.
 
 use engine_api::EndpointIpamConfig;
-use sys::netlink::Rtnetlink;
+use sys::netlink::{BridgeOptions, Rtnetlink};
 
 use super::*;
 
@@ -305,6 +305,28 @@ fn macvlan_containers_share_the_parents_wire() {
             .await;
         assert!(client.is_ok(), "{client:?}");
         assert_eq!(server.accept().unwrap().1.ip().to_string(), "192.0.2.50");
+        assert_eq!(world.networks.detach(&one.id), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_parent_may_have_the_name_of_the_containers_link() {
+    in_world(|world| async move {
+        Rtnetlink::open()
+            .and_then(|mut netlink| {
+                netlink.create_link(&NewLink::new(
+                    "eth0",
+                    LinkKind::Bridge(BridgeOptions::default()),
+                ))
+            })
+            .unwrap();
+        world.create("wire", |request| {
+            request.driver = "macvlan".into();
+            request.options.insert("parent".into(), "eth0".into());
+        });
+        let one = Container::new("one");
+        world.networks.attach(&one.request("wire")).unwrap();
+        assert_eq!(one.run(links).await, ["eth0", "lo"]);
         assert_eq!(world.networks.detach(&one.id), Vec::<String>::new());
     });
 }
