@@ -11,6 +11,7 @@ mod power;
 mod sdk_python;
 mod services;
 mod state;
+mod stock_client;
 mod system_docker;
 mod upgrade;
 mod user_docker;
@@ -36,6 +37,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         confinement::tests(context),
         compose::tests(context),
         sdk_python::tests(context),
+        stock_client::tests(context),
         system_docker::tests(context),
         user_docker::tests(context),
     ]
