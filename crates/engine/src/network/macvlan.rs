@@ -131,15 +131,24 @@ pub(super) fn connect(
     renamed.map_err(server)?.map_err(server)
 }
 
-/// Gives a link of this namespace, which is not up yet, its name.
+/// Gives a link of this namespace, which is not up yet, its name. One that cannot have it goes: nothing knows the old name.
 fn rename(from: &str, to: &str) -> sys::netlink::Result<()> {
     let mut netlink = Rtnetlink::open()?;
     let Some(link) = netlink.link(from)? else {
-        return Ok(());
+        return Err(sys::netlink::Error {
+            what: format!("rename {from} to {to}"),
+            message: None,
+            source: std::io::ErrorKind::NotFound.into(),
+        });
     };
     let change = LinkChange {
         name: Some(to),
         ..LinkChange::default()
     };
-    netlink.change_link(link.index, from, &change)
+    let renamed = netlink.change_link(link.index, from, &change);
+    if renamed.is_err() {
+        // The first error says more than a second one.
+        let _ = netlink.delete_link(from);
+    }
+    renamed
 }

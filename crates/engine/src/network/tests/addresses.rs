@@ -4,6 +4,7 @@ use engine_api::EndpointIpamConfig;
 use sys::netlink::{BridgeOptions, Rtnetlink};
 
 use super::*;
+use crate::network::ConnectTarget;
 
 #[test]
 fn a_container_gets_link_address_route_and_mac() {
@@ -312,14 +313,7 @@ fn macvlan_containers_share_the_parents_wire() {
 #[test]
 fn a_parent_may_have_the_name_of_the_containers_link() {
     in_world(|world| async move {
-        Rtnetlink::open()
-            .and_then(|mut netlink| {
-                netlink.create_link(&NewLink::new(
-                    "eth0",
-                    LinkKind::Bridge(BridgeOptions::default()),
-                ))
-            })
-            .unwrap();
+        bridge("eth0");
         world.create("wire", |request| {
             request.driver = "macvlan".into();
             request.options.insert("parent".into(), "eth0".into());
@@ -327,6 +321,29 @@ fn a_parent_may_have_the_name_of_the_containers_link() {
         let one = Container::new("one");
         world.networks.attach(&one.request("wire")).unwrap();
         assert_eq!(one.run(links).await, ["eth0", "lo"]);
+        // A name that the container has given away: nothing is left of the attempt.
+        one.run(|| bridge("eth1")).await;
+        world.create("second", |request| {
+            request.driver = "macvlan".into();
+            request.options.insert("parent".into(), "uplink".into());
+        });
+        let target = ConnectTarget {
+            container_id: one.id.clone(),
+            container_name: "one".into(),
+            pid: Some(one.pid),
+            network_mode: "wire".into(),
+            ..ConnectTarget::default()
+        };
+        let wish = EndpointSettings::default();
+        assert!(world.networks.connect("second", &target, &wish).is_err());
+        assert_eq!(one.run(links).await, ["eth0", "eth1", "lo"]);
         assert_eq!(world.networks.detach(&one.id), Vec::<String>::new());
     });
+}
+
+/// Makes a link of this name here.
+fn bridge(name: &str) {
+    let kind = LinkKind::Bridge(BridgeOptions::default());
+    let mut netlink = Rtnetlink::open().unwrap();
+    netlink.create_link(&NewLink::new(name, kind)).unwrap();
 }
