@@ -42,7 +42,7 @@ impl Networks {
         if let Err(error) = connected {
             self.forget_endpoint(&target.container_id, &network.id);
             // What had moved to this network goes back.
-            self.warn(self.reroute(&network, target, &planned, pid));
+            self.warn(self.reroute(target, &planned, pid));
             self.warn(self.follow_gateway(target));
             return Err(error);
         }
@@ -206,7 +206,8 @@ impl Networks {
             )));
         };
         if let Some(pid) = target.pid {
-            let done = self.reroute(&network, target, &endpoint, pid);
+            let done = remove_link(&network, &endpoint, pid)
+                .and_then(|()| self.reroute(target, &endpoint, pid));
             if !force {
                 done?;
             }
@@ -223,21 +224,12 @@ impl Networks {
         }
     }
 
-    /// After an endpoint went: its link inside, and default routes through what is left.
-    fn reroute(
-        &self,
-        network: &NetworkRecord,
-        target: &ConnectTarget,
-        gone: &EndpointRecord,
-        pid: i32,
-    ) -> Result<()> {
-        let netns = netns_of(pid).map_err(server)?;
-        if network.driver() != Driver::Bridge && !gone.interface.is_empty() {
-            delete_link(netns.as_fd(), &gone.interface)?;
-        }
+    /// After an endpoint went: default routes through what is left.
+    fn reroute(&self, target: &ConnectTarget, gone: &EndpointRecord, pid: i32) -> Result<()> {
         if gone.gateway4.is_none() && gone.gateway6.is_none() {
             return Ok(());
         }
+        let netns = netns_of(pid).map_err(server)?;
         let state = self.0.state.borrow();
         let endpoints = state
             .sandboxes
@@ -289,6 +281,14 @@ impl Networks {
         );
         Some(endpoint)
     }
+}
+
+/// Removes an endpoint's link inside, where no end on the host takes it along.
+fn remove_link(network: &NetworkRecord, gone: &EndpointRecord, pid: i32) -> Result<()> {
+    if network.driver() == Driver::Bridge || gone.interface.is_empty() {
+        return Ok(());
+    }
+    delete_link(netns_of(pid).map_err(server)?.as_fd(), &gone.interface)
 }
 
 fn host_conflict() -> Error {
