@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::accounts::Accounts;
 use super::declaration::{Declaration, Declarations};
+use super::patchelf::Patchelf;
 use super::tree::{Entry, Kind, Tree};
 use super::{closure, elf};
 use crate::cache;
@@ -46,8 +47,9 @@ impl Sources<'_> {
             let mut all = below.clone();
             all.overlay(&tree);
             tree = Tree::default();
+            let patchelf = Patchelf::get(self.build)?;
             for declared in &image.closures {
-                tree.overlay(&closure::build(self.build, declared, &all)?);
+                tree.overlay(&closure::build(self.build, &patchelf, declared, &all)?);
             }
         }
         for (path, pattern) in &image.joined {

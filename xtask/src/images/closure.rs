@@ -18,18 +18,22 @@ use crate::progress;
 use crate::workspace::Build;
 
 /// Makes the closure from the files in `packages` (all layers together).
-pub(crate) fn build(build: &Build, closure: &Closure, packages: &Tree) -> Result<Tree> {
+pub(crate) fn build(
+    build: &Build,
+    patchelf: &Patchelf,
+    closure: &Closure,
+    packages: &Tree,
+) -> Result<Tree> {
     let mut found = collect(build, closure, packages)?;
     let scratch = build.scratch().join("closure");
     fs::create_dir_all(&scratch).with_context(|| format!("create {}", scratch.display()))?;
     let mut tree = Tree::default();
     let imported = imports(&found)?;
-    let patchelf = Patchelf::get(build)?;
     let mut address = elf::LIBRARIES;
     for (path, content) in std::mem::take(&mut found.files) {
         let (bytes, mode) = relocate(
             closure,
-            &patchelf,
+            patchelf,
             &scratch,
             &path,
             content,

@@ -7,8 +7,8 @@ mod program;
 mod settle;
 
 use anyhow::{Context, Result, bail, ensure};
-use object::elf;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use object::{Endianness, elf};
 
 pub(crate) use exports::Names;
 pub(crate) use settle::LIBRARIES;
@@ -33,14 +33,21 @@ pub(crate) fn is_elf(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x7fELF")
 }
 
-/// Reads the needs of a 64-bit little-endian ELF file.
-pub(crate) fn needs(bytes: &[u8]) -> Result<Needs> {
-    type Header = elf::FileHeader64<object::Endianness>;
-    let header = Header::parse(bytes).context("ELF header")?;
+type Segment = elf::ProgramHeader64<Endianness>;
+
+/// The program headers of a 64-bit ELF file, with its byte order.
+fn segments(bytes: &[u8]) -> Result<(Endianness, &[Segment])> {
+    let header = elf::FileHeader64::parse(bytes).context("ELF header")?;
     let endian = header.endian().context("ELF byte order")?;
     let segments = header
         .program_headers(endian, bytes)
         .context("ELF program headers")?;
+    Ok((endian, segments))
+}
+
+/// Reads the needs of a 64-bit little-endian ELF file.
+pub(crate) fn needs(bytes: &[u8]) -> Result<Needs> {
+    let (endian, segments) = segments(bytes)?;
     let mut found = Needs::default();
     let at = |address: u64| {
         segments
@@ -91,12 +98,7 @@ pub(crate) fn needs(bytes: &[u8]) -> Result<Needs> {
 
 /// Fails when loaded segments lie over one another: pages of the earlier would have the later one's rights.
 pub(crate) fn check_segments(bytes: &[u8]) -> Result<()> {
-    type Header = elf::FileHeader64<object::Endianness>;
-    let header = Header::parse(bytes).context("ELF header")?;
-    let endian = header.endian().context("ELF byte order")?;
-    let segments = header
-        .program_headers(endian, bytes)
-        .context("ELF program headers")?;
+    let (endian, segments) = segments(bytes)?;
     let mut end = 0;
     for segment in segments
         .iter()
