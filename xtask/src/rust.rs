@@ -21,14 +21,11 @@ pub(crate) fn build(build: &Build, package: &str) -> Result<PathBuf> {
     let shell = Shell::new().context("open a shell")?;
     shell.change_dir(&build.root);
     let target = build.arch.target();
-    // Cargo reads the flags of one target from this variable: host programs (xtask, macros) stay as they are.
-    let variable = format!(
-        "CARGO_TARGET_{}_RUSTFLAGS",
-        target.to_uppercase().replace('-', "_")
-    );
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let locked = build.locked.then_some("--locked");
-    let (flags, lto) = optimization(build.arch);
+    let (mut flags, lto) = optimization(build.arch);
+    let remap = remap()?;
+    flags.push(&remap);
     let (verb, programs) = if FIXED.contains(&package) {
         let fixed = ["--bin", package, "--", "-C", "relocation-model=static"];
         ("rustc", fixed.to_vec())
@@ -39,10 +36,9 @@ pub(crate) fn build(build: &Build, package: &str) -> Result<PathBuf> {
         shell,
         "{cargo} {verb} --quiet --release {locked...} --target {target} --package {package} {programs...}"
     )
-    .env(variable, flags)
+    // With --target, host programs (xtask, macros) stay as they are. This form allows for spaces in paths.
+    .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
     .env("CARGO_PROFILE_RELEASE_LTO", lto)
-    .env_remove("RUSTFLAGS")
-    .env_remove("CARGO_ENCODED_RUSTFLAGS")
     .quiet()
     .run()
     .with_context(|| format!("build {package} for {target}"))?;
@@ -61,18 +57,34 @@ pub(crate) fn build(build: &Build, package: &str) -> Result<PathBuf> {
 /// has not changed: PID 1's program is linked in 20 s after an edit, not 80, and is 470 kB smaller than by rustc's own
 /// thin LTO (7.38 beside 7.86 MB). Folding functions of the same instructions (`--icf`) saves 160 kB and, where the host's
 /// glibc can, a packed table of relocations 240 kB (both measured without LTO).
-fn optimization(arch: Arch) -> (String, &'static str) {
-    let mut flags = "-C target-feature=+crt-static".to_owned();
+fn optimization(arch: Arch) -> (Vec<&'static str>, &'static str) {
+    let mut flags = vec!["-Ctarget-feature=+crt-static"];
     if arch != Arch::X86_64 {
         return (flags, "thin");
     }
-    flags.push_str(" -C linker-plugin-lto -C link-arg=-Wl,--icf=all");
+    flags.extend(["-Clinker-plugin-lto", "-Clink-arg=-Wl,--icf=all"]);
     // Relative to the workspace, where rustc runs: an absolute path would make the program differ between two folders.
-    flags.push_str(" -C link-arg=-Wl,--thinlto-cache-dir=target/thinlto");
+    flags.push("-Clink-arg=-Wl,--thinlto-cache-dir=target/thinlto");
     if glibc().is_some_and(|version| version >= PACKED_RELOCATIONS) {
-        flags.push_str(" -C link-arg=-Wl,-z,pack-relative-relocs");
+        flags.push("-Clink-arg=-Wl,-z,pack-relative-relocs");
     }
     (flags, "off")
+}
+
+/// The flag that keeps the place of this user's crates out of the programs: messages of panics name source files, and two
+/// users' ISOs would differ.
+fn remap() -> Result<String> {
+    let cargo_home = match std::env::var_os("CARGO_HOME") {
+        Some(folder) => PathBuf::from(folder),
+        None => {
+            let home = std::env::var_os("HOME").context("neither CARGO_HOME nor HOME is set")?;
+            PathBuf::from(home).join(".cargo")
+        }
+    };
+    Ok(format!(
+        "--remap-path-prefix={}=/cargo",
+        cargo_home.display()
+    ))
 }
 
 /// Version of the host's glibc, from getconf(1)'s "glibc 2.36".
