@@ -21,7 +21,7 @@ use crate::progress;
 use crate::setup::{self, Purpose};
 use crate::workspace::{Build, VERSION};
 
-pub(crate) use declaration::Declaration;
+pub(crate) use declaration::{Declaration, cross_prefix};
 
 /// Options of `cargo xtask kernel`.
 #[derive(clap::Args)]
@@ -108,11 +108,11 @@ fn kernel(build: &Build, declaration: &Declaration) -> Result<Kernel> {
 }
 
 /// Raised when the build itself changes what comes out of the same configuration.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 /// Compiler, assembler and linker, as they name themselves: another version makes other bytes.
 fn compiler(build: &Build) -> Result<String> {
-    let prefix = declaration::cross_prefix(build)?;
+    let prefix = cross_prefix(build)?;
     let mut names = Vec::new();
     for program in ["gcc", "ld"] {
         let program = format!("{prefix}{program}");
