@@ -48,6 +48,12 @@ pub enum Error {
     /// The registry wants other credentials.
     #[error("{0}")]
     Denied(String),
+    /// The registry wants a user name and a password, and there are none; in the words of distribution's client.
+    #[error("{request}: no basic auth credentials")]
+    NoCredentials {
+        /// What was asked, `Get "https://..."`.
+        request: String,
+    },
     /// The registry answered with a status that is an error.
     #[error("{message}")]
     Registry {
@@ -88,6 +94,7 @@ impl Error {
             | Self::Invalid(_)
             | Self::Limit { .. }
             | Self::DigestMismatch { .. }
+            | Self::NoCredentials { .. }
             | Self::Registry { .. }
             | Self::Unreachable(_)
             | Self::Transport(_) => 500,

@@ -35,7 +35,7 @@ pub struct LayerInfo {
     pub diff_id: Digest,
     /// Size of the uncompressed tar in bytes.
     pub tar_size: u64,
-    /// Sum of the files' sizes in bytes.
+    /// Sum of the sizes of files and symbolic links in bytes, as Docker's overlay2 counts.
     pub size: u64,
     /// Compressed forms seen in registries: digest, size, media type.
     #[serde(default)]

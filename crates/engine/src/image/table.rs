@@ -55,6 +55,14 @@ impl Table {
             .or_else(|| self.media.get(reference))
     }
 
+    /// The images of a repository whose digests there are known, by these.
+    pub(super) fn digests_of(&self, repository: &Reference) -> BTreeMap<Digest, Digest> {
+        let all = self.media.iter().chain(&self.own);
+        all.filter(|(reference, _)| reference.name() == repository.name())
+            .filter_map(|(reference, id)| Some((reference.digest()?.clone(), id.clone())))
+            .collect()
+    }
+
     /// References of an image, sorted.
     pub(super) fn of(&self, id: &Digest) -> Vec<Reference> {
         let mut found: Vec<Reference> = self

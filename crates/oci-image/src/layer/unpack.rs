@@ -208,6 +208,7 @@ impl Unpacker {
             Kind::Symlink => {
                 rustix::fs::symlinkat(name(&entry.link), parent, name(last))
                     .context(|| "symlink".to_owned())?;
+                self.size += entry.link.len() as u64;
                 self.set_special_attributes(entry, parent, last)?;
             }
             Kind::CharDevice => self.node(entry, parent, last, FileType::CharacterDevice)?,

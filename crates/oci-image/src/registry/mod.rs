@@ -6,12 +6,14 @@
 
 mod auth;
 mod blob;
+mod head;
 mod http;
 mod pull;
 mod push;
 mod query;
 mod search;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +25,7 @@ pub use push::{PushImage, Pushed, push};
 pub use query::{Description, describe, tags};
 pub use search::{Found, search};
 
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::Platform;
 use crate::progress::Report;
@@ -201,6 +204,8 @@ pub struct Transfer<'a> {
     pub credentials: &'a Credentials,
     /// Platform to pull; `None` is this machine's.
     pub platform: Option<&'a Platform>,
+    /// Images of the repository that are in the store, by the digests that it gave them. They are not fetched again.
+    pub known: &'a BTreeMap<Digest, Digest>,
     /// Takes progress.
     pub report: Report<'a>,
 }
@@ -229,19 +234,17 @@ pub fn login(domain: &str, credentials: &Credentials, options: &RegistryOptions)
     };
     let http = Http::connect(&endpoint, options, credentials.clone(), String::new())?;
     let response = http.get("/v2/", &[])?;
-    match response.status().as_u16() {
-        200..=299 => Ok(()),
-        401 | 403 => Err(Error::Denied(
-            "unauthorized: incorrect username or password".to_owned(),
-        )),
-        status => Err(Error::Registry {
-            status,
-            message: format!(
-                "login attempt to {}/v2/ failed with status {status}",
-                endpoint.base
-            ),
-        }),
+    let status = response.status();
+    if status.is_success() {
+        return Ok(());
     }
+    Err(Error::Registry {
+        status: status.as_u16(),
+        message: format!(
+            "login attempt to {} failed with status: {status}",
+            http.url("/v2/")
+        ),
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::blob::BlobReader;
+use super::head::digest_of_tag;
 use super::http::{Http, failure, read_body};
 use super::{Credentials, Endpoint, Transfer, endpoints};
 use crate::ahead::read_ahead;
@@ -81,18 +82,77 @@ impl Puller<'_> {
                 return Err(Error::Reference(": a tag or a digest is needed".to_owned()));
             }
         };
+        let named = self.digest(&name)?;
+        if let Some(digest) = &named
+            && let Some(id) = self.transfer.known.get(digest)
+            && let Some((config, layers)) = self.present(id)
+            && self.is_wanted(&config)
+        {
+            self.begin(&name);
+            return Ok(self.end(id.clone(), digest.clone(), layers));
+        }
+        let target = named.as_ref().map_or(name.clone(), Digest::to_string);
         let (digest, document) = self
-            .manifest(&name, self.reference.digest())
+            .manifest(&target, named.as_ref())
             .map_err(|error| self.explain(error))?;
-        let path = self.reference.path();
-        (self.transfer.report)(Progress::step(&name, format!("Pulling from {path}")));
+        self.begin(&name);
         let manifest = match document {
             Document::Image(manifest) => *manifest,
             Document::Index(index) => self.platform_manifest(&index)?,
         };
-        let config_bytes = self.config(&manifest.config)?;
-        let config = ImageConfig::parse(&config_bytes)?;
-        let diff_ids = &config.rootfs.diff_ids;
+        let (id, layers) = match self.present(&manifest.config.digest) {
+            Some((_, layers)) => (manifest.config.digest, layers),
+            None => self.fetch(&manifest)?,
+        };
+        Ok(self.end(id, digest, layers))
+    }
+
+    /// Digest of what the reference names, if it is known without fetching it.
+    fn digest(&self, name: &str) -> Result<Option<Digest>> {
+        match self.reference.digest() {
+            Some(digest) => Ok(Some(digest.clone())),
+            None => {
+                digest_of_tag(self.http, self.reference, name).map_err(|error| self.explain(error))
+            }
+        }
+    }
+
+    fn begin(&self, name: &str) {
+        let whole = self.reference.to_string();
+        let shown = self.reference.digest().map_or(name, |_| &whole);
+        let from = format!("Pulling from {}", self.reference.path());
+        (self.transfer.report)(Progress::step(shown, from));
+    }
+
+    fn end(&self, id: Digest, digest: Digest, layers: Vec<Digest>) -> Pulled {
+        (self.transfer.report)(Progress::step("", format!("Digest: {digest}")));
+        Pulled { id, digest, layers }
+    }
+
+    /// Whether an image is for the platform that is asked for. Another of the same index may have been pulled before.
+    fn is_wanted(&self, config: &ImageConfig) -> bool {
+        let host = Platform::host();
+        let wanted = self.transfer.platform.unwrap_or(&host);
+        config.architecture == wanted.architecture
+            && config.os == wanted.os
+            && (wanted.variant.is_empty() || config.variant == wanted.variant)
+    }
+
+    /// Configuration and layers of an image that is whole in the store; Docker says nothing of the layers then.
+    fn present(&self, id: &Digest) -> Option<(ImageConfig, Vec<Digest>)> {
+        let bytes = self.layers.store.read_blob(id).ok()?;
+        let config = ImageConfig::parse(&bytes).ok()?;
+        let layers = config.rootfs.diff_ids.clone();
+        layers
+            .iter()
+            .all(|diff_id| self.layers.has(diff_id))
+            .then_some((config, layers))
+    }
+
+    /// Fetches configuration and missing layers; what is stored last makes the image whole.
+    fn fetch(&self, manifest: &Manifest) -> Result<(Digest, Vec<Digest>)> {
+        let bytes = self.config(&manifest.config)?;
+        let diff_ids = ImageConfig::parse(&bytes)?.rootfs.diff_ids;
         if diff_ids.len() != manifest.layers.len() {
             return Err(Error::invalid(format!(
                 "manifest has {} layers, its configuration {}",
@@ -100,14 +160,9 @@ impl Puller<'_> {
                 diff_ids.len()
             )));
         }
-        self.fetch_layers(&manifest.layers, diff_ids)?;
-        let id = self.layers.store.put_blob(&config_bytes)?;
-        (self.transfer.report)(Progress::step("", format!("Digest: {digest}")));
-        Ok(Pulled {
-            id,
-            digest,
-            layers: diff_ids.clone(),
-        })
+        self.fetch_layers(&manifest.layers, &diff_ids)?;
+        let id = self.layers.store.put_blob(&bytes)?;
+        Ok((id, diff_ids))
     }
 
     fn manifest(&self, name: &str, expected: Option<&Digest>) -> Result<(Digest, Document)> {
@@ -291,9 +346,7 @@ impl Puller<'_> {
             Error::NotFound(message)
                 if message.starts_with("manifest unknown") || message.starts_with("get the") =>
             {
-                Error::NotFound(format!(
-                    "manifest for {familiar} not found: manifest unknown: {message}"
-                ))
+                Error::NotFound(format!("manifest for {familiar} not found: {message}"))
             }
             Error::NotFound(message) | Error::Denied(message) => Error::Denied(format!(
                 "pull access denied for {name}, repository does not exist or may require 'docker login': {message}"

@@ -79,7 +79,8 @@ pub fn push(image: &PushImage, layers: &LayerSet, transfer: &Transfer<'_>) -> Re
         transfer,
     };
     let config = ImageConfig::parse(&image.config)?;
-    for diff_id in &config.rootfs.diff_ids {
+    // Docker names them from the top
+    for diff_id in config.rootfs.diff_ids.iter().rev() {
         (transfer.report)(Progress::step(&short(diff_id), "Preparing"));
     }
     let mut descriptors = Vec::new();
@@ -122,7 +123,11 @@ struct Pusher<'a> {
 impl Pusher<'_> {
     fn has_blob(&self, digest: &Digest) -> Result<bool> {
         let path = format!("/v2/{}/blobs/{digest}", self.reference.path());
-        let response = self.http.head(&path, &[])?;
+        // The first that is asked of a registry. Docker does not say what it asked.
+        let response = self.http.head(&path, &[]).map_err(|error| match error {
+            Error::NoCredentials { .. } => Error::Denied("no basic auth credentials".to_owned()),
+            other => other,
+        })?;
         match response.status().as_u16() {
             200 => Ok(true),
             404 => Ok(false),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::auth::query_value;
-use super::http::{Http, failure, read_body};
+use super::http::{Http, read_body};
 use super::{Credentials, Endpoint, RegistryOptions};
 use crate::error::{Error, Result};
 
@@ -56,7 +56,11 @@ pub fn search(
     let path = format!("/v1/search?q={}&n={limit}", query_value(words));
     let response = http.get(&path, &[("x-docker-token", "true")])?;
     if response.status().as_u16() != 200 {
-        return Err(failure(response, "search"));
+        let status = response.status().as_u16();
+        return Err(Error::Registry {
+            status,
+            message: format!("Unexpected status code {status}"),
+        });
     }
     let answer: Answer = serde_json::from_slice(&read_body(response, ANSWER_MAX)?)
         .map_err(|error| Error::invalid(format!("malformed answer to a search: {error}")))?;

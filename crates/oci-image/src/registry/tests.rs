@@ -17,7 +17,7 @@ use server::{Fault, Registry, Settings};
 fn pulls_through_an_index_and_knows_what_it_has() {
     let registry = Registry::start(Settings::default());
     let sample = publish(&registry);
-    let client = Client::new();
+    let mut client = Client::new();
     let pulled = client.pull(&format!("{}/a/b", registry.address)).unwrap();
     assert_eq!(
         (pulled.id, pulled.digest, pulled.layers),
@@ -35,7 +35,23 @@ fn pulls_through_an_index_and_knows_what_it_has() {
         .pull(&format!("{}/a/b@{}", registry.address, sample.index))
         .unwrap();
     assert_eq!(again.id, sample.id);
+    assert_eq!(client.statuses("Already exists"), 0);
+    client.layers.store.remove_blob(&sample.id).unwrap();
+    client.pull(&format!("{}/a/b", registry.address)).unwrap();
     assert_eq!(client.statuses("Already exists"), 2);
+    // A tag whose digest is known: nothing is fetched
+    client.known.insert(sample.index.clone(), sample.id.clone());
+    let fetched = || {
+        let requests = registry.requests();
+        requests
+            .iter()
+            .filter(|line| line.starts_with("GET /v2/a/b/"))
+            .count()
+    };
+    let before = fetched();
+    let known = client.pull(&format!("{}/a/b", registry.address)).unwrap();
+    assert_eq!((known.id, known.digest), (sample.id, sample.index));
+    assert_eq!(fetched(), before);
     assert!(client.work_is_empty());
 }
 
@@ -89,12 +105,26 @@ fn basic_credentials_work_and_do_not_follow_redirects() {
     let registry = Registry::start(settings);
     publish(&registry);
     let mut client = Client::new();
+    let name = format!("{}/a/b", registry.address);
+    let error = client.pull(&name).unwrap_err();
+    let asked = format!("http://{}/v2/a/b/manifests/latest", registry.address);
+    assert_eq!(
+        error.to_string(),
+        format!("Head \"{asked}\": no basic auth credentials")
+    );
     client.credentials = Credentials {
         username: "user".to_owned(),
-        password: "pass".to_owned(),
+        password: "wrong".to_owned(),
         ..Credentials::default()
     };
-    client.pull(&format!("{}/a/b", registry.address)).unwrap();
+    let error = login(&registry.address, &client.credentials, &client.options).unwrap_err();
+    let attempt = format!("login attempt to http://{}/v2/", registry.address);
+    assert_eq!(
+        error.to_string(),
+        format!("{attempt} failed with status: 401 Unauthorized")
+    );
+    client.credentials.password = "pass".to_owned();
+    client.pull(&name).unwrap();
     assert_eq!(size_of_large(&client.layers, &sample), 600_000);
     assert!(
         !other
@@ -185,9 +215,8 @@ fn missing_images_are_told_in_dockers_words() {
     let error = client.pull(&name).unwrap_err();
     assert_eq!(error.status(), 404);
     assert!(
-        error
-            .to_string()
-            .starts_with(&format!("manifest for {name} not found: manifest unknown")),
+        error.to_string()
+            == format!("manifest for {name} not found: manifest unknown: manifest unknown"),
         "{error}"
     );
     let platform = Platform::parse("linux/riscv64").unwrap();
@@ -197,6 +226,7 @@ fn missing_images_are_told_in_dockers_words() {
             platform: Some(&platform),
             options: transfer.options,
             credentials: transfer.credentials,
+            known: transfer.known,
             report: transfer.report,
         };
         pull(&reference, &client.layers, &transfer).unwrap_err()

@@ -113,9 +113,28 @@ fn a_pull_that_cannot_start_is_an_ordinary_error() {
             .unwrap_err();
         assert_eq!(error.status, 500);
         assert!(error.message.contains("127.0.0.1:1"), "{error}");
+    });
+}
+
+/// Docker answers 200 and tells in the stream what is wrong.
+#[test]
+fn a_push_of_nothing_says_so_in_its_stream() {
+    run(async {
+        let bench = Bench::new();
+        let said = async |name: &str, tag: &str| {
+            let stream = bench.images.push(name, tag, None).await.unwrap();
+            last(stream).await.unwrap_err()
+        };
+        bench.import("127.0.0.1:1/a:1", "f").await;
+        for (name, tag, error) in [
+            ("b", "", "An image does not exist locally with the tag: b"),
+            ("127.0.0.1:1/a", "2", "tag does not exist: 127.0.0.1:1/a:2"),
+        ] {
+            assert_eq!(said(name, tag).await, error);
+        }
         assert_eq!(
-            bench.images.push("a", "", None).await.unwrap_err().status,
-            404
+            bench.images.push("Bad", "", None).await.unwrap_err().status,
+            400
         );
     });
 }

@@ -37,6 +37,7 @@ impl Images {
         let task = Task::Pull {
             reference: wanted.to_string(),
             platform: platform.map(ToOwned::to_owned),
+            known: self.0.state.borrow().table.digests_of(&wanted),
             registry: self.0.registry.borrow().clone(),
             credentials: credentials(auth),
         };

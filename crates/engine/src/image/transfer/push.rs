@@ -1,6 +1,7 @@
 //! Pushes: one tag or all of a repository, one worker each.
 
 use engine_api::{AuthConfig, Error, ProgressMessage, Result};
+use oci_image::registry::Credentials;
 use oci_image::{Digest, Reference};
 use tokio::sync::mpsc;
 
@@ -13,7 +14,7 @@ impl Images {
     /// Pushes a tag, or all tags of a repository when `tag` is empty and the reference has none.
     ///
     /// # Errors
-    /// 404 when nothing has that name. Later failures are in the stream.
+    /// When the reference is none (400). Later failures are in the stream, as Docker's, among them that nothing has that name.
     pub async fn push(
         &self,
         reference: &str,
@@ -24,8 +25,6 @@ impl Images {
         if !tag.is_empty() {
             wanted = wanted.with_tag(tag).map_err(|error| api_error(&error))?;
         }
-        let tags = self.tags_to_push(&wanted)?;
-        let registry = self.0.registry.borrow().clone();
         let credentials = credentials(auth);
         let (sender, receiver) = messages();
         let images = self.clone();
@@ -33,45 +32,59 @@ impl Images {
             let title = format!("The push refers to repository [{}]", wanted.name());
             // the client may have gone, which the worker notices
             let _ = sender.send(status(title)).await;
-            for (reference, id) in tags {
-                let task = Task::Push {
-                    references: vec![reference.to_string()],
-                    config: id.clone(),
-                    registry: registry.clone(),
-                    credentials: credentials.clone(),
-                };
-                if let Err(error) = images.push_one(&reference, &id, task, &sender).await {
-                    let _ = sender.send(error_message(&error)).await;
-                    return;
-                }
+            if let Err(error) = images.push_all(&wanted, &credentials, &sender).await {
+                let _ = sender.send(error_message(&error)).await;
             }
         });
         Ok(receiver)
     }
 
+    async fn push_all(
+        &self,
+        wanted: &Reference,
+        credentials: &Credentials,
+        sender: &mpsc::Sender<ProgressMessage>,
+    ) -> Result<()> {
+        for (reference, id) in self.tags_to_push(wanted)? {
+            let task = Task::Push {
+                references: vec![reference.to_string()],
+                config: id.clone(),
+                registry: self.0.registry.borrow().clone(),
+                credentials: credentials.clone(),
+            };
+            self.push_one(&reference, &id, task, sender).await?;
+        }
+        Ok(())
+    }
+
+    /// The tags that `wanted` means, with their images.
     fn tags_to_push(&self, wanted: &Reference) -> Result<Vec<(Reference, Digest)>> {
         let state = self.0.state.borrow();
-        let tags: Vec<(Reference, Digest)> = state
-            .images
-            .keys()
+        let images = state.images.keys();
+        let of_repository: Vec<(Reference, Digest)> = images
             .flat_map(|id| {
-                state
-                    .table
-                    .of(id)
-                    .into_iter()
-                    .map(move |reference| (reference, id.clone()))
+                let references = state.table.of(id).into_iter();
+                references.map(move |reference| (reference, id.clone()))
             })
             .filter(|(reference, _)| {
                 reference.name() == wanted.name() && reference.digest().is_none()
             })
-            .filter(|(reference, _)| wanted.tag().is_none() || wanted.tag() == reference.tag())
+            .collect();
+        if of_repository.is_empty() {
+            let name = wanted.familiar_name();
+            return Err(Error::not_found(format!(
+                "An image does not exist locally with the tag: {name}"
+            )));
+        }
+        let is_wanted =
+            |reference: &Reference| wanted.tag().is_none_or(|tag| reference.tag() == Some(tag));
+        let tags: Vec<_> = of_repository
+            .into_iter()
+            .filter(|(reference, _)| is_wanted(reference))
             .collect();
         if tags.is_empty() {
-            let name = wanted.name();
-            return Err(Error::not_found(match wanted.tag() {
-                Some(_) => format!("An image does not exist locally with the tag: {name}"),
-                None => format!("An image does not exist locally with the tag: {name}"),
-            }));
+            let name = wanted.familiar();
+            return Err(Error::not_found(format!("tag does not exist: {name}")));
         }
         Ok(tags)
     }
@@ -89,11 +102,9 @@ impl Images {
         } = self.start(task).await?;
         drop(input);
         let outcome = worker.follow(sender).await?;
-        if let Some(digest) = outcome
-            .images
-            .into_iter()
-            .next()
-            .and_then(|image| image.digest)
+        let pushed = outcome.images.into_iter().next();
+        if let Some((digest, size)) =
+            pushed.and_then(|image| Some((image.digest?, image.manifest_size)))
         {
             self.0
                 .state
@@ -105,7 +116,7 @@ impl Images {
             aux.aux = Some(serde_json::json!({
                 "Tag": reference.tag().unwrap_or_default(),
                 "Digest": digest.to_string(),
-                "Size": 0,
+                "Size": size,
             }));
             let _ = sender.send(aux).await;
         }

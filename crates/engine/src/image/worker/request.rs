@@ -21,6 +21,9 @@ pub(crate) enum Task {
         reference: String,
         /// `os/architecture[/variant]`.
         platform: Option<String>,
+        /// Images of that repository, by the digests that it gave them.
+        #[serde(default)]
+        known: BTreeMap<Digest, Digest>,
         /// How registries are reached.
         registry: RegistryOptions,
         /// Who asks.
@@ -157,6 +160,9 @@ pub(crate) struct MadeImage {
     pub(crate) layers: Vec<Digest>,
     /// References of the archive.
     pub(crate) references: Vec<String>,
-    /// Digest that the pulled reference named.
+    /// Digest that the pulled reference named, or of the pushed manifest.
     pub(crate) digest: Option<Digest>,
+    /// Size of the pushed manifest in bytes.
+    #[serde(default)]
+    pub(crate) manifest_size: u64,
 }

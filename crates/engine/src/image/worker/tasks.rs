@@ -1,5 +1,6 @@
 //! The worker's side of each task.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use oci_image::archive::{self, SaveImage};
@@ -30,6 +31,7 @@ pub(super) fn run(
         Task::Pull {
             reference,
             platform,
+            known,
             registry,
             credentials,
         } => {
@@ -38,6 +40,7 @@ pub(super) fn run(
                 options: registry,
                 credentials,
                 platform: platform.as_ref(),
+                known,
                 report,
             };
             pull(reference, &layers, &transfer)
@@ -73,6 +76,7 @@ pub(super) fn run(
                 options: registry,
                 credentials,
                 platform: None,
+                known: &BTreeMap::new(),
                 report,
             };
             push(references, config, &layers, &transfer)
@@ -105,6 +109,7 @@ fn ask(
         options: &question.registry,
         credentials: &question.credentials,
         platform: None,
+        known: &BTreeMap::new(),
         report,
     };
     answer(&Reference::parse(&question.reference)?, &transfer)
@@ -118,6 +123,7 @@ fn pull(reference: &str, layers: &LayerSet, transfer: &Transfer<'_>) -> Result<O
             layers: pulled.layers,
             references: Vec::new(),
             digest: Some(pulled.digest),
+            manifest_size: 0,
         }],
         ..Outcome::default()
     })
@@ -142,6 +148,7 @@ fn push(
             layers: Vec::new(),
             references: vec![reference.clone()],
             digest: Some(pushed.digest),
+            manifest_size: pushed.size,
         });
     }
     Ok(outcome)
@@ -155,6 +162,7 @@ fn load(input: impl Read, layers: &LayerSet, report: Report<'_>) -> Result<Outco
             layers: loaded.layers,
             references: loaded.references.iter().map(ToString::to_string).collect(),
             digest: None,
+            manifest_size: 0,
         });
     Ok(Outcome {
         images: images.collect(),

@@ -57,7 +57,7 @@ pub struct Unpacked {
     pub diff_id: Digest,
     /// Size of the uncompressed tar in bytes.
     pub tar_size: u64,
-    /// Sum of the files' sizes in bytes.
+    /// Sum of the sizes of files and symbolic links in bytes, as Docker's overlay2 counts.
     pub size: u64,
     /// Directories that the tar needed but did not describe; see [`adopt_implied`](super::adopt_implied).
     pub implied: Vec<Vec<u8>>,

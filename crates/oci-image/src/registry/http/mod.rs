@@ -144,9 +144,7 @@ impl<'a> Http<'a> {
         let Some(challenge) = challenge else {
             return Ok(response);
         };
-        let Some(authorization) = self.answer(&challenge)? else {
-            return Ok(response);
-        };
+        let authorization = self.answer(&challenge, || format!("{} \"{url}\"", verb(method)))?;
         self.set_authorization(Some(authorization.clone()));
         self.follow(method, &url, headers, body, Some(&authorization))
     }
@@ -220,14 +218,7 @@ impl<'a> Http<'a> {
             }
             None => agent.run(request.body(()).map_err(malformed)?),
         };
-        result.map_err(|error| {
-            let name = match method.as_str() {
-                "GET" => "Get",
-                "HEAD" => "Head",
-                other => other,
-            };
-            failed_call(name, url, &error)
-        })
+        result.map_err(|error| failed_call(verb(method), url, &error))
     }
 
     /// The whole URL of a path of this registry.
@@ -266,6 +257,17 @@ impl<'a> Http<'a> {
     /// The retry settings.
     pub(super) fn options(&self) -> &RegistryOptions {
         self.options
+    }
+}
+
+/// How Go's client writes a method.
+fn verb(method: &Method) -> &str {
+    match method.as_str() {
+        "GET" => "Get",
+        "HEAD" => "Head",
+        "POST" => "Post",
+        "PUT" => "Put",
+        other => other,
     }
 }
 

@@ -17,11 +17,18 @@ struct TokenAnswer {
 }
 
 impl Http<'_> {
-    pub(super) fn answer(&self, challenge: &Challenge) -> Result<Option<String>> {
+    /// The `Authorization` header that the challenge to `request` asks for.
+    pub(super) fn answer(
+        &self,
+        challenge: &Challenge,
+        request: impl FnOnce() -> String,
+    ) -> Result<String> {
         let credentials = &self.credentials;
         match challenge {
-            Challenge::Basic if credentials.username.is_empty() => Ok(None),
-            Challenge::Basic => Ok(Some(basic(&credentials.username, &credentials.password))),
+            Challenge::Basic if credentials.username.is_empty() => {
+                Err(Error::NoCredentials { request: request() })
+            }
+            Challenge::Basic => Ok(basic(&credentials.username, &credentials.password)),
             Challenge::Bearer {
                 realm,
                 service,
@@ -37,7 +44,7 @@ impl Http<'_> {
                 } else {
                     &self.scope
                 };
-                self.token(realm, service, scope).map(Some)
+                self.token(realm, service, scope)
             }
         }
     }

@@ -20,6 +20,7 @@ pub(super) struct Client {
     pub(super) layers: LayerSet,
     pub(super) options: RegistryOptions,
     pub(super) credentials: Credentials,
+    pub(super) known: BTreeMap<Digest, Digest>,
     progress: Mutex<Vec<Progress>>,
 }
 
@@ -41,6 +42,7 @@ impl Client {
             layers,
             options,
             credentials: Credentials::default(),
+            known: BTreeMap::new(),
             progress: Mutex::default(),
         }
     }
@@ -51,6 +53,7 @@ impl Client {
             options: &self.options,
             credentials: &self.credentials,
             platform: Some(&Platform::parse("linux/amd64").unwrap()),
+            known: &self.known,
             report: &report,
         })
     }

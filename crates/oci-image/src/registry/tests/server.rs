@@ -249,7 +249,15 @@ fn manifest(
     }
     let found = content.lock().ok()?.manifests.get(name).cloned();
     match found {
-        Some((media_type, bytes)) => reply(stream, 200, &[("Content-Type", &media_type)], &bytes),
+        Some((media_type, bytes)) => {
+            let digest = Digest::sha256(&bytes).to_string();
+            let headers = [
+                ("Content-Type", media_type.as_str()),
+                ("Docker-Content-Digest", &digest),
+            ];
+            let is_head = request.method == "HEAD";
+            reply(stream, 200, &headers, if is_head { b"" } else { &bytes })
+        }
         None => reply(
             stream,
             404,
