@@ -117,12 +117,25 @@ impl Artifacts {
         })
     }
 
-    /// A client that we did not write: `docker-compose`, or the folder `python`.
+    /// A program that we did not write: `docker-compose`, `docker-registry`, or the folder `python`.
     pub(crate) fn client(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.dist.join(format!("clients-{}", self.arch)).join(name);
         if !path.exists() {
             bail!(
                 "{} is missing: run `cargo xtask qemu-test`, which fetches it",
+                path.display()
+            );
+        }
+        Ok(path)
+    }
+
+    /// One of the engine's own tests as a program: `engine`, `runtime`, `soak` or `upgrade`.
+    pub(crate) fn engine_test(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let folder = format!("engine-tests-{}", self.arch);
+        let path = self.dist.join(folder).join(name);
+        if !path.exists() {
+            bail!(
+                "{} is missing: run `cargo xtask qemu-test`, which compiles it",
                 path.display()
             );
         }

@@ -11,6 +11,7 @@ mod debian;
 mod docs;
 mod download;
 mod engine;
+mod engine_tests;
 mod fetch;
 mod fuzz;
 mod images;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
 use crate::workspace::Build;
-use crate::{clients, iso, progress, setup};
+use crate::{clients, engine_tests, iso, progress, setup};
 
 /// Options of `cargo xtask qemu-test`.
 #[derive(clap::Args)]
@@ -22,6 +22,7 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     iso::build(build)?;
     setup::ensure(build, &[setup::Purpose::Machine])?;
     clients::ensure(build)?;
+    engine_tests::ensure(build)?;
     let verb = if options.second_try {
         "test-twice"
     } else {

@@ -6,6 +6,7 @@ mod compose;
 mod configuration;
 mod confinement;
 mod console;
+mod engine;
 mod failure;
 mod power;
 mod sdk_python;
@@ -27,6 +28,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
     [
         services::tests(context),
         upgrade::tests(context),
+        engine::tests(context),
         boot_media::tests(context),
         state::tests(context),
         power::tests(context),

@@ -12,6 +12,7 @@ use sys::netlink::{Rtnetlink, in_netns, new_netns};
 use tempfile::TempDir;
 
 use crate::http::{self, Answer};
+use crate::program;
 
 /// A static program that has every tool of the tests.
 const BUSYBOX: &str = "/usr/bin/busybox";
@@ -204,7 +205,8 @@ fn launch(folder: &Path, netns: &OwnedFd, cgroup: &str) -> Child {
     let spawn = || {
         // Fewer open files than the kernel gives PID 1: the engine must raise its own limit.
         Command::new("prlimit")
-            .args(["--nofile=256:", env!("CARGO_BIN_EXE_init")])
+            .arg("--nofile=256:")
+            .arg(program::path())
             .args(["engine", "--cgroup", cgroup])
             .args([Path::new("--root"), &folder.join("root")])
             .args([Path::new("--run"), &folder.join("run")])

@@ -9,4 +9,6 @@ mod kill;
 mod load;
 mod machine;
 mod network;
+#[path = "../upgrade/program.rs"]
+mod program;
 mod volumes;

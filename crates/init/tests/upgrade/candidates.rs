@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::containers::{COUNT, script};
 use crate::fixture::{Engine, Test};
+use crate::program;
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_bad_program_is_refused_and_nothing_happens", || {
@@ -44,7 +45,7 @@ async fn bad_programs() {
         fs::write(&path, content).unwrap();
         path
     };
-    let own = fs::read(env!("CARGO_BIN_EXE_init")).unwrap();
+    let own = fs::read(program::path()).unwrap();
     let mut foreign = own.clone();
     foreign[18..20].copy_from_slice(&0x2b_u16.to_ne_bytes()); // EM_SPARCV9
     let descriptors = engine.descriptors().await;
@@ -128,7 +129,7 @@ async fn hanging_program() {
 async fn new_program() {
     let engine = Engine::start().await;
     engine.run("counter", script(COUNT)).await;
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_init"));
+    let program = program::path();
     let mut paths = Vec::new();
     for round in 1..=3 {
         let status = engine.upgrade(Some(&program)).await.unwrap();

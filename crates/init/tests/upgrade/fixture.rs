@@ -14,6 +14,8 @@ use sys::netlink::{LinkChange, Rtnetlink};
 use sys::process::{Command, Signal};
 use tempfile::TempDir;
 
+use crate::program;
+
 /// A test and its name.
 pub(crate) type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = ()>>>);
 
@@ -74,7 +76,7 @@ impl Engine {
         let folder = TempDir::new().unwrap();
         let path = |name: &str| folder.path().join(name);
         let socket = path("socket");
-        let child = Command::new(env!("CARGO_BIN_EXE_init"))
+        let child = Command::new(program::path())
             .args(["engine", "--root"])
             .arg(path("root"))
             .arg("--run")

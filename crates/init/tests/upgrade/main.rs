@@ -10,6 +10,7 @@ mod candidates;
 mod containers;
 mod created;
 mod fixture;
+mod program;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
