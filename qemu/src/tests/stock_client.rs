@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use libtest_mimic::Trial;
 
-use crate::context::{Context, shared};
+use crate::artifacts::Artifacts;
+use crate::context::{Context, shared, shared_with};
 use crate::guest::{BOOT_DEADLINE, Guest};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
@@ -14,6 +15,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
         shared(context, "stock_client_handles_images", images),
         shared(context, "stock_client_handles_networks", networks),
         shared(context, "stock_client_handles_volumes", volumes),
+        shared_with(context, "stock_client_pushes_and_pulls", registry),
     ]
 }
 
@@ -181,4 +183,54 @@ fn volumes(guest: &Guest) -> anyhow::Result<()> {
         ("docker volume prune -af --filter label=cli-vols", Has("cli-vol")),
         ("docker volume inspect cli-vol", Refused("no such volume")),
     ])
+}
+
+/// A registry with one user, `rancher` with the password `secret` (bcrypt, as htpasswd(1) writes it).
+const REGISTRY: &str = "version: 0.1
+storage: {filesystem: {rootdirectory: /tmp/registry/data}, delete: {enabled: true}}
+http: {addr: 127.0.0.1:5000}
+auth: {htpasswd: {realm: test, path: /tmp/registry/users}}
+";
+const USERS: &str = "rancher:$2b$04$jLsBD1yYrblgnGZd.kDPeOd4xublyPKnGveqTtJrBnDANq6tlgt4q";
+
+/// Docker's own registry in the console, which both Dockers reach as a registry of the machine itself.
+#[rustfmt::skip]
+fn registry(artifacts: &Artifacts, guest: &Guest) -> anyhow::Result<()> {
+    let program = "/tmp/registry/docker-registry";
+    guest.run(&format!(
+        "mkdir -p /tmp/registry && echo '{USERS}' > /tmp/registry/users && echo '{REGISTRY}' > /tmp/registry/config.yml"
+    ))?;
+    guest.ssh.send_program(&artifacts.client("docker-registry")?, program)?;
+    guest.run(&format!("setsid {program} serve /tmp/registry/config.yml >/tmp/registry/log 2>&1 </dev/null &"))?;
+    play(guest, "cli-registry", &[
+        ("wget -qO- http://127.0.0.1:5000/", Becomes),
+        // A layer that no other test's image holds
+        ("docker run --name cli-layer IMAGE sh -c 'echo kept > /kept' && docker commit cli-layer 127.0.0.1:5000/team/IMAGE:one", Done),
+        ("docker rm cli-layer", Done),
+        ("docker push 127.0.0.1:5000/team/IMAGE:one", Refused("no basic auth credentials")),
+        ("docker login -u rancher -p wrong 127.0.0.1:5000", Refused("401 Unauthorized")),
+        ("docker login -u rancher -p secret 127.0.0.1:5000", Has("Login Succeeded")),
+        ("docker push 127.0.0.1:5000/team/IMAGE:one", Has("one: digest: sha256:")),
+        ("docker push 127.0.0.1:5000/team/IMAGE:one", Has("Layer already exists")),
+        ("docker push -q 127.0.0.1:5000/team/IMAGE:one", Is("127.0.0.1:5000/team/cli-registry:one")),
+        ("docker rmi 127.0.0.1:5000/team/IMAGE:one", Has("Deleted: sha256:")),
+        ("docker pull 127.0.0.1:5000/team/IMAGE:one", Has("Downloaded newer image for 127.0.0.1:5000/team/cli-registry:one")),
+        ("docker pull 127.0.0.1:5000/team/IMAGE:one", Has("Image is up to date")),
+        ("docker run --rm 127.0.0.1:5000/team/IMAGE:one cat /kept", Is("kept")),
+        ("docker inspect -f '{{index .RepoDigests 0}}' 127.0.0.1:5000/team/IMAGE:one > /tmp/registry/digest", Done),
+        ("docker rmi 127.0.0.1:5000/team/IMAGE:one && docker pull -q $(cat /tmp/registry/digest)", Has("@sha256:")),
+        ("docker tag $(cat /tmp/registry/digest) 127.0.0.1:5000/team/IMAGE:two && docker push -aq 127.0.0.1:5000/team/IMAGE", Done),
+        ("docker pull -aq 127.0.0.1:5000/team/IMAGE && docker images --format '{{.Tag}}' 127.0.0.1:5000/team/IMAGE | sort", Has("one\ntwo")),
+        ("docker pull 127.0.0.1:5000/team/IMAGE:none", Refused("manifest unknown")),
+        // What PID 1 has pushed is an image to the real Docker Engine too, and the other way round.
+        ("docker -H unix:///var/run/docker.sock run --rm 127.0.0.1:5000/team/IMAGE:two cat /kept", Is("kept")),
+        ("docker -H unix:///var/run/docker.sock tag busybox 127.0.0.1:5000/user \
+          && docker -H unix:///var/run/docker.sock push -q 127.0.0.1:5000/user", Done),
+        ("docker run --rm --pull always 127.0.0.1:5000/user echo system", Is("system")),
+        ("docker logout 127.0.0.1:5000", Has("Removing login credentials")),
+        ("docker pull 127.0.0.1:5000/user", Refused("no basic auth credentials")),
+        ("docker rmi 127.0.0.1:5000/user 127.0.0.1:5000/team/IMAGE:one 127.0.0.1:5000/team/IMAGE:two", Has("Deleted: sha256:")),
+        ("docker -H unix:///var/run/docker.sock rmi 127.0.0.1:5000/user 127.0.0.1:5000/team/IMAGE:two", Has("Untagged")),
+    ])?;
+    guest.run("pkill -x docker-registry").map(drop)
 }
