@@ -72,6 +72,17 @@ pub fn null_if_empty<S: Serializer, T: Serialize>(
     (!map.is_empty()).then_some(map).serialize(serializer)
 }
 
+/// Writes a list without entries as null: Go's slice that nobody made.
+///
+/// # Errors
+/// What the serializer rejects.
+pub fn null_if_no_entries<S: Serializer>(
+    list: &[String],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    (!list.is_empty()).then_some(list).serialize(serializer)
+}
+
 /// Reads Docker's `StrSlice`: null, one string, or a list of strings.
 ///
 /// # Errors

@@ -157,25 +157,8 @@ async fn forward(
     }
 }
 
-/// Names of filters that `GET /events` knows.
-pub const FILTERS: &[&str] = &[
-    "config",
-    "container",
-    "daemon",
-    "event",
-    "image",
-    "label",
-    "network",
-    "node",
-    "plugin",
-    "scope",
-    "secret",
-    "service",
-    "type",
-    "volume",
-];
-
-/// Whether an event passes the filters: values of one key are alternatives, all keys must agree.
+/// Whether an event passes the filters: values of one key are alternatives, all keys must agree. Keys that
+/// nobody knows are passed over, as in Docker.
 #[must_use]
 pub fn matches(event: &EventMessage, filters: &Filters) -> bool {
     filters.0.iter().all(|(key, values)| {
@@ -215,7 +198,7 @@ fn matches_one(event: &EventMessage, key: &str, value: &str) -> bool {
         | "secret" | "config" => {
             event.typ == key && (event.actor.id.starts_with(value) || name.starts_with(value))
         }
-        _ => false,
+        _ => true,
     }
 }
 

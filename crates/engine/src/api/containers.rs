@@ -4,7 +4,6 @@ use engine_api::{
     ContainerUpdate, ContainerUpdateResponse, CreateRequest, Error, HostConfig, Result,
 };
 use http::header::TRANSFER_ENCODING;
-use oci_image::manifest::Platform;
 use serde_json::Value;
 
 use super::call::{self, Call};
@@ -30,12 +29,20 @@ pub(super) async fn list(call: &Call) -> Result<Reply> {
 /// `POST /containers/create`.
 pub(super) async fn create(mut call: Call) -> Result<Reply> {
     let mut request = create_request(call.json_bytes().await?.as_deref())?;
-    if call.version >= ApiVersion(1, 41)
-        && let Some(platform) = call.query.non_empty("platform")
-    {
-        check_platform(platform, &request.config.image)?;
-    }
-    let warnings = older::create(call.version, &mut request)?;
+    let platform = call
+        .query
+        .non_empty("platform")
+        .filter(|_| call.version >= ApiVersion(1, 41));
+    let images = call.engine.images();
+    let foreign = match platform {
+        Some(platform) => {
+            images.check_platform(&request.config.image, platform)?;
+            None
+        }
+        None => images.foreign_platform(&request.config.image),
+    };
+    let mut warnings = older::create(call.version, &mut request)?;
+    warnings.extend(foreign);
     let name = call
         .query
         .non_empty("name")
@@ -103,19 +110,6 @@ fn inherit(host: &mut HostConfig, beside: HostConfig) {
             *own = other;
         }
     }
-}
-
-/// Refuses an image of a foreign platform: this engine has one only.
-pub(super) fn check_platform(platform: &str, image: &str) -> Result<()> {
-    let (wanted, here) = (Platform::parse(platform), Platform::host());
-    let wanted = wanted.map_err(|error| Error::bad_parameter(error.to_string()))?;
-    if wanted.os == here.os && wanted.architecture == here.architecture {
-        return Ok(());
-    }
-    let (wanted, here) = (wanted.name(), here.name());
-    Err(Error::not_found(format!(
-        "image with reference {image} was found but does not match the specified platform: wanted {wanted}, actual: {here}"
-    )))
 }
 
 /// `GET /containers/{id}/json`.
@@ -287,20 +281,6 @@ mod tests {
             error.message.starts_with("invalid JSON: "),
             "{}",
             error.message
-        );
-    }
-
-    #[test]
-    fn foreign_platforms_are_refused() {
-        assert!(check_platform("linux", "a").is_ok());
-        assert!(check_platform("windows/amd64", "a").is_err());
-        assert_eq!(check_platform("linux/s390x", "a").unwrap_err().status, 404);
-        let error = check_platform("foobar", "a").unwrap_err();
-        assert_eq!(error.status, 400);
-        assert!(
-            error
-                .message
-                .contains("unknown operating system or architecture")
         );
     }
 }

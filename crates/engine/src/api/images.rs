@@ -5,7 +5,6 @@ use engine_api::{
 };
 
 use super::call::{Call, parse};
-use super::containers::check_platform;
 use super::reply::{self, Reply};
 use super::version::ApiVersion;
 use super::{older, streams};
@@ -67,9 +66,6 @@ pub(super) async fn create(call: Call) -> Result<Reply> {
         .non_empty("platform")
         .filter(|_| call.version >= ApiVersion(1, 32));
     if let Some(image) = query.non_empty("fromImage") {
-        if let Some(platform) = platform {
-            check_platform(platform, image)?;
-        }
         // `:` at the end of the name is what `pull -a` sends.
         let image = image.strip_suffix(':').unwrap_or(image);
         return progress(

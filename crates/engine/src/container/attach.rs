@@ -95,7 +95,7 @@ impl Engine {
         let container = self.find(reference)?;
         if !container.status().is_alive() {
             return Err(Error::conflict(format!(
-                "Container {} is not running",
+                "container {} is not running",
                 container.id
             )));
         }

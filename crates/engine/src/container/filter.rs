@@ -60,12 +60,16 @@ impl<'a> ListFilter<'a> {
                 "none" | "starting" | "healthy" | "unhealthy"
             ) {
                 return Err(Error::bad_parameter(format!(
-                    "invalid filter 'health={health}'"
+                    "unrecognized filter value for health: {health}"
                 )));
             }
         }
         for code in filters.get("exited") {
-            code.parse::<i32>().map_err(|_| filters.invalid("exited"))?;
+            code.parse::<i32>().map_err(|_| {
+                Error::bad_parameter(format!(
+                    "invalid filter 'exited={code}': strconv.Atoi: parsing {code:?}: invalid syntax"
+                ))
+            })?;
         }
         filters.flag("is-task")?;
         for port in filters.get("publish").iter().chain(filters.get("expose")) {

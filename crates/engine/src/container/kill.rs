@@ -18,6 +18,11 @@ impl Engine {
     /// # Errors
     /// 400 for no signal, 404, 409 when it does not run.
     pub async fn container_kill(&self, reference: &str, signal: Option<&str>) -> Result<()> {
+        let killed = self.try_kill(reference, signal).await;
+        killed.map_err(|error| error.context(&format!("cannot kill container: {reference}")))
+    }
+
+    async fn try_kill(&self, reference: &str, signal: Option<&str>) -> Result<()> {
         let number = signal
             .filter(|text| !text.is_empty())
             .map_or(Ok(signals::KILL), signals::parse)?;
@@ -25,7 +30,7 @@ impl Engine {
         let alive = container.status().is_alive();
         if !alive && container.status() != Status::Restarting {
             return Err(Error::conflict(format!(
-                "Cannot kill container: {reference}: container {} is not running",
+                "container {} is not running",
                 container.id
             )));
         }
@@ -72,7 +77,7 @@ impl Engine {
         match process.pidfd.send_signal(signal) {
             Err(error) if error.errno() != Some(ESRCH) => {
                 return Err(Error::server(format!(
-                    "Cannot kill container: {}: {error}",
+                    "send signal {number} to container {}: {error}",
                     container.id
                 )));
             }

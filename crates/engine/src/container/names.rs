@@ -98,7 +98,10 @@ impl Engine {
                 "Renaming a container with the same name as its current name",
             ));
         }
-        let name = self.reserve_name(Some(new), &container.id)?;
+        let slashed = format!("/{}", new.strip_prefix('/').unwrap_or(new));
+        let name = self
+            .reserve_name(Some(&slashed), &container.id)
+            .map_err(|error| error.context("Error when allocating new name"))?;
         if let Err(error) = container.change(|record| record.name.clone_from(&name)) {
             self.release_name(&name);
             container.note(|record| record.name = old);

@@ -29,7 +29,7 @@ impl Engine {
             }
             _ => {
                 return Err(Error::conflict(format!(
-                    "Container {} is not running",
+                    "container {} is not running",
                     container.id
                 )));
             }

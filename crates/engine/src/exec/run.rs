@@ -78,30 +78,16 @@ impl Engine {
             .0
             .quiet
             .work(format!("exec in {}", exec.container.name()));
-        let failure = match self.try_exec(exec, size).await {
-            Ok(()) => return Ok(()),
-            Err(failure) => failure,
-        };
-        let (message, code) = failure;
-        // Docker's code for whatever kept it from starting.
-        self.exec_ended(exec, 126);
-        let text = format!("OCI runtime exec failed: exec failed: {message}: unknown");
-        Err(if code == 128 {
-            Error::server(text)
-        } else {
-            Error::bad_parameter(text)
-        })
+        let started = self.try_exec(exec, size).await;
+        if started.is_err() {
+            // Docker's code for whatever kept it from starting.
+            self.exec_ended(exec, 126);
+        }
+        started
     }
 
-    async fn try_exec(
-        &self,
-        exec: &Rc<Exec>,
-        size: Option<[u32; 2]>,
-    ) -> std::result::Result<(), (String, i32)> {
-        let other = |error: Error| (error.message, 128);
-        let failed = |error: runtime::Error| (error.message.clone(), error.exit_code());
-        let (process, seccomp) =
-            exec_process(exec, size, self.0.apparmor_profile).map_err(other)?;
+    async fn try_exec(&self, exec: &Rc<Exec>, size: Option<[u32; 2]>) -> Result<()> {
+        let (process, seccomp) = exec_process(exec, size, self.0.apparmor_profile)?;
         let target = exec
             .container
             .live
@@ -109,12 +95,9 @@ impl Engine {
             .as_ref()
             .map(|live| Rc::clone(&live.process));
         let target = target.ok_or_else(|| {
-            (
-                format!("container {} is not running", exec.container.id),
-                128,
-            )
+            Error::conflict(format!("container {} is not running", exec.container.id))
         })?;
-        let (descriptors, stdio) = streams_of(exec).map_err(other)?;
+        let (descriptors, stdio) = streams_of(exec)?;
         let request = ExecRequest {
             target: &target.pidfd,
             process: &process,
@@ -140,7 +123,7 @@ impl Engine {
             }
             None => Pumps::over_pipes(&exec.streams, descriptors),
         };
-        let pumps = pumps.map_err(|error| (format!("watch streams: {error}"), 128))?;
+        let pumps = pumps.map_err(|error| Error::server(format!("watch streams: {error}")))?;
         self.0.runtime.start(&mut child).await.map_err(failed)?;
         {
             let mut state = exec.state.borrow_mut();
@@ -210,4 +193,16 @@ fn streams_of(exec: &Exec) -> Result<(Descriptors, Stdio)> {
             stderr: theirs.stderr,
         },
     ))
+}
+
+/// The API's error for a process that could not be started.
+fn failed(error: runtime::Error) -> Error {
+    let text = format!(
+        "OCI runtime exec failed: exec failed: unable to start container process: {error}: unknown"
+    );
+    if error.exit_code() == 128 {
+        Error::server(text)
+    } else {
+        Error::bad_parameter(text)
+    }
 }

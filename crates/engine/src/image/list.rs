@@ -48,7 +48,10 @@ impl<'a> Conditions<'a> {
         let now = Timestamp::now();
         let mut until = None;
         for text in filters.get("until") {
-            let time = Timestamp::parse_any(text, now).ok_or_else(|| filters.invalid("until"))?;
+            let time = Timestamp::parse_any(text, now).ok_or_else(|| {
+                let what = "failed to parse value as time or duration";
+                Error::bad_parameter(format!("{what}: {text:?}"))
+            })?;
             until = Some(until.map_or(time, |known: Timestamp| known.min(time)));
         }
         for pattern in filters.get("reference") {

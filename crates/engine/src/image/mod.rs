@@ -8,6 +8,7 @@ mod find;
 mod glob;
 mod list;
 mod media;
+mod platform;
 mod register;
 mod remove;
 mod repository;

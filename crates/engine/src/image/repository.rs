@@ -96,7 +96,9 @@ impl Images {
                 return Ok(tags);
             }
         }
-        let id = self.find(name)?;
+        let id = self
+            .find(name)
+            .map_err(|_| Error::not_found(format!("No such image: {name}")))?;
         let hex = name.strip_prefix("sha256:").unwrap_or(name);
         if id.hex().starts_with(hex) {
             return Ok(vec![(id, Vec::new())]);

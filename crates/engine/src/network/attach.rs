@@ -173,7 +173,9 @@ impl Networks {
         let state = self.0.state.borrow();
         for (name, settings) in &request.networks {
             if let Ok(network) = state.find(canonical(name)) {
-                endpoint::validate(network, &endpoint::without_state(settings))?;
+                endpoint::validate(network, &endpoint::without_state(settings)).map_err(
+                    |error| error.context(&format!("invalid config for network {}", network.name)),
+                )?;
             }
         }
         Ok(())

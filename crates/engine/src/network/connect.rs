@@ -201,7 +201,7 @@ impl Networks {
                 return Ok(network.name);
             }
             return Err(Error::server(format!(
-                "container {} is not connected to the network {}",
+                "container {} is not connected to network {}",
                 target.container_id, network.name
             )));
         };

@@ -168,7 +168,7 @@ fn plan_subnets(state: &State, request: &NetworkCreate, record: &mut NetworkReco
                 .any(|other| other.overlaps(subnet.network))
         {
             return Err(Error::forbidden(
-                "invalid pool request: Pool overlaps with other one on this address space",
+                "Pool overlaps with other one on this address space",
             ));
         }
     }

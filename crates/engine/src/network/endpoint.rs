@@ -104,14 +104,14 @@ pub(super) fn link_local(settings: &EndpointSettings) -> Result<Vec<Cidr>> {
         .collect()
 }
 
+/// What an address that a user wishes for needs; in Docker's words.
+const USER_DEFINED: &str = "user specified IP address is supported on user defined networks only";
+const USER_SUBNETS: &str = "user specified IP address is supported only when connecting to networks with user configured subnets";
+
 /// Checks a wish against the network, in Docker's words.
 pub(super) fn validate(network: &NetworkRecord, settings: &EndpointSettings) -> Result<()> {
-    let context =
-        |error: Error| error.context(&format!("invalid config for network {}", network.name));
     let bad = |complaint: String| {
-        context(Error::bad_parameter(format!(
-            "invalid endpoint settings:\n{complaint}"
-        )))
+        Error::bad_parameter(format!("invalid endpoint settings:\n{complaint}"))
     };
     if settings
         .links
@@ -134,20 +134,16 @@ pub(super) fn validate(network: &NetworkRecord, settings: &EndpointSettings) -> 
             "network-scoped alias is supported only for containers in user defined networks".into(),
         ));
     }
-    link_local(settings).map_err(context)?;
+    link_local(settings)?;
     for ipv6 in [false, true] {
-        let Some(address) = wished_address(settings, ipv6).map_err(context)? else {
+        let Some(address) = wished_address(settings, ipv6)? else {
             continue;
         };
         if network.is_predefined() {
-            return Err(bad(
-                "user specified IP address is supported on user defined networks only".into(),
-            ));
+            return Err(bad(format!("* {USER_DEFINED}\n* {USER_SUBNETS}")));
         }
         if !network.user_subnets {
-            return Err(bad(
-                "user specified IP address is supported only when connecting to networks with user configured subnets".into(),
-            ));
+            return Err(bad(USER_SUBNETS.into()));
         }
         // Docker takes an IPv6 address that fits even where IPv6 is off, and gives none.
         let fits_unused = ipv6

@@ -72,12 +72,14 @@ impl Networks {
     pub fn list(&self, filters: &Filters) -> Result<Vec<Network>> {
         filters.validate(FILTERS)?;
         let dangling = filters.flag("dangling")?;
-        if filters
-            .get("type")
+        let kinds = filters.get("type");
+        if let Some(unknown) = kinds
             .iter()
-            .any(|kind| kind != "custom" && kind != "builtin")
+            .find(|kind| !matches!(kind.as_str(), "custom" | "builtin"))
         {
-            return Err(filters.invalid("type"));
+            return Err(Error::bad_parameter(format!(
+                "invalid filter: 'type'='{unknown}'"
+            )));
         }
         let state = self.0.state.borrow();
         let mut found: Vec<Network> = state

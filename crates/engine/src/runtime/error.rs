@@ -55,13 +55,22 @@ impl Error {
 
     /// The error of an errno of execve(2), for the program `path`.
     pub(crate) fn of_exec(path: &str, error: &std::io::Error) -> Error {
-        let (kind, cause) = match error.raw_os_error() {
-            Some(2 | 20 | 40) => (ErrorKind::NotFound, "no such file or directory".to_owned()),
-            Some(1 | 13) => (ErrorKind::PermissionDenied, "permission denied".to_owned()),
-            Some(8) => (ErrorKind::Other, "exec format error".to_owned()),
-            _ => (ErrorKind::Other, error.to_string()),
+        let kind = match error.raw_os_error() {
+            Some(2 | 20 | 40) => ErrorKind::NotFound,
+            Some(1 | 13) => ErrorKind::PermissionDenied,
+            _ => ErrorKind::Other,
         };
-        Error::new(kind, format!("exec {path}: {cause}"))
+        Error::new(kind, format!("exec {path}: {}", Error::of_errno(error)))
+    }
+
+    /// The commonest causes in Go's words.
+    pub(crate) fn of_errno(error: &std::io::Error) -> String {
+        match error.raw_os_error() {
+            Some(2 | 20 | 40) => "no such file or directory".to_owned(),
+            Some(1 | 13) => "permission denied".to_owned(),
+            Some(8) => "exec format error".to_owned(),
+            _ => error.to_string(),
+        }
     }
 }
 

@@ -142,7 +142,7 @@ fn group_id(group: &str, wanted: &str) -> Result<u32> {
     });
     found.map(Ok).or_else(|| number(wanted)).ok_or_else(|| {
         Error::server(format!(
-            "unable to find group {wanted}: no matching entries in group file"
+            "Unable to find group {wanted}: no matching entries in group file"
         ))
     })?
 }

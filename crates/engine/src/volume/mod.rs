@@ -179,7 +179,8 @@ impl Volumes {
             request.name.clone()
         };
         check_name(&name)?;
-        options::parse(&request.driver_opts)?;
+        options::parse(&request.driver_opts)
+            .map_err(|error| error.context(&format!("create {name}")))?;
         if !self.exists(&name) {
             self.make(&name, labels, &request.driver_opts)?;
         }

@@ -89,6 +89,11 @@ impl Platform {
         format!("{}/{}/{}", self.os, self.architecture, self.variant)
     }
 
+    /// Whether `candidate` is this platform, or one that its CPU runs too.
+    pub fn accepts(&self, candidate: &Platform) -> bool {
+        self.score(candidate) > 0
+    }
+
     /// How well `candidate` runs here: 2 the same, 1 another variant of the same CPU, 0 not at all.
     pub(super) fn score(&self, candidate: &Platform) -> u8 {
         let architecture = canonical_architecture(&candidate.architecture);

@@ -133,9 +133,7 @@ impl Puller<'_> {
     fn is_wanted(&self, config: &ImageConfig) -> bool {
         let host = Platform::host();
         let wanted = self.transfer.platform.unwrap_or(&host);
-        config.architecture == wanted.architecture
-            && config.os == wanted.os
-            && (wanted.variant.is_empty() || config.variant == wanted.variant)
+        wanted.accepts(&config.platform())
     }
 
     /// Configuration and layers of an image that is whole in the store; Docker says nothing of the layers then.

@@ -114,13 +114,7 @@ fn platform(http: &Http<'_>, reference: &Reference, config: &Descriptor) -> Resu
     }
     let bytes = read_body(response, CONFIG_MAX)?;
     config.digest.check_bytes(&bytes)?;
-    let config = ImageConfig::parse(&bytes)?;
-    Ok(Platform {
-        architecture: config.architecture,
-        os: config.os,
-        variant: config.variant,
-        os_version: config.os_version,
-    })
+    Ok(ImageConfig::parse(&bytes)?.platform())
 }
 
 /// Asks mirrors first, then the registry itself.

@@ -128,7 +128,7 @@ impl Engine {
             return Ok(path);
         }
         Err(Error::conflict(format!(
-            "can't join IPC of container {id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+            "failed to join IPC namespace: container {id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
         )))
     }
 }

@@ -224,7 +224,7 @@ impl Engine {
 fn runtime_error(error: crate::runtime::Error) -> (Error, i32) {
     let code = error.exit_code();
     let message = format!(
-        "failed to create task for container: failed to create runtime task: OCI runtime create failed: {error}: unknown"
+        "failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process: {error}: unknown"
     );
     if code == 126 || code == 127 {
         (Error::bad_parameter(message), code)

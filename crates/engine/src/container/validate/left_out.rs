@@ -29,11 +29,12 @@ pub(super) fn left_out(host: &HostConfig) -> Result<()> {
         !matches!(host.userns_mode.as_str(), "" | "host"),
         "use \"host\" or leave it empty",
     )?;
-    set(
-        "HostConfig.Isolation",
-        !matches!(host.isolation.as_str(), "" | "default"),
-        "isolation is for Windows",
-    )?;
+    if !matches!(host.isolation.as_str(), "" | "default") {
+        return refuse(format!(
+            "Invalid isolation: {:?} - linux only supports 'default'",
+            host.isolation
+        ));
+    }
     set(
         "HostConfig.CpuCount",
         host.cpu_count != 0,
@@ -67,9 +68,14 @@ pub(super) fn left_out(host: &HostConfig) -> Result<()> {
     )?;
     let requests = host.device_requests.as_deref().unwrap_or_default();
     if let Some(request) = requests.first() {
+        let alternatives = request.capabilities.iter();
+        let capabilities: Vec<String> = alternatives
+            .map(|all| format!("[{}]", all.join(" ")))
+            .collect();
         return refuse(format!(
-            "could not select device driver {:?} with capabilities: {:?}",
-            request.driver, request.capabilities
+            "could not select device driver {:?} with capabilities: [{}]",
+            request.driver,
+            capabilities.join(" ")
         ));
     }
     if !matches!(

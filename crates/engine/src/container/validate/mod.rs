@@ -115,6 +115,9 @@ pub fn host(host: &mut HostConfig) -> Result<Vec<String>> {
     namespaces(host)?;
     names_and_hosts(host)?;
     log(host)?;
+    if host.network_mode == "host" && !host.port_bindings.is_empty() {
+        warnings.push("Published ports are discarded when using host network mode".to_owned());
+    }
     resources(host, &mut warnings)?;
     Ok(warnings)
 }
@@ -148,7 +151,7 @@ fn log(host: &HostConfig) -> Result<()> {
     }
     if !matches!(kind, "" | "json-file" | "local") {
         return refuse(format!(
-            "logger: no log driver named '{kind}' is registered"
+            "error looking up logging plugin {kind}: plugin {kind:?} not found"
         ));
     }
     super::logging::limits(&host.log_config).map(|_| ())
@@ -206,7 +209,7 @@ mod tests {
         );
         assert!(
             refused(|host| host.log_config.typ = "syslog".into())
-                .contains("no log driver named 'syslog'")
+                .contains("error looking up logging plugin syslog")
         );
     }
 

@@ -39,9 +39,8 @@ pub(super) fn resources(host: &mut HostConfig, warnings: &mut Vec<String>) -> Re
         warnings.push(dropped("kernel memory limit", "Limitation"));
         (host.kernel_memory, host.kernel_memory_tcp) = (0, 0);
     }
-    if host.pids_limit.is_some_and(|limit| limit < 0) {
-        host.pids_limit = Some(-1);
-    }
+    // Both are "unlimited", which is what a container has anyway; inspect shows null, as Docker's.
+    host.pids_limit = host.pids_limit.filter(|limit| *limit > 0);
     Ok(())
 }
 
@@ -95,7 +94,7 @@ fn processors(host: &HostConfig) -> Result<()> {
         .saturating_mul(1_000_000_000);
     if host.nano_cpus < 0 || host.nano_cpus > most {
         return refuse(format!(
-            "range of CPUs is from 0.01 to {available}.00, as there are only {available} CPUs available"
+            "Range of CPUs is from 0.01 to {available}.00, as there are only {available} CPUs available"
         ));
     }
     if host.cpu_shares < 0 {

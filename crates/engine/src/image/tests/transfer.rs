@@ -116,6 +116,35 @@ fn a_pull_that_cannot_start_is_an_ordinary_error() {
     });
 }
 
+#[test]
+fn platforms_are_compared_with_the_images() {
+    run(async {
+        let bench = Bench::new();
+        bench.import("a:1", "f").await;
+        let check = |image: &str, platform: &str| {
+            bench
+                .images
+                .check_platform(image, platform)
+                .map_err(|error| (error.status.as_u16(), error.message))
+        };
+        let host = oci_image::manifest::Platform::host().name();
+        for good in ["linux", &host] {
+            assert_eq!(check("a:1", good), Ok(()));
+        }
+        let words = format!(
+            "image with reference a:1 was found but does not match the specified platform: wanted linux/s390x, actual: {host}"
+        );
+        assert_eq!(check("a:1", "linux/s390x"), Err((404, words)));
+        assert_eq!(check("b", "linux").unwrap_err().0, 404);
+        let (status, words) = check("a:1", "foobar").unwrap_err();
+        assert!(
+            status == 400 && words.contains("unknown operating system or architecture"),
+            "{words}"
+        );
+        assert_eq!(bench.images.foreign_platform("a:1"), None);
+    });
+}
+
 /// Docker answers 200 and tells in the stream what is wrong.
 #[test]
 fn a_push_of_nothing_says_so_in_its_stream() {

@@ -50,7 +50,7 @@ fn impossible_networks_are_refused_in_dockers_words() {
                 "only one instance of \"host\" network is allowed".into()
             )
         );
-        let overlap = "invalid pool request: Pool overlaps with other one on this address space";
+        let overlap = "Pool overlaps with other one on this address space";
         assert_eq!(
             refused(&world, |r| r.ipam = subnet("10.50.7.0/24")),
             (403, overlap.into())

@@ -42,7 +42,11 @@ pub(super) fn open_apparmor(process: &oci::Process) -> Result<Option<File>> {
 /// CVE-2024-21626).
 pub(super) fn change_directory(path: &Path) -> Result<()> {
     let named = |errno: rustix::io::Errno| {
-        Error::other(format!("chdir to cwd ({:?}): {errno}", path.display()))
+        let cause = Error::of_errno(&errno.into());
+        Error::other(format!(
+            "chdir to cwd ({:?}) set in config.json failed: {cause}",
+            path.display()
+        ))
     };
     rustix::process::chdir(path).map_err(named)?;
     let now = rustix::process::getcwd(Vec::new()).map_err(named)?;

@@ -29,7 +29,7 @@ impl Engine {
     pub async fn archive_stat(&self, reference: &str, path: &str) -> Result<PathStat> {
         let container = self.find(reference)?;
         let place = self.place(&container, path).await?;
-        let (path, id) = (path.to_owned(), container.id.clone());
+        let (path, id) = (path.to_owned(), reference.to_owned());
         blocking(move || stat(&place, &path, &id)).await
     }
 
@@ -40,7 +40,7 @@ impl Engine {
     pub async fn archive_get(&self, reference: &str, path: &str) -> Result<(PathStat, ByteStream)> {
         let container = self.find(reference)?;
         let place = self.place(&container, path).await?;
-        let (wanted, id) = (path.to_owned(), container.id.clone());
+        let (wanted, id) = (path.to_owned(), reference.to_owned());
         let looked = blocking(move || Ok((stat(&place, &wanted, &id)?, place)));
         let (stat, place) = looked.await?;
         let name = stat.name.clone();
@@ -71,7 +71,7 @@ impl Engine {
         let container = self.find(reference)?;
         let text = options.path.to_string_lossy().into_owned();
         let place = self.place(&container, &text).await?;
-        let id = container.id.clone();
+        let id = reference.to_owned();
         let user = container.record().config.user.clone();
         // As Docker: the owners are the archive's, or with `copyUIDGID` the container's own user, if it has one.
         let owner = if options.copy_uid_gid && !user.is_empty() {
