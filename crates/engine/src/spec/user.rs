@@ -113,10 +113,10 @@ fn resolve(passwd: &str, group: &str, text: &str, extra: &[String]) -> Result<Ac
                 .collect();
         }
     } else {
-        account.gid = group_id(group, wanted_group)?;
+        account.gid = group_id(group, wanted_group, "unable")?;
     }
     for one in extra {
-        account.groups.push(group_id(group, one)?);
+        account.groups.push(group_id(group, one, "Unable")?);
     }
     account.groups.push(account.gid);
     account.groups.sort_unstable();
@@ -135,14 +135,15 @@ fn membership(line: &str, user: &str) -> Option<u32> {
         .then_some(gid)
 }
 
-fn group_id(group: &str, wanted: &str) -> Result<u32> {
+/// The number of a group; `unable` begins the error as runc does, which has two spellings.
+fn group_id(group: &str, wanted: &str, unable: &str) -> Result<u32> {
     let found = group.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next()? == wanted).then(|| fields.nth(1)?.parse().ok())?
     });
     found.map(Ok).or_else(|| number(wanted)).ok_or_else(|| {
         Error::server(format!(
-            "Unable to find group {wanted}: no matching entries in group file"
+            "{unable} to find group {wanted}: no matching entries in group file"
         ))
     })?
 }

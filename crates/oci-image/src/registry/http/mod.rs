@@ -8,6 +8,7 @@ mod url;
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(super) struct Http<'a> {
     scope: String,
     agents: Mutex<BTreeMap<String, Agent>>,
     authorization: Mutex<Option<String>>,
+    /// Whether it has answered anything.
+    answered: AtomicBool,
 }
 
 impl<'a> Http<'a> {
@@ -56,6 +59,7 @@ impl<'a> Http<'a> {
             scope,
             agents: Mutex::default(),
             authorization: Mutex::default(),
+            answered: AtomicBool::default(),
         };
         if endpoint.insecure && endpoint.base.starts_with("https://") && !http.speaks_tls() {
             http.base = endpoint.base.replacen("https://", "http://", 1);
@@ -218,7 +222,19 @@ impl<'a> Http<'a> {
             }
             None => agent.run(request.body(()).map_err(malformed)?),
         };
-        result.map_err(|error| failed_call(verb(method), url, &error))
+        if result.is_ok() {
+            self.answered.store(true, Ordering::Relaxed);
+        }
+        result.map_err(|error| self.failed(method, url, &error))
+    }
+
+    /// The error of a call without an answer. Docker asks `/v2/` first, so that is what it names when a registry is not there.
+    fn failed(&self, method: &Method, url: &str, error: &ureq::Error) -> Error {
+        let first = format!("{}/v2/", self.base);
+        if url.starts_with(&first) && !self.answered.load(Ordering::Relaxed) {
+            return failed_call("Get", &first, error);
+        }
+        failed_call(verb(method), url, error)
     }
 
     /// The whole URL of a path of this registry.
