@@ -9,6 +9,7 @@ mod console;
 mod engine;
 mod failure;
 mod power;
+mod same_words;
 mod sdk_python;
 mod services;
 mod state;
@@ -39,6 +40,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         confinement::tests(context),
         compose::tests(context),
         sdk_python::tests(context),
+        same_words::tests(context),
         stock_client::tests(context),
         system_docker::tests(context),
         user_docker::tests(context),
