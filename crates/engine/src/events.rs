@@ -226,5 +226,7 @@ mod tests {
         };
         assert!(matches(&event("container", "name"), &filters));
         assert!(!matches(&event("network", "container"), &filters));
+        let unknown = Filters([("nope".to_owned(), vec!["web".to_owned()])].into());
+        assert!(matches(&event("container", "name"), &unknown));
     }
 }

@@ -139,6 +139,16 @@ fn client_has_dockers_verbs(guest: &Guest) -> anyhow::Result<()> {
         guest.run("system-docker exec verbs echo inside")? == "inside",
         "exec"
     );
+    let foreign = guest.ssh.answer(&format!(
+        "system-docker create --platform linux/s390x --pull never {image}"
+    ))?;
+    ensure!(
+        foreign.code != 0
+            && foreign
+                .stderr
+                .contains("does not match the specified platform"),
+        "create --platform: {foreign:?}"
+    );
     guest.run("system-docker restart -t 0 verbs && system-docker stop -t 0 verbs && system-docker start verbs")?;
     guest.run("system-docker rm -f verbs")?;
     let id = guest.run(&format!(

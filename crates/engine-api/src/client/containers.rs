@@ -70,17 +70,18 @@ impl Client {
         self.get(&target).await
     }
 
-    /// Makes a container; the engine names it when `name` is none.
+    /// Makes a container; the engine names it when `name` is none. With `platform` (`os[/architecture[/variant]]`) its image
+    /// must be for that one.
     pub async fn container_create(
         &self,
         name: Option<&str>,
+        platform: Option<&str>,
         request: &CreateRequest,
     ) -> Result<ContainerCreateResponse> {
-        self.post_json(
-            &Target::new("/containers/create").with_some("name", name),
-            request,
-        )
-        .await
+        let target = Target::new("/containers/create")
+            .with_some("name", name)
+            .with_some("platform", platform);
+        self.post_json(&target, request).await
     }
 
     /// One container.

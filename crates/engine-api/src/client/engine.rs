@@ -40,7 +40,7 @@ impl Engine for Client {
     }
 
     async fn container_create(&self, name: &str, request: CreateRequest) -> Result<String> {
-        Ok(Client::container_create(self, Some(name), &request)
+        Ok(Client::container_create(self, Some(name), None, &request)
             .await?
             .id)
     }

@@ -47,7 +47,10 @@ pub(crate) fn restarting(mut request: CreateRequest) -> CreateRequest {
 
 impl Engine {
     pub(crate) async fn run(&self, name: &str, request: CreateRequest) -> String {
-        let created = self.client.container_create(Some(name), &request).await;
+        let created = self
+            .client
+            .container_create(Some(name), None, &request)
+            .await;
         let id = created.unwrap().id;
         self.client.container_start(&id).await.unwrap();
         id

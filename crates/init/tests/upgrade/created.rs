@@ -43,7 +43,7 @@ async fn files_reach_the_volumes_of_a_created_container() {
     let client = &engine.client;
     let request = with_volume("/srv/www", "/data");
     client
-        .container_create(Some("web"), &request)
+        .container_create(Some("web"), None, &request)
         .await
         .unwrap();
     // The image has neither of these.
@@ -80,7 +80,10 @@ async fn files_reach_the_volumes_of_a_created_container() {
 async fn a_new_volume_has_what_the_image_has_there() {
     let engine = Engine::start().await;
     let request = with_volume("", "/bin");
-    let created = engine.client.container_create(Some("web"), &request).await;
+    let created = engine
+        .client
+        .container_create(Some("web"), None, &request)
+        .await;
     created.unwrap();
     let volume = engine.inspect("web").await.mounts[0].source.clone();
     assert!(Path::new(&volume).join("busybox").is_file());
@@ -90,7 +93,7 @@ async fn a_failed_creation_leaves_nothing() {
     let engine = Engine::start().await;
     let client = &engine.client;
     let request = with_volume("/bin/sh", "/data");
-    let error = client.container_create(Some("web"), &request).await;
+    let error = client.container_create(Some("web"), None, &request).await;
     let error = error.unwrap_err();
     assert_eq!(
         (error.status.as_u16(), error.message.as_str()),
@@ -100,7 +103,7 @@ async fn a_failed_creation_leaves_nothing() {
     assert_eq!(volumes.volumes.len(), 0);
     let request = with_volume("/srv", "/data");
     client
-        .container_create(Some("web"), &request)
+        .container_create(Some("web"), None, &request)
         .await
         .unwrap();
 }

@@ -54,8 +54,8 @@ async fn created(
     if options.pull == Pull::Always {
         pull(client, options).await?;
     }
-    let name = options.name.as_deref();
-    let created = match client.container_create(name, request).await {
+    let (name, platform) = (options.name.as_deref(), options.platform.as_deref());
+    let created = match client.container_create(name, platform, request).await {
         Err(error)
             if error.is_not_found()
                 && error.message.contains("image")
@@ -66,7 +66,7 @@ async fn created(
                 eprintln!("Unable to find image '{image}' locally");
             }
             pull(client, options).await?;
-            client.container_create(name, request).await?
+            client.container_create(name, platform, request).await?
         }
         result => result?,
     };
