@@ -3,6 +3,7 @@
 mod binds;
 mod record;
 mod structured;
+mod tmpfs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -49,7 +50,7 @@ pub fn collect(
                 "Duplicate mount point: {destination}"
             )));
         }
-        check_tmpfs_options(options)?;
+        tmpfs::check(options)?;
         let mut mount = MountRecord::new(MountKind::Tmpfs, destination.clone());
         mount.options.clone_from(options);
         mounts.insert(destination, mount);
@@ -169,66 +170,6 @@ pub fn parse_volumes_from(text: &str) -> Result<(&str, Option<bool>)> {
         "ro" => Ok((container, Some(false))),
         other => Err(Error::bad_parameter(format!("invalid mode: {other}"))),
     }
-}
-
-/// Docker knows these words for a tmpfs (moby/sys/mount), and refuses others before the kernel does.
-fn check_tmpfs_options(text: &str) -> Result<()> {
-    const FLAGS: [&str; 26] = [
-        "defaults",
-        "ro",
-        "rw",
-        "suid",
-        "nosuid",
-        "dev",
-        "nodev",
-        "exec",
-        "noexec",
-        "sync",
-        "async",
-        "dirsync",
-        "remount",
-        "mand",
-        "nomand",
-        "atime",
-        "noatime",
-        "diratime",
-        "nodiratime",
-        "bind",
-        "rbind",
-        "relatime",
-        "norelatime",
-        "strictatime",
-        "nostrictatime",
-        "",
-    ];
-    const KEYS: [&str; 7] = [
-        "size",
-        "mode",
-        "uid",
-        "gid",
-        "nr_inodes",
-        "nr_blocks",
-        "mpol",
-    ];
-    for word in text.split(',').map(str::trim) {
-        let known = match word.split_once('=') {
-            Some((key, _)) => KEYS.contains(&key),
-            None => FLAGS.contains(&word) || is_propagation(word),
-        };
-        if !known {
-            let word = word.split('=').next().unwrap_or_default();
-            return Err(Error::bad_parameter(format!(
-                "invalid tmpfs option {word:?}"
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// Mount propagation, with `r` for all below.
-fn is_propagation(word: &str) -> bool {
-    let kind = word.strip_prefix('r').unwrap_or(word);
-    matches!(kind, "private" | "shared" | "slave" | "unbindable")
 }
 
 #[cfg(test)]
