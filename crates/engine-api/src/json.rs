@@ -61,26 +61,19 @@ where
         .collect())
 }
 
-/// Writes a map without entries as null: Go's map that nobody made.
+/// Writes a map or list without entries as null: Go's map or slice that nobody made.
 ///
 /// # Errors
 /// What the serializer rejects.
-pub fn null_if_empty<S: Serializer, T: Serialize>(
-    map: &BTreeMap<String, T>,
+pub fn null_if_empty<S: Serializer, C: Serialize>(
+    collection: &C,
     serializer: S,
-) -> Result<S::Ok, S::Error> {
-    (!map.is_empty()).then_some(map).serialize(serializer)
-}
-
-/// Writes a list without entries as null: Go's slice that nobody made.
-///
-/// # Errors
-/// What the serializer rejects.
-pub fn null_if_no_entries<S: Serializer>(
-    list: &[String],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    (!list.is_empty()).then_some(list).serialize(serializer)
+) -> Result<S::Ok, S::Error>
+where
+    for<'a> &'a C: IntoIterator,
+{
+    let has_entries = collection.into_iter().next().is_some();
+    has_entries.then_some(collection).serialize(serializer)
 }
 
 /// Reads Docker's `StrSlice`: null, one string, or a list of strings.

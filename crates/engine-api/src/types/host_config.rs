@@ -14,7 +14,7 @@ model! {
     #[serde(rename_all = "PascalCase")]
     pub struct HostConfig {
         /// Bind mounts and named volumes, `source:target[:options]`.
-        #[serde(serialize_with = "crate::json::null_if_no_entries")]
+        #[serde(serialize_with = "crate::json::null_if_empty")]
         pub binds: Vec<String>,
         /// File the container's id is written to (a client's affair; kept for inspect).
         #[serde(rename = "ContainerIDFile")]
@@ -32,7 +32,7 @@ model! {
         /// Driver for named volumes in `binds`.
         pub volume_driver: String,
         /// Containers whose volumes are mounted too, `name[:ro]`.
-        #[serde(serialize_with = "crate::json::null_if_no_entries")]
+        #[serde(serialize_with = "crate::json::null_if_empty")]
         pub volumes_from: Vec<String>,
         /// Structured mounts.
         #[serde(skip_serializing_if = "Vec::is_empty")]
