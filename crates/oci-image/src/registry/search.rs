@@ -55,8 +55,8 @@ pub fn search(
     let http = Http::connect(&endpoint, &options, credentials.clone(), String::new())?;
     let path = format!("/v1/search?q={}&n={limit}", query_value(words));
     let response = http.get(&path, &[("x-docker-token", "true")])?;
-    if response.status().as_u16() != 200 {
-        let status = response.status().as_u16();
+    let status = response.status().as_u16();
+    if status != 200 {
         return Err(Error::Registry {
             status,
             message: format!("Unexpected status code {status}"),
