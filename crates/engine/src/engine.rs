@@ -18,7 +18,7 @@ use crate::network::helper::Launcher;
 use crate::network::{NetworkOptions, Networks};
 use crate::options::EventsQuery;
 use crate::reaper::Reaper;
-use crate::runtime::{NativeRuntime, RuntimeOptions};
+use crate::runtime::{Confinement, NativeRuntime, RuntimeOptions};
 use crate::upgrade::{Inheritance, Quiet, Upgrades};
 use crate::volume::{VolumeHooks, Volumes};
 use crate::{apparmor, atomic_file, ids, open_files};
@@ -37,6 +37,8 @@ pub struct EngineOptions {
     pub worker: PathBuf,
     /// The engine's cgroup, from the root of the tree.
     pub cgroup_parent: String,
+    /// Whether containers start on a machine that cannot hold them to their limits and devices.
+    pub confinement: Confinement,
     /// Compiled AppArmor policy with the profile `docker-default`, loaded when the engine opens.
     pub apparmor_policy: Option<PathBuf>,
     /// The engine's version.
@@ -58,6 +60,7 @@ impl EngineOptions {
             program: PathBuf::from("/proc/self/exe"),
             worker: PathBuf::from("worker"),
             cgroup_parent: "system-docker".to_owned(),
+            confinement: Confinement::Required,
             apparmor_policy: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             registry: oci_image::registry::RegistryOptions::default(),
@@ -167,6 +170,7 @@ impl Engine {
             reaper,
             runtime: NativeRuntime::new(RuntimeOptions {
                 program: options.program.clone(),
+                confinement: options.confinement,
                 ..RuntimeOptions::default()
             }),
             images,

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::{Context, bail};
+use engine::runtime::Confinement;
 use engine::upgrade::Inheritance;
 use engine::{Engine, EngineOptions};
 use serde::{Deserialize, Serialize};
@@ -108,6 +109,8 @@ impl Options {
     fn engine(&self) -> EngineOptions {
         let mut options = EngineOptions::new(self.root.clone(), self.run.clone());
         options.worker.clone_from(&self.worker);
+        // A developer's machine may have cgroups of version 1, or give no right to load a device filter.
+        options.confinement = Confinement::AsAvailable;
         if let Some(cgroup) = &self.cgroup {
             options.cgroup_parent = cgroup.to_string_lossy().into_owned();
         }

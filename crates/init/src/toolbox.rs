@@ -2,11 +2,12 @@
 //! the root of a system image that is mounted read-only straight from the media.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use sys::mount::{self, MountFlags, UnmountFlags};
+use sys::mount::{self, Attributes, MountFlags, Propagation, UnmountFlags};
 use sys::process::{Command, Output};
 
 use crate::machine::Machine;
@@ -43,7 +44,7 @@ impl Toolbox {
         engine::image::mount_from_media(&media, IMAGE, &root)?;
         let toolbox = Toolbox { root };
         for name in ["dev", "proc", "sys"] {
-            mount::bind(Path::new("/").join(name), toolbox.root.join(name), true)?;
+            lend(&Path::new("/").join(name), &toolbox.root.join(name))?;
         }
         mount::mount(
             "tmpfs",
@@ -85,6 +86,19 @@ impl Toolbox {
     }
 }
 
+/// Shows `source` and what is mounted below it at `target`, as private mounts.
+///
+/// A plain recursive bind of shared mounts makes peers: unmounting it would unmount /dev/pts, /sys/fs/cgroup and the rest
+/// of the machine's own (mount_namespaces(7), "propagation of unmounts"). Private before anybody can see it, so that no
+/// failure in between leaves a peer behind.
+fn lend(source: &Path, target: &Path) -> anyhow::Result<()> {
+    let tree = mount::open_tree_clone(source)?;
+    let private = Attributes::propagation(Propagation::Private);
+    mount::set_attributes_fd(tree.as_fd(), private, true)?;
+    mount::move_mount_fd(&tree, target)?;
+    Ok(())
+}
+
 impl Drop for Toolbox {
     fn drop(&mut self) {
         for name in ["run", "sys", "proc", "dev", ""] {
@@ -119,5 +133,44 @@ impl Finished {
             return Ok(());
         }
         bail!("{program}: {}", self.summary())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    /// In a mount namespace of this thread's own; needs root.
+    #[test]
+    fn what_is_lent_stays_mounted_where_it_came_from() {
+        if sys::namespace::unshare(sys::namespace::CloneFlags::NEWNS).is_err() {
+            println!("skipped: needs root");
+            return;
+        }
+        mount::set_propagation("/", Propagation::Private, true).expect("no mount may get out");
+        let folder = tempfile::tempdir().expect("a folder");
+        let tmpfs = |path: &Path| {
+            fs::create_dir_all(path).expect("a mount point");
+            mount::mount("tmpfs", path, "tmpfs", MountFlags::NOSUID, "").expect("a tmpfs");
+            mount::set_propagation(path, Propagation::Shared, false).expect("shared");
+        };
+        let (dev, tools) = (folder.path().join("dev"), folder.path().join("tools"));
+        tmpfs(&dev);
+        tmpfs(&dev.join("pts"));
+        tmpfs(&tools);
+        let lent = tools.join("dev");
+        fs::create_dir(&lent).expect("a mount point");
+        lend(&dev, &lent).expect("lent");
+        // Not mountinfo: /proc/self is the process's first thread, whose mounts are others.
+        let device = |path: &Path| fs::metadata(path).expect("a directory").dev();
+        let mounted = |path: &Path| device(path) != device(path.parent().expect("a parent"));
+        assert!(mounted(&lent.join("pts")), "nothing below is lent");
+        mount::unmount(&lent, UnmountFlags::DETACH).expect("unmounted");
+        assert!(mounted(&dev.join("pts")), "the machine's own went, too");
+        for path in [tools, dev] {
+            mount::unmount(path, UnmountFlags::DETACH).expect("unmounted");
+        }
     }
 }

@@ -15,6 +15,7 @@
 //! ```
 
 mod child;
+mod confine;
 mod error;
 mod launcher;
 pub mod oci;
@@ -28,6 +29,7 @@ use std::path::Path;
 use sys::process::Pidfd;
 
 pub use child::{docker_init, main};
+pub use confine::Confinement;
 pub use error::{Error, ErrorKind, Result};
 pub use launcher::{NativeRuntime, RuntimeOptions};
 pub(crate) use resources::apply as apply_resources;

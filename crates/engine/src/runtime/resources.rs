@@ -34,21 +34,19 @@ pub(crate) fn apply(group: &Cgroup, resources: &Resources) -> Result<Vec<String>
             ));
         }
     }
-    if !resources.devices.is_empty() {
-        let rules: Vec<Rule> = resources.devices.iter().map(device_rule).collect();
-        match group
-            .open()
-            .and_then(|directory| device_filter::attach(&directory, &rules))
-        {
-            Ok(()) => {}
-            // EPERM, EINVAL, ENOSYS: no right, or a kernel without it. Device nodes are then all that confines.
-            Err(error) if matches!(error.errno(), Some(1 | 22 | 38)) => {
-                warnings.push(error.to_string())
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
     Ok(warnings)
+}
+
+/// Puts the device rules on the cgroup; without rules nothing is filtered.
+///
+/// # Errors
+/// No right, or a kernel without BPF for cgroups: device nodes are then all that confines.
+pub(super) fn filter_devices(group: &Cgroup, resources: &Resources) -> sys::Result<()> {
+    if resources.devices.is_empty() {
+        return Ok(());
+    }
+    let rules: Vec<Rule> = resources.devices.iter().map(device_rule).collect();
+    device_filter::attach(group.open()?, &rules)
 }
 
 /// A default that needs no controller.

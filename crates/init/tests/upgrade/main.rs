@@ -63,7 +63,8 @@ fn candidate(arguments: &[OsString]) -> ExitCode {
     let done = take_over(arguments, |inheritance: Rc<Inheritance>| {
         let options = &inheritance.owner()["Developer"];
         let path = |name: &str| options[name].as_str().unwrap_or_default().into();
-        let options = EngineOptions::new(path("root"), path("run"));
+        let mut options = EngineOptions::new(path("root"), path("run"));
+        options.confinement = engine::runtime::Confinement::AsAvailable;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -18,9 +18,10 @@ use sys::namespace::CloneFlags;
 use sys::process::{CloneOptions, Signal, SpawnIn, spawn_in};
 use tokio::time::timeout;
 
+use super::confine::confine;
 use super::oci::Spec;
 use super::protocol::{CGROUP_FD, CONTROL_FD, JOB_FD, Job, Report, START, TARGET_FD};
-use super::{CreateRequest, Error, ExecRequest, Process, Result, Runtime, Stdio, resources};
+use super::{Confinement, CreateRequest, Error, ExecRequest, Process, Result, Runtime, Stdio};
 pub(super) use control::Control;
 use launched::Launched;
 use namespaces::new_namespaces;
@@ -41,6 +42,8 @@ pub struct RuntimeOptions {
     pub program: PathBuf,
     /// Its arguments before `create` or `exec`, its own name not among them.
     pub arguments: Vec<String>,
+    /// What happens on a machine without cgroups or device filters.
+    pub confinement: Confinement,
 }
 
 impl Default for RuntimeOptions {
@@ -48,6 +51,7 @@ impl Default for RuntimeOptions {
         RuntimeOptions {
             program: PathBuf::from("/proc/self/exe"),
             arguments: vec!["runtime".to_owned()],
+            confinement: Confinement::Required,
         }
     }
 }
@@ -159,15 +163,7 @@ impl Runtime for NativeRuntime {
             if let Some(process) = &mut spec.process {
                 process.terminal = matches!(request.stdio, Stdio::Tty);
             }
-            let group = request.cgroup.map(Cgroup::create).transpose()?;
-            let limits = spec
-                .linux
-                .as_ref()
-                .and_then(|linux| linux.resources.as_ref());
-            let warnings = match (&group, limits) {
-                (Some(group), Some(limits)) => resources::apply(group, limits)?,
-                _ => Vec::new(),
-            };
+            let (group, warnings) = confine(&request, &spec, self.options.confinement)?;
             let linux = spec.linux.clone().unwrap_or_default();
             write_config(request.bundle, &spec)?;
             let job = write_job(&Job::Create {
