@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::images::declaration::Declarations;
 use crate::workspace::Build;
-use crate::{debian, progress, setup};
+use crate::{debian, grub, progress, setup};
 
 /// Options of `cargo xtask fetch`.
 #[derive(clap::Args)]
@@ -23,6 +23,6 @@ pub(crate) fn run(build: &Build, _options: &Options) -> Result<()> {
                 .collect();
             progress::note(&image.name, &names.join(" "));
         }
-        Ok(())
+        grub::fetch(build).map(|_| ())
     })
 }

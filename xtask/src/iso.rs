@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use duct::cmd;
 
 use crate::cache::{self, Inputs, Pending};
+use crate::grub::Grub;
 use crate::kernel::{self, Kernel};
 use crate::setup::{self, Purpose};
 use crate::workspace::{Build, VERSION};
@@ -49,9 +50,10 @@ pub(crate) fn ensure(build: &Build, options: &initrd::Options) -> Result<PathBuf
     initrd::netboot(build, &initrd)?;
     let iso = path(build);
     progress::step("iso", || {
-        let key = key(build, &kernel, &initrd, &media)?;
+        let grub = Grub::get(build)?;
+        let key = key(build, &kernel, &initrd, &media, &grub)?;
         if !cache::is_done(build, "iso", &key, std::slice::from_ref(&iso)) {
-            write(build, &kernel, &initrd, &media, &key, &iso)?;
+            write(build, &kernel, [&initrd, &media, &iso], &grub, &key)?;
             cache::mark_done(build, "iso", &key)?;
         }
         checksums(build)
@@ -90,7 +92,7 @@ pub(crate) fn path(build: &Build) -> PathBuf {
         .join(format!("rancheros-{VERSION}-{}.iso", build.arch.name()))
 }
 
-fn key(build: &Build, kernel: &Kernel, initrd: &Path, media: &Path) -> Result<String> {
+fn key(build: &Build, kernel: &Kernel, initrd: &Path, media: &Path, grub: &Grub) -> Result<String> {
     let mut inputs = Inputs::new("iso");
     inputs
         .text("kernel", &kernel.key)
@@ -100,7 +102,7 @@ fn key(build: &Build, kernel: &Kernel, initrd: &Path, media: &Path) -> Result<St
     inputs
         .text("version", VERSION)
         .text("epoch", &build.epoch()?.to_string())
-        .text("grub", &grub::version()?);
+        .text("grub", grub.key());
     Ok(inputs.key())
 }
 
@@ -108,10 +110,9 @@ fn key(build: &Build, kernel: &Kernel, initrd: &Path, media: &Path) -> Result<St
 fn write(
     build: &Build,
     kernel: &Kernel,
-    initrd: &Path,
-    media: &Path,
+    [initrd, media, iso]: [&Path; 3],
+    grub: &Grub,
     key: &str,
-    iso: &Path,
 ) -> Result<()> {
     let declaration = menu::Declaration::read(build)?;
     let folder = build.scratch().join("iso");
@@ -132,7 +133,7 @@ fn write(
             cache::place(&media.join(&path), &folder.join("rancheros").join(&path))?;
         }
     }
-    let loader = grub::Loader::build(build, &declaration, &marker)?;
+    let loader = grub::Loader::build(build, grub, &declaration, &marker)?;
     let pending = Pending::create(iso)?;
     xorriso(build, &declaration.label, &loader, &folder, pending.path())?;
     pending.commit()

@@ -14,6 +14,7 @@ mod engine;
 mod engine_tests;
 mod fetch;
 mod fuzz;
+mod grub;
 mod images;
 mod initrd;
 mod iso;

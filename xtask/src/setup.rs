@@ -73,10 +73,6 @@ const PACKAGES: &[Row] = &[
     ("perl-base", &[Purpose::Kernel], None),
     ("squashfs-tools", &[Purpose::Kernel, Purpose::Images], None),
     ("dosfstools", &[Purpose::Iso], None),
-    ("grub-common", &[Purpose::Iso], None),
-    ("grub-pc-bin", &[Purpose::Iso], Some(Arch::X86_64)),
-    ("grub-efi-amd64-bin", &[Purpose::Iso], Some(Arch::X86_64)),
-    ("grub-efi-arm64-bin", &[Purpose::Iso], Some(Arch::Aarch64)),
     ("mtools", &[Purpose::Iso], None),
     ("xorriso", &[Purpose::Iso], None),
     ("busybox-static", &[Purpose::Tests], None),
@@ -254,11 +250,11 @@ mod tests {
 
     #[test]
     fn packages_follow_purpose_and_architecture() {
-        let iso = wanted(Arch::X86_64, Arch::X86_64, &[Purpose::Iso]);
+        let machine = wanted(Arch::X86_64, Arch::X86_64, &[Purpose::Machine]);
         assert!(
-            iso.contains(&"grub-pc-bin")
-                && !iso.contains(&"grub-efi-arm64-bin")
-                && !iso.contains(&"flex")
+            machine.contains(&"ovmf")
+                && !machine.contains(&"qemu-efi-aarch64")
+                && !machine.contains(&"flex")
         );
         let kernel = wanted(Arch::Aarch64, Arch::X86_64, &[Purpose::Kernel]);
         assert!(kernel.contains(&"gcc-aarch64-linux-gnu"));

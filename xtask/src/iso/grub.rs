@@ -1,4 +1,4 @@
-//! Builds GRUB's images for BIOS and UEFI from the host's GRUB packages.
+//! Builds GRUB's images for BIOS and UEFI from Debian 13's GRUB.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,8 @@ use duct::cmd;
 
 use super::menu::Declaration;
 use crate::cache;
-use crate::workspace::{Arch, Build};
-
-/// Where Debian keeps GRUB's parts, a folder per platform.
-const PARTS: &str = "/usr/lib/grub";
+use crate::grub::{Grub, Platform};
+use crate::workspace::Build;
 
 /// Serial number of the EFI partition's file system; fixed, so that two builds give the same bytes.
 const EFI_SERIAL: &str = "52414e43";
@@ -32,53 +30,55 @@ pub(super) struct Bios {
     pub(super) mbr: PathBuf,
 }
 
-/// GRUB as it names itself.
-pub(super) fn version() -> Result<String> {
-    cmd!("grub-mkimage", "--version")
-        .read()
-        .context("run grub-mkimage")
-}
-
 impl Loader {
     /// Builds the loaders; under UEFI the menu is found on the file system that has the file `marker`.
-    pub(super) fn build(build: &Build, declaration: &Declaration, marker: &str) -> Result<Self> {
+    pub(super) fn build(
+        build: &Build,
+        grub: &Grub,
+        declaration: &Declaration,
+        marker: &str,
+    ) -> Result<Self> {
         let folder = build.scratch().join("grub");
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-        let bios = match build.arch {
-            Arch::X86_64 => Some(bios(&folder, &declaration.grub.bios.modules)?),
-            Arch::Aarch64 => None,
-        };
-        let (platform, program) = match build.arch {
-            Arch::X86_64 => ("x86_64-efi", "BOOTX64.EFI"),
-            Arch::Aarch64 => ("arm64-efi", "BOOTAA64.EFI"),
-        };
-        let first = folder.join("uefi.cfg");
-        let text = format!(
-            "search --no-floppy --set=root --file /{marker}\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n"
-        );
-        cache::write(&first, text.as_bytes())?;
-        let image = folder.join(program);
-        mkimage(
-            platform,
-            &image,
-            &declaration.grub.uefi.modules,
-            Some(&first),
-        )?;
-        let efi_partition = folder.join("efi.img");
-        efi_file_system(build, &image, program, &efi_partition)?;
+        let (mut bios, mut efi_partition) = (None, None);
+        for platform in Platform::all(build.arch) {
+            match platform {
+                Platform::Bios => {
+                    bios = Some(for_bios(grub, &folder, &declaration.grub.bios.modules)?);
+                }
+                Platform::UefiX86 | Platform::UefiArm => {
+                    let modules = &declaration.grub.uefi.modules;
+                    let first = first_script(&folder, marker)?;
+                    let image = folder.join("grub.efi");
+                    mkimage(grub, *platform, &image, modules, Some(&first))?;
+                    let path = folder.join("efi.img");
+                    efi_file_system(build, &image, platform.removable_name(), &path)?;
+                    efi_partition = Some(path);
+                }
+            }
+        }
         Ok(Self {
             bios,
-            efi_partition,
+            efi_partition: efi_partition.context("the architecture has no UEFI")?,
         })
     }
 }
 
+/// The script inside GRUB for UEFI, which finds the menu.
+fn first_script(folder: &Path, marker: &str) -> Result<PathBuf> {
+    let path = folder.join("uefi.cfg");
+    let text = format!(
+        "search --no-floppy --set=root --file /{marker}\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n"
+    );
+    cache::write(&path, text.as_bytes())?;
+    Ok(path)
+}
+
 /// GRUB for BIOS: the core image behind the loader of a disc.
-fn bios(folder: &Path, modules: &[String]) -> Result<Bios> {
-    let platform = "i386-pc";
+fn for_bios(grub: &Grub, folder: &Path, modules: &[String]) -> Result<Bios> {
     let core = folder.join("core.img");
-    mkimage(platform, &core, modules, None)?;
-    let parts = Path::new(PARTS).join(platform);
+    mkimage(grub, Platform::Bios, &core, modules, None)?;
+    let parts = grub.parts(Platform::Bios);
     let read = |path: PathBuf| fs::read(&path).with_context(|| format!("read {}", path.display()));
     let mut el_torito = read(parts.join("cdboot.img"))?;
     el_torito.extend(read(core)?);
@@ -90,27 +90,18 @@ fn bios(folder: &Path, modules: &[String]) -> Result<Bios> {
     })
 }
 
-fn mkimage(platform: &str, target: &Path, modules: &[String], first: Option<&Path>) -> Result<()> {
-    let mut arguments = vec![
-        "--format".to_owned(),
-        platform.to_owned(),
-        "--prefix".to_owned(),
-        "/boot/grub".to_owned(),
-    ];
-    arguments.extend([
-        "--directory".to_owned(),
-        format!("{PARTS}/{platform}"),
-        "--output".to_owned(),
-        target.display().to_string(),
-    ]);
+fn mkimage(
+    grub: &Grub,
+    platform: Platform,
+    target: &Path,
+    modules: &[String],
+    first: Option<&Path>,
+) -> Result<()> {
+    let mut arguments = vec!["--prefix".to_owned(), "/boot/grub".to_owned()];
     if let Some(first) = first {
         arguments.extend(["--config".to_owned(), first.display().to_string()]);
     }
-    arguments.extend_from_slice(modules);
-    cmd("grub-mkimage", arguments)
-        .run()
-        .with_context(|| format!("build GRUB for {platform}"))?;
-    Ok(())
+    grub.image(platform, modules, &arguments, target)
 }
 
 /// Kibibytes that the FAT file system needs beside the program.
