@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
-use ureq::Agent;
-use ureq::http::StatusCode;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use reqwest::blocking::Client;
+use reqwest::{Certificate, StatusCode};
 
 use crate::{cache, progress};
 
@@ -61,32 +60,30 @@ impl From<Failure> for anyhow::Error {
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// An HTTP client that honours the system's proxy variables and certificates.
-pub(crate) fn client() -> Result<Agent> {
+///
+/// # Errors
+/// When the file of certificates is not PEM.
+pub(crate) fn client() -> Result<Client> {
     let path = std::env::var_os("SSL_CERT_FILE")
         .map_or_else(|| PathBuf::from(CERTIFICATES), PathBuf::from);
-    // Without the file only mirrors by https need anything: the built-in roots serve then
+    // Without the file only mirrors by http answer; apt itself needs it for the others
     let roots = match fs::read(&path) {
-        Ok(pem) => RootCerts::new_with_certs(&certificates(&pem)),
-        Err(_) => RootCerts::WebPki,
+        Ok(pem) => Certificate::from_pem_bundle(&pem)
+            .with_context(|| format!("read the certificates in {}", path.display()))?,
+        Err(_) => Vec::new(),
     };
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .timeout_connect(Some(SILENCE))
-        .timeout_recv_response(Some(SILENCE))
-        .timeout_per_read(Some(SILENCE))
-        .tls_config(TlsConfig::builder().root_certs(roots).build())
+    // The first client of the process sets the provider, all others find it set
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
+    Client::builder()
+        .connect_timeout(SILENCE)
+        // Not the time of the whole transfer: reqwest's blocking client counts it anew for each read
+        .timeout(SILENCE)
+        .tls_certs_only(roots)
         .user_agent(concat!("rancheros-xtask/", env!("CARGO_PKG_VERSION")))
-        .build();
-    Ok(config.new_agent())
-}
-
-/// The certificates of a PEM file; what is no certificate is skipped.
-fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
-    let certificate = |item| match item {
-        Ok(PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    };
-    parse_pem(pem).filter_map(certificate).collect()
+        .build()
+        .context("make an HTTP client")
 }
 
 /// The cached file with this content, if it is there and whole.
@@ -105,7 +102,7 @@ pub(crate) fn cached(sha256: &str, size: u64) -> Result<Option<PathBuf>> {
 
 /// Fetches all items, several at a time; the answer has the items' order.
 pub(crate) fn fetch_all(
-    client: &Agent,
+    client: &Client,
     title: &str,
     items: &[Item],
 ) -> Vec<Result<PathBuf, Failure>> {
@@ -139,7 +136,7 @@ fn claim(next: &AtomicUsize, length: usize) -> Option<usize> {
 }
 
 /// Fetches one item into the cache and returns its path there.
-pub(crate) fn fetch(client: &Agent, item: &Item, bar: &ProgressBar) -> Result<PathBuf, Failure> {
+pub(crate) fn fetch(client: &Client, item: &Item, bar: &ProgressBar) -> Result<PathBuf, Failure> {
     if let Some(path) = cached(&item.sha256, item.size).map_err(Failure::Other)? {
         bar.inc(item.size);
         return Ok(path);
@@ -164,7 +161,7 @@ pub(crate) fn fetch(client: &Agent, item: &Item, bar: &ProgressBar) -> Result<Pa
 }
 
 /// Continues the partial file until it has the item's size.
-fn append(client: &Agent, item: &Item, partial: &Path, bar: &ProgressBar) -> Result<(), Failure> {
+fn append(client: &Client, item: &Item, partial: &Path, bar: &ProgressBar) -> Result<(), Failure> {
     let other = Failure::Other;
     let mut have = fs::metadata(partial).map_or(0, |found| found.len());
     if have > item.size {
@@ -179,7 +176,7 @@ fn append(client: &Agent, item: &Item, partial: &Path, bar: &ProgressBar) -> Res
         request = request.header("Range", format!("bytes={have}-"));
     }
     let mut answer = request
-        .call()
+        .send()
         .with_context(|| format!("ask for {}", item.url))
         .map_err(other)?;
     let resumed = answer.status() == StatusCode::PARTIAL_CONTENT;
@@ -193,13 +190,7 @@ fn append(client: &Agent, item: &Item, partial: &Path, bar: &ProgressBar) -> Res
         .with_context(|| format!("write {}", partial.display()))
         .map_err(other)?;
     let done = if resumed { have } else { 0 };
-    copy(
-        &mut answer.body_mut().as_reader(),
-        &mut file,
-        item.size - done,
-        bar,
-    )
-    .map_err(other)
+    copy(&mut answer, &mut file, item.size - done, bar).map_err(other)
 }
 
 /// Copies at most `limit` bytes, and fails when there are fewer.
@@ -252,18 +243,16 @@ fn retry<T>(url: &str, mut work: impl FnMut() -> Result<T, Failure>) -> Result<T
 }
 
 /// Fetches a small file of unknown content; `None` when the server does not have it.
-pub(crate) fn text(client: &Agent, url: &str) -> Result<Option<Vec<u8>>> {
+pub(crate) fn text(client: &Client, url: &str) -> Result<Option<Vec<u8>>> {
     let result = retry(url, || {
         let answer = client
             .get(url)
-            .call()
+            .send()
             .with_context(|| format!("ask for {url}"))
             .map_err(Failure::Other)?;
         check_status(answer.status(), url)?;
         let mut bytes = Vec::new();
         answer
-            .into_body()
-            .into_reader()
             .take(INDEX_LIMIT)
             .read_to_end(&mut bytes)
             .with_context(|| format!("read {url}"))
@@ -276,3 +265,6 @@ pub(crate) fn text(client: &Agent, url: &str) -> Result<Option<Vec<u8>>> {
         Err(Failure::Other(error)) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use duct::cmd;
-use ureq::Agent;
+use reqwest::blocking::Client;
 
 use super::index::{Index, Origin};
 use super::release::Release;
@@ -32,7 +32,7 @@ pub(crate) struct Mirror {
 
 impl Mirror {
     /// Finds and verifies the archives.
-    pub(crate) fn find(client: &Agent) -> Result<Self> {
+    pub(crate) fn find(client: &Client) -> Result<Self> {
         let sources = sources::read(Path::new("/etc/apt"))?;
         let now = SystemTime::now();
         let (main, release) = find_archive(client, &main_candidates(&sources), SUITE, "Debian", now)?.with_context(|| {
@@ -91,7 +91,7 @@ impl Mirror {
     }
 
     /// Downloads, verifies and reads the package indices of all suites.
-    pub(crate) fn index(&self, client: &Agent, arch: Arch) -> Result<Index> {
+    pub(crate) fn index(&self, client: &Client, arch: Arch) -> Result<Index> {
         let mut index = Index::default();
         for (base, origin, release) in &self.releases {
             for component in COMPONENTS {
@@ -162,7 +162,7 @@ fn distinct(uris: impl Iterator<Item = String>) -> Vec<String> {
 
 /// The first address that has the suite with Debian's signature and the wanted label.
 fn find_archive(
-    client: &Agent,
+    client: &Client,
     candidates: &[String],
     suite: &str,
     label: &str,
@@ -196,7 +196,7 @@ fn find_archive(
 }
 
 /// One `Packages` file, by the best compression the release has; `None` when the component is not there.
-fn packages(client: &Agent, base: &str, release: &Release, path: &str) -> Result<Option<String>> {
+fn packages(client: &Client, base: &str, release: &Release, path: &str) -> Result<Option<String>> {
     for (extension, tool) in [(".xz", "xz"), (".gz", "gzip")] {
         let packed = format!("{path}{extension}");
         let Some((sha256, size)) = release.file(&packed) else {

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use ureq::Agent;
+use reqwest::blocking::Client;
 
 use crate::cache::Inputs;
 use crate::download::{self, Failure};
@@ -187,7 +187,7 @@ impl std::error::Error for Vanished {}
 /// The lock file with, only when they are needed, the mirror and its index.
 struct Archive<'a> {
     build: &'a Build,
-    client: Agent,
+    client: Client,
     lock: Lock,
     mirror: OnceCell<Mirror>,
     index: OnceCell<Index>,
