@@ -18,7 +18,10 @@ pub(crate) struct Options {
 
 /// Builds PID 1's program and starts `init engine` until Ctrl-C.
 pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
-    let program = progress::step("build init", || rust::build(build, "init"))?;
+    let program = progress::step("build init and worker", || {
+        rust::build(build, "worker")?;
+        rust::build(build, "init")
+    })?;
     let folder = build.scratch().join("engine");
     let shell = Shell::new().context("open a shell")?;
     shell

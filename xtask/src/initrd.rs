@@ -53,10 +53,13 @@ const DIRECTORIES: &[&str] = &[
     "usr/share/ros",
 ];
 
-/// Builds PID 1's program, and the worker beside it, unless they are there.
+/// Builds PID 1's program, and the worker next to it, unless they are there.
 pub(crate) fn program(build: &Build) -> Result<PathBuf> {
     setup::ensure(build, &[Purpose::Programs])?;
-    progress::step("program init", || rust::build(build, "init"))
+    progress::step("programs init and worker", || {
+        rust::build(build, "worker")?;
+        rust::build(build, "init")
+    })
 }
 
 /// Builds the initrd unless it is there; returns its path.

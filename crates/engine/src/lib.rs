@@ -33,6 +33,7 @@ mod system;
 pub mod timestamp;
 pub mod upgrade;
 pub mod volume;
+mod worker;
 
 pub use container::CommitRequest;
 pub use engine::{Engine, EngineOptions};

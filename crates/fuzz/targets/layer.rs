@@ -3,5 +3,5 @@
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let outer = tempfile::tempdir().expect("a directory for temporary files");
-    oci_image::fuzz::layer(data, outer.path());
+ oci_transfer::fuzz::layer(data, outer.path());
 });

@@ -103,7 +103,7 @@ impl Error {
 }
 
 /// Adds the object's name to system call errors.
-pub(crate) trait Context<T> {
+pub trait Context<T> {
     /// Wraps the error with `what`.
     fn context(self, what: impl FnOnce() -> String) -> Result<T>;
 }

@@ -1,26 +1,23 @@
-//! Container images: references, digests, manifests, the content store, registries, archives, and layers on disk.
+//! Container images: references, digests, manifests, the content store, and what the engine asks of its worker.
 //!
-//! Everything here is synchronous. The parsers take bytes or a `Read`, have limits, and are what the fuzz targets call;
-//! transfers and unpacking run in short-lived worker processes, never inside PID 1.
+//! Everything here is synchronous, small enough for PID 1, and free of I/O except for the store. The parsers take bytes,
+//! have limits, and are what the fuzz targets call.
 //!
-//! This crate does not mount anything, does not know which images or containers exist, and does not speak Docker's API.
+//! This crate does not mount anything, does not know which images or containers exist, does not speak Docker's API, and
+//! reads no archive and no registry: that is crate oci-transfer.
 
-mod ahead;
-pub mod archive;
-pub mod compression;
 pub mod config;
 pub mod digest;
-pub mod download;
-mod error;
+pub mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-pub mod layer;
 pub mod manifest;
 pub mod media;
 pub mod progress;
 pub mod reference;
 pub mod registry;
 pub mod store;
+pub mod task;
 
 pub use digest::Digest;
 pub use error::{Error, Result};

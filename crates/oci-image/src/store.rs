@@ -12,10 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Algorithm, Digest, DigestReader};
 use crate::error::{Context, Error, Result};
-use crate::layer::{
-    PackOptions, SplitWriter, TarWriter, UnpackOptions, Unpacked, adopt_implied, assemble, pack,
-    unpack,
-};
 
 /// Largest blob that is read into memory, in bytes (manifests and configurations).
 const BLOB_READ_MAX: u64 = 16 * 1024 * 1024;
@@ -53,30 +49,6 @@ pub struct CompressedForm {
     pub media_type: String,
     /// Repository (`registry/path`) it was seen in.
     pub repository: String,
-}
-
-/// A layer that is unpacked in the work directory and not yet in its place.
-pub struct StagedLayer {
-    directory: PathBuf,
-    info: LayerInfo,
-    implied: Vec<Vec<u8>>,
-    committed: bool,
-}
-
-impl StagedLayer {
-    /// What was unpacked.
-    pub fn info(&self) -> &LayerInfo {
-        &self.info
-    }
-}
-
-impl Drop for StagedLayer {
-    fn drop(&mut self) {
-        if !self.committed {
-            // what stays behind is removed at the next start
-            let _ = fs::remove_dir_all(&self.directory);
-        }
-    }
 }
 
 impl Store {
@@ -205,72 +177,6 @@ impl Store {
         )
     }
 
-    /// Unpacks a layer stream into the work directory.
-    pub fn stage_layer(&self, reader: impl Read) -> Result<StagedLayer> {
-        let directory = self.work_path("layer");
-        let diff = directory.join("diff");
-        fs::create_dir_all(&diff).context(|| format!("make {}", diff.display()))?;
-        // from here on the directory is removed when something fails
-        let mut staged = StagedLayer {
-            directory,
-            info: LayerInfo {
-                diff_id: Digest::sha256(b""),
-                tar_size: 0,
-                size: 0,
-                compressed: Vec::new(),
-            },
-            implied: Vec::new(),
-            committed: false,
-        };
-        let split = staged.directory.join("split.gz");
-        let split = File::create(&split).context(|| format!("create {}", split.display()))?;
-        let options = UnpackOptions {
-            split: Some(SplitWriter::new(split)),
-            ..UnpackOptions::layer()
-        };
-        let Unpacked {
-            diff_id,
-            tar_size,
-            size,
-            implied,
-            split,
-        } = unpack(reader, &diff, options)?;
-        if let Some(split) = split {
-            split.finish()?;
-        }
-        staged.info.diff_id = diff_id;
-        staged.info.tar_size = tar_size;
-        staged.info.size = size;
-        staged.implied = implied;
-        Ok(staged)
-    }
-
-    /// Puts a staged layer in its place; `lowers` are the layers below, the nearest first.
-    pub fn commit_layer(&self, mut staged: StagedLayer, lowers: &[PathBuf]) -> Result<LayerInfo> {
-        let target = self.layer_path(&staged.info.diff_id);
-        if target.is_dir() {
-            return self.layer_info(&staged.info.diff_id);
-        }
-        adopt_implied(&staged.directory.join("diff"), &staged.implied, lowers)?;
-        let json = serde_json::to_vec(&staged.info).unwrap_or_default();
-        let path = staged.directory.join("layer.json");
-        fs::write(&path, json).context(|| format!("write {}", path.display()))?;
-        let directory = File::open(&staged.directory)
-            .context(|| format!("open {}", staged.directory.display()))?;
-        rustix::fs::syncfs(&directory)
-            .context(|| format!("sync {}", staged.directory.display()))?;
-        match fs::rename(&staged.directory, &target) {
-            // another worker was faster: the content is the same
-            Err(_) if target.is_dir() => {}
-            result => {
-                result.context(|| format!("rename to {}", target.display()))?;
-                staged.committed = true;
-            }
-        }
-        sync_directory(&self.root.join("layers"))?;
-        Ok(staged.info.clone())
-    }
-
     /// Removes a layer: out of sight by one rename, then its files.
     pub fn remove_layer(&self, diff_id: &Digest) -> Result<()> {
         let path = self.layer_path(diff_id);
@@ -298,45 +204,6 @@ impl Store {
         }
         Ok(found)
     }
-
-    /// Writes a layer's tar to a work file and returns the file's path, digest and size.
-    ///
-    /// An unpacked layer gives the very bytes it came from. One without a split (mounted from a medium, at `directory`) is
-    /// packed afresh, and its digest can differ from its diff id.
-    pub fn export_layer(
-        &self,
-        diff_id: &Digest,
-        directory: &Path,
-    ) -> Result<(PathBuf, Digest, u64)> {
-        let path = self.work_path("export");
-        let result = self.export_to(diff_id, directory, &path);
-        if result.is_err() {
-            let _ = fs::remove_file(&path);
-        }
-        result.map(|(digest, size)| (path, digest, size))
-    }
-
-    fn export_to(&self, diff_id: &Digest, directory: &Path, path: &Path) -> Result<(Digest, u64)> {
-        let file = File::create(path).context(|| format!("create {}", path.display()))?;
-        let mut out =
-            crate::digest::DigestWriter::new(io::BufWriter::with_capacity(256 * 1024, file));
-        match File::open(self.layer_path(diff_id).join("split.gz")) {
-            Ok(split) => {
-                assemble(directory, split, &mut out)?;
-                out.flush()
-                    .context(|| format!("write {}", path.display()))?;
-                let (digest, size, _) = out.finish();
-                diff_id.check(&digest)?;
-                Ok((digest, size))
-            }
-            Err(_) => {
-                let mut tar = TarWriter::new(out);
-                pack(directory, &mut tar, &PackOptions::layer())?;
-                let (digest, size, _) = tar.finish()?.finish();
-                Ok((digest, size))
-            }
-        }
-    }
 }
 
 /// Digest and size of a file.
@@ -359,43 +226,9 @@ pub fn write_atomic(path: &Path, work: &Path, bytes: &[u8]) -> Result<()> {
     path.parent().map_or(Ok(()), sync_directory)
 }
 
-fn sync_directory(path: &Path) -> Result<()> {
+/// Makes sure that the names in a directory are on disk.
+pub fn sync_directory(path: &Path) -> Result<()> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .context(|| format!("sync {}", path.display()))
-}
-
-/// Layers at hand: those of the store and those mounted from media.
-#[derive(Debug, Clone)]
-pub struct LayerSet {
-    /// The store.
-    pub store: Store,
-    /// Layers that are elsewhere, with the directory where they are or will be mounted.
-    pub external: std::collections::BTreeMap<Digest, PathBuf>,
-}
-
-impl LayerSet {
-    /// Whether the layer need not be fetched.
-    pub fn has(&self, diff_id: &Digest) -> bool {
-        self.external.contains_key(diff_id) || self.store.has_layer(diff_id)
-    }
-
-    /// The layer's directory; an external one is preferred, it costs no disk.
-    pub fn directory(&self, diff_id: &Digest) -> PathBuf {
-        self.external
-            .get(diff_id)
-            .cloned()
-            .unwrap_or_else(|| self.store.layer_diff(diff_id))
-    }
-
-    /// Puts a staged layer in its place above `below` (lowest first).
-    pub fn commit(&self, staged: StagedLayer, below: &[Digest]) -> Result<LayerInfo> {
-        let lowers: Vec<PathBuf> = below
-            .iter()
-            .rev()
-            .map(|diff_id| self.directory(diff_id))
-            .filter(|path| path.is_dir())
-            .collect();
-        self.store.commit_layer(staged, &lowers)
-    }
 }

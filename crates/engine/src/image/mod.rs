@@ -2,7 +2,7 @@
 //!
 //! Two kinds live side by side. Images of boot media are mounted, never unpacked, and return at the next boot whatever
 //! happens to them. Pulled, loaded, imported and committed ones are in the content store below the engine's root.
-//! Registries and archives are the business of worker processes ([`worker`]).
+//! Registries and archives are the business of worker processes ([`crate::worker`]).
 
 mod find;
 mod glob;
@@ -15,7 +15,6 @@ mod repository;
 mod search;
 mod table;
 mod transfer;
-pub mod worker;
 
 #[cfg(test)]
 mod tests;
@@ -34,12 +33,12 @@ use oci_image::{Digest, Reference};
 use serde::{Deserialize, Serialize};
 
 use crate::timestamp::Timestamp;
+use crate::worker::Launcher;
 pub use list::ImageListOptions;
 use media::MediaLayers;
 pub use media::mount_from_media;
 use table::Table;
 pub use transfer::{CommitOptions, ImportOptions, ProgressStream};
-use worker::client::Launcher;
 
 /// Where images live and who does the work.
 #[derive(Debug, Clone)]

@@ -5,9 +5,9 @@ use oci_image::registry::Description;
 use oci_image::{Digest, Reference};
 
 use super::transfer::{ProgressStream, credentials, error_message, status};
-use super::worker::client::{Started, messages};
-use super::worker::request::{Outcome, Question, Task};
 use super::{Images, no_such_image, parse_reference};
+use crate::worker::{Started, messages};
+use oci_image::task::{Outcome, Question, Task};
 
 impl Images {
     /// Pulls as `POST /images/create` does: every tag of the repository when neither `tag` nor the reference names one.

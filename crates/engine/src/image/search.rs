@@ -5,7 +5,7 @@ use oci_image::registry::Found;
 
 use super::Images;
 use super::transfer::credentials;
-use super::worker::request::Task;
+use oci_image::task::Task;
 
 /// Repositories unless a client asks for another number.
 const LIMIT: u8 = 25;

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use engine_api::Filters;
-use oci_image::layer::TarWriter;
+use oci_transfer::layer::TarWriter;
 
 use super::*;
 use crate::options::ByteStream;

@@ -175,7 +175,7 @@ impl Engine {
         if self.0.upgrades.owner.borrow().is_none() {
             return Some("the shutdown".to_owned());
         }
-        if crate::image::worker::client::at_work() > 0 {
+        if crate::worker::at_work() > 0 {
             return Some("a transfer of an image".to_owned());
         }
         self.unsettled_container().or_else(|| self.unsettled_exec())

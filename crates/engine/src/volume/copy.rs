@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use engine_api::{Error, Result};
-use oci_image::layer::{Form, PackOptions, TarWriter, UnpackOptions, pack, unpack};
+use oci_transfer::layer::{Form, PackOptions, TarWriter, UnpackOptions, pack, unpack};
 
 /// Copies the content, owner and mode of `source` into the volume directory `target`, unless that holds anything.
 /// Whether something was copied. Both are directories that the caller has resolved; nothing outside them is touched.

@@ -216,7 +216,11 @@ fn check_media_type(declared: &str, is_index: bool) -> Result<()> {
     Ok(())
 }
 
-pub(crate) fn limit_count(what: &str, count: usize, limit: usize) -> Result<()> {
+/// Refuses more of something than this program accepts.
+///
+/// # Errors
+/// [`Error::Limit`], which names it.
+pub fn limit_count(what: &str, count: usize, limit: usize) -> Result<()> {
     if count <= limit {
         return Ok(());
     }

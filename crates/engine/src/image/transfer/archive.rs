@@ -6,10 +6,10 @@ use oci_image::{Digest, Reference};
 use tokio::sync::mpsc;
 
 use super::{ProgressStream, error_message};
-use crate::image::worker::client::{Started, drain, feed, messages};
-use crate::image::worker::request::{Outcome, SavedImage, Task};
 use crate::image::{Images, parse_reference};
 use crate::options::{ByteStream, STREAM_DEPTH};
+use crate::worker::{Started, drain, feed, messages};
+use oci_image::task::{Outcome, SavedImage, Task};
 
 fn stream(text: String) -> ProgressMessage {
     ProgressMessage {
@@ -96,18 +96,15 @@ impl Images {
                 }
             }
         }
-        for (id, _) in &images {
-            self.prepare_layers(id)?;
+        let mut saved = Vec::new();
+        for (id, references) in &images {
+            saved.push(SavedImage {
+                config: id.to_string(),
+                references: references.iter().map(ToString::to_string).collect(),
+                created: self.prepare_layers(id)?,
+            });
         }
-        let task = Task::Save {
-            images: images
-                .iter()
-                .map(|(id, references)| SavedImage {
-                    config: id.to_string(),
-                    references: references.iter().map(ToString::to_string).collect(),
-                })
-                .collect(),
-        };
+        let task = Task::Save { images: saved };
         let Started {
             mut worker,
             input,

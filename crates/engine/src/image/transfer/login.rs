@@ -5,8 +5,8 @@ use http::StatusCode;
 
 use super::credentials;
 use crate::image::Images;
-use crate::image::worker::client::Started;
-use crate::image::worker::request::Task;
+use crate::worker::Started;
+use oci_image::task::Task;
 
 impl Images {
     /// Checks credentials with a registry.

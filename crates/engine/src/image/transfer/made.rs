@@ -8,11 +8,11 @@ use oci_image::manifest::Platform;
 use oci_image::{Digest, Reference};
 
 use super::{ProgressStream, status};
-use crate::image::worker::client::{Started, feed, messages};
-use crate::image::worker::request::{Outcome, Task};
 use crate::image::{Images, Saved, api_error, parse_reference};
 use crate::options::ByteStream;
 use crate::timestamp::Timestamp;
+use crate::worker::{Started, feed, messages};
+use oci_image::task::{Outcome, Task};
 
 /// `POST /commit`.
 #[derive(Debug, Clone, Default)]

@@ -11,10 +11,11 @@ use oci_image::Digest;
 use oci_image::registry::Credentials;
 use tokio::sync::mpsc;
 
-use super::worker::client::Started;
-use super::worker::request::{Request, Task};
 use super::{Images, Saved, api_error, no_such_image};
+use crate::timestamp::Timestamp;
+use crate::worker::Started;
 pub use made::{CommitOptions, ImportOptions};
+use oci_image::task::{Request, Task};
 
 /// Progress of a transfer; the last message carries the error if it failed.
 pub type ProgressStream = mpsc::Receiver<ProgressMessage>;
@@ -74,15 +75,19 @@ impl Images {
         }
     }
 
-    /// Makes an image's content readable for a worker: configuration in the store, layers mounted.
-    fn prepare_layers(&self, id: &Digest) -> Result<()> {
-        let (bytes, layers) = {
+    /// Makes an image's content readable for a worker: configuration in the store, layers mounted. When the image was made,
+    /// in seconds since 1970.
+    fn prepare_layers(&self, id: &Digest) -> Result<i64> {
+        let (bytes, layers, created) = {
             let state = self.0.state.borrow();
             let known = state
                 .images
                 .get(id)
                 .ok_or_else(|| no_such_image(&id.to_string()))?;
-            (known.bytes.clone(), known.layers().to_vec())
+            let created = known.image.created.as_deref();
+            let created = created.and_then(Timestamp::parse_rfc3339);
+            let created = created.map_or(0, Timestamp::unix);
+            (known.bytes.clone(), known.layers().to_vec(), created)
         };
         self.0
             .store
@@ -92,6 +97,7 @@ impl Images {
             .into_iter()
             .map(|diff_id| super::LayerSource { diff_id })
             .collect();
-        self.layer_directories(&layers).map(drop)
+        self.layer_directories(&layers)?;
+        Ok(created)
     }
 }

@@ -6,9 +6,9 @@ use oci_image::manifest::Platform;
 use tokio::sync::mpsc;
 
 use super::{ProgressStream, credentials, error_message, status};
-use crate::image::worker::client::{Said, Started, Worker, messages};
-use crate::image::worker::request::{MadeImage, Task};
 use crate::image::{Images, api_error, parse_reference};
+use crate::worker::{Said, Started, Worker, messages};
+use oci_image::task::{MadeImage, Task};
 
 impl Images {
     /// Pulls an image. `tag` may be a tag or a digest; with neither there nor in `reference` it is `latest`.

@@ -6,9 +6,9 @@ use oci_image::{Digest, Reference};
 use tokio::sync::mpsc;
 
 use super::{ProgressStream, credentials, error_message, status};
-use crate::image::worker::client::{Started, messages};
-use crate::image::worker::request::Task;
 use crate::image::{Images, api_error, parse_reference};
+use crate::worker::{Started, messages};
+use oci_image::task::Task;
 
 impl Images {
     /// Pushes a tag, or all tags of a repository when `tag` is empty and the reference has none.

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use engine_api::{Error, PathStat, Result};
-use oci_image::layer::{Entry, Form, Kind, PackOptions, TarWriter, UnpackOptions, pack, unpack};
+use oci_transfer::layer::{Entry, Form, Kind, PackOptions, TarWriter, UnpackOptions, pack, unpack};
 use rustix::fs::FileType;
 
 use super::resolve::{Root, descriptor_path};

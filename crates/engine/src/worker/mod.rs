@@ -1,0 +1,306 @@
+//! The engine's side of worker processes: starts one for each task, feeds it, and hands on what it says.
+
+mod progress;
+
+use std::cell::Cell;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine_api::{Error, ProgressMessage, Result};
+use http::StatusCode;
+use sys::process::{CloneOptions, Pidfd, Signal, SpawnIn, spawn_in};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+
+use crate::options::{ByteStream, STREAM_DEPTH};
+use oci_image::task::{ANSWERS_FD, Answer, LINE_MAX, Outcome, PROTOCOL, Request};
+
+/// Longest silence of a worker. Its own network deadlines are far shorter; compressing a large layer for a push is not.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+/// Longest wait for the end of a worker that has answered or was killed.
+const END: Duration = Duration::from_secs(10);
+/// Bytes of an archive read from a worker at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// How workers are started.
+#[derive(Debug, Clone)]
+pub(crate) enum Launcher {
+    /// As processes of this program.
+    Program(PathBuf),
+    /// As threads, where a test has no such program.
+    #[cfg(test)]
+    Thread,
+}
+
+/// A worker at work; dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    answers: BufReader<UnixStream>,
+    process: Option<Pidfd>,
+    _at_work: AtWork,
+}
+
+thread_local! {
+    /// Workers of this thread's engine: they are its children, and their answers have no other reader.
+    static AT_WORK: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many workers there are.
+pub(crate) fn at_work() -> usize {
+    AT_WORK.get()
+}
+
+/// Counts a worker.
+#[derive(Debug)]
+struct AtWork;
+
+impl AtWork {
+    fn new() -> Self {
+        AT_WORK.set(AT_WORK.get() + 1);
+        Self
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        AT_WORK.set(AT_WORK.get().saturating_sub(1));
+    }
+}
+
+/// A started worker with its other two ends.
+pub(crate) struct Started {
+    pub(crate) worker: Worker,
+    /// Its standard input, after the request.
+    pub(crate) input: pipe::Sender,
+    /// Its standard output.
+    pub(crate) output: pipe::Receiver,
+}
+
+/// What a worker said.
+#[derive(Debug)]
+pub(crate) enum Said {
+    /// Progress.
+    Progress(ProgressMessage),
+    /// It is done.
+    Done(Outcome),
+}
+
+impl Launcher {
+    /// Starts a worker and gives it the request.
+    pub(crate) async fn start(&self, request: &Request) -> Result<Started> {
+        let failed = |error: io::Error| Error::server(format!("start a worker: {error}"));
+        let (input_reader, input_writer) = io::pipe().map_err(failed)?;
+        let (output_reader, output_writer) = io::pipe().map_err(failed)?;
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+        ours.set_nonblocking(true).map_err(failed)?;
+        let process = match self {
+            Self::Program(program) => {
+                let process = spawn(program, &input_reader, &output_writer, &theirs)?;
+                Some(process)
+            }
+            #[cfg(test)]
+            Self::Thread => {
+                std::thread::spawn(move || {
+                    worker::serve(OsStr::new(PROTOCOL), input_reader, output_writer, theirs)
+                });
+                None
+            }
+        };
+        let mut input = pipe::Sender::from_owned_fd(OwnedFd::from(input_writer)).map_err(failed)?;
+        let output = pipe::Receiver::from_owned_fd(OwnedFd::from(output_reader)).map_err(failed)?;
+        let answers = BufReader::new(UnixStream::from_std(ours).map_err(failed)?);
+        let mut line =
+            serde_json::to_vec(request).map_err(|error| Error::server(error.to_string()))?;
+        line.push(b'\n');
+        let started = Started {
+            worker: Worker {
+                answers,
+                process,
+                _at_work: AtWork::new(),
+            },
+            output,
+            input: {
+                // a worker that could not start says so on the answers
+                let _ = input.write_all(&line).await;
+                input
+            },
+        };
+        Ok(started)
+    }
+}
+
+fn spawn(
+    program: &std::path::Path,
+    input: &PipeReader,
+    output: &PipeWriter,
+    answers: &std::os::unix::net::UnixStream,
+) -> Result<Pidfd> {
+    let errors = std::fs::OpenOptions::new().write(true).open("/dev/null");
+    let errors = errors.map_err(|error| Error::server(format!("open /dev/null: {error}")))?;
+    let environment: Vec<OsString> = std::env::vars_os()
+        .map(|(name, value)| {
+            [name.as_os_str(), OsStr::new("="), value.as_os_str()].join(OsStr::new(""))
+        })
+        .collect();
+    let environment: Vec<&OsStr> = environment.iter().map(OsString::as_os_str).collect();
+    let spawned = spawn_in(&SpawnIn {
+        program,
+        argv: &[program.as_os_str(), OsStr::new(PROTOCOL)],
+        env: &environment,
+        options: CloneOptions::default(),
+        fds: &[
+            (input.as_fd(), 0),
+            (output.as_fd(), 1),
+            (errors.as_fd(), 2),
+            (answers.as_fd(), ANSWERS_FD),
+        ],
+        report: ANSWERS_FD,
+        wait_for_go: false,
+    });
+    Ok(spawned
+        .map_err(|error| Error::server(error.to_string()))?
+        .pidfd)
+}
+
+impl Worker {
+    /// The next thing it says; an error ends it.
+    pub(crate) async fn next(&mut self) -> Result<Said> {
+        let line = match tokio::time::timeout(IDLE, self.line()).await {
+            Ok(line) => line?,
+            Err(_) => return Err(Error::server("worker is silent: it was killed")),
+        };
+        if line.is_empty() {
+            return Err(Error::server("worker ended without an answer"));
+        }
+        if line[0] == b'!' {
+            return Err(Error::server("worker could not be started"));
+        }
+        match serde_json::from_slice(&line) {
+            Ok(Answer::Progress(progress)) => Ok(Said::Progress(progress::message(progress))),
+            Ok(Answer::Done(outcome)) => {
+                self.end().await;
+                Ok(Said::Done(*outcome))
+            }
+            Ok(Answer::Failed { status, message }) => {
+                let status =
+                    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                Err(Error::new(status, message))
+            }
+            Err(error) => Err(Error::server(format!("worker answers nonsense: {error}"))),
+        }
+    }
+
+    async fn line(&mut self) -> Result<Vec<u8>> {
+        let mut line = Vec::new();
+        let mut limited = (&mut self.answers).take(LINE_MAX as u64);
+        let read = limited.read_until(b'\n', &mut line).await;
+        read.map_err(|error| Error::server(format!("listen to the worker: {error}")))?;
+        Ok(line)
+    }
+
+    /// Waits for its end after the last answer, and reaps it if no reaper did.
+    async fn end(&mut self) {
+        let Some(process) = self.process.take() else {
+            return;
+        };
+        let mut rest = Vec::new();
+        // its end closes the answers; the engine's reaper may then be faster
+        let _ = tokio::time::timeout(
+            END,
+            (&mut self.answers)
+                .take(CHUNK as u64)
+                .read_to_end(&mut rest),
+        )
+        .await;
+        let _ = process.reap();
+    }
+
+    /// Follows it to the end, handing progress to `send`. A receiver that went away ends the worker.
+    pub(crate) async fn follow(
+        &mut self,
+        messages: &mpsc::Sender<ProgressMessage>,
+    ) -> Result<Outcome> {
+        loop {
+            tokio::select! {
+                said = self.next() => match said? {
+                    Said::Done(outcome) => return Ok(outcome),
+                    Said::Progress(message) => {
+                        if messages.send(message).await.is_err() {
+                            return Err(Error::server("client went away"));
+                        }
+                    }
+                },
+                () = messages.closed() => return Err(Error::server("client went away")),
+            }
+        }
+    }
+
+    /// Follows it to the end, progress unseen.
+    pub(crate) async fn outcome(&mut self) -> Result<Outcome> {
+        loop {
+            if let Said::Done(outcome) = self.next().await? {
+                return Ok(outcome);
+            }
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(process) = &self.process {
+            // it may have ended by itself
+            let _ = process.send_signal(Signal::KILL);
+            let _ = process.reap();
+        }
+    }
+}
+
+/// Copies a body into a worker; what the worker does not want any more is not an error.
+pub(crate) async fn feed(mut input: pipe::Sender, mut body: ByteStream) {
+    while let Some(Ok(chunk)) = body.recv().await {
+        if input.write_all(&chunk).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Copies what a worker writes into a stream.
+pub(crate) async fn drain(
+    mut output: pipe::Receiver,
+    to: &mpsc::Sender<io::Result<Bytes>>,
+) -> bool {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match output.read(&mut buffer).await {
+            Ok(0) => return true,
+            Ok(n) => {
+                if to
+                    .send(Ok(Bytes::copy_from_slice(&buffer[..n])))
+                    .await
+                    .is_err()
+                {
+                    return false;
+                }
+            }
+            Err(error) => {
+                // the receiver may be gone as well
+                let _ = to.send(Err(error)).await;
+                return false;
+            }
+        }
+    }
+}
+
+/// A stream of progress messages.
+pub(crate) fn messages() -> (
+    mpsc::Sender<ProgressMessage>,
+    mpsc::Receiver<ProgressMessage>,
+) {
+    mpsc::channel(STREAM_DEPTH)
+}

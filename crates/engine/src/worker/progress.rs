@@ -1,0 +1,87 @@
+//! Progress of a worker in the words and the form of Docker.
+
+use engine_api::{ProgressDetail, ProgressMessage};
+use oci_image::progress::Progress;
+
+/// Progress as Docker's clients read it.
+pub(super) fn message(progress: Progress) -> ProgressMessage {
+    let detail = match (progress.current, progress.total) {
+        (Some(current), total) => Some(ProgressDetail {
+            current: i64::try_from(current).unwrap_or(i64::MAX),
+            total: i64::try_from(total.unwrap_or(0)).unwrap_or(i64::MAX),
+        }),
+        (None, _) if progress.id.is_empty() || progress.status.starts_with("Pulling from") => None,
+        (None, _) => Some(ProgressDetail::default()),
+    };
+    ProgressMessage {
+        progress: detail.as_ref().map_or_else(String::new, bar),
+        status: progress.status,
+        id: progress.id,
+        progress_detail: detail,
+        ..ProgressMessage::default()
+    }
+}
+
+/// The bar that clients without a terminal of their own print: `[=====>     ]  1.5MB/3MB`.
+fn bar(detail: &ProgressDetail) -> String {
+    const WIDTH: i64 = 50;
+    if detail.current <= 0 {
+        return String::new();
+    }
+    if detail.total <= 0 {
+        return human(detail.current);
+    }
+    let done =
+        usize::try_from((detail.current * WIDTH / detail.total).clamp(0, WIDTH)).unwrap_or(0);
+    let left = 50 - done;
+    let arrow = if left > 0 { ">" } else { "" };
+    let dashes = "=".repeat(done);
+    let spaces = " ".repeat(left.saturating_sub(1));
+    format!(
+        "[{dashes}{arrow}{spaces}]  {}/{}",
+        human(detail.current),
+        human(detail.total)
+    )
+}
+
+/// A size with four digits at most, in powers of 1000.
+fn human(bytes: i64) -> String {
+    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+    #[allow(clippy::cast_precision_loss, reason = "four digits are shown")]
+    let mut size = bytes as f64;
+    let mut unit = 0;
+    while size >= 1000.0 && unit + 1 < UNITS.len() {
+        size /= 1000.0;
+        unit += 1;
+    }
+    let decimals = match size {
+        _ if unit == 0 => 0,
+        size if size < 10.0 => 3,
+        size if size < 100.0 => 2,
+        _ => 1,
+    };
+    let text = format!("{size:.decimals$}");
+    let text = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
+    format!("{text}{}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_look_like_dockers() {
+        let bar = |current, total| bar(&ProgressDetail { current, total });
+        assert_eq!(bar(0, 100), "");
+        assert_eq!(bar(512, 0), "512B");
+        assert_eq!(
+            bar(1_500_000, 3_000_000),
+            format!("[{}>{}]  1.5MB/3MB", "=".repeat(25), " ".repeat(24))
+        );
+        assert_eq!(bar(2000, 2000), format!("[{}]  2kB/2kB", "=".repeat(50)));
+    }
+}

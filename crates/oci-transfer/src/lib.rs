@@ -1,0 +1,17 @@
+//! Images that come and go: registries, archives, and layers packed, unpacked and compressed.
+//!
+//! Everything here is synchronous and reads what strangers wrote, with limits: it runs in short-lived processes of the
+//! program `worker`, and no part of it is in PID 1's program (`cargo xtask tidy` checks that).
+//!
+//! This crate does not know Docker's API, containers, or who may do what.
+
+mod ahead;
+pub mod archive;
+pub mod compression;
+pub mod download;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
+pub mod layer;
+pub mod layers;
+pub mod registry;
+mod reporting;
