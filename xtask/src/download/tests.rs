@@ -1,3 +1,5 @@
+//! Downloads against a server on loopback: transfers that break off, ranges, files that are not there.
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::thread::JoinHandle;
