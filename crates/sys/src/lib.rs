@@ -25,6 +25,8 @@ pub mod netlink;
 pub mod process;
 pub mod readiness;
 pub mod reboot;
+pub mod regular;
+pub mod rooted;
 pub mod seccomp;
 pub mod signal;
 pub mod sysctl;
