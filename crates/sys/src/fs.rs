@@ -1,6 +1,6 @@
 //! File system calls that the standard library lacks or splits in two.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Dev, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
@@ -48,10 +48,11 @@ pub enum NodeKind {
     Fifo,
 }
 
-/// Makes a device node at `path`, relative to `directory`, with exactly these permission bits (mknod(2), chmod(2)).
+/// Makes a device node at `path`, relative to `directory`, with these permission bits less the umask (mknod(2)). Nothing
+/// is changed afterwards by its name, in whose place something else may be by then.
 ///
 /// # Errors
-/// What mknodat(2) or fchmodat(2) refuses.
+/// What mknodat(2) refuses.
 pub fn make_node(
     directory: BorrowedFd<'_>,
     path: &Path,
@@ -67,8 +68,7 @@ pub fn make_node(
     };
     let mode = Mode::from_raw_mode(mode);
     let device: Dev = rustix::fs::makedev(major, minor);
-    rustix::fs::mknodat(directory, path, kind, mode, device).what(what)?;
-    rustix::fs::chmodat(directory, path, mode, rustix::fs::AtFlags::empty()).what(what)
+    rustix::fs::mknodat(directory, path, kind, mode, device).what(what)
 }
 
 /// Opens `path` as if `root` were `/`: no symbolic link and no `..` leads out of it (openat2(2),
@@ -80,14 +80,6 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     open_in_root_with(root, path, OFlags::PATH)
 }
 
-/// As [`open_in_root`], to read from.
-///
-/// # Errors
-/// What openat2(2) refuses.
-pub fn read_in_root(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
-    open_in_root_with(root, path, OFlags::RDONLY)
-}
-
 /// As [`open_in_root`], with flags of open(2).
 ///
 /// # Errors
@@ -95,19 +87,16 @@ pub fn read_in_root(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
 pub fn open_in_root_with(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Result<OwnedFd> {
     // An absolute path starts at the root that RESOLVE_IN_ROOT sets.
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    for _ in 0..RACE_ATTEMPTS {
-        match rustix::fs::openat2(
-            root.as_fd(),
-            path,
-            flags | OFlags::CLOEXEC,
-            Mode::empty(),
-            resolve,
-        ) {
-            Err(rustix::io::Errno::AGAIN) => {}
-            result => return result.what(|| format!("open {}", path.display())),
-        }
-    }
-    Err(rustix::io::Errno::AGAIN).what(|| format!("open {}", path.display()))
+    open_resolved(root, path, flags, resolve)
+}
+
+/// As [`open_in_root`], but no symbolic link is followed at all: ELOOP (openat2(2), RESOLVE_NO_SYMLINKS).
+///
+/// # Errors
+/// What openat2(2) refuses.
+pub fn open_in_root_plain(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    open_resolved(root, path, OFlags::PATH, resolve)
 }
 
 /// Opens `path` below `root`, O_PATH; fails with EXDEV when a link or `..` leads out of it (openat2(2), RESOLVE_BENEATH).
@@ -116,10 +105,28 @@ pub fn open_in_root_with(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> Re
 /// What openat2(2) refuses.
 pub fn open_beneath(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    open_resolved(root, path, OFlags::PATH, resolve)
+}
+
+/// Opens `path` below `root` to write to it as it is; no symbolic link is followed.
+///
+/// # Errors
+/// What openat2(2) refuses.
+pub fn write_beneath_plain(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    open_resolved(root, path, flags, resolve)
+}
+
+fn open_resolved(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    flags: OFlags,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd> {
     let what = || format!("open {}", path.display());
     for _ in 0..RACE_ATTEMPTS {
-        match rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve) {
+        match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
             Err(rustix::io::Errno::AGAIN) => {}
             result => return result.what(what),
         }

@@ -31,7 +31,6 @@ pub mod seccomp;
 pub mod signal;
 pub mod sysctl;
 pub mod tty;
-pub mod user;
 
 pub use error::{Context, Error, Result};
 

@@ -1,13 +1,11 @@
 //! The process of an exec as the runtime wants it.
 
-use std::path::Path;
-
 use engine_api::{Error, Result};
 
 use super::Exec;
 use crate::container::Status;
 use crate::runtime::oci;
-use crate::spec::{self, Account, security::Security};
+use crate::spec::{self, security::Security};
 
 /// The process as the runtime wants it, confined as the container is; `apparmor_profile` as in [`spec::Input`].
 pub(super) fn exec_process(
@@ -23,17 +21,11 @@ pub(super) fn exec_process(
         )));
     }
     let (config, host) = (&exec.config, &record.host_config);
-    let root = format!("/proc/{}/root", record.state.pid);
     let user = if config.user.is_empty() {
         &record.config.user
     } else {
         &config.user
     };
-    let account = Account::resolve(
-        Path::new(&root),
-        user,
-        host.group_add.as_deref().unwrap_or_default(),
-    )?;
     let own = spec::choose_capabilities(host)?;
     let security = Security::read(host, &own, apparmor_profile)?;
     let every = || {
@@ -42,7 +34,7 @@ pub(super) fn exec_process(
             .map(|name| (*name).to_owned())
             .collect()
     };
-    let mut env = spec::process::environment(&record.config, config.tty, &account);
+    let mut env = spec::process::environment(&record.config, config.tty);
     spec::process::override_with(&mut env, &config.env);
     let cwd = [&config.working_dir, &record.config.working_dir]
         .into_iter()
@@ -56,7 +48,7 @@ pub(super) fn exec_process(
     let process = oci::Process {
         terminal: config.tty,
         console_size,
-        user: account.to_oci(),
+        user: spec::process::user(user, host),
         args: config.cmd.clone().unwrap_or_default(),
         env,
         cwd: cwd.cloned().unwrap_or_else(|| "/".to_owned()),
@@ -66,15 +58,11 @@ pub(super) fn exec_process(
             own
         })),
         rlimits: spec::process::rlimits(host),
-        no_new_privileges: security.no_new_privileges && !config.privileged,
+        no_new_privileges: security.no_new_privileges,
         // Also of a privileged exec: Docker's keeps the container's profile.
         apparmor_profile: security.apparmor_profile,
         oom_score_adj: i32::try_from(host.oom_score_adj).ok(),
     };
-    let seccomp = if config.privileged {
-        None
-    } else {
-        security.seccomp
-    };
-    Ok((process, seccomp))
+    // Also of a privileged exec: Docker's keeps the container's filter, too.
+    Ok((process, security.seccomp))
 }

@@ -13,7 +13,7 @@ use crate::Engine;
 use crate::io::{Descriptors, Pumps, Wanted};
 use crate::options::{AttachSession, StreamKind};
 use crate::reaper::exit_code;
-use crate::runtime::{self, ExecRequest, Runtime, Stdio};
+use crate::runtime::{self, ErrorKind, ExecRequest, Runtime, Stdio};
 
 impl Engine {
     /// `POST /exec/{id}/start`; the session, unless detached. A program that cannot be run is told on the session's
@@ -197,6 +197,9 @@ fn streams_of(exec: &Exec) -> Result<(Descriptors, Stdio)> {
 
 /// The API's error for a process that could not be started.
 fn failed(error: runtime::Error) -> Error {
+    if error.kind == ErrorKind::Account {
+        return Error::server(error.message);
+    }
     let text = format!(
         "OCI runtime exec failed: exec failed: unable to start container process: {error}: unknown"
     );

@@ -14,6 +14,8 @@ pub enum ErrorKind {
     NotFound,
     /// The program must not be executed (126).
     PermissionDenied,
+    /// The user or group to run as is not there (128). Docker tells it without naming the runtime.
+    Account,
     /// No answer in time.
     TimedOut,
     /// Anything else (128).
@@ -49,7 +51,7 @@ impl Error {
         match self.kind {
             ErrorKind::NotFound => 127,
             ErrorKind::PermissionDenied => 126,
-            ErrorKind::TimedOut | ErrorKind::Other => 128,
+            ErrorKind::Account | ErrorKind::TimedOut | ErrorKind::Other => 128,
         }
     }
 

@@ -28,6 +28,7 @@ use std::path::Path;
 
 use sys::process::Pidfd;
 
+pub(crate) use child::account_in;
 pub use child::{docker_init, main};
 pub use confine::Confinement;
 pub use error::{Error, ErrorKind, Result};

@@ -6,7 +6,6 @@ mod mounts;
 pub(crate) mod process;
 mod resources;
 pub(crate) mod security;
-mod user;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,6 @@ use engine_api::{HostConfig, Result};
 pub(crate) use capabilities::{EVERY as EVERY_CAPABILITY, choose as choose_capabilities};
 pub(crate) use mounts::SHM_SIZE;
 pub(crate) use resources::resources;
-pub(crate) use user::Account;
 
 use crate::container::Record;
 use crate::runtime::oci::{self, Linux, Namespace, NamespaceType};
@@ -67,27 +65,16 @@ pub(crate) struct Input<'a> {
 /// Builds the specification.
 ///
 /// # Errors
-/// 400 for what only now turns out to be wrong (an unknown device, user or capability), 500 otherwise.
+/// 400 for what only now turns out to be wrong (an unknown device or capability), 500 otherwise.
 pub(crate) fn build(input: &Input<'_>) -> Result<oci::Spec> {
     let record = input.record;
     let host = &record.host_config;
-    let account = Account::resolve(
-        input.rootfs,
-        &record.config.user,
-        host.group_add.as_deref().unwrap_or_default(),
-    )?;
     let capabilities = choose_capabilities(host)?;
     let security = security::Security::read(host, &capabilities, input.apparmor_profile)?;
     let shares_host_name = host.uts_mode == "host";
     Ok(oci::Spec {
         oci_version: oci::VERSION.to_owned(),
-        process: Some(process::first(
-            record,
-            input.files,
-            &account,
-            capabilities,
-            &security,
-        )),
+        process: Some(process::first(record, input.files, capabilities, &security)),
         root: Some(oci::Root {
             path: input.rootfs.to_string_lossy().into_owned(),
             readonly: host.readonly_rootfs,

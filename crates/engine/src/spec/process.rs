@@ -2,8 +2,8 @@
 
 use engine_api::{ContainerConfig, Error, HostConfig, Result, Ulimit};
 
+use super::Files;
 use super::security::Security;
-use super::{Account, Files};
 use crate::container::Record;
 use crate::open_files;
 use crate::runtime::oci;
@@ -17,7 +17,6 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 pub(super) fn first(
     record: &Record,
     files: &Files,
-    account: &Account,
     capabilities: Vec<String>,
     security: &Security,
 ) -> oci::Process {
@@ -35,9 +34,9 @@ pub(super) fn first(
         terminal: record.config.tty,
         console_size: (record.config.tty && height > 0 && width > 0)
             .then_some(oci::ConsoleSize { height, width }),
-        user: account.to_oci(),
+        user: user(&record.config.user, host),
         args,
-        env: environment(&record.config, record.config.tty, account),
+        env: environment(&record.config, record.config.tty),
         cwd: if record.config.working_dir.is_empty() {
             "/".to_owned()
         } else {
@@ -51,6 +50,16 @@ pub(super) fn first(
     }
 }
 
+/// Whom it runs as: the container's own first process looks it up, for only it is held by what the container has in the place
+/// of its files.
+pub(crate) fn user(name: &str, host: &HostConfig) -> oci::User {
+    oci::User {
+        username: Some(name.to_owned()),
+        additional_groups: host.group_add.clone().unwrap_or_default(),
+        ..oci::User::default()
+    }
+}
+
 /// The capability sets that Docker gives: no inheritable and no ambient ones.
 pub(crate) fn sets(capabilities: Vec<String>) -> oci::Capabilities {
     oci::Capabilities {
@@ -61,22 +70,13 @@ pub(crate) fn sets(capabilities: Vec<String>) -> oci::Capabilities {
     }
 }
 
-/// The environment: Docker's own variables first, then the configured ones over them. `HOME` is the account's unless it has a
-/// value.
-pub(crate) fn environment(config: &ContainerConfig, tty: bool, account: &Account) -> Vec<String> {
+/// The environment: Docker's own variables first, then the configured ones over them. The runtime adds the user's `HOME`.
+pub(crate) fn environment(config: &ContainerConfig, tty: bool) -> Vec<String> {
     let mut env = vec![PATH.to_owned(), format!("HOSTNAME={}", config.hostname)];
     if tty {
         env.push("TERM=xterm".to_owned());
     }
     override_with(&mut env, &config.env);
-    let home = env
-        .iter()
-        .position(|variable| variable.starts_with("HOME="));
-    match home {
-        Some(at) if env[at] != "HOME=" => {}
-        Some(at) => env[at].push_str(&account.home),
-        None => env.push(format!("HOME={}", account.home)),
-    }
     env
 }
 
@@ -156,21 +156,10 @@ mod tests {
             env: vec!["PATH=/bin".into(), "TERM".into(), "A=b=c".into()],
             ..ContainerConfig::default()
         };
-        let account = Account {
-            home: "/root".into(),
-            ..Account::default()
-        };
         assert_eq!(
-            environment(&config, true, &account),
-            ["PATH=/bin", "HOSTNAME=box", "A=b=c", "HOME=/root"]
+            environment(&config, true),
+            ["PATH=/bin", "HOSTNAME=box", "A=b=c"]
         );
-        for (set, home) in [("HOME=", "HOME=/root"), ("HOME=/x", "HOME=/x")] {
-            let config = ContainerConfig {
-                env: vec![set.into()],
-                ..config.clone()
-            };
-            assert_eq!(environment(&config, false, &account)[2], home);
-        }
     }
 
     #[test]

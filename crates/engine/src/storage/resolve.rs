@@ -67,26 +67,13 @@ pub(crate) fn host_path(root: &Path, path: &Path) -> io::Result<Option<PathBuf>>
     }
 }
 
-/// Makes a directory in a root, and those above it, unless it is there.
+/// Makes a directory in a root, and those above it, unless it is there; also behind links that lead nowhere yet.
 ///
 /// # Errors
 /// `NotADirectory` when something else is there.
 pub(crate) fn make_directory(root: &Path, path: &Path) -> io::Result<()> {
-    let root = Root::open(root)?;
-    let mut parent = root.open_path(Path::new("/"))?;
-    let mut below = PathBuf::from("/");
-    for name in path.iter().filter(|name| *name != "/") {
-        below.push(name);
-        match root.open_path(&below) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
-                parent = root.open_path(&below)?;
-            }
-            found => parent = found?,
-        }
-    }
-    let mode = rustix::fs::fstat(&parent)?.st_mode;
-    if FileType::from_raw_mode(mode).is_dir() {
+    let made = sys::rooted::Root::open(root)?.ensure_directory(path, 0o755)?;
+    if sys::rooted::kind(made.as_fd())? == FileType::Directory {
         Ok(())
     } else {
         Err(io::ErrorKind::NotADirectory.into())
@@ -112,7 +99,8 @@ mod tests {
             let error = make_directory(&root, Path::new(path)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::NotADirectory, "{path}");
         }
-        assert!(make_directory(&root, Path::new("/dangling")).is_err());
+        make_directory(&root, Path::new("/dangling/x")).unwrap();
+        assert!(root.join("gone/x").is_dir());
         assert!(!work.path().join("gone").exists());
     }
 }

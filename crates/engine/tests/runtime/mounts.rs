@@ -1,6 +1,7 @@
 //! What a container sees of the host's files, and the host of the container's mounts.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use engine::runtime::Stdio;
@@ -23,6 +24,9 @@ pub(crate) const TESTS: &[Test] = &[
         Box::pin(subpaths())
     }),
     ("links_in_the_image_do_not_lead_out", || Box::pin(links())),
+    ("a_file_on_a_directory_says_which_is_which", || {
+        Box::pin(unlike())
+    }),
     (
         "host_sees_no_mounts_of_a_container",
         || Box::pin(no_trace()),
@@ -33,9 +37,9 @@ async fn subpaths() {
     let volume = tempfile::tempdir().unwrap();
     fs::create_dir_all(volume.path().join("a/b")).unwrap();
     fs::write(volume.path().join("a/b/file"), "inside\n").unwrap();
-    std::os::unix::fs::symlink("a", volume.path().join("near")).unwrap();
-    std::os::unix::fs::symlink("/etc", volume.path().join("far")).unwrap();
-    std::os::unix::fs::symlink("../../..", volume.path().join("a/up")).unwrap();
+    symlink("a", volume.path().join("near")).unwrap();
+    symlink("/etc", volume.path().join("far")).unwrap();
+    symlink("../../..", volume.path().join("a/up")).unwrap();
     let with = |subpath: &str| {
         let mut bundle = Bundle::new("cat /mnt/file");
         bundle.spec.mounts.push(Mount::new(
@@ -267,18 +271,52 @@ async fn host_dev() {
 
 async fn links() {
     let outside = tempfile::tempdir().unwrap();
-    let mut bundle = Bundle::new("true");
-    std::os::unix::fs::symlink(outside.path(), bundle.root().join("way")).unwrap();
-    bundle
-        .spec
-        .mounts
-        .push(Mount::new("/way/in", "tmpfs", "tmpfs", &[]));
-    let error = bundle.create(Stdio::Null).await.unwrap_err();
-    assert!(
-        error.message.starts_with("mount tmpfs on /way/in: "),
-        "{error}"
+    let mut bundle = Bundle::new("pwd; readlink /way; cat /zone; touch /way/in/x && echo made");
+    let far = outside.path().join("far");
+    symlink(&far, bundle.root().join("way")).unwrap();
+    symlink("usr/share/Nowhere", bundle.root().join("zone")).unwrap();
+    let file = outside.path().join("file");
+    fs::write(&file, "content\n").unwrap();
+    let mounts = &mut bundle.spec.mounts;
+    mounts.push(Mount::new("/way/in", "tmpfs", "tmpfs", &[]));
+    let source = file.to_str().unwrap();
+    mounts.push(Mount::new("/zone", "bind", source, &["rbind"]));
+    bundle.process().cwd = "/way/below/here".to_owned();
+    let outcome = bundle.run().await;
+    let shown = far.display();
+    assert_eq!(
+        outcome.stdout,
+        format!("{shown}/below/here\n{shown}\ncontent\nmade\n"),
+        "{}",
+        outcome.stderr
     );
-    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    assert!(bundle.root().join("usr/share/Nowhere").is_file());
+    assert_eq!(
+        fs::read_dir(outside.path()).unwrap().count(),
+        1,
+        "nothing is made outside"
+    );
+}
+
+async fn unlike() {
+    let host = tempfile::tempdir().unwrap();
+    fs::write(host.path().join("file"), "").unwrap();
+    let source = |name: &str| host.path().join(name).to_str().unwrap().to_owned();
+    for (name, destination, what) in [
+        ("file", "/etc", ("file", "directory")),
+        ("", "/etc/passwd", ("directory", "file")),
+    ] {
+        let mut bundle = Bundle::new("true");
+        let mount = Mount::new(destination, "bind", &source(name), &["rbind"]);
+        bundle.spec.mounts.push(mount);
+        let error = bundle.create(Stdio::Null).await.unwrap_err();
+        let (from, to) = what;
+        let words = format!("is a {from}, and {destination} in the container is a {to}");
+        assert!(error.message.contains(&words), "{error}");
+        let words = "Are you trying to mount a directory onto a file (or vice-versa)?";
+        assert!(error.message.contains(words), "{error}");
+        assert_eq!(error.exit_code(), 127);
+    }
 }
 
 async fn no_trace() {

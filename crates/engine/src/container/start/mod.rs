@@ -12,7 +12,7 @@ use super::{Container, Live, Status};
 use crate::Engine;
 use crate::io::{Descriptors, Pumps};
 use crate::network::Attachment;
-use crate::runtime::{CreateRequest, Process, Runtime};
+use crate::runtime::{CreateRequest, ErrorKind, Process, Runtime};
 use crate::timestamp::Timestamp;
 
 impl Engine {
@@ -223,6 +223,10 @@ impl Engine {
 /// The API's error for a process that could not be started, and the exit code the container gets.
 fn runtime_error(error: crate::runtime::Error) -> (Error, i32) {
     let code = error.exit_code();
+    if error.kind == ErrorKind::Account {
+        // In Docker the daemon itself looks it up.
+        return (Error::server(error.message), code);
+    }
     let message = format!(
         "failed to create task for container: failed to create shim task: OCI runtime create failed: unable to start container process: {error}: unknown"
     );

@@ -1,17 +1,21 @@
 //! The first process of a container, from its first instruction to the last before its program's.
 
-use std::fs;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use sys::namespace::{self, CloneFlags};
 use sys::process;
+use sys::regular::Descriptors;
+use sys::rooted::Root;
 
 use super::super::error::{Error, Result};
 use super::super::oci::{self, Linux, NamespaceType, Spec};
 use super::super::protocol::{Report, START};
-use super::{Engine, Role, devices, finish, lookup, mounts, namespaces, paths, rootfs, terminal};
+use super::kernel::Kernel;
+use super::{
+    Engine, Role, account, devices, directory, finish, lookup, mounts, namespaces, paths, rootfs,
+    terminal,
+};
 
 pub(super) fn run(
     engine: &Engine,
@@ -19,13 +23,13 @@ pub(super) fn run(
     spec: &Spec,
     cgroup: Option<OwnedFd>,
 ) -> Result<Role> {
-    let process = spec
+    let mut process = spec
         .process
-        .as_ref()
+        .clone()
         .ok_or_else(|| Error::other("the container has no process"))?;
     let empty = Linux::default();
     let linux = spec.linux.as_ref().unwrap_or(&empty);
-    finish::set_oom_score(process)?;
+    finish::set_oom_score(&process)?;
     if let namespaces::Side::Helper =
         namespaces::join(engine, linux, cgroup.as_ref().map(AsFd::as_fd))?
     {
@@ -34,7 +38,7 @@ pub(super) fn run(
     drop(cgroup);
     process::setsid()?;
     process::new_session_keyring()?;
-    let profile = finish::open_apparmor(process)?;
+    let profile = finish::open_apparmor(&process)?;
     let is_new = |kind| {
         linux
             .namespace(kind)
@@ -47,27 +51,35 @@ pub(super) fn run(
         namespace::unshare(CloneFlags::NEWCGROUP)?;
     }
     set_names(spec)?;
-    let tty = build_root(bundle, spec, linux)?;
-    let cwd = enter_directory(process)?;
-    set_sysctls(linux)?;
-    paths::make_readonly(&linux.readonly_paths)?;
-    paths::mask(&linux.masked_paths)?;
+    let (kernel, tty) = build_root(bundle, spec, linux, &mut process)?;
+    let root = Root::open(Path::new("/"))?;
+    let cwd = directory::enter(&root, &process, true)?;
+    for (name, value) in &linux.sysctl {
+        kernel.set_sysctl(name, value)?;
+    }
+    paths::confine(&kernel, &root, &linux.readonly_paths, &linux.masked_paths)?;
+    drop((kernel, root));
     if spec.root.as_ref().is_some_and(|root| root.readonly) {
         rootfs::make_readonly()?;
     }
-    let program = lookup::find(process, cwd)?;
+    let program = lookup::find(&process, &cwd)?;
     engine.report(
         &Report::Created,
         &tty.iter().map(|tty| tty.master.as_fd()).collect::<Vec<_>>(),
     )?;
     let slave = tty.map(|tty| tty.slave);
     engine.expect(START)?;
-    let error = finish::become_program(process, linux.seccomp.as_ref(), &program, slave, profile);
+    let error = finish::become_program(&process, linux.seccomp.as_ref(), &program, slave, profile);
     Err(error)
 }
 
 /// Mounts everything and makes it the root.
-fn build_root(bundle: &Path, spec: &Spec, linux: &Linux) -> Result<Option<sys::tty::Pty>> {
+fn build_root(
+    bundle: &Path,
+    spec: &Spec,
+    linux: &Linux,
+    process: &mut oci::Process,
+) -> Result<(Kernel, Option<sys::tty::Pty>)> {
     let root_path = spec
         .root
         .as_ref()
@@ -75,30 +87,36 @@ fn build_root(bundle: &Path, spec: &Spec, linux: &Linux) -> Result<Option<sys::t
         .filter(|path| !path.is_empty());
     let root_path =
         bundle.join(root_path.ok_or_else(|| Error::other("the container has no root"))?);
+    // Of the machine's proc: the container's is not trusted before it is checked.
+    let descriptors = Descriptors::here()?;
     // What is made here has exactly the modes that are asked for.
     let umask = rustix::process::umask(rustix::fs::Mode::empty());
     let propagation = rootfs::RootPropagation::parse(&linux.rootfs_propagation)?;
-    let root = rootfs::prepare(&root_path, propagation)?;
+    let root = Root::of(rootfs::prepare(&root_path, propagation)?);
+    let mut kernel = Kernel::default();
     for mount in &spec.mounts {
-        mounts::apply(root.as_fd(), bundle, mount)?;
+        mounts::apply(&root, bundle, mount, &mut kernel)?;
     }
-    let own_dev = !spec
+    kernel.check(&root)?;
+    // A /dev of the host, or one that an image's link put elsewhere, gets nothing from here.
+    let mut on_dev = spec
         .mounts
         .iter()
-        .any(|mount| mounts::is_bind(mount) && mount.destination == "/dev");
+        .filter(|mount| mount.destination == "/dev");
+    let own_dev = !on_dev.clone().any(mounts::is_bind)
+        && (on_dev.next().is_none() || kernel.shows_own(&root, "/dev"));
     if own_dev {
-        devices::set_up(root.as_fd(), linux)?;
+        devices::set_up(&root, linux)?;
     }
-    mounts::seal(root.as_fd(), &spec.mounts)?;
-    let tty = match &spec.process {
-        Some(process) if process.terminal => {
-            Some(terminal::open_in(root.as_fd(), process, own_dev)?)
-        }
-        _ => None,
+    mounts::seal(&kernel, &spec.mounts)?;
+    let tty = match process.terminal {
+        true => Some(terminal::open_in(&root, &descriptors, process, own_dev)?),
+        false => None,
     };
-    rootfs::enter(root, propagation)?;
+    account::settle(&root, &descriptors, process)?;
+    rootfs::enter(root.into_fd(), propagation)?;
     rustix::process::umask(umask);
-    Ok(tty)
+    Ok((kernel, tty))
 }
 
 fn set_names(spec: &Spec) -> Result<()> {
@@ -109,41 +127,6 @@ fn set_names(spec: &Spec) -> Result<()> {
     if !spec.domainname.is_empty() {
         rustix::system::setdomainname(spec.domainname.as_bytes())
             .map_err(|e| Error::other(format!("set domainname {:?}: {e}", spec.domainname)))?;
-    }
-    Ok(())
-}
-
-/// Makes the working directory if it is missing. It is entered as root, as `docker run` does: a user that may not
-/// look into it can still start there.
-fn enter_directory(process: &oci::Process) -> Result<&Path> {
-    let cwd = if process.cwd.is_empty() {
-        Path::new("/")
-    } else {
-        Path::new(&process.cwd)
-    };
-    if let Err(error) = fs::create_dir_all(cwd)
-        && !cwd.is_dir()
-    {
-        let reason = match error.kind() {
-            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                "not a directory".to_owned()
-            }
-            _ => error.to_string(),
-        };
-        return Err(Error::other(format!("mkdir {}: {reason}", cwd.display())));
-    }
-    finish::change_directory(cwd)?;
-    Ok(cwd)
-}
-
-fn set_sysctls(linux: &Linux) -> Result<()> {
-    if linux.sysctl.is_empty() {
-        return Ok(());
-    }
-    // An image must not have put a directory of its own in the place of /proc/sys.
-    paths::require_proc(Path::new("/proc/sys"))?;
-    for (name, value) in &linux.sysctl {
-        sys::sysctl::write(name, value)?;
     }
     Ok(())
 }

@@ -1,15 +1,15 @@
 //! /dev of a container: the nodes that every program expects, those of the specification, and the usual links.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Gid, Uid};
+use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, fstat};
 use sys::fs::{NodeKind, make_node};
 use sys::mount;
+use sys::rooted::Root;
 
 use super::super::error::{Error, Result};
 use super::super::oci::{Device, Linux, NamespaceType};
-use super::rooted::{ensure_file, ensure_parent};
 
 /// What the specification requires in every container (`config-linux.md`, default devices): path, major, minor.
 const DEFAULT: [(&str, u32, u32); 6] = [
@@ -32,7 +32,7 @@ const LINKS: [(&str, &str); 6] = [
 ];
 
 /// Fills /dev.
-pub(super) fn set_up(root: BorrowedFd<'_>, linux: &Linux) -> Result<()> {
+pub(super) fn set_up(root: &Root, linux: &Linux) -> Result<()> {
     // Nodes cannot be made in a user namespace: the host's are shown.
     let from_host = linux.namespace(NamespaceType::User).is_some();
     for (path, major, minor) in DEFAULT {
@@ -52,7 +52,7 @@ pub(super) fn set_up(root: BorrowedFd<'_>, linux: &Linux) -> Result<()> {
         make(root, device, from_host)?;
     }
     for (path, target) in LINKS {
-        let (parent, name) = ensure_parent(root, Path::new(path))?;
+        let (parent, name) = root.ensure_parent(Path::new(path))?;
         match rustix::fs::symlinkat(target, &parent, &name) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
             Err(errno) => return Err(Error::other(format!("link {path}: {errno}"))),
@@ -61,7 +61,7 @@ pub(super) fn set_up(root: BorrowedFd<'_>, linux: &Linux) -> Result<()> {
     Ok(())
 }
 
-fn make(root: BorrowedFd<'_>, device: &Device, from_host: bool) -> Result<()> {
+fn make(root: &Root, device: &Device, from_host: bool) -> Result<()> {
     let path = Path::new(&device.path);
     if from_host {
         return show_host_node(root, path);
@@ -77,37 +77,55 @@ fn make(root: BorrowedFd<'_>, device: &Device, from_host: bool) -> Result<()> {
             )));
         }
     };
-    let (parent, name) = ensure_parent(root, path)?;
+    let (parent, name) = root.ensure_parent(path)?;
     let mode = device.file_mode.unwrap_or(0o666) & 0o7777;
-    match make_node(
-        parent.as_fd(),
-        &name,
-        kind,
-        mode,
-        (device.major, device.minor),
-    ) {
-        Ok(()) => {}
+    let name = Path::new(&name);
+    let number = (device.major, device.minor);
+    let is_made = match make_node(parent.as_fd(), name, kind, mode, number) {
+        Ok(()) => true,
         // The image has it, or the /dev is one that has them.
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => false,
         // No right to make nodes: the host's own.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             return show_host_node(root, path);
         }
         Err(error) => return Err(Error::other(format!("device {}: {error}", device.path))),
+    };
+    // What is there now is looked at, and changed by its descriptor only.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let node = rustix::fs::openat(&parent, name, flags, Mode::empty())
+        .map_err(|errno| Error::other(format!("device {}: {errno}", device.path)))?;
+    if !is_device(&node, kind, number) {
+        return Err(Error::other(format!(
+            "device {}: the container has something else there",
+            device.path
+        )));
     }
-    if device.uid != 0 || device.gid != 0 {
+    if is_made && (device.uid != 0 || device.gid != 0) {
         let owner = (
             Some(Uid::from_raw(device.uid)),
             Some(Gid::from_raw(device.gid)),
         );
-        rustix::fs::chownat(&parent, &name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)
+        rustix::fs::chownat(&node, "", owner.0, owner.1, AtFlags::EMPTY_PATH)
             .map_err(|errno| Error::other(format!("device {}: chown: {errno}", device.path)))?;
     }
     Ok(())
 }
 
-fn show_host_node(root: BorrowedFd<'_>, path: &Path) -> Result<()> {
+fn is_device(node: &OwnedFd, kind: NodeKind, (major, minor): (u32, u32)) -> bool {
+    let wanted = match kind {
+        NodeKind::Character => FileType::CharacterDevice,
+        NodeKind::Block => FileType::BlockDevice,
+        NodeKind::Fifo => FileType::Fifo,
+    };
+    fstat(node).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == wanted
+            && (kind == NodeKind::Fifo || stat.st_rdev == rustix::fs::makedev(major, minor))
+    })
+}
+
+fn show_host_node(root: &Root, path: &Path) -> Result<()> {
     let tree = mount::open_tree_clone_at(CWD, path, false)?;
-    let target = ensure_file(root, path)?;
+    let target = root.ensure_file(path, 0o644)?;
     Ok(mount::move_mount_to(tree.as_fd(), target.as_fd())?)
 }

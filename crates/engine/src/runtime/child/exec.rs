@@ -5,23 +5,25 @@ use std::path::Path;
 
 use sys::namespace::{self, CloneFlags};
 use sys::process;
+use sys::regular::Descriptors;
+use sys::rooted::Root;
 
 use super::super::error::Result;
 use super::super::oci;
 use super::super::protocol::{Report, START};
 use super::namespaces::{Side, become_sibling};
-use super::{Engine, Role, finish, lookup, terminal};
+use super::{Engine, Role, account, directory, finish, lookup, terminal};
 
 pub(super) fn run(
     engine: &Engine,
     target: OwnedFd,
-    process: &oci::Process,
+    mut process: oci::Process,
     seccomp: Option<&oci::Seccomp>,
     cgroup: Option<OwnedFd>,
 ) -> Result<Role> {
     // From here on this program is visible in the container: nobody there may open it (CVE-2019-5736).
     process::set_dumpable(false)?;
-    finish::set_oom_score(process)?;
+    finish::set_oom_score(&process)?;
     // Process numbers take effect for children only, so the container's process is a child: made as a sibling, and
     // directly in the container's cgroup.
     namespace::setns(&target, CloneFlags::NEWPID)?;
@@ -31,21 +33,21 @@ pub(super) fn run(
     drop(cgroup);
     process::setsid()?;
     process::new_session_keyring()?;
-    let profile = finish::open_apparmor(process)?;
+    let profile = finish::open_apparmor(&process)?;
+    // Of the machine's proc: from the next step on, /proc is the container's.
+    let descriptors = Descriptors::here()?;
     join_all(&target)?;
     drop(target);
-    let cwd = if process.cwd.is_empty() {
-        Path::new("/")
-    } else {
-        Path::new(&process.cwd)
-    };
-    finish::change_directory(cwd)?;
+    let root = Root::open(Path::new("/"))?;
+    account::settle(&root, &descriptors, &mut process)?;
+    let cwd = directory::enter(&root, &process, false)?;
     let tty = if process.terminal {
-        Some(terminal::open_here(process)?)
+        Some(terminal::open_here(&root, &descriptors, &process)?)
     } else {
         None
     };
-    let program = lookup::find(process, cwd)?;
+    drop((root, descriptors));
+    let program = lookup::find(&process, &cwd)?;
     engine.report(
         &Report::Created,
         &tty.iter().map(|tty| tty.master.as_fd()).collect::<Vec<_>>(),
@@ -53,7 +55,7 @@ pub(super) fn run(
     let slave = tty.map(|tty| tty.slave);
     engine.expect(START)?;
     Err(finish::become_program(
-        process, seccomp, &program, slave, profile,
+        &process, seccomp, &program, slave, profile,
     ))
 }
 

@@ -6,13 +6,14 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Gid, Mode, Uid, fstat};
+use rustix::fs::{Gid, Mode, OFlags, Uid, fstat};
 use sys::capability::{self, CapSet, Sets};
 use sys::process;
 
 use super::super::error::{Error, Result};
 use super::super::oci::{self, Capabilities, Seccomp};
 use super::filter;
+use super::paths::is_null;
 use crate::apparmor;
 
 /// Writes oom_score_adj through the engine's /proc, before that is out of sight.
@@ -38,27 +39,6 @@ pub(super) fn open_apparmor(process: &oci::Process) -> Result<Option<File>> {
         .map_err(|e| Error::other(format!("open the AppArmor attribute: {e}")))
 }
 
-/// Enters a directory and makes sure that it is inside the root (a descriptor of the host that leaked would lead out:
-/// CVE-2024-21626).
-pub(super) fn change_directory(path: &Path) -> Result<()> {
-    let named = |errno: rustix::io::Errno| {
-        let cause = Error::of_errno(&errno.into());
-        Error::other(format!(
-            "chdir to cwd ({:?}) set in config.json failed: {cause}",
-            path.display()
-        ))
-    };
-    rustix::process::chdir(path).map_err(named)?;
-    let now = rustix::process::getcwd(Vec::new()).map_err(named)?;
-    if now.to_bytes().starts_with(b"/") {
-        return Ok(());
-    }
-    Err(Error::other(format!(
-        "chdir to cwd ({:?}): it is outside of the container",
-        path.display()
-    )))
-}
-
 /// Becomes the program. Returns only an error.
 pub(super) fn become_program(
     process: &oci::Process,
@@ -71,7 +51,8 @@ pub(super) fn become_program(
         Err(error) => error,
         Ok(()) => {
             let args: Vec<OsString> = process.args.iter().map(OsString::from).collect();
-            let error = process::exec(program, &args, &environment(process));
+            let env: Vec<OsString> = process.env.iter().map(OsString::from).collect();
+            let error = process::exec(program, &args, &env);
             Error::of_exec(&process.args[0], &error.source)
         }
     }
@@ -207,9 +188,14 @@ fn own_stream(stream: &impl AsFd, number: i32, uid: u32) -> Result<()> {
     let Ok(stat) = fstat(stream) else {
         return Ok(());
     };
-    if stat.st_rdev == rustix::fs::makedev(1, 3) {
+    if is_null(stream.as_fd()) {
         // The engine's null device becomes the container's, so that /proc/self/fd shows no path of the host.
-        if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        if let Ok(null) = rustix::fs::open("/dev/null", flags, Mode::empty())
+            && is_null(null.as_fd())
+        {
+            // Programs find it as they expect it: without O_NONBLOCK.
+            let _ = rustix::fs::fcntl_setfl(&null, OFlags::empty());
             process::set_stdio(&null, number)?;
         }
         return Ok(());
@@ -219,25 +205,4 @@ fn own_stream(stream: &impl AsFd, number: i32, uid: u32) -> Result<()> {
         let _ = rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), None::<Gid>);
     }
     Ok(())
-}
-
-/// The specification's variables, and HOME of the user's passwd entry if it has none.
-fn environment(process: &oci::Process) -> Vec<OsString> {
-    let mut env: Vec<OsString> = process.env.iter().map(OsString::from).collect();
-    if !process
-        .env
-        .iter()
-        .any(|variable| variable.starts_with("HOME="))
-    {
-        let users = sys::user::passwd(Path::new("/"));
-        let home = users
-            .into_iter()
-            .find(|user| user.uid == process.user.uid)
-            .map(|user| user.home);
-        let home = home
-            .filter(|home| !home.is_empty())
-            .unwrap_or_else(|| "/".to_owned());
-        env.push(OsString::from(format!("HOME={home}")));
-    }
-    env
 }

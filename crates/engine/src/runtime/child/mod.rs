@@ -2,18 +2,21 @@
 //!
 //! It has one thread and starts no other. Every error goes to the engine as a text over the control socket.
 
+mod account;
 mod create;
 mod devices;
+mod directory;
 mod docker_init;
 mod exec;
 mod filter;
 mod finish;
+mod kernel;
 mod lookup;
 mod mounts;
 mod namespaces;
 mod paths;
-mod rooted;
 mod rootfs;
+mod targets;
 mod terminal;
 
 use std::ffi::OsString;
@@ -25,6 +28,7 @@ use std::process::ExitCode;
 use sys::fdpass;
 use sys::process::take_inherited_fd;
 
+pub(crate) use account::account_in;
 pub use docker_init::docker_init;
 
 use super::error::{Error, Result};
@@ -76,7 +80,7 @@ fn work(engine: &Engine) -> ExitCode {
         } => {
             let target = take_inherited_fd(TARGET_FD)?;
             let cgroup = take_if(has_cgroup, CGROUP_FD)?;
-            exec::run(engine, target, &process, seccomp.as_ref(), cgroup)
+            exec::run(engine, target, *process, seccomp.as_ref(), cgroup)
         }
     });
     match outcome {

@@ -1,16 +1,17 @@
 //! The mounts of a container: each is made detached, gets its attributes, and is attached in one step to a place that
 //! was opened within the root.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use sys::mount::{self, Attributes, MountFlags, Propagation};
+use sys::rooted::Root;
 
 use super::super::error::{Error, ErrorKind, Result};
 use super::super::oci::{Mount, SUBPATH_OPTION};
-use super::paths;
-use super::rooted::{ensure_directory, ensure_file, is_directory};
+use super::kernel::{self, Kernel};
+use super::targets;
 
 /// A mount's options, sorted out.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -95,8 +96,8 @@ pub(super) fn is_bind(mount: &Mount) -> bool {
             .any(|option| option == "bind" || option == "rbind")
 }
 
-/// Mounts one.
-pub(super) fn apply(root: BorrowedFd<'_>, bundle: &Path, mount: &Mount) -> Result<()> {
+/// Mounts one, and looks afterwards whether it is where it was asked for.
+pub(super) fn apply(root: &Root, bundle: &Path, mount: &Mount, kernel: &mut Kernel) -> Result<()> {
     let named = |error: Error| {
         let source = if mount.source.is_empty() {
             &mount.kind
@@ -108,23 +109,31 @@ pub(super) fn apply(root: BorrowedFd<'_>, bundle: &Path, mount: &Mount) -> Resul
             format!("mount {source} on {}: {error}", mount.destination),
         )
     };
-    mount_one(root, bundle, mount).map_err(named)
+    let tree = mount_one(root, bundle, mount).map_err(named)?;
+    let destination = Path::new(&mount.destination);
+    if !kernel::is_mounted_at(root, destination, tree.as_fd()).map_err(named)? {
+        return Err(named(Error::other(
+            "something else has been put in its place meanwhile",
+        )));
+    }
+    kernel.note(destination, tree);
+    Ok(())
 }
 
-fn mount_one(root: BorrowedFd<'_>, bundle: &Path, mount: &Mount) -> Result<()> {
+fn mount_one(root: &Root, bundle: &Path, mount: &Mount) -> Result<OwnedFd> {
     let options = parse(&mount.options);
-    let destination = Path::new(&mount.destination);
-    if is_bind(mount) {
-        let tree = bind_tree(bundle, mount, &options)?;
-        let target = if is_directory(&tree) {
-            ensure_directory(root, destination)
-        } else {
-            ensure_file(root, destination)
-        }?;
-        paths::refuse_proc(&target, &mount.source, &mount.destination)?;
-        return Ok(mount::move_mount_to(tree.as_fd(), target.as_fd())?);
-    }
-    let target = ensure_directory(root, destination)?;
+    let tree = if is_bind(mount) {
+        bind_tree(bundle, mount, &options)?
+    } else {
+        new_tree(mount, &options)?
+    };
+    let target = targets::open(root, mount, tree.as_fd(), is_bind(mount))?;
+    mount::move_mount_to(tree.as_fd(), target.as_fd())?;
+    Ok(tree)
+}
+
+/// A new file system.
+fn new_tree(mount: &Mount, options: &Options) -> Result<OwnedFd> {
     // A read-only file system that is still to be filled is sealed afterwards.
     let flags = if is_sealed_later(mount) {
         options.flags.without(MountFlags::RDONLY)
@@ -143,7 +152,7 @@ fn mount_one(root: BorrowedFd<'_>, bundle: &Path, mount: &Mount) -> Result<()> {
             recursive,
         )?;
     }
-    Ok(mount::move_mount_to(tree.as_fd(), target.as_fd())?)
+    Ok(tree)
 }
 
 fn bind_tree(bundle: &Path, mount: &Mount, options: &Options) -> Result<OwnedFd> {
@@ -230,10 +239,11 @@ fn is_sealed_later(mount: &Mount) -> bool {
 }
 
 /// Makes read-only what had to be written first.
-pub(super) fn seal(root: BorrowedFd<'_>, mounts: &[Mount]) -> Result<()> {
-    for mount in mounts.iter().filter(|mount| is_sealed_later(mount)) {
-        let top = ensure_directory(root, Path::new(&mount.destination))?;
-        mount::set_attributes_fd(top.as_fd(), Attributes::set(MountFlags::RDONLY), false)?;
+pub(super) fn seal(kernel: &Kernel, mounts: &[Mount]) -> Result<()> {
+    if mounts.iter().any(is_sealed_later)
+        && let Some(dev) = kernel.mount("/dev")
+    {
+        mount::set_attributes_fd(dev, Attributes::set(MountFlags::RDONLY), false)?;
     }
     Ok(())
 }

@@ -101,6 +101,13 @@ pub struct User {
     /// Supplementary groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub additional_gids: Vec<u32>,
+    /// `USER[:GROUP]`, names or numbers, in place of the above: looked up in the container's own passwd and group files when
+    /// it is set up. Empty means root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// An addition of our own, with `username`: further groups, names or numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub additional_groups: Vec<String>,
 }
 
 /// Capability sets, as names with `CAP_` (capabilities(7)).

@@ -76,12 +76,9 @@ impl Engine {
         // As Docker: the owners are the archive's, or with `copyUIDGID` the container's own user, if it has one.
         let owner = if options.copy_uid_gid && !user.is_empty() {
             self.mount_rootfs(&container)?;
-            Some(crate::spec::Account::resolve(
-                &container.layout.rootfs,
-                &user,
-                &[],
-            )?)
-            .map(|account| (account.uid, account.gid))
+            let account = crate::runtime::account_in(&container.layout.rootfs, &user)
+                .map_err(|error| Error::server(error.message))?;
+            Some((account.uid, account.gid))
         } else {
             None
         };
