@@ -25,6 +25,7 @@ mod ports;
 mod prune;
 mod record;
 mod remove;
+mod resolver;
 mod restart;
 mod restore;
 mod signals;

@@ -2,9 +2,9 @@
 
 use engine_api::{EndpointSettings, Error, Result};
 
-use super::{Container, Status};
+use super::{Container, Status, resolver};
 use crate::Engine;
-use crate::network::ConnectTarget;
+use crate::network::{ConnectTarget, is_predefined};
 
 impl Engine {
     /// `POST /networks/{id}/connect`.
@@ -30,6 +30,13 @@ impl Engine {
                 .networks
                 .connect(network, &connect_target(&container), settings)?;
         self.refresh_ports(&container);
+        if container.status().is_alive()
+            && !is_predefined(&name)
+            && let Err(error) = resolver::ask_embedded(&container.layout.directory)
+        {
+            // The network is there all the same
+            crate::report(&format!("container {}: {error}", container.id));
+        }
         container.change(|record| {
             record.endpoints.insert(name, endpoint);
         })

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use engine_api::{Error, Result};
 
+use super::store::is_predefined;
 use super::{NetworkMode, dns};
 
 /// Longest resolv.conf that is read, in bytes; real ones have some hundred.
@@ -58,6 +59,15 @@ impl ResolverConfig {
         }
     }
 
+    /// Makes the embedded server the one that is asked; it knows whom to ask in turn.
+    pub fn ask_embedded(&mut self) {
+        self.servers = vec![dns::ADDRESS.to_string()];
+        let has_dots = |option: &String| option.starts_with("ndots:");
+        if !self.options.iter().any(has_dots) {
+            self.options.push("ndots:0".into());
+        }
+    }
+
     /// The text of a resolv.conf.
     pub fn to_text(&self) -> String {
         let mut text = String::new();
@@ -99,6 +109,8 @@ pub struct NetworkFiles {
 pub struct FilesRequest<'a> {
     /// `HostConfig.NetworkMode`.
     pub network_mode: &'a str,
+    /// Names of the networks that it is on besides.
+    pub networks: &'a [String],
     /// `Config.Hostname`.
     pub hostname: &'a str,
     /// `Config.Domainname`.
@@ -161,15 +173,9 @@ fn resolv_conf(request: &FilesRequest<'_>, host: &ResolverConfig) -> ResolvConf 
     if !request.dns_options.is_empty() {
         config.options = request.dns_options.to_vec();
     }
-    if matches!(mode, NetworkMode::Network(_)) {
-        config.servers = vec![dns::ADDRESS.to_string()];
-        if !config
-            .options
-            .iter()
-            .any(|option| option.starts_with("ndots:"))
-        {
-            config.options.push("ndots:0".into());
-        }
+    let user_defined = request.networks.iter().any(|name| !is_predefined(name));
+    if user_defined || matches!(mode, NetworkMode::Network(_)) {
+        config.ask_embedded();
     }
     ResolvConf::Own(config.to_text())
 }
@@ -263,6 +269,20 @@ mod tests {
             own("front", HOST, &[]),
             "nameserver 127.0.0.11\nsearch lan\noptions edns0 ndots:0\n"
         );
+        // On the default bridge and, by `network connect`, on one of the user's
+        let both = ["bridge".to_owned(), "front".to_owned()];
+        for (networks, server) in [(&both[..1], "10.0.2.3"), (&both, "127.0.0.11")] {
+            let request = FilesRequest {
+                network_mode: "default",
+                networks,
+                ..FilesRequest::default()
+            };
+            let files = build(&request, &ResolverConfig::parse(HOST)).unwrap();
+            let ResolvConf::Own(text) = files.resolv_conf else {
+                panic!("follows the host");
+            };
+            assert_eq!(ResolverConfig::parse(&text).servers, [server]);
+        }
         let dns = ["9.9.9.9".to_owned()];
         assert_eq!(
             own("host", HOST, &dns),

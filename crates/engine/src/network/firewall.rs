@@ -5,9 +5,13 @@
 //! restart. No other table is touched: User Docker's iptables-nft tables live beside it, and a packet must pass both.
 //!
 //! Published ports are translated by the kernel (no process in the data path), for local clients too: `route_localnet`
-//! on our bridges lets packets from 127.0.0.1 leave by them, and a raw rule drops what comes back in from a bridge
-//! with a loopback destination, so containers cannot reach services that listen on the host's loopback. What the
-//! kernel cannot translate (`::1`, IPv6 clients of a container that has IPv4 only) is carried by [`super::proxy`].
+//! on our bridges lets packets from 127.0.0.1 leave by them. What the kernel cannot translate (`::1`, IPv6 clients of a
+//! container that has IPv4 only) is carried by [`super::proxy`].
+//!
+//! Loopback addresses are this machine's alone: a raw rule drops what comes from any other link with one of them, before
+//! anybody translates it. Translation would otherwise happen ahead of the kernel's own check of addresses, and a port that
+//! is published on 127.0.0.1 would answer a neighbour on the link, User Docker's ports too; a container would reach what
+//! listens on the host's loopback, or pass for a local client. (The kernel itself drops `::1` from other links earlier.)
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,6 +25,9 @@ use sys::netlink::nftables::{
 use super::Driver;
 use super::record::{NetworkRecord, PublishedPort};
 use super::sandbox::Sandbox;
+
+/// The link of loopback addresses.
+const LOOPBACK_LINK: &str = "lo";
 
 /// The table's name.
 pub(super) const TABLE: &str = "system-docker";
@@ -122,15 +129,11 @@ fn rules<'a>(
     let mut rules = Vec::new();
     let loopback = Cidr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8)
         .unwrap_or(Cidr::host(Ipv4Addr::LOCALHOST.into()));
+    let stranger = || Rule::new().not_from_link(LOOPBACK_LINK);
+    rules.push((RAW.name, stranger().destination(loopback).drop_packet()));
+    rules.push((RAW.name, stranger().source(loopback).drop_packet()));
     for network in &bridges {
         let device = network.device();
-        rules.push((
-            RAW.name,
-            Rule::new()
-                .from_link(&device)
-                .destination(loopback)
-                .drop_packet(),
-        ));
         for ipv6 in [false, true] {
             // Between two containers of a network translated packets turn back into the bridge. The kernel would tell
             // the sender a "shorter way" that leads the next connection past the translation.
@@ -302,6 +305,18 @@ mod tests {
             [
                 "prerouting: nfproto ipv4 fib daddr type local tcp dport 8080 dnat to 10.0.0.2 port 80",
                 "output: nfproto ipv4 fib daddr type local tcp dport 8080 dnat to 10.0.0.2 port 80"
+            ]
+        );
+    }
+
+    #[test]
+    fn loopback_addresses_of_other_links_are_dropped_even_without_networks() {
+        let none = texts(&rules(&BTreeMap::new(), std::iter::empty()));
+        assert_eq!(
+            none[..2],
+            [
+                "raw-prerouting: iifname != lo nfproto ipv4 daddr 127.0.0.0/8 drop",
+                "raw-prerouting: iifname != lo nfproto ipv4 saddr 127.0.0.0/8 drop"
             ]
         );
     }

@@ -56,6 +56,7 @@ pub use endpoint::without_state;
 pub use list::FILTERS;
 use record::NetworkRecord;
 use sandbox::Sandbox;
+pub(crate) use store::is_predefined;
 
 /// Networks a client may make: each costs a device, rules and a subnet of the pools.
 const NETWORK_LIMIT: usize = 1024;

@@ -186,7 +186,7 @@ impl Networks {
     }
 }
 
-pub(super) fn is_predefined(name: &str) -> bool {
+pub(crate) fn is_predefined(name: &str) -> bool {
     matches!(name, "bridge" | "host" | "none")
 }
 

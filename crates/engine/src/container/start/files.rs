@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use engine_api::{EndpointSettings, Error, Result};
 
 use crate::Engine;
-use crate::container::Container;
+use crate::container::{Container, resolver};
 use crate::network::files::{FilesRequest, ResolvConf};
 use crate::spec;
 
@@ -78,8 +78,10 @@ impl Engine {
             return Ok(false);
         }
         let host = &record.host_config;
+        let names: Vec<String> = networks.keys().cloned().collect();
         let files = self.0.networks.files(&FilesRequest {
             network_mode: &host.network_mode,
+            networks: &names,
             hostname: &record.config.hostname,
             domainname: &record.config.domainname,
             addresses: &addresses,
@@ -94,7 +96,7 @@ impl Engine {
         write_in_place(&directory.join("hostname"), &files.hostname)?;
         match files.resolv_conf {
             ResolvConf::Own(text) => {
-                write_in_place(&directory.join("resolv.conf"), &text)?;
+                resolver::write(directory, &text)?;
                 Ok(false)
             }
             ResolvConf::FollowHost => Ok(true),

@@ -165,6 +165,11 @@ impl Query {
                 .is_some_and(|question| question.eq_ignore_ascii_case(&self.question))
         }
     }
+
+    /// Whether `message` carries this question's number.
+    pub fn has_id_of(&self, message: &[u8]) -> bool {
+        message.get(..2) == Some(&self.id)
+    }
 }
 
 /// The short answer to a request that could not be read.
@@ -233,7 +238,7 @@ fn encode_name(name: &str) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     pub(crate) fn request(name: &str, kind: u16) -> Vec<u8> {

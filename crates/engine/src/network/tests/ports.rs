@@ -78,6 +78,25 @@ fn a_published_port_is_reached_from_everywhere() {
     });
 }
 
+/// Sends packets for loopback addresses to the gateway on `link`, as an attacker's machine would.
+fn route_loopback_through(link: &str, gateway: &str) {
+    let down = LinkChange {
+        up: Some(false),
+        ..LinkChange::default()
+    };
+    let mut netlink = Rtnetlink::open().unwrap();
+    let index = netlink.link(link).unwrap().unwrap().index;
+    netlink.change_link(1, "lo", &down).unwrap();
+    std::fs::write(
+        format!("/proc/sys/net/ipv4/conf/{link}/route_localnet"),
+        "1",
+    )
+    .unwrap();
+    let mut route = sys::netlink::Route::default_via(gateway.parse().unwrap(), index);
+    route.destination = cidr("127.0.0.0/8");
+    netlink.add_route(&route).unwrap();
+}
+
 #[test]
 fn loopback_services_of_the_host_stay_private() {
     in_world(|world| async move {
@@ -87,29 +106,31 @@ fn loopback_services_of_the_host_stay_private() {
         let port = secret.local_addr().unwrap().port();
         let reached = evil
             .run(move || {
-                let mut netlink = Rtnetlink::open().unwrap();
-                let eth0 = netlink.link("eth0").unwrap().unwrap().index;
-                netlink
-                    .change_link(
-                        1,
-                        "lo",
-                        &LinkChange {
-                            up: Some(false),
-                            ..LinkChange::default()
-                        },
-                    )
-                    .unwrap();
-                std::fs::write("/proc/sys/net/ipv4/conf/eth0/route_localnet", "1").unwrap();
-                let mut route =
-                    sys::netlink::Route::default_via("172.18.42.1".parse().unwrap(), eth0);
-                route.destination = cidr("127.0.0.0/8");
-                netlink.add_route(&route).unwrap();
+                route_loopback_through("eth0", "172.18.42.1");
                 greeted(SocketAddr::new([127, 0, 0, 1].into(), port), SILENCE)
             })
             .await;
         assert!(!reached);
         secret.set_nonblocking(true).unwrap();
         assert!(secret.accept().is_err(), "the packet arrived");
+    });
+}
+
+#[test]
+fn a_port_published_on_loopback_does_not_answer_a_neighbour() {
+    in_world(|world| async move {
+        let web = Container::new("web");
+        let mut request = web.request("bridge");
+        publish(&mut request, "80/tcp", "127.0.0.1", "8080");
+        world.networks.attach(&request).unwrap();
+        web.greet(80).await;
+        let local: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        assert!(outside(move || greeted(local, PATIENCE)).await);
+        let reached = world.neighbour.run(move || {
+            route_loopback_through("uplink", HOST);
+            greeted(local, SILENCE)
+        });
+        assert!(!reached.await);
     });
 }
 
