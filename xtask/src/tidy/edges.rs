@@ -23,10 +23,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("compose", &["config", "engine-api"]),
     ("netconf", &["config", "sys"]),
     ("cloud-init", &["config", "sys"]),
-    ("install", &["config", "sys"]),
+    ("install", &[]),
     (
         "init",
-        &["config", "compose", "engine", "engine-api", "sys"],
+        &[
+            "config",
+            "compose",
+            "engine",
+            "engine-api",
+            "install",
+            "sys",
+        ],
     ),
     (
         "ros",
@@ -40,7 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "sys",
         ],
     ),
-    ("xtask", &["config", "oci-image"]),
+    ("xtask", &["config", "install", "oci-image"]),
     ("qemu-test", &[]),
 ];
 

@@ -1,0 +1,56 @@
+//! Access to a disk by offset, which is all that this crate wants of one.
+
+use std::io::{self, ErrorKind};
+
+/// A disk, a partition or an image file.
+pub trait Disk {
+    /// Fills `buffer` from `offset`, in bytes.
+    ///
+    /// # Errors
+    /// When the bytes are not there or cannot be read.
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all of `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// When they do not fit or cannot be written.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Returns once everything written so far survives a power cut.
+    ///
+    /// # Errors
+    /// When the disk does not say so.
+    fn flush(&mut self) -> io::Result<()>;
+}
+
+/// A disk in RAM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memory(pub Vec<u8>);
+
+impl Memory {
+    fn range(&self, offset: u64, length: usize) -> io::Result<std::ops::Range<usize>> {
+        usize::try_from(offset)
+            .ok()
+            .and_then(|start| Some(start..start.checked_add(length)?))
+            .filter(|range| range.end <= self.0.len())
+            .ok_or_else(|| io::Error::new(ErrorKind::UnexpectedEof, "behind the end of the disk"))
+    }
+}
+
+impl Disk for Memory {
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let range = self.range(offset, buffer.len())?;
+        buffer.copy_from_slice(&self.0[range]);
+        Ok(())
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let range = self.range(offset, bytes.len())?;
+        self.0[range].copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

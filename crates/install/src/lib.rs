@@ -1,0 +1,40 @@
+//! How RancherOS lies on a disk: partitions, boot records, slots, and which slot a boot chooses.
+//!
+//! The machine (`ros install`, `ros os`, PID 1) and the build (`cargo xtask cloud-image`) write disks with the same code. The
+//! boot loader reads what is written here with a script of its own, `iso/boot.cfg`; [`choose`] is the same choice in Rust,
+//! and `cargo xtask grub-test` holds one against the other.
+//!
+//! This crate opens no file and no device: it returns bytes, or writes through [`Disk`]. It knows nothing about
+//! configuration, images or containers, and does not decide when a version is good.
+
+#[macro_use]
+mod error;
+mod bios;
+mod chooser;
+mod disk;
+pub mod fat;
+mod gpt;
+mod guid;
+mod history;
+mod layout;
+mod manifest;
+#[cfg(test)]
+mod model;
+mod records;
+mod slot;
+mod steps;
+
+pub use bios::{BOOT_CODE_BYTES, boot_code, embed_core};
+pub use chooser::{Decision, Why, choose};
+pub use disk::{Disk, Memory};
+pub use error::{Error, Result};
+pub use gpt::{Entry, read_table, write_table};
+pub use guid::Guid;
+pub use history::{Event, History, Outcome};
+pub use layout::{Layout, MIB, Partition, Role};
+pub use manifest::{Item, Manifest};
+pub use records::{
+    BLOCK_BYTES, Block, Choice, RECORD_BYTES, Records, TRIES, Tries, Which, envelope,
+};
+pub use slot::{Slot, SlotFiles, environment, write_slot};
+pub use steps::{Step, arm, cancel, commit, free, install, reject, repair};
