@@ -79,6 +79,10 @@ const JOBS: &[Job] = &[
         },
     },
     Job {
+        name: "grub-test",
+        run: |build| xtask(build, &["grub-test", "--short"]),
+    },
+    Job {
         name: "iso",
         run: |build| xtask(build, &["iso"]),
     },

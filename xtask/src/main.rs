@@ -15,6 +15,7 @@ mod engine_tests;
 mod fetch;
 mod fuzz;
 mod grub;
+mod grub_test;
 mod images;
 mod initrd;
 mod iso;
@@ -80,6 +81,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Run the engine's long tests of load and sudden death
     Soak(soak::Options),
+    /// Run Debian's GRUB on every state of the boot records
+    GrubTest(grub_test::Options),
     /// Show the sizes of what was built against their budgets
     Size(size::Options),
     /// Check the layout rules of the workspace
@@ -115,6 +118,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Docs(options) => docs::run(&build, &options),
         Command::Fuzz(options) => fuzz::run(&build, &options),
         Command::Soak(options) => soak::run(&build, &options),
+        Command::GrubTest(options) => grub_test::run(&build, &options),
         Command::Size(options) => size::run(&build, &options),
         Command::Tidy(options) => tidy::run(&build, &options),
         Command::Ci(options) => ci::run(&build, &options),

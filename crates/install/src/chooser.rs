@@ -110,7 +110,7 @@ pub fn choose(records: &Records, writable: bool) -> Decision {
         match left(&records.tries, id) {
             None => why = Why::Stale,
             Some(0) => why = Why::Exhausted,
-            Some(_) if !writable => why = Why::Readonly,
+            Some(_) if !(writable && can_be_counted(&records.tries)) => why = Why::Readonly,
             Some(left) => {
                 attempt = crate::records::TRIES - left + 1;
                 tries = Some(counted(&records.tries, left - 1));
@@ -144,6 +144,11 @@ fn left(block: &Block, id: &str) -> Option<u8> {
         Some("1") => 1,
         _ => 0,
     })
+}
+
+/// GRUB's `save_env` refuses a block whose last line does not end in front of the filling.
+fn can_be_counted(block: &Block) -> bool {
+    block.iter().rev().find(|byte| **byte != b'#') == Some(&b'\n')
 }
 
 /// The record after GRUB's `save_env`, which changes one digit in place.

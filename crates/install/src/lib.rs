@@ -18,8 +18,8 @@ mod guid;
 mod history;
 mod layout;
 mod manifest;
-#[cfg(test)]
-mod model;
+#[cfg(any(test, feature = "model"))]
+pub mod model;
 mod records;
 mod slot;
 mod steps;

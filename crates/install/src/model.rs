@@ -1,9 +1,11 @@
 //! Every state that a machine can get into, found by trying everything that can happen in each: a test of `choose` and the
-//! steps, with their own code and the records' own bytes.
+//! steps, with their own code and the records' own bytes, and the states that `cargo xtask grub-test` gives to GRUB.
 //!
 //! What can happen: a version is staged, armed, cancelled, tried, committed, rejected; the power fails between two writes,
 //! and in the middle of one, which leaves the old record, the new one or rubbish; a new version does not load, hangs, or
 //! fails its gate. The numbers of choices are renamed by rank after each event, which makes the states finitely many.
+
+#![allow(clippy::unwrap_used)] // a test, which xtask runs too
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -281,11 +283,29 @@ fn check(state: &State, rules: Rules) -> Result<(), String> {
     Ok(())
 }
 
-/// Visits every state; returns how many there are.
-fn explore(rules: Rules) -> Result<usize, String> {
+/// The records of every state that a machine can get into; a loader that writes nothing sees no others.
+///
+/// # Panics
+/// When a state breaks a rule: the test of this module fails then, too.
+#[must_use]
+pub fn reachable() -> Vec<Records> {
+    let mut known = BTreeSet::new();
+    let mut all = Vec::new();
+    for state in explore(RULES).expect("the model holds") {
+        let records = state.records;
+        if known.insert((records.choice0, records.choice1, records.tries)) {
+            all.push(records);
+        }
+    }
+    all
+}
+
+/// Visits every state.
+fn explore(rules: Rules) -> Result<Vec<State>, String> {
     let (first, key) = State::installed().canonical();
     let mut known = BTreeSet::from([key]);
     let mut open = VecDeque::from([first]);
+    let mut all = Vec::new();
     while let Some(state) = open.pop_front() {
         check(&state, rules)?;
         for next in successors(&state, rules) {
@@ -294,123 +314,129 @@ fn explore(rules: Rules) -> Result<usize, String> {
                 open.push_back(next);
             }
         }
+        all.push(state);
     }
-    Ok(known.len())
+    Ok(all)
 }
 
-#[test]
-fn every_state_boots_a_proven_version_or_counts_a_try() {
-    let states = explore(RULES).unwrap();
-    println!("{states} states");
-    assert!(
-        states > 500,
-        "only {states} states: the model does not move"
-    );
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[test]
-fn wrong_orders_and_rules_are_caught() {
-    let tries_last = Rules {
-        arm: |records, slot| {
-            let mut steps = steps::arm(records, slot).unwrap();
-            let at = steps
-                .iter()
-                .position(|step| step.which == Which::Tries)
-                .unwrap();
-            let tries = steps.remove(at);
-            steps.push(tries);
-            steps
-        },
-        ..RULES
-    };
-    let one_copy = Rules {
-        commit: |records, slot| {
-            let steps = steps::commit(records, slot).unwrap();
-            steps
-                .into_iter()
-                .filter(|step| step.which == Which::Choice0)
-                .collect()
-        },
-        repairs: false,
-        ..RULES
-    };
-    let over_the_previous = Rules {
-        free: |records, running| {
-            let choice = records.choice().unwrap();
-            let taken = [choice.good, running];
-            Slot::ALL
-                .into_iter()
-                .filter(|slot| !taken.contains(slot))
-                .collect()
-        },
-        ..RULES
-    };
-    let no_counter = Rules {
-        counts: false,
-        ..RULES
-    };
-    let same_number = Rules {
-        arm: |records, slot| {
-            let mut steps = steps::arm(records, slot).unwrap();
-            let id = records.choice().unwrap().id;
-            for step in &mut steps {
-                if let Some(choice) = Choice::decode(&step.block) {
-                    step.block = Choice { id, ..choice }.encode();
+    #[test]
+    fn every_state_boots_a_proven_version_or_counts_a_try() {
+        let states = explore(RULES).unwrap().len();
+        println!("{states} states");
+        assert!(
+            states > 500,
+            "only {states} states: the model does not move"
+        );
+    }
+
+    #[test]
+    fn wrong_orders_and_rules_are_caught() {
+        let tries_last = Rules {
+            arm: |records, slot| {
+                let mut steps = steps::arm(records, slot).unwrap();
+                let at = steps
+                    .iter()
+                    .position(|step| step.which == Which::Tries)
+                    .unwrap();
+                let tries = steps.remove(at);
+                steps.push(tries);
+                steps
+            },
+            ..RULES
+        };
+        let one_copy = Rules {
+            commit: |records, slot| {
+                let steps = steps::commit(records, slot).unwrap();
+                steps
+                    .into_iter()
+                    .filter(|step| step.which == Which::Choice0)
+                    .collect()
+            },
+            repairs: false,
+            ..RULES
+        };
+        let over_the_previous = Rules {
+            free: |records, running| {
+                let choice = records.choice().unwrap();
+                let taken = [choice.good, running];
+                Slot::ALL
+                    .into_iter()
+                    .filter(|slot| !taken.contains(slot))
+                    .collect()
+            },
+            ..RULES
+        };
+        let no_counter = Rules {
+            counts: false,
+            ..RULES
+        };
+        let same_number = Rules {
+            arm: |records, slot| {
+                let mut steps = steps::arm(records, slot).unwrap();
+                let id = records.choice().unwrap().id;
+                for step in &mut steps {
+                    if let Some(choice) = Choice::decode(&step.block) {
+                        step.block = Choice { id, ..choice }.encode();
+                    }
                 }
-            }
-            steps
-        },
-        ..RULES
-    };
-    for (name, rules) in [
-        ("tries after the choice", tries_last),
-        ("no copy, no repair", one_copy),
-        ("staged over the previous version", over_the_previous),
-        ("a loader that does not count", no_counter),
-        ("a number used twice", same_number),
-    ] {
-        assert!(explore(rules).is_err(), "nobody notices: {name}");
-    }
-}
-
-#[test]
-fn a_record_cut_anywhere_between_any_two_records_boots_the_one_or_the_other() {
-    let mut records = Vec::new();
-    for (good, next, prev) in [(4, 0, 0), (4, 5, 6), (5, 6, 4), (6, 0, 5)] {
-        for id in [9, 10, 17] {
-            records.push(Choice {
-                id,
-                good: Slot::from_number(good).unwrap(),
-                next: Slot::from_number(next),
-                prev: Slot::from_number(prev),
-            });
+                steps
+            },
+            ..RULES
+        };
+        for (name, rules) in [
+            ("tries after the choice", tries_last),
+            ("no copy, no repair", one_copy),
+            ("staged over the previous version", over_the_previous),
+            ("a loader that does not count", no_counter),
+            ("a number used twice", same_number),
+        ] {
+            assert!(explore(rules).is_err(), "nobody notices: {name}");
         }
     }
-    for old in &records {
-        for new in records.iter().filter(|new| new.id > old.id) {
-            for cut in 0..=RECORD_BYTES {
-                let mut torn = old.encode();
-                torn[..cut].copy_from_slice(&new.encode()[..cut]);
-                // As when the power fails: the copy is new already
-                let all = Records {
-                    choice0: torn,
-                    choice1: new.encode(),
-                    tries: Tries {
-                        id: new.id,
-                        left: 3,
-                    }
-                    .encode(),
-                };
-                let decision = choose(&all, true);
-                let allowed = [Some(old.good), Some(new.good), new.next];
-                assert!(
-                    allowed.contains(&Some(decision.slot())),
-                    "cut at {cut}: {decision:?}"
-                );
-                assert_eq!(
-                    all.choice(),
-                    Some(if torn == old.encode() { *old } else { *new })
-                );
+
+    #[test]
+    fn a_record_cut_anywhere_between_any_two_records_boots_the_one_or_the_other() {
+        let mut records = Vec::new();
+        for (good, next, prev) in [(4, 0, 0), (4, 5, 6), (5, 6, 4), (6, 0, 5)] {
+            for id in [9, 10, 17] {
+                records.push(Choice {
+                    id,
+                    good: Slot::from_number(good).unwrap(),
+                    next: Slot::from_number(next),
+                    prev: Slot::from_number(prev),
+                });
+            }
+        }
+        for old in &records {
+            for new in records.iter().filter(|new| new.id > old.id) {
+                for cut in 0..=RECORD_BYTES {
+                    let mut torn = old.encode();
+                    torn[..cut].copy_from_slice(&new.encode()[..cut]);
+                    // As when the power fails: the copy is new already
+                    let all = Records {
+                        choice0: torn,
+                        choice1: new.encode(),
+                        tries: Tries {
+                            id: new.id,
+                            left: 3,
+                        }
+                        .encode(),
+                    };
+                    let decision = choose(&all, true);
+                    let allowed = [Some(old.good), Some(new.good), new.next];
+                    assert!(
+                        allowed.contains(&Some(decision.slot())),
+                        "cut at {cut}: {decision:?}"
+                    );
+                    assert_eq!(
+                        all.choice(),
+                        Some(if torn == old.encode() { *old } else { *new })
+                    );
+                }
             }
         }
     }
