@@ -10,7 +10,7 @@ const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-use OnFailure::{Continue, Rescue};
+use OnFailure::{Continue, Rescue, RescueIf};
 
 /// From the kernel's hand-over to the moment the engine can start.
 ///
@@ -24,9 +24,9 @@ pub(crate) const PHASES: &[Phase] = &[
     Phase { name: "find media",             deadline: seconds(60), on_failure: Rescue,   work: media::find },
     Phase { name: "mount modules",          deadline: seconds(20), on_failure: Continue, work: media::mount_modules },
     Phase { name: "recovery",               deadline: seconds(5),  on_failure: Rescue,   work: rescue::if_asked },
-    Phase { name: "mount state",            deadline: seconds(600), on_failure: Rescue,  work: state::mount },
+    Phase { name: "mount state",            deadline: seconds(600), on_failure: RescueIf(state::is_required), work: state::mount },
     Phase { name: "switch root",            deadline: seconds(20), on_failure: Rescue,   work: root::switch },
-    Phase { name: "keep directories",       deadline: seconds(20), on_failure: Rescue,   work: persistence::bind },
+    Phase { name: "keep directories",       deadline: seconds(20), on_failure: Continue, work: persistence::bind },
     Phase { name: "read configuration",     deadline: seconds(20), on_failure: Continue, work: configuration::read },
     Phase { name: "apply configuration",    deadline: seconds(20), on_failure: Continue, work: configuration::apply },
 ];

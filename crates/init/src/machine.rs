@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::phase::Record;
+use crate::state::State;
 
 /// The directory of the media that holds images, modules and firmware.
 pub(crate) const MEDIA: &str = "/run/rancher/media";
@@ -17,7 +18,7 @@ pub(crate) struct Machine {
     /// Mount point of the file system that has `/rancheros`, once it is found.
     pub(crate) media: Option<PathBuf>,
     /// The state partition, or none when the machine keeps everything in RAM.
-    pub(crate) state_device: Option<PathBuf>,
+    pub(crate) state: Option<State>,
     /// The host name that is set.
     pub(crate) hostname: String,
     /// How each phase went, in order.

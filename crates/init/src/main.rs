@@ -25,11 +25,13 @@ mod power;
 mod rescue;
 mod root;
 mod services;
+mod set_aside;
 mod shutdown;
 mod state;
 mod system;
 mod take_over;
 mod toolbox;
+mod warnings;
 
 use std::ffi::OsString;
 use std::path::Path;

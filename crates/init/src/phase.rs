@@ -14,12 +14,24 @@ use crate::log;
 use crate::machine::Machine;
 
 /// What the boot does when a phase fails or misses its deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum OnFailure {
     /// Report it and go on: the machine is useful without it.
     Continue,
     /// Nothing after it can work: give the operator a shell on the console.
     Rescue,
+    /// [`OnFailure::Rescue`] on a machine that is configured to need it, else [`OnFailure::Continue`].
+    RescueIf(fn(&Machine) -> bool),
+}
+
+impl OnFailure {
+    fn ends_the_boot(self, machine: &Machine) -> bool {
+        match self {
+            OnFailure::Continue => false,
+            OnFailure::Rescue => true,
+            OnFailure::RescueIf(needs) => needs(machine),
+        }
+    }
 }
 
 /// The work of a phase: it takes the machine as the phases before left it and returns it changed.
@@ -86,7 +98,9 @@ pub(crate) fn run(
         let record = Record::ended(phase.name, start_s, error.clone());
         announce(index + 1, total, &record);
         machine.trace.push(record);
-        if let (Some(reason), OnFailure::Rescue) = (error, phase.on_failure) {
+        if let Some(reason) = error
+            && phase.on_failure.ends_the_boot(&machine)
+        {
             let fatal = Fatal {
                 phase: phase.name,
                 reason,

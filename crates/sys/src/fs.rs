@@ -1,5 +1,6 @@
 //! File system calls that the standard library lacks or splits in two.
 
+use std::os::fd::AsFd;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -136,3 +137,41 @@ fn open_resolved(
 
 /// How often openat2(2) is repeated when a rename or mount elsewhere made it give up (EAGAIN).
 const RACE_ATTEMPTS: usize = 32;
+
+/// Room on a file system, as statvfs(3) tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes of the whole file system.
+    pub total: u64,
+    /// Bytes left, with what is reserved for the system.
+    pub free: u64,
+    /// Bytes left for everybody.
+    pub available: u64,
+    /// How many more files can be made; `None` where the file system has no such bound.
+    pub files_left: Option<u64>,
+}
+
+/// How much room the file system at `path` has.
+///
+/// # Errors
+/// What statvfs(3) refuses.
+pub fn space(path: &Path) -> Result<Space> {
+    let found = rustix::fs::statvfs(path).what(|| format!("size of {}", path.display()))?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(Space {
+        total: bytes(found.f_blocks),
+        free: bytes(found.f_bfree),
+        available: bytes(found.f_bavail),
+        // btrfs makes inodes as it needs them and says 0 of 0.
+        files_left: (found.f_files > 0).then_some(found.f_ffree),
+    })
+}
+
+/// Gives a file real blocks up to this length (fallocate(2)).
+///
+/// # Errors
+/// What fallocate(2) refuses: no room, or a file system that cannot.
+pub fn allocate(file: impl AsFd, length: u64) -> Result<()> {
+    rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, length)
+        .what(|| format!("reserve {length} bytes"))
+}

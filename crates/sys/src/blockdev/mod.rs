@@ -1,12 +1,14 @@
 //! Block devices: what there is (/sys/class/block), what is on them, and files as devices (loop(4)).
 
 mod loop_device;
+mod partition;
 mod superblock;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use loop_device::{LoopDevice, loop_attach};
+pub use partition::partition_uuid;
 pub use superblock::{Kind, Superblock, probe};
 
 /// A disk or partition with something in it.

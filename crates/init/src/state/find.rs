@@ -1,0 +1,216 @@
+//! Which device is meant, and which of several that fit.
+
+use std::cmp::Reverse;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sys::blockdev::{self, BlockDevice, Superblock};
+
+use super::ext4;
+
+/// With `rancher.state.wait`: how long a slow disk may take to appear (RancherOS's 30 s).
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// What `rancher.state.dev` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Label(String),
+    Uuid(String),
+    PartUuid(String),
+    Path(PathBuf),
+}
+
+impl Name {
+    /// Reads `LABEL=`, `UUID=`, `PARTUUID=` or a path. udev's links below /dev/disk mean the same; they are not there yet.
+    pub(super) fn parse(text: &str) -> Name {
+        type Made = fn(String) -> Name;
+        let tags: [(&str, &str, Made); 3] = [
+            ("LABEL=", "/dev/disk/by-label/", Name::Label),
+            ("UUID=", "/dev/disk/by-uuid/", Name::Uuid),
+            ("PARTUUID=", "/dev/disk/by-partuuid/", Name::PartUuid),
+        ];
+        for (tag, directory, name) in tags {
+            if let Some(value) = text
+                .strip_prefix(tag)
+                .or_else(|| text.strip_prefix(directory))
+            {
+                return name(value.trim_matches('"').to_owned());
+            }
+        }
+        Name::Path(PathBuf::from(text))
+    }
+
+    fn fits(&self, device: &BlockDevice, superblock: Option<&Superblock>) -> bool {
+        let equal = |found: Option<&str>, wanted: &str| {
+            found.is_some_and(|found| found.eq_ignore_ascii_case(wanted))
+        };
+        match self {
+            Name::Label(label) => superblock.is_some_and(|s| s.label.as_ref() == Some(label)),
+            Name::Uuid(uuid) => equal(superblock.and_then(|s| s.uuid.as_deref()), uuid),
+            Name::PartUuid(uuid) => equal(blockdev::partition_uuid(device).as_deref(), uuid),
+            Name::Path(path) => device.path == *path,
+        }
+    }
+}
+
+/// A device that has the name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) path: PathBuf,
+    pub(super) uuid: Option<String>,
+    /// When it was last mounted, as far as its file system tells: seconds since 1970.
+    last_mount: u64,
+}
+
+impl Candidate {
+    fn new(path: PathBuf, superblock: Option<&Superblock>) -> Candidate {
+        Candidate {
+            last_mount: ext4::read(&path).map_or(0, |found| found.last_mount),
+            uuid: superblock.and_then(|found| found.uuid.clone()),
+            path,
+        }
+    }
+
+    /// For a message.
+    pub(super) fn describe(&self) -> String {
+        match &self.uuid {
+            Some(uuid) => format!("{} (UUID={uuid})", self.path.display()),
+            None => self.path.display().to_string(),
+        }
+    }
+}
+
+/// The devices that `name` means, the one to take first; empty when there is none.
+pub(super) fn find(name: &Name, wait: bool) -> Vec<Candidate> {
+    let give_up = sys::clock::boottime() + if wait { PATIENCE } else { Duration::ZERO };
+    loop {
+        let found = look(name);
+        if !found.is_empty() || sys::clock::boottime() >= give_up {
+            return found;
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+fn look(name: &Name) -> Vec<Candidate> {
+    if let Name::Path(path) = name {
+        let there = path.exists();
+        return there.then(|| named(path)).into_iter().collect();
+    }
+    let mut found: Vec<Candidate> = blockdev::list()
+        .into_iter()
+        .filter_map(|device| {
+            let superblock = blockdev::probe(&device.path);
+            name.fits(&device, superblock.as_ref())
+                .then(|| Candidate::new(device.path, superblock.as_ref()))
+        })
+        .collect();
+    found.sort_by_key(order);
+    found
+}
+
+fn named(path: &Path) -> Candidate {
+    Candidate::new(path.to_owned(), blockdev::probe(path).as_ref())
+}
+
+/// The one that was used last comes first. It stays first, since it is mounted now; the order in which disks answer does
+/// not count, nor does a second disk that nobody used. What tells no time is ordered by its number.
+fn order(candidate: &Candidate) -> (Reverse<u64>, Option<String>, PathBuf) {
+    (
+        Reverse(candidate.last_mount),
+        candidate.uuid.clone(),
+        candidate.path.clone(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_way_to_name_a_disk_is_understood() {
+        for (text, expected) in [
+            ("LABEL=A", Name::Label("A".into())),
+            ("/dev/disk/by-label/A", Name::Label("A".into())),
+            ("UUID=\"1-2\"", Name::Uuid("1-2".into())),
+            ("/dev/disk/by-uuid/1-2", Name::Uuid("1-2".into())),
+            ("PARTUUID=1-2", Name::PartUuid("1-2".into())),
+            ("/dev/sda1", Name::Path("/dev/sda1".into())),
+        ] {
+            assert_eq!(Name::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_disk_that_was_used_last_is_taken_whatever_its_place() {
+        let candidate = |path: &str, uuid: &str, last_mount| Candidate {
+            path: path.into(),
+            uuid: Some(uuid.to_owned()),
+            last_mount,
+        };
+        let used = candidate("/dev/vdb", "b", 20);
+        let other = candidate("/dev/vda", "a", 10);
+        let never = candidate("/dev/vdc", "0", 0);
+        let first = |mut all: Vec<Candidate>| {
+            all.sort_by_key(order);
+            all[0].clone()
+        };
+        assert_eq!(first(vec![other, used.clone(), never.clone()]), used);
+        let twin = candidate("/dev/vda", "1", 0);
+        assert_eq!(first(vec![twin, never.clone()]), never);
+    }
+
+    /// Two real file systems with one label, on loop devices; needs root.
+    #[test]
+    fn both_disks_of_one_label_are_found_and_each_by_its_number() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let label = format!("T{}", std::process::id());
+        let make = |name: &str, uuid: &str, mounted: &str| {
+            let image = folder.path().join(name);
+            let file = std::fs::File::create(&image).expect("an image");
+            file.set_len(8 << 20).expect("an image");
+            let run = |program: &str, arguments: &[&str]| {
+                let command = sys::process::Command::new(program)
+                    .args(arguments)
+                    .arg(&image);
+                command.run().is_ok_and(|output| output.status.success())
+            };
+            let set = format!("set_super_value mtime {mounted}");
+            let made = run(
+                "mke2fs",
+                &["-q", "-F", "-t", "ext4", "-L", &label, "-U", uuid],
+            ) && run("debugfs", &["-w", "-R", &set]);
+            made.then(|| blockdev::loop_attach(&image, true).ok())
+                .flatten()
+        };
+        let (a, b) = (
+            "00000000-0000-4000-8000-00000000000a",
+            "00000000-0000-4000-8000-00000000000b",
+        );
+        let (Some(older), Some(newer)) = (make("a", a, "20250101"), make("b", b, "20260101"))
+        else {
+            println!("skipped: needs root, loop devices, mke2fs and debugfs");
+            return;
+        };
+        let paths = |name: &str| {
+            let found = find(&Name::parse(name), false);
+            found
+                .into_iter()
+                .map(|found| found.path)
+                .collect::<Vec<_>>()
+        };
+        let (older, newer) = (older.path().to_owned(), newer.path().to_owned());
+        assert_eq!(
+            paths(&format!("LABEL={label}")),
+            [newer.clone(), older.clone()]
+        );
+        assert_eq!(paths(&format!("UUID={a}")), std::slice::from_ref(&older));
+        assert_eq!(
+            paths(&format!("/dev/disk/by-uuid/{b}")),
+            std::slice::from_ref(&newer)
+        );
+        assert_eq!(paths(&older.display().to_string()), [older]);
+        assert!(paths("UUID=none").is_empty());
+    }
+}

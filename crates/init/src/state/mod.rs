@@ -1,0 +1,172 @@
+//! Phase "mount state": the partition that keeps what the user made.
+//!
+//! A hurt, full or absent disk never keeps the machine from coming up: it takes what it can from the disk, has the rest
+//! in RAM, and says so. Only `rancher.state.required` makes the rescue shell of it.
+
+mod ext4;
+mod find;
+mod format;
+mod reserve;
+mod usable;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use sys::blockdev::{self, Kind};
+
+use crate::log;
+use crate::machine::Machine;
+use crate::toolbox::Toolbox;
+use crate::warnings::warn;
+use find::{Candidate, Name};
+pub(crate) use usable::Use;
+
+/// Where the host sees the state partition.
+pub(crate) const STATE: &str = "/state";
+
+/// Its mount point until the root is switched, and the one that stays.
+pub(crate) const EARLY_STATE: &str = "/run/rancher/state";
+
+/// The label that `ros install` and autoformat give.
+const LABEL: &str = "RANCHER_STATE";
+
+/// A full check of a 10 TB disk takes minutes; the phase's own deadline is longer.
+const CHECK_DEADLINE: Duration = Duration::from_secs(540);
+
+/// The state partition, as far as it can be used.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    pub(crate) device: PathBuf,
+    pub(crate) usable: Use,
+}
+
+/// Whether the machine must not come up without its disk.
+pub(crate) fn is_required(machine: &Machine) -> bool {
+    machine.config.rancher.state.required == Some(true)
+}
+
+/// Mounts the state partition, or goes on in RAM unless `rancher.state.required` is set.
+pub(crate) fn mount(mut machine: Machine) -> anyhow::Result<Machine> {
+    let wanted = machine.config.rancher.state.clone();
+    let name = wanted
+        .dev
+        .clone()
+        .unwrap_or_else(|| format!("LABEL={LABEL}"));
+    if matches!(name.as_str(), "" | "none") {
+        return Ok(machine);
+    }
+    let found = choose(&name, wanted.wait.unwrap_or(false)).map_or_else(
+        || format::format_blank(&machine, &wanted.autoformat.clone().unwrap_or_default()),
+        |device| Ok(Some(device)),
+    );
+    match found.and_then(|device| mount_found(&machine, device, wanted.fstype.as_deref())) {
+        Ok(Some(state)) => {
+            log::info(&format!("state: {}", state.device.display()));
+            machine.state = Some(state);
+        }
+        Ok(None) if is_required(&machine) => bail!("{name} is required and was not found"),
+        Ok(None) => log::warning(&format!(
+            "state: {name} was not found: nothing will survive a reboot"
+        )),
+        Err(error) if is_required(&machine) => return Err(error),
+        Err(error) => warn(
+            "state",
+            &format!("{error:#}: the machine runs in RAM, and nothing will survive a reboot"),
+        ),
+    }
+    Ok(machine)
+}
+
+/// The device to use; more than one that fits is said.
+fn choose(name: &str, wait: bool) -> Option<PathBuf> {
+    let found = find::find(&Name::parse(name), wait);
+    let (first, others) = found.split_first()?;
+    if !others.is_empty() {
+        let others: Vec<String> = others.iter().map(Candidate::describe).collect();
+        warn(
+            "state",
+            &format!(
+                "{name} is the name of several disks: {} is used, {} left alone; name one by rancher.state.dev=UUID=...",
+                first.describe(),
+                others.join(" and ")
+            ),
+        );
+    }
+    Some(first.path.clone())
+}
+
+fn mount_found(
+    machine: &Machine,
+    device: Option<PathBuf>,
+    fstype: Option<&str>,
+) -> anyhow::Result<Option<State>> {
+    let Some(device) = device else {
+        return Ok(None);
+    };
+    let Some(superblock) = blockdev::probe(&device) else {
+        bail!("{} has no file system", device.display());
+    };
+    let kind = match (&superblock.kind, fstype) {
+        (_, Some(kind)) if kind != "auto" => kind,
+        (Kind::Ext4, _) => "ext4",
+        (Kind::Xfs, _) => "xfs",
+        (Kind::Btrfs, _) => "btrfs",
+        (other, _) => bail!(
+            "{} is {other:?}: state must be ext4, xfs or btrfs",
+            device.display()
+        ),
+    };
+    fs::create_dir_all(EARLY_STATE).with_context(|| format!("cannot create {EARLY_STATE}"))?;
+    let damage = if kind == "ext4" {
+        check(machine, &device)
+    } else {
+        None
+    };
+    let usable = usable::mount(&device, kind, Path::new(EARLY_STATE), damage)?;
+    if usable != Use::ReadOnly
+        && kind == "ext4"
+        && ext4::read(&device).is_some_and(|found| found.can_grow())
+    {
+        grow(machine, &device);
+    }
+    Ok(Some(State { device, usable }))
+}
+
+/// e2fsck -p: replays the journal, repairs what is safe. Returns what it could not repair: such a file system is not
+/// written to, since each write can cost more of it.
+fn check(machine: &Machine, device: &Path) -> Option<String> {
+    /// Exit codes 0 to 3: nothing to do, or repaired (e2fsck(8)).
+    const REPAIRED: i32 = 3;
+    let result = Toolbox::open(machine).and_then(|toolbox| {
+        toolbox.run("e2fsck", &["-p", &device.to_string_lossy()], CHECK_DEADLINE)
+    });
+    match result {
+        Ok(output) if output.code().is_some_and(|code| code <= REPAIRED) => None,
+        Ok(output) => Some(output.summary()),
+        Err(error) => {
+            let device = device.display();
+            log::error(&format!("state: {device} is not checked: {error:#}"));
+            None
+        }
+    }
+}
+
+fn grow(machine: &Machine, device: &Path) {
+    let result = Toolbox::open(machine).and_then(|toolbox| {
+        toolbox
+            .run("resize2fs", &[&device.to_string_lossy()], CHECK_DEADLINE)?
+            .success("resize2fs")
+    });
+    match result {
+        Ok(()) => log::info(&format!(
+            "state: {} now fills its partition",
+            device.display()
+        )),
+        Err(error) => log::error(&format!(
+            "state: {} is not grown: {error:#}",
+            device.display()
+        )),
+    }
+}
