@@ -1,8 +1,8 @@
 //! A user's `authorized_keys` (sshd(8)): keys of the configuration are added, nothing is ever taken away.
 
 use std::fs;
-use std::io::Write as _;
-use std::path::Path;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
@@ -48,11 +48,12 @@ pub fn merged(existing: &str, keys: &[String]) -> Option<String> {
     changed.then_some(text)
 }
 
-/// Adds `keys` to `home/.ssh/authorized_keys` of the user with these ids; directory 0700, file 0600.
+/// Adds `keys` to `home/.ssh/authorized_keys` of the user with these ids; directory 0700, file 0600. Returns the new name
+/// of a file that was there and is not text, as a power cut can leave it.
 ///
 /// # Errors
 /// A file that cannot be read or written.
-pub fn install(home: &Path, uid: u32, gid: u32, keys: &[String]) -> Result<()> {
+pub fn install(home: &Path, uid: u32, gid: u32, keys: &[String]) -> Result<Option<PathBuf>> {
     let directory = home.join(".ssh");
     let path = directory.join("authorized_keys");
     if !directory.exists() {
@@ -60,13 +61,22 @@ pub fn install(home: &Path, uid: u32, gid: u32, keys: &[String]) -> Result<()> {
         sys::fs::set_mode(&directory, 0o700)?;
         sys::fs::set_owner(&directory, uid, gid)?;
     }
+    let mut aside = None;
     let existing = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(Error::file("read", &path, error)),
+        Ok(text) if !text.contains('\0') => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) if error.kind() != ErrorKind::InvalidData => {
+            return Err(Error::file("read", &path, error));
+        }
+        _ => {
+            let place = path.with_extension("damaged");
+            fs::rename(&path, &place).map_err(|error| Error::file("set aside", &path, error))?;
+            aside = Some(place);
+            String::new()
+        }
     };
     let Some(text) = merged(&existing, keys) else {
-        return Ok(());
+        return Ok(aside);
     };
     let temporary = directory.join(".authorized_keys.new");
     let written = write_new(&temporary, &text, uid, gid).and_then(|()| {
@@ -75,7 +85,7 @@ pub fn install(home: &Path, uid: u32, gid: u32, keys: &[String]) -> Result<()> {
     if written.is_err() {
         let _ = fs::remove_file(&temporary); // the old file stands; what is left of the new one must not stay
     }
-    written
+    written.map(|()| aside)
 }
 
 fn write_new(path: &Path, text: &str, uid: u32, gid: u32) -> Result<()> {

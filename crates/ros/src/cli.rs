@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    boot_blame, cloud_init_command, config_command, console, os_command, preload, report,
+    boot_blame, cloud_init_command, config_command, console, os_command, preload, report, status,
     user_docker,
 };
 
@@ -37,6 +37,12 @@ enum Command {
     /// The version that runs
     #[command(subcommand)]
     Os(Os),
+    /// Show how the machine is: its state disk, its two Dockers, and what is wrong
+    Status {
+        /// Only what is wrong; nothing when all is well
+        #[arg(short, long)]
+        problems: bool,
+    },
     /// Wait until User Docker answers
     #[command(hide = true)]
     WaitForDocker,
@@ -122,6 +128,7 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
         Command::Boot(Boot::Blame) => boot_blame::main(),
         Command::Config(command) => config_command::main(&command),
         Command::Os(Os::Version) => os_command::main(),
+        Command::Status { problems } => status::main(problems),
         Command::WaitForDocker => preload::wait_for_docker(),
         Command::CloudInit(command) => cloud_init_command::main(&command),
         Command::ConsoleInit => console::main(),
@@ -149,6 +156,7 @@ mod tests {
             "ros config export -f -p -o x.yml",
             "ros config validate -i x.yml",
             "ros os version",
+            "ros status --problems",
             "ros boot blame",
             "ros cloud-init save",
             "ros console-init",

@@ -55,7 +55,10 @@ pub(super) fn write_sudoers() -> anyhow::Result<()> {
     write("/etc/sudoers.d/rancher", &text, 0o440)
 }
 
-/// Paths and proxies for login shells.
+/// Tells a person who logs in what is wrong; scripts that start a login shell read on undisturbed.
+const PROBLEMS: &str = "case $- in *i*) /usr/bin/ros status --problems >&2 2>/dev/null ;; esac\n";
+
+/// Paths, proxies and the machine's problems for login shells.
 pub(super) fn write_profile(machine: &MachineConfig) -> anyhow::Result<()> {
     let network = &machine.loaded.config.rancher.network;
     let mut text = String::from("# written by ros console-init\n");
@@ -74,6 +77,7 @@ pub(super) fn write_profile(machine: &MachineConfig) -> anyhow::Result<()> {
             ));
         }
     }
+    text.push_str(PROBLEMS);
     write("/etc/profile.d/rancher.sh", &text, 0o644)
 }
 
@@ -101,15 +105,24 @@ pub(super) fn link_syslog() -> anyhow::Result<()> {
 
 /// What agetty prints above its prompt; it fills in terminal, host name and addresses (agetty(8)).
 pub(super) fn write_issue(machine: &MachineConfig) -> anyhow::Result<()> {
-    write("/etc/issue", &issue(machine.errors().count()), 0o644)
+    let problems = crate::problems::all();
+    write(
+        "/etc/issue",
+        &issue(machine.errors().count(), &problems),
+        0o644,
+    )
 }
 
-fn issue(errors: usize) -> String {
+fn issue(errors: usize, problems: &[String]) -> String {
     let mut text = format!("\nRancherOS v{VERSION} \\n \\l\n  address: \\4 \\6\n");
     if errors > 0 {
         text.push_str(&format!(
             "  the configuration has {errors} errors: ros config validate\n"
         ));
+    }
+    for problem in problems {
+        // agetty(8) reads a backslash as the start of a name of its own.
+        text.push_str(&format!("  {}\n", problem.replace('\\', "/")));
     }
     text.push('\n');
     text
@@ -141,8 +154,10 @@ mod tests {
 
     #[test]
     fn the_issue_tells_of_errors_only_when_there_are_some() {
-        assert!(!issue(0).contains("errors"));
-        assert!(issue(2).contains("2 errors: ros config validate"));
+        assert!(!issue(0, &[]).contains("errors"));
+        assert!(issue(2, &[]).contains("2 errors: ros config validate"));
+        let problems = ["state: a\\b is full".to_owned()];
+        assert!(issue(0, &problems).contains("  state: a/b is full\n"));
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 
 use super::accounts::{self, DOCKER, RANCHER};
+use super::ssh;
 use crate::machine_config::MachineConfig;
+use crate::problems;
 
 /// The kernel's host name as a file; the console shares the host's UTS namespace.
 const KERNEL_HOSTNAME: &str = "/proc/sys/kernel/hostname";
@@ -52,13 +54,14 @@ pub(crate) fn install_keys(machine: &MachineConfig) -> anyhow::Result<()> {
     let mut failures = Vec::new();
     if !good.is_empty() {
         for name in [RANCHER, DOCKER] {
-            let installed = accounts::user(name).and_then(|user| {
-                let home = Path::new(&user.home);
-                Ok(cloud_init::authorized_keys::install(
-                    home, user.uid, user.gid, &good,
-                )?)
-            });
-            failures.extend(installed.err().map(|error| format!("{name}: {error:#}")));
+            if let Err(error) = install_keys_of(name, &good) {
+                failures.push(format!("{name}: {error:#}"));
+                failures.extend(
+                    keep_in_ram(name, &good)
+                        .err()
+                        .map(|e| format!("{name}: {e:#}")),
+                );
+            }
         }
     }
     failures.extend(bad.iter().map(|key| {
@@ -69,6 +72,32 @@ pub(crate) fn install_keys(machine: &MachineConfig) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!("{}", failures.join("; "))
+}
+
+fn install_keys_of(name: &str, keys: &[String]) -> anyhow::Result<()> {
+    let user = accounts::user(name)?;
+    let home = Path::new(&user.home);
+    let aside = cloud_init::authorized_keys::install(home, user.uid, user.gid, keys)?;
+    if let Some(aside) = aside {
+        let message = format!(
+            "{name}'s authorized keys were damaged: {} has them",
+            aside.display()
+        );
+        problems::warn("ssh", &message);
+    }
+    Ok(())
+}
+
+/// Where sshd looks too: a home that cannot be written must not lock its owner out.
+fn keep_in_ram(name: &str, keys: &[String]) -> anyhow::Result<()> {
+    let directory = Path::new(ssh::IN_RAM);
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    // sshd reads the keys as the user who logs in.
+    sys::fs::set_mode(directory, 0o755)?;
+    let path = directory.join(name);
+    fs::write(&path, keys.join("\n") + "\n")
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

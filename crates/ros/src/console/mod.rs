@@ -5,6 +5,7 @@
 
 mod accounts;
 mod files;
+mod host_keys;
 mod identity;
 mod ssh;
 mod terminals;

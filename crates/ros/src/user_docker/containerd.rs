@@ -17,7 +17,7 @@ use anyhow::{Context as _, ensure};
 use config::Docker;
 use sys::process::{Command, Pidfd, Signal};
 
-use super::{CGROUP, CLOSURE};
+use super::{CGROUP, CLOSURE, starts};
 use crate::preload;
 use crate::supervisor::{self, Program};
 
@@ -58,11 +58,8 @@ pub(super) fn start(
     {
         return Ok(None);
     }
-    let place = |value: Option<&String>, default: &str| -> PathBuf {
-        Path::new(value.map_or(default, String::as_str)).join("containerd")
-    };
-    let state = place(docker.exec_root.as_ref(), EXEC_ROOT);
-    let data_root = docker.data_root.as_ref().or(docker.graph.as_ref());
+    let exec_root = docker.exec_root.as_deref().unwrap_or(EXEC_ROOT);
+    let state = Path::new(exec_root).join("containerd");
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -70,8 +67,11 @@ pub(super) fn start(
         .with_context(|| format!("cannot create {}", state.display()))?;
     end_earlier(&state)?;
     let path = state.join(SETTINGS);
-    fs::write(&path, settings(&place(data_root, DATA_ROOT), &state))
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    fs::write(
+        &path,
+        settings(&data_root(docker).join("containerd"), &state),
+    )
+    .with_context(|| format!("cannot write {}", path.display()))?;
     let keeper = environment
         .iter()
         .fold(
@@ -88,6 +88,12 @@ pub(super) fn start(
         eprintln!("user-docker: cannot write {}: {error}", path.display());
     }
     Ok(Some(state.join(SOCKET)))
+}
+
+/// Where dockerd keeps everything, unless daemon.json moves it.
+pub(super) fn data_root(docker: &Docker) -> &Path {
+    let configured = docker.data_root.as_deref().or(docker.graph.as_deref());
+    Path::new(configured.unwrap_or(DATA_ROOT))
 }
 
 /// The keeper for the directory `state`: runs containerd until its own parent, which becomes dockerd, has ended.
@@ -116,8 +122,9 @@ pub(super) fn keep(state: &Path) -> anyhow::Result<ExitCode> {
 /// Prefers dockerd until it answers, or until it is clear that it will not.
 fn head_start() {
     set_cpu_weight(HEAD_START);
-    if let Err(error) = preload::wait_for_docker() {
-        eprintln!("user-docker: {error:#}");
+    match preload::wait_for_docker() {
+        Ok(_) => starts::succeeded(),
+        Err(error) => starts::warn(&format!("{error:#}: see `system-docker logs docker`")),
     }
     set_cpu_weight(USUAL);
 }

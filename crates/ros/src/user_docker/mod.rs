@@ -6,7 +6,9 @@
 //! containerd, and executes dockerd.
 
 mod containerd;
+mod databases;
 mod options;
+mod starts;
 
 use std::ffi::OsString;
 use std::fs;
@@ -61,6 +63,10 @@ pub(crate) fn main(containerd: Option<&Path>) -> anyhow::Result<ExitCode> {
     join_cgroup().context("cannot join the cgroup of user docker")?;
     enter(pid).with_context(|| format!("cannot enter {context}, process {pid}"))?;
     prepare_view(&spare)?;
+    starts::count();
+    for problem in databases::damaged(containerd::data_root(docker), Path::new(DAEMON_JSON)) {
+        starts::warn(&problem);
+    }
     let daemon_json = fs::read_to_string(DAEMON_JSON).unwrap_or_default();
     let in_file = options::daemon_json_keys(&daemon_json);
     let environment = environment(&machine, docker);

@@ -1,0 +1,168 @@
+//! What the owner of the machine must know: what PID 1 and the programs of the console found, and what is wrong now.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+
+use sys::kmsg::{self, Priority};
+use sys::mount::MountEntry;
+
+/// One file a subject, one line a problem; PID 1 adds its own (crate init, warnings.rs). Gone with the boot.
+const DIRECTORY: &str = "/run/rancher/warnings";
+/// A directory that is on the state disk when there is one.
+const STATE: &str = "/var/lib/rancher";
+/// Most lines of one file that are shown.
+const MAX_LINES: usize = 20;
+/// The state disk counts as nearly full below this, or below the part that follows.
+const NEARLY_FULL_BYTES: u64 = 64 << 20;
+const NEARLY_FULL_PART: u64 = 50;
+
+/// Says a problem on the machine's console and keeps it for `ros status`, each once. `subject` is one word.
+pub(crate) fn warn(subject: &str, message: &str) {
+    let message = message.replace('\n', " ");
+    if cfg!(test) {
+        eprintln!("{subject}: {message}");
+        return; // a test's words are not the developer's machine's
+    }
+    let path = Path::new(DIRECTORY).join(subject);
+    let known = fs::read_to_string(&path).unwrap_or_default();
+    if known.lines().any(|line| line == message) {
+        return;
+    }
+    kmsg::log(Priority::Error, &format!("{subject}: {message}"));
+    let written = fs::create_dir_all(DIRECTORY).and_then(|()| {
+        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+        writeln!(file, "{message}")
+    });
+    if let Err(error) = written {
+        eprintln!("{}: {error}", path.display());
+    }
+}
+
+/// Takes back what was said of a subject.
+pub(crate) fn clear(subject: &str) {
+    // Absent when all was well.
+    let _ = fs::remove_file(Path::new(DIRECTORY).join(subject));
+}
+
+/// Everything that is known to be wrong, as `subject: message`.
+pub(crate) fn all() -> Vec<String> {
+    let mut problems = kept(Path::new(DIRECTORY));
+    if let Some(state) = state_mount() {
+        problems.extend(of_state(&state));
+    }
+    problems
+}
+
+fn kept(directory: &Path) -> Vec<String> {
+    let mut files: Vec<_> = fs::read_dir(directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    let mut problems = Vec::new();
+    for file in files {
+        let subject = file.file_name().unwrap_or_default().to_string_lossy();
+        let text = fs::read_to_string(&file).unwrap_or_default();
+        let lines = text.lines().take(MAX_LINES);
+        problems.extend(lines.map(|line| format!("{subject}: {line}")));
+    }
+    problems
+}
+
+/// The mount that keeps the machine's state.
+pub(crate) fn state_mount() -> Option<MountEntry> {
+    let entries = sys::mount::mountinfo().ok()?;
+    // The last one is on top.
+    entries
+        .into_iter()
+        .rev()
+        .find(|entry| entry.target == Path::new(STATE))
+}
+
+/// Whether the mount is a disk, and not RAM or a disk's content with changes in RAM.
+pub(crate) fn is_disk(mount: &MountEntry) -> bool {
+    mount.source.starts_with("/dev/")
+}
+
+/// What is wrong with the state disk at this moment.
+fn of_state(mount: &MountEntry) -> Option<String> {
+    if !is_disk(mount) {
+        return None;
+    }
+    let device = &mount.source;
+    if mount.super_options.split(',').any(|option| option == "ro") {
+        return Some(format!(
+            "state: {device} has become read-only: the kernel found it damaged or unwritable (`dmesg`); reboot to check it"
+        ));
+    }
+    let space = sys::fs::space(Path::new(STATE)).ok()?;
+    let few = space.total / NEARLY_FULL_PART;
+    if space.available < few.min(NEARLY_FULL_BYTES) {
+        return Some(format!(
+            "state: {device} is nearly full: {} left of {}: `docker system prune`, `system-docker system prune`",
+            mib(space.available),
+            mib(space.total)
+        ));
+    }
+    space
+        .files_left
+        .filter(|files| *files < 1000)
+        .map(|files| format!("state: {device} has room for {files} more files only"))
+}
+
+/// `12 MiB`, `3.5 GiB`.
+pub(crate) fn mib(bytes: u64) -> String {
+    let mib = bytes >> 20;
+    if mib < 1024 {
+        format!("{mib} MiB")
+    } else {
+        format!("{}.{} GiB", mib >> 10, ((mib & 1023) * 10) >> 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(source: &str, options: &str) -> MountEntry {
+        MountEntry {
+            id: 1,
+            parent: 0,
+            device: "254:0".into(),
+            root: "/".into(),
+            target: STATE.into(),
+            options: "rw".into(),
+            propagation: Vec::new(),
+            fstype: "ext4".into(),
+            source: source.into(),
+            super_options: options.into(),
+        }
+    }
+
+    #[test]
+    fn problems_are_in_order_of_their_subjects() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("state"), "full\nhurt\n").unwrap();
+        fs::write(folder.path().join("docker"), "down\n").unwrap();
+        assert_eq!(
+            kept(folder.path()),
+            ["docker: down", "state: full", "state: hurt"]
+        );
+        assert!(kept(&folder.path().join("none")).is_empty());
+    }
+
+    #[test]
+    fn a_disk_that_became_read_only_is_a_problem_and_ram_is_not() {
+        assert!(of_state(&mount("/dev/sda", "ro,errors=remount-ro")).is_some());
+        assert_eq!(of_state(&mount("tmpfs", "ro")), None);
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        assert_eq!(mib(12 << 20), "12 MiB");
+        assert_eq!(mib(3584 << 20), "3.5 GiB");
+    }
+}
