@@ -1,12 +1,14 @@
 //! What a container cannot do.
 
 use std::fs;
+use std::os::fd::AsFd;
 
-use engine::runtime::Stdio;
 use engine::runtime::oci::{IdMapping, Namespace, NamespaceType, Rlimit};
+use engine::runtime::{Runtime, Stdio};
 use sys::capability::CapSet;
+use sys::netlink::{BridgeOptions, LinkKind, NewLink, Rtnetlink, in_netns, netns_of};
 
-use crate::bundle::{Bundle, DEFAULT_CAPABILITIES, Test, end};
+use crate::bundle::{Bundle, DEFAULT_CAPABILITIES, Test, end, runtime};
 
 pub(crate) const TESTS: &[Test] = &[
     ("capabilities_and_filter_hold_for_start_and_exec", || {
@@ -17,6 +19,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("no_new_privileges_and_limits", || Box::pin(limits())),
     ("user_namespace_maps_root", || Box::pin(user_namespace())),
     ("sysctls_are_the_containers_own", || Box::pin(sysctls())),
+    ("sysctls_of_links_wait_for_the_links", || {
+        Box::pin(link_sysctls())
+    }),
     ("loopback_is_up", || Box::pin(loopback())),
 ];
 
@@ -175,6 +180,37 @@ async fn sysctls() {
     assert_eq!(
         fs::read_to_string("/proc/sys/kernel/shm_rmid_forced").unwrap(),
         before
+    );
+}
+
+/// The engine makes links between create and start.
+async fn link_sysctls() {
+    let parameter = |link: &str| format!("/proc/sys/net/ipv6/conf/{link}/disable_ipv6");
+    let mut bundle = Bundle::new(&format!("cat {} {}", parameter("one"), parameter("two")));
+    bundle.linux().sysctl = [
+        ("net.ipv6.conf.all.disable_ipv6", "0"),
+        ("net.ipv6.conf.two.disable_ipv6", "1"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let (stdio, out, err) = crate::bundle::pipes();
+    let mut process = bundle.create(stdio).await.unwrap();
+    let netns = netns_of(process.pid).unwrap();
+    in_netns(netns.as_fd(), || {
+        let mut netlink = Rtnetlink::open().unwrap();
+        for name in ["one", "two"] {
+            let link = NewLink::new(name, LinkKind::Bridge(BridgeOptions::default()));
+            netlink.create_link(&link).unwrap();
+        }
+        fs::write("/proc/sys/net/ipv6/conf/one/disable_ipv6", "1").unwrap();
+    })
+    .unwrap();
+    runtime().start(&mut process).await.unwrap();
+    assert_eq!(
+        crate::bundle::read(out),
+        "0\n1\n",
+        "{}",
+        crate::bundle::read(err)
     );
 }
 

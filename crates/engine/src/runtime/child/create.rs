@@ -11,7 +11,7 @@ use sys::rooted::Root;
 use super::super::error::{Error, Result};
 use super::super::oci::{self, Linux, NamespaceType, Spec};
 use super::super::protocol::{Report, START};
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Parameters};
 use super::{
     Engine, Role, account, devices, directory, finish, lookup, mounts, namespaces, paths, rootfs,
     terminal,
@@ -54,9 +54,11 @@ pub(super) fn run(
     let (kernel, tty) = build_root(bundle, spec, linux, &mut process)?;
     let root = Root::open(Path::new("/"))?;
     let cwd = directory::enter(&root, &process, true)?;
-    for (name, value) in &linux.sysctl {
-        kernel.set_sysctl(name, value)?;
-    }
+    let parameters = match linux.sysctl.is_empty() {
+        true => None,
+        false => Some(kernel.parameters()?),
+    };
+    set_sysctls(parameters.as_ref(), linux, false)?;
     paths::confine(&kernel, &root, &linux.readonly_paths, &linux.masked_paths)?;
     drop((kernel, root));
     if spec.root.as_ref().is_some_and(|root| root.readonly) {
@@ -69,8 +71,23 @@ pub(super) fn run(
     )?;
     let slave = tty.map(|tty| tty.slave);
     engine.expect(START)?;
+    set_sysctls(parameters.as_ref(), linux, true)?;
     let error = finish::become_program(&process, linux.seccomp.as_ref(), &program, slave, profile);
     Err(error)
+}
+
+/// Sets the parameters of the container's network, or all others. Those of a link exist only once the engine has made it, and
+/// what is set for all links must reach it, so they wait for the start.
+fn set_sysctls(parameters: Option<&Parameters>, linux: &Linux, network: bool) -> Result<()> {
+    for (name, value) in &linux.sysctl {
+        let of_network = sys::sysctl::path(name)?.starts_with("/proc/sys/net");
+        if let Some(parameters) = parameters
+            && of_network == network
+        {
+            parameters.set(name, value)?;
+        }
+    }
+    Ok(())
 }
 
 /// Mounts everything and makes it the root.

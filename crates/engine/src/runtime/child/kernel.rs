@@ -98,19 +98,35 @@ impl Kernel {
         }
     }
 
-    /// Sets a kernel parameter in the container's own /proc/sys.
+    /// The container's own /proc/sys, as it is before it is made read-only.
     ///
     /// # Errors
-    /// When /proc is not the kernel's, the parameter does not exist, or the kernel refuses the value.
-    pub(super) fn set_sysctl(&self, name: &str, value: &str) -> Result<()> {
+    /// When /proc is not the kernel's.
+    pub(super) fn parameters(&self) -> Result<Parameters> {
+        let what = |cause: &dyn std::fmt::Display| Error::other(format!("set sysctls: {cause}"));
+        let proc = self.mount("/proc").filter(|proc| is_proc(*proc));
+        let proc = proc.ok_or_else(|| what(&"the container has no /proc"))?;
+        sys::fs::open_beneath(proc, Path::new("sys"))
+            .map(Parameters)
+            .map_err(|error| what(&error))
+    }
+}
+
+/// Kernel parameters of a container.
+pub(super) struct Parameters(OwnedFd);
+
+impl Parameters {
+    /// Sets one, by its dotted name.
+    ///
+    /// # Errors
+    /// When the parameter does not exist, or the kernel refuses the value.
+    pub(super) fn set(&self, name: &str, value: &str) -> Result<()> {
         let what = |cause: &dyn std::fmt::Display| {
             Error::other(format!("set sysctl {name} to {value:?}: {cause}"))
         };
-        let proc = self.mount("/proc").filter(|proc| is_proc(*proc));
-        let proc = proc.ok_or_else(|| what(&"the container has no /proc"))?;
         let path = sys::sysctl::path(name)?;
-        let below = path.strip_prefix("/proc").unwrap_or(&path);
-        let file = sys::fs::write_beneath_plain(proc, below).map_err(|error| what(&error))?;
+        let below = path.strip_prefix("/proc/sys").unwrap_or(&path);
+        let file = sys::fs::write_beneath_plain(self.0.as_fd(), below).map_err(|e| what(&e))?;
         if !fstatfs(&file).is_ok_and(|system| system.f_type == PROC_SUPER_MAGIC) {
             return Err(what(&"it is not on proc"));
         }
