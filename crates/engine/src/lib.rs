@@ -10,6 +10,7 @@ pub mod api;
 mod apparmor;
 mod atomic_file;
 mod cgroup;
+mod characters;
 mod container;
 mod engine;
 pub mod events;

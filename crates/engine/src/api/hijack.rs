@@ -35,6 +35,9 @@ const HEAD_READ_POLL: Duration = Duration::from_millis(1);
 /// Time that output may take to reach a client after the process has ended.
 const LAST_OUTPUT: Duration = Duration::from_secs(30);
 
+/// Time that a client gets to close its side after it has seen the end of output.
+const LAST_INPUT: Duration = Duration::from_secs(30);
+
 /// Answers a hijack and connects the session to the client.
 ///
 /// # Errors
@@ -118,7 +121,8 @@ async fn head_is_read(stream: &UnixStream) {
     }
 }
 
-async fn pump(stream: UnixStream, early: Bytes, session: AttachSession) {
+/// Connects a session to the client until one of them ends.
+pub(super) async fn pump(stream: UnixStream, early: Bytes, session: AttachSession) {
     let (reader, writer) = stream.into_split();
     let AttachSession { input, output, tty } = session;
     let input = read_input(reader, early, input);
@@ -126,10 +130,16 @@ async fn pump(stream: UnixStream, early: Bytes, session: AttachSession) {
     tokio::pin!(input, output);
     tokio::select! {
         // All output has been written: the client sees the end, whether it still types or not.
-        () = &mut output => {}
+        () = &mut output => take_the_rest(input).await,
         // The client has left altogether.
         () = &mut input => {}
     }
+}
+
+/// Reads on, after all output was written, until `input` says that the client has left, but not for ever. A Unix socket
+/// that is closed with unread bytes is reset (unix(7)): the client would lose the last output, and with it the exit code.
+pub(super) async fn take_the_rest<T>(input: impl Future<Output = T>) {
+    let _ = tokio::time::timeout(LAST_INPUT, input).await;
 }
 
 /// Passes on what the client types; returns when the client is gone, not when it has only stopped typing.

@@ -74,10 +74,15 @@ async fn pump(stream: UnixStream, early: Bytes, session: AttachSession, opcode: 
     let (reader, writer) = stream.into_split();
     let (control, controls) = mpsc::channel(CONTROL_DEPTH);
     let AttachSession { input, output, .. } = session;
+    let input = read(reader, early, input, control);
+    let output = write(writer, output, controls, opcode);
+    tokio::pin!(input);
     tokio::select! {
         // Errors end the session, as a close does.
-        _ = read(reader, early, input, control) => {}
-        _ = write(writer, output, controls, opcode) => {}
+        _ = &mut input => {}
+        written = output => if written.is_ok() {
+            hijack::take_the_rest(input).await;
+        }
     }
 }
 

@@ -107,7 +107,7 @@ impl Engine {
         let Some(terminal) = terminal else {
             return Ok(());
         };
-        sys::tty::set_winsize(terminal.get_ref(), height, width)
+        sys::tty::set_winsize(&*terminal, height, width)
             .map_err(|error| Error::server(error.to_string()))?;
         let mut attributes = container.event_attributes();
         attributes.insert("height".to_owned(), height.to_string());

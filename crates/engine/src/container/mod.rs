@@ -40,13 +40,11 @@ mod wait;
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use engine_api::{Error, PortMap, Result};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::{Mutex, Notify, watch};
 
 pub(crate) use change::apply_changes;
@@ -56,7 +54,7 @@ pub(crate) use record::{Layout, Record};
 pub(crate) use restart::Backoff;
 pub(crate) use state::Status;
 
-use crate::io::{Ends, Streams};
+use crate::io::{Ends, Streams, Terminal};
 use crate::logs::LogFile;
 use crate::runtime::Process;
 
@@ -84,7 +82,7 @@ pub(crate) struct Live {
     /// The first process.
     pub(crate) process: Rc<Process>,
     /// The terminal's master side.
-    pub(crate) terminal: Option<Rc<AsyncFd<OwnedFd>>>,
+    pub(crate) terminal: Option<Rc<Terminal>>,
     /// The engine's ends of the streams.
     pub(crate) ends: Ends,
     /// `NetworkSettings.Ports` of this run.

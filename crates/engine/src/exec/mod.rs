@@ -7,16 +7,14 @@ mod resize;
 mod run;
 
 use std::cell::{Cell, RefCell};
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 use engine_api::{Error, ExecConfig, ExecInspect, ExecProcessConfig, Result};
-use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
 use crate::container::{Container, Status};
-use crate::io::{Ends, Streams};
+use crate::io::{Ends, Streams, Terminal};
 use crate::runtime::Process;
 use crate::{Engine, ids};
 
@@ -33,7 +31,7 @@ pub(crate) struct Exec {
     config: ExecConfig,
     streams: Rc<Streams>,
     state: RefCell<State>,
-    terminal: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
+    terminal: RefCell<Option<Rc<Terminal>>>,
     /// Whether it has started, or never will.
     settled: watch::Sender<bool>,
     /// The exit code, once there is one.

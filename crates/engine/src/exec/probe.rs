@@ -7,6 +7,7 @@ use engine_api::{Error, ExecConfig, Result};
 use sys::process::Signal;
 
 use crate::Engine;
+use crate::characters::whole;
 use crate::container::Container;
 
 impl Engine {
@@ -47,7 +48,7 @@ impl Engine {
             }
         };
         let ended = tokio::time::timeout(timeout, finished).await;
-        let output = String::from_utf8_lossy(&output).into_owned();
+        let output = String::from_utf8_lossy(&output[..whole(&output)]).into_owned();
         match ended {
             Ok(code) => Ok((Some(code?), output)),
             Err(_) => {

@@ -34,7 +34,7 @@ impl Engine {
         let Some(terminal) = exec.terminal.borrow().clone() else {
             return Ok(());
         };
-        sys::tty::set_winsize(terminal.get_ref(), height, width)
+        sys::tty::set_winsize(&*terminal, height, width)
             .map_err(|error| Error::server(error.to_string()))
     }
 }

@@ -6,6 +6,8 @@
 
 mod pump;
 mod streams;
+mod terminal;
 
 pub use pump::{Descriptors, Ends, Pumps};
 pub use streams::{Streams, Wanted};
+pub use terminal::Terminal;

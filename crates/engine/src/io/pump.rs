@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::streams::{Input, Streams};
+use super::terminal::Terminal;
 use crate::options::StreamKind;
 
 /// Bytes moved at once.
@@ -83,7 +84,7 @@ impl Descriptors {
 pub struct Pumps {
     readers: Vec<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
-    terminal: Option<Rc<AsyncFd<OwnedFd>>>,
+    terminal: Option<Rc<Terminal>>,
     streams: Rc<Streams>,
     ends: Ends,
 }
@@ -97,7 +98,7 @@ pub struct Ends {
     pub(crate) stdin: End,
     pub(crate) stdout: End,
     pub(crate) stderr: End,
-    pub(crate) terminal: End,
+    pub(crate) terminal: Weak<Terminal>,
 }
 
 impl Pumps {
@@ -141,14 +142,14 @@ impl Pumps {
     /// # Errors
     /// When the descriptor cannot be watched.
     pub fn over_terminal(streams: &Rc<Streams>, master: OwnedFd) -> io::Result<Self> {
-        let master = Rc::new(watched(master)?);
-        let readers = vec![tokio::task::spawn_local(read(
+        let master = Rc::new(Terminal::new(master)?);
+        let readers = vec![tokio::task::spawn_local(read_terminal(
             Rc::clone(&master),
-            StreamKind::Stdout,
             Rc::clone(streams),
         ))];
         let input = streams.open_stdin().then(|| streams.take_input()).flatten();
-        let writer = input.map(|input| tokio::task::spawn_local(write(Rc::clone(&master), input)));
+        let writer = input
+            .map(|input| tokio::task::spawn_local(write_terminal(Rc::clone(&master), input)));
         let ends = Ends {
             terminal: Rc::downgrade(&master),
             ..Ends::default()
@@ -164,7 +165,7 @@ impl Pumps {
 
     /// The terminal's master side.
     #[must_use]
-    pub fn terminal(&self) -> Option<Rc<AsyncFd<OwnedFd>>> {
+    pub fn terminal(&self) -> Option<Rc<Terminal>> {
         self.terminal.clone()
     }
 
@@ -185,6 +186,9 @@ impl Pumps {
         } = self;
         if let Some(writer) = writer {
             writer.abort();
+        }
+        if let Some(terminal) = &terminal {
+            terminal.end();
         }
         let all = async {
             for reader in &mut readers {
@@ -225,7 +229,6 @@ async fn read(fd: Rc<AsyncFd<OwnedFd>>, kind: StreamKind, streams: Rc<Streams>) 
             return;
         };
         match ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref().as_fd(), &mut block)?)) {
-            // EIO: the last process closed its side of the terminal.
             Ok(Ok(0) | Err(_)) => return,
             Ok(Ok(count)) => {
                 streams
@@ -233,6 +236,22 @@ async fn read(fd: Rc<AsyncFd<OwnedFd>>, kind: StreamKind, streams: Rc<Streams>) 
                     .await
             }
             Err(_would_block) => {}
+        }
+    }
+}
+
+async fn read_terminal(terminal: Rc<Terminal>, streams: Rc<Streams>) {
+    let mut block = vec![0; BLOCK];
+    while let Ok(count @ 1..) = terminal.read(&mut block).await {
+        let bytes = Bytes::copy_from_slice(&block[..count]);
+        streams.output(StreamKind::Stdout, bytes).await;
+    }
+}
+
+async fn write_terminal(terminal: Rc<Terminal>, mut input: mpsc::Receiver<Input>) {
+    while let Some(Input::Data(bytes)) = input.recv().await {
+        if terminal.write_all(&bytes).await.is_err() {
+            break;
         }
     }
 }

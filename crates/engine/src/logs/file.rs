@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
 use super::record::{self, Attributes};
+use crate::characters::whole;
 use crate::options::StreamKind;
 use crate::timestamp::Timestamp;
 
@@ -165,18 +166,20 @@ impl LogFile {
                 unfinished.extend_from_slice(piece);
                 break;
             }
-            if unfinished.is_empty() {
+            if unfinished.is_empty() && newline.is_some() {
                 record::encode(&mut writer.encoded, piece, stream, &self.attributes, now);
             } else {
                 unfinished.extend_from_slice(piece);
+                // A line that is too long is cut between characters; Docker tears them.
+                let end = newline.map_or_else(|| whole(unfinished), |_| unfinished.len());
                 record::encode(
                     &mut writer.encoded,
-                    unfinished,
+                    &unfinished[..end],
                     stream,
                     &self.attributes,
                     now,
                 );
-                unfinished.clear();
+                unfinished.drain(..end);
             }
             if writer.encoded.len() >= LINE_MAX {
                 self.flush(writer);
@@ -355,6 +358,32 @@ mod tests {
                 .into_bytes(),
             long
         );
+    }
+
+    #[test]
+    fn a_long_line_is_cut_between_characters() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = LogFile::new(
+            directory.path().join("log"),
+            LogLimits::DEFAULT,
+            Attributes::new(),
+        );
+        for (before, character) in [("x", "é"), ("xx", "€"), ("xyz", "😀"), ("", "€")] {
+            let line = format!("{before}{}\n", character.repeat(LINE_MAX));
+            for size in [1, 1000, 32 << 10] {
+                log.open().unwrap();
+                for piece in line.as_bytes().chunks(size) {
+                    log.append(StreamKind::Stdout, piece);
+                }
+                log.close();
+                let found: String = lines(log.path())
+                    .iter()
+                    .map(|line| line.text.as_str())
+                    .collect();
+                assert!(found == line, "{before}{character} by {size}");
+                fs::remove_file(log.path()).unwrap();
+            }
+        }
     }
 
     #[test]

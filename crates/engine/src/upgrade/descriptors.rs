@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::rc::{Rc, Weak};
 
 use engine_api::{Error, Result, base64};
-use tokio::io::unix::AsyncFd;
 
 use super::Inheritance;
 use super::state::StreamState;
@@ -22,7 +21,7 @@ impl Kept {
         number
     }
 
-    fn keep_end(&mut self, end: &Weak<AsyncFd<OwnedFd>>) -> Option<i32> {
+    fn keep_end<E: AsFd + 'static>(&mut self, end: &Weak<E>) -> Option<i32> {
         Some(self.keep(end.upgrade()?))
     }
 

@@ -8,8 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
-use super::super::{reply, streams};
+use super::super::{hijack, reply, streams};
 use super::{Server, run};
+use crate::options::{AttachSession, StreamKind};
 
 /// Turns of the one thread in which the server could notice something.
 const TURNS: usize = 1000;
@@ -76,5 +77,38 @@ fn they_are_let_go_when_they_leave_a_quiet_stream() {
         assert!(!sender.is_closed(), "the answer ended with the question");
         drop(stream);
         sender.closed().await;
+    });
+}
+
+/// Sessions whose process ended without reading its input: all of the output arrives, and then the end, not a reset.
+#[test]
+fn unread_input_costs_no_output() {
+    run(async {
+        let server = Server::start(|mut request| async move {
+            let upgrade = hyper::upgrade::on(&mut request);
+            let (sender, output) = tokio::sync::mpsc::channel(1);
+            let session = AttachSession {
+                input: None,
+                output,
+                tty: true,
+            };
+            tokio::task::spawn_local(async move {
+                let (stream, early) = hijack::take_over(upgrade).await.unwrap();
+                hijack::pump(stream, early, session).await;
+            });
+            let last = Bytes::from_static(b"the last words");
+            sender.send((StreamKind::Stdout, last)).await.unwrap();
+            hijack::switch(reply::RAW_STREAM, "tcp")
+        });
+        let mut stream = server.connect().await;
+        let head = b"POST /exec/a/start HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        // More than the kernel holds for a reader.
+        stream.write_all(&vec![0; 4 << 20]).await.unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.ends_with(b"the last words"));
     });
 }
