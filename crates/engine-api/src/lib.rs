@@ -13,6 +13,7 @@ pub mod filters;
 pub mod framing;
 pub mod json;
 pub mod types;
+pub mod units;
 
 pub use body::Body;
 pub use client::Client;
@@ -24,6 +25,11 @@ pub use types::*;
 
 /// Newest API version spoken: Docker 26's.
 pub const API_VERSION: &str = "1.45";
+
+/// The version of Docker whose API this is, as `Version` of `GET /version` says it. Clients compare it with versions of
+/// Docker: cAdvisor wants exactly one `N.N.N` in it and at least 1.0.0, minikube 18.09 with a number after each dot. So
+/// nothing is added to it; our own version has fields of its own.
+pub const DOCKER_VERSION: &str = "26.1.5";
 
 /// Oldest API version spoken.
 pub const MIN_API_VERSION: &str = "1.24";

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use engine_api::units::civil_from_days;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in time with nanosecond resolution; [`Timestamp::ZERO`] is Go's zero time, "never".
@@ -273,45 +274,6 @@ fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// The inverse of [`days_from_civil`].
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-/// `Up 5 minutes`, `Exited (0) 2 hours ago`: a duration in words, as `docker ps` shows it.
-#[must_use]
-pub fn human_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let minutes = seconds / 60;
-    let hours = (duration.as_secs_f64() / 3600.0).round() as u64;
-    match () {
-        () if seconds < 1 => "Less than a second".into(),
-        () if seconds == 1 => "1 second".into(),
-        () if seconds < 60 => format!("{seconds} seconds"),
-        () if minutes == 1 => "About a minute".into(),
-        () if minutes < 60 => format!("{minutes} minutes"),
-        () if hours == 1 => "About an hour".into(),
-        () if hours < 48 => format!("{hours} hours"),
-        () if hours < 24 * 7 * 2 => format!("{} days", hours / 24),
-        () if hours < 24 * 30 * 2 => format!("{} weeks", hours / 24 / 7),
-        () if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
-        () => format!("{} years", hours / 24 / 365),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -351,16 +313,5 @@ mod tests {
             Timestamp::from_unix(0, 5_000).fixed(),
             "1970-01-01T00:00:00.000005000Z"
         );
-    }
-
-    #[test]
-    fn durations_read_as_docker_ps_prints_them() {
-        let words = |seconds| human_duration(Duration::from_secs(seconds));
-        assert_eq!(words(0), "Less than a second");
-        assert_eq!(words(59), "59 seconds");
-        assert_eq!(words(61), "About a minute");
-        assert_eq!(words(3600), "About an hour");
-        assert_eq!(words(3 * 86_400), "3 days");
-        assert_eq!(words(15 * 86_400), "2 weeks");
     }
 }

@@ -140,9 +140,9 @@ impl State {
     /// `Up 5 minutes (healthy)`, as `docker ps` shows it.
     #[must_use]
     pub fn describe(&self, health: Option<&str>, now: Timestamp) -> String {
-        use crate::timestamp::human_duration;
-        let up = || human_duration(now.since(self.started_at));
-        let ago = || human_duration(now.since(self.finished_at));
+        use engine_api::units::span;
+        let up = || span(now.since(self.started_at));
+        let ago = || span(now.since(self.finished_at));
         match self.status {
             Status::Created => "Created".to_owned(),
             Status::Paused => format!("Up {} (Paused)", up()),

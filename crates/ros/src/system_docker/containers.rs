@@ -1,8 +1,9 @@
 //! The verbs about containers that print lists or do one thing to each name.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use engine_api::{Client, ContainerSummary, ContainerUpdate, Port};
+use anyhow::{anyhow, bail};
+use engine_api::{Client, ContainerSummary, ContainerUpdate, Port, PortBinding, units};
 
 use super::arguments::{Kill, Ps, Rm, Stop, Top, Update};
 use super::listing::{self, Row, Show, row};
@@ -68,11 +69,6 @@ fn summary(container: &ContainerSummary, whole: bool) -> Row {
         .iter()
         .map(|name| name.trim_start_matches('/'))
         .collect();
-    let labels: Vec<String> = container
-        .labels
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
     let networks: Vec<&str> = container
         .network_settings
         .networks
@@ -91,6 +87,10 @@ fn summary(container: &ContainerSummary, whole: bool) -> Row {
             .as_str()
         })
         .collect();
+    let local = container
+        .mounts
+        .iter()
+        .filter(|mount| mount.driver == "local");
     let size = |bytes: Option<i64>| {
         table::size(
             bytes
@@ -109,7 +109,7 @@ fn summary(container: &ContainerSummary, whole: bool) -> Row {
                 table::ellipsis(&command, COMMAND_WIDTH)
             },
         ),
-        ("CreatedAt", container.created.to_string()),
+        ("CreatedAt", units::utc(container.created)),
         ("RunningFor", format!("{} ago", since(container.created))),
         ("Status", container.status.clone()),
         ("State", container.state.clone()),
@@ -123,26 +123,26 @@ fn summary(container: &ContainerSummary, whole: bool) -> Row {
                 .join(", "),
         ),
         ("Names", names.join(",")),
-        ("Labels", labels.join(",")),
         ("Networks", networks.join(",")),
         ("Mounts", mounts.join(",")),
         (
             "Size",
-            format!(
-                "{} (virtual {})",
-                size(container.size_rw),
-                size(container.size_root_fs)
-            ),
+            match container.size_root_fs {
+                Some(all) => format!("{} (virtual {})", size(container.size_rw), size(Some(all))),
+                None => size(container.size_rw),
+            },
         ),
+        ("LocalVolumes", local.count().to_string()),
     ])
+    .with_labels(&container.labels)
 }
 
 /// How long ago a time in seconds since 1970 was, in docker's words.
 pub(crate) fn since(unix: i64) -> String {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_secs());
-    table::span(now.saturating_sub(u64::try_from(unix).unwrap_or(0)))
+        .unwrap_or_default();
+    units::span(now.saturating_sub(Duration::from_secs(u64::try_from(unix).unwrap_or(0))))
 }
 
 fn port(port: &Port) -> String {
@@ -155,15 +155,45 @@ fn port(port: &Port) -> String {
     }
 }
 
-/// `port`
-pub(crate) async fn ports(client: &Client, container: &str) -> anyhow::Result<()> {
+/// `port`: where all published ports are, or the one that is named (`80`, `80/udp`).
+///
+/// # Errors
+/// When the name is not a port, or it is not published.
+pub(crate) async fn ports(
+    client: &Client,
+    container: &str,
+    wanted: Option<&str>,
+) -> anyhow::Result<()> {
     let inspect = client.container_inspect(container, false).await?;
-    for (port, bindings) in &inspect.network_settings.ports {
-        for binding in bindings.iter().flatten() {
-            println!("{port} -> {}:{}", binding.host_ip, binding.host_port);
+    let published = &inspect.network_settings.ports;
+    let Some(wanted) = wanted else {
+        for (port, bindings) in published {
+            for binding in bindings.iter().flatten() {
+                println!("{port} -> {}", address(binding));
+            }
         }
+        return Ok(());
+    };
+    let (number, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
+    let number: u16 = number
+        .parse()
+        .map_err(|error| anyhow!("invalid port ({number}): {error}"))?;
+    let bindings = published.get(&format!("{number}/{protocol}"));
+    let bindings = bindings.and_then(Option::as_ref);
+    let Some(bindings) = bindings.filter(|bindings| !bindings.is_empty()) else {
+        bail!("no public port '{wanted}' published for {container}");
+    };
+    for binding in bindings {
+        println!("{}", address(binding));
     }
     Ok(())
+}
+
+fn address(binding: &PortBinding) -> String {
+    if binding.host_ip.contains(':') {
+        return format!("[{}]:{}", binding.host_ip, binding.host_port);
+    }
+    format!("{}:{}", binding.host_ip, binding.host_port)
 }
 
 /// `top`

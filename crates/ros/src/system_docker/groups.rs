@@ -26,7 +26,7 @@ pub(super) async fn container(client: &Client, group: Container) -> anyhow::Resu
         Container::Logs(options) => Verb::Logs(options),
         Container::Ls(options) => Verb::Ps(options),
         Container::Pause(names) => Verb::Pause(names),
-        Container::Port { container } => Verb::Port { container },
+        Container::Port { container, port } => Verb::Port { container, port },
         Container::Rename { container, name } => Verb::Rename { container, name },
         Container::Restart(options) => Verb::Restart(options),
         Container::Rm(options) => Verb::Rm(options),

@@ -1,7 +1,7 @@
 //! The verbs about images.
 
 use engine_api::client::{CommitQuery, JsonLines};
-use engine_api::{Client, ImageSummary, ProgressMessage};
+use engine_api::{Client, ImageSummary, ProgressMessage, units};
 
 use super::arguments::{Commit, Images, Pull, Rmi};
 use super::containers::since;
@@ -64,6 +64,7 @@ fn rows(image: &ImageSummary, whole: bool) -> Vec<Row> {
                 ("Tag", tag.to_owned()),
                 ("Digest", digest.to_owned()),
                 ("ID", id.clone()),
+                ("CreatedAt", units::utc(image.created)),
                 ("CreatedSince", format!("{} ago", since(image.created))),
                 ("Size", table::size(u64::try_from(image.size).unwrap_or(0))),
             ])
@@ -87,6 +88,7 @@ pub(crate) async fn history(client: &Client, image: &str) -> anyhow::Result<()> 
                         table::short_id(&item.id)
                     },
                 ),
+                ("CreatedAt", units::utc(item.created)),
                 ("CreatedSince", format!("{} ago", since(item.created))),
                 ("CreatedBy", table::ellipsis(&item.created_by, 45)),
                 ("Size", table::size(u64::try_from(item.size).unwrap_or(0))),

@@ -1,12 +1,33 @@
 //! Lists: docker's table, ids only, or a template for each row.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::table;
 use super::template::Template;
 
 /// A row: what a template can ask for, by docker's names.
-pub(crate) type Row = Map<String, Value>;
+#[derive(Debug, Default)]
+pub(crate) struct Row {
+    cells: Map<String, Value>,
+    /// For `.Label "key"`.
+    labels: BTreeMap<String, String>,
+}
+
+impl Row {
+    /// The same with labels, which are a cell too.
+    pub(crate) fn with_labels(mut self, labels: &BTreeMap<String, String>) -> Self {
+        let pairs: Vec<String> = labels
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        self.cells
+            .insert("Labels".to_owned(), pairs.join(",").into());
+        self.labels.clone_from(labels);
+        self
+    }
+}
 
 /// How a list is shown.
 #[derive(Debug, Default)]
@@ -19,10 +40,13 @@ pub(crate) struct Show<'a> {
 
 /// Makes a row from names and texts.
 pub(crate) fn row<const N: usize>(cells: [(&str, String); N]) -> Row {
-    cells
+    let cells = cells
         .into_iter()
-        .map(|(name, text)| (name.to_owned(), Value::String(text)))
-        .collect()
+        .map(|(name, text)| (name.to_owned(), Value::String(text)));
+    Row {
+        cells: cells.collect(),
+        ..Row::default()
+    }
 }
 
 /// Prints `rows`; `columns` pairs a heading with the name of its field.
@@ -36,7 +60,8 @@ pub(crate) fn print(rows: &[Row], columns: &[(&str, &str)], show: &Show<'_>) -> 
 
 fn text(rows: &[Row], columns: &[(&str, &str)], show: &Show<'_>) -> anyhow::Result<String> {
     let cell = |row: &Row, name: &str| {
-        row.get(name)
+        row.cells
+            .get(name)
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned()
@@ -55,7 +80,7 @@ fn text(rows: &[Row], columns: &[(&str, &str)], show: &Show<'_>) -> anyhow::Resu
         }
         Some("json") => Ok(rows
             .iter()
-            .map(|row| Value::Object(row.clone()).to_string() + "\n")
+            .map(|row| Value::Object(row.cells.clone()).to_string() + "\n")
             .collect()),
         Some(format) => templated(rows, columns, format),
     }
@@ -67,17 +92,18 @@ fn templated(rows: &[Row], columns: &[(&str, &str)], format: &str) -> anyhow::Re
         Some(rest) => (rest, true),
         None => (format, false),
     };
-    let template = Template::parse(format)?;
+    // In the format of a list docker takes these two for what they stand for, in that of one object it does not.
+    let template = Template::parse(&format.replace("\\t", "\t").replace("\\n", "\n"))?;
     let mut lines = Vec::new();
     for row in rows {
-        lines.push(template.render(&Value::Object(row.clone()))?);
+        lines.push(template.render_row(&row.cells, &row.labels)?);
     }
     if !with_headings {
         return Ok(lines.into_iter().map(|line| line + "\n").collect());
     }
-    let names: Row = rows
+    let names: Map<String, Value> = rows
         .iter()
-        .flat_map(Row::keys)
+        .flat_map(|row| row.cells.keys())
         .map(|name| (name.clone(), Value::String(name.to_uppercase())))
         .chain(
             columns
@@ -85,7 +111,7 @@ fn templated(rows: &[Row], columns: &[(&str, &str)], format: &str) -> anyhow::Re
                 .map(|(heading, name)| ((*name).to_owned(), Value::String((*heading).to_owned()))),
         )
         .collect();
-    let headings = template.render(&Value::Object(names))?;
+    let headings = template.headings(names)?;
     let headings: Vec<&str> = headings.split('\t').collect();
     let cells: Vec<Vec<String>> = lines
         .iter()
@@ -103,7 +129,8 @@ mod tests {
             ("ID", "abc".to_owned()),
             ("Names", "web".to_owned()),
             ("Ports", String::new()),
-        ])];
+        ])
+        .with_labels(&[("a.my-key".to_owned(), "x".to_owned())].into())];
         text(&rows, &[("CONTAINER ID", "ID"), ("NAMES", "Names")], show).expect("a list")
     }
 
@@ -134,5 +161,25 @@ mod tests {
             }),
             "NAMES   CONTAINER ID\nweb     abc\n"
         );
+        for (format, expected) in [
+            (r"{{.Names}}\t{{.Label `a.my-key`}}", "web\tx\n"),
+            ("{{.Label \"none\"}}.{{.Labels}}", ".a.my-key=x\n"),
+            ("{{if eq .Names \"web\"}}{{.ID}}{{end}}", "abc\n"),
+            (
+                "{{json .}}",
+                "{\"ID\":\"abc\",\"Labels\":\"a.my-key=x\",\"Names\":\"web\",\"Ports\":\"\"}\n",
+            ),
+            // Functions that change how a text looks leave headings alone.
+            (
+                "table {{upper .Names}}\t{{json .ID}}\t{{.Label \"a.my-key\"}}",
+                "NAMES   CONTAINER ID   my key\nWEB     \"abc\"          x\n",
+            ),
+        ] {
+            let shown = show(&Show {
+                only: None,
+                format: Some(format),
+            });
+            assert_eq!(shown, expected, "{format}");
+        }
     }
 }

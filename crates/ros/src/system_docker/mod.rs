@@ -113,7 +113,9 @@ async fn verb(client: &Client, verb: Verb) -> anyhow::Result<ExitCode> {
         Verb::Logs(options) => run::logs(client, &options).await?,
         Verb::Network(options) => networks::network(client, options).await?,
         Verb::Pause(names) => containers::pause(client, &names.containers).await?,
-        Verb::Port { container } => containers::ports(client, &container).await?,
+        Verb::Port { container, port } => {
+            containers::ports(client, &container, port.as_deref()).await?;
+        }
         Verb::Ps(options) => containers::list(client, &options).await?,
         Verb::Pull(options) => images::pull(client, &options).await?,
         Verb::Push(options) => registry::push(client, &options).await?,

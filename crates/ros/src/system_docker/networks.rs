@@ -30,7 +30,11 @@ pub(crate) async fn network(client: &Client, verb: Network) -> anyhow::Result<()
                         ("Name", network.name.clone()),
                         ("Driver", network.driver.clone()),
                         ("Scope", network.scope.clone()),
+                        ("CreatedAt", network.created.clone()),
+                        ("IPv6", network.enable_ipv6.to_string()),
+                        ("Internal", network.internal.to_string()),
                     ])
+                    .with_labels(&network.labels)
                 })
                 .collect();
             let columns = [

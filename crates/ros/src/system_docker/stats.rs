@@ -99,6 +99,7 @@ fn figures(stats: &Stats) -> Row {
         .sum();
     row([
         ("ID", table::short_id(&stats.id)),
+        ("Container", table::short_id(&stats.id)),
         ("Name", stats.name.trim_start_matches('/').to_owned()),
         ("CPUPerc", format!("{cpu:.2}%")),
         (

@@ -10,19 +10,26 @@ use super::arguments::{Events, Formatted};
 use super::template::Template;
 use super::{filters, table};
 
+/// This program among the versions; `Version` is Docker's, whose command line it speaks.
+const CLIENT: &str = concat!("RancherOS System Docker ", env!("CARGO_PKG_VERSION"));
+
 /// `version`
 pub(crate) async fn version(client: &Client, options: &Formatted) -> anyhow::Result<()> {
     let server = client.version().await?;
     if let Some(format) = &options.format {
         let value = json!({
-            "Client": { "Version": env!("CARGO_PKG_VERSION"), "ApiVersion": engine_api::API_VERSION },
+            "Client": {
+                "Platform": { "Name": CLIENT },
+                "Version": engine_api::DOCKER_VERSION,
+                "ApiVersion": engine_api::API_VERSION,
+            },
             "Server": serde_json::to_value(&server)?,
         });
         return formatted(&value, format);
     }
     println!(
-        "Client:\n Version:    {}\n API version: {}",
-        env!("CARGO_PKG_VERSION"),
+        "Client: {CLIENT}\n Version:     {}\n API version: {}",
+        engine_api::DOCKER_VERSION,
         engine_api::API_VERSION
     );
     println!("\nServer: {}", server.platform.name);

@@ -87,24 +87,6 @@ pub(crate) fn binary_size(bytes: u64) -> String {
     format!("{number}{}", UNITS[unit])
 }
 
-/// A span of time in docker's words: `About a minute`, `3 hours`.
-pub(crate) fn span(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, (seconds + 1800) / 3600, seconds / 86_400);
-    match seconds {
-        0 => "Less than a second".to_owned(),
-        1 => "1 second".to_owned(),
-        2..60 => format!("{seconds} seconds"),
-        60..120 => "About a minute".to_owned(),
-        120..3600 if minutes < 46 => format!("{minutes} minutes"),
-        _ if hours <= 1 => "About an hour".to_owned(),
-        _ if hours < 48 => format!("{hours} hours"),
-        _ if days < 14 => format!("{days} days"),
-        _ if days < 60 => format!("{} weeks", days / 7),
-        _ if days < 730 => format!("{} months", days / 30),
-        _ => format!("{} years", days / 365),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_spans_are_dockers() {
+    fn sizes_are_dockers() {
         for (bytes, words) in [
             (0, "0B"),
             (999, "999B"),
@@ -133,19 +115,6 @@ mod tests {
             assert_eq!(size(bytes), words);
         }
         assert_eq!(binary_size(13_107_200), "12.50MiB");
-        for (seconds, words) in [
-            (0, "Less than a second"),
-            (1, "1 second"),
-            (59, "59 seconds"),
-            (61, "About a minute"),
-            (300, "5 minutes"),
-            (3600, "About an hour"),
-            (7200, "2 hours"),
-            (86_400 * 3, "3 days"),
-            (86_400 * 21, "3 weeks"),
-        ] {
-            assert_eq!(span(seconds), words);
-        }
         assert_eq!(ellipsis("\"abcdef\"", 5), "\"abc…");
     }
 }

@@ -1,5 +1,7 @@
 //! `volume`
 
+use std::collections::BTreeMap;
+
 use engine_api::{Client, VolumeCreate};
 
 use super::arguments::Volume;
@@ -40,6 +42,7 @@ pub(crate) async fn volume(client: &Client, verb: Volume) -> anyhow::Result<()> 
                         ("Mountpoint", volume.mountpoint.clone()),
                         ("Scope", volume.scope.clone()),
                     ])
+                    .with_labels(volume.labels.as_ref().unwrap_or(&BTreeMap::new()))
                 })
                 .collect();
             let show = Show {

@@ -37,7 +37,11 @@ pub(crate) enum Container {
     /// Pause all processes of containers
     Pause(Names),
     /// Show the published ports of a container
-    Port { container: String },
+    Port {
+        container: String,
+        /// Only this port, as PORT or PORT/PROTOCOL
+        port: Option<String>,
+    },
     /// Remove all stopped containers
     Prune(Prune),
     /// Rename a container

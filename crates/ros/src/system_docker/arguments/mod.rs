@@ -88,7 +88,11 @@ pub(crate) enum Verb {
     /// Freeze all processes of containers
     Pause(Names),
     /// Show a container's published ports
-    Port { container: String },
+    Port {
+        container: String,
+        /// Only this port, as PORT or PORT/PROTOCOL
+        port: Option<String>,
+    },
     /// List containers
     Ps(Ps),
     /// Download an image from a registry
