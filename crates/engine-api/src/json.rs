@@ -88,12 +88,13 @@ where
     #[serde(untagged)]
     enum Words {
         One(String),
-        Many(Vec<String>),
+        Many(Vec<Option<String>>),
     }
     Ok(
         Option::<Words>::deserialize(deserializer)?.map(|words| match words {
             Words::One(word) => vec![word],
-            Words::Many(words) => words,
+            // Go reads a null among them as an empty one.
+            Words::Many(words) => words.into_iter().map(Option::unwrap_or_default).collect(),
         }),
     )
 }

@@ -37,7 +37,12 @@ mod tests {
 
     #[test]
     fn what_is_not_text_is_kept() {
-        for bytes in [&b"\x80\x80\x80\x80\x80"[..], b"\xff", b"a\xc0", b"\xc3\xa9\xa9"] {
+        for bytes in [
+            &b"\x80\x80\x80\x80\x80"[..],
+            b"\xff",
+            b"a\xc0",
+            b"\xc3\xa9\xa9",
+        ] {
             assert_eq!(whole(bytes), bytes.len(), "{bytes:?}");
         }
     }

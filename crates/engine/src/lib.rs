@@ -25,6 +25,7 @@ mod logs;
 pub mod network;
 mod open_files;
 pub mod options;
+mod pattern;
 mod reaper;
 pub mod runtime;
 mod spec;

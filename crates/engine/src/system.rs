@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use engine_api::{
-    API_VERSION, Commit, ComponentVersion, DiskUsage, MIN_API_VERSION, PlatformName, PluginsInfo,
-    RegistryConfig, Result, RuntimeInfo, SwarmInfo, SystemInfo, SystemVersion,
+    API_VERSION, Commit, ComponentVersion, DOCKER_VERSION, DiskUsage, MIN_API_VERSION,
+    PlatformName, PluginsInfo, RegistryConfig, Result, RuntimeInfo, SwarmInfo, SystemInfo,
+    SystemVersion,
 };
 
 use crate::Engine;
@@ -18,6 +19,11 @@ use crate::timestamp::Timestamp;
 pub(crate) const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Where Docker's public registry says who you are; shown by `docker info`.
 const INDEX: &str = "https://index.docker.io/v1/";
+
+/// What this engine is called among the versions.
+const PRODUCT: &str = "RancherOS System Docker";
+/// The label of the engine, in `info`, that has its own version.
+const VERSION_LABEL: &str = "io.rancher.system-docker.version";
 
 fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
@@ -101,10 +107,10 @@ fn go_arch() -> &'static str {
 }
 
 impl Engine {
-    /// `GET /version`.
+    /// `GET /version`: Docker's version by its API, and our own as the platform and as a component.
     #[must_use]
     pub fn version(&self) -> SystemVersion {
-        let engine = self.0.version.clone();
+        let own = &self.0.version;
         let details = [
             ("ApiVersion", API_VERSION),
             ("MinAPIVersion", MIN_API_VERSION),
@@ -121,14 +127,21 @@ impl Engine {
         details.insert("KernelVersion".to_owned(), sys::kernel_release());
         SystemVersion {
             platform: PlatformName {
-                name: "RancherOS System Docker".to_owned(),
+                name: format!("{PRODUCT} {own}"),
             },
-            components: vec![ComponentVersion {
-                name: "Engine".to_owned(),
-                version: engine.clone(),
-                details,
-            }],
-            version: engine,
+            components: vec![
+                ComponentVersion {
+                    name: "Engine".to_owned(),
+                    version: DOCKER_VERSION.to_owned(),
+                    details,
+                },
+                ComponentVersion {
+                    name: PRODUCT.to_owned(),
+                    version: own.clone(),
+                    ..ComponentVersion::default()
+                },
+            ],
+            version: DOCKER_VERSION.to_owned(),
             api_version: API_VERSION.to_owned(),
             min_api_version: MIN_API_VERSION.to_owned(),
             git_commit: "unknown".to_owned(),
@@ -225,7 +238,8 @@ impl Engine {
                 .nodename()
                 .to_string_lossy()
                 .into_owned(),
-            server_version: self.0.version.clone(),
+            server_version: DOCKER_VERSION.to_owned(),
+            labels: vec![format!("{VERSION_LABEL}={}", self.0.version)],
             runtimes: BTreeMap::from([(
                 RUNTIME_NAME.to_owned(),
                 RuntimeInfo {

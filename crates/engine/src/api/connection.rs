@@ -28,7 +28,7 @@ const MAX_CONNECTIONS: usize = 2048;
 const MAX_BUFFER_BYTES: usize = 64 << 10;
 
 /// Header lines in a request.
-const MAX_HEADERS: usize = 128;
+pub(super) const MAX_HEADERS: usize = 128;
 
 /// Time a client may take to send a request's head; longer than clients keep idle connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(300);

@@ -1,6 +1,9 @@
 //! Clients that close their sending side and wait for the answer (`printf 'GET /info ...' | nc -U`): Go's server answers
 //! them. Hyper takes the end of what a client sends for the end of the client, so it hears of it only when the answer is
 //! written or the client is gone altogether.
+//!
+//! Hyper's own `half_close` would answer them too, but does not read while it answers: it never hears that a client is
+//! gone, and the `events` and `logs?follow=1` of clients that left would stay for ever.
 
 use std::io;
 use std::pin::Pin;

@@ -8,9 +8,15 @@
 //! none is known.
 
 use bytes::{Bytes, BytesMut};
+use httparse::{Request, Status};
+
+use super::connection::MAX_HEADERS;
 
 /// Marks a request that got its `Upgrade` here.
 pub(super) const MARKER: &str = "x-engine-plain-hijack";
+
+/// What is added to the head of an old hijack, before the marker.
+const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: tcp\r\n";
 
 /// Longest head that is looked at, in bytes; a longer one is the HTTP parser's affair.
 const MAX_HEAD_BYTES: usize = 64 << 10;
@@ -86,32 +92,37 @@ impl Requests {
                 self.next = self.after(left - piece.len() as u64);
                 piece.freeze()
             }
-            Next::Head => match head_end(&self.received) {
-                Some(end) => self.pass_head(end),
-                None if ended || self.received.len() >= MAX_HEAD_BYTES => {
+            Next::Head => match request_length(&self.received) {
+                Ok(Status::Complete(length)) => self.pass_head(length),
+                Ok(Status::Partial) if !ended && self.received.len() < MAX_HEAD_BYTES => {
+                    Bytes::new()
+                }
+                Ok(Status::Partial) | Err(_) => {
                     self.next = Next::Anything;
                     self.received.split().freeze()
                 }
-                None => Bytes::new(),
             },
             Next::Anything => self.received.split().freeze(),
         }
     }
 
-    fn pass_head(&mut self, end: usize) -> Bytes {
-        let head = with_encoded_target(self.received.split_to(end));
-        let (hijack, body) = match std::str::from_utf8(&head) {
-            Ok(text) => (hijack(text), body_length(text)),
-            Err(_) => (Hijack::No, None),
-        };
+    /// Passes a whole head on, as the HTTP parser is to see it.
+    fn pass_head(&mut self, length: usize) -> Bytes {
+        let bytes = self.received.split_to(length);
+        let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
+        let mut head = Request::new(&mut lines);
+        if !matches!(head.parse(&bytes), Ok(Status::Complete(_))) {
+            // The HTTP parser, which is the same, says what is wrong.
+            self.next = Next::Anything;
+            return bytes.freeze();
+        }
+        let (hijack, body) = (hijack(&head), body_length(&head));
+        let changed = changed(&bytes, head.path.unwrap_or_default(), hijack);
         self.hijack = hijack;
         self.awaits_answer = hijack != Hijack::No;
         self.counted = body.is_some();
         self.next = body.map_or(Next::Anything, |length| self.after(length));
-        if hijack == Hijack::Plain {
-            return with_upgrade(&head);
-        }
-        head.freeze()
+        changed.unwrap_or_else(|| bytes.freeze())
     }
 
     fn after(&self, left: u64) -> Next {
@@ -143,70 +154,87 @@ impl Requests {
     }
 }
 
-/// Where the head ends (after its empty line).
-pub(super) fn head_end(bytes: &[u8]) -> Option<usize> {
+/// Bytes of the request's head, its empty line included, as soon as all of it is there. Lines may end with a bare line feed
+/// (RFC 9112, section 2.2), which Go's server takes too.
+fn request_length(bytes: &[u8]) -> httparse::Result<usize> {
+    // Without the end of a line there is no head: one that comes byte by byte is not parsed each time.
+    if !bytes.contains(&b'\n') {
+        return Ok(Status::Partial);
+    }
+    let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    Request::new(&mut lines).parse(bytes)
+}
+
+/// Where the head of an answer ends (after its empty line). The HTTP server wrote it, so its lines end as they should.
+pub(super) fn answer_end(bytes: &[u8]) -> Option<usize> {
     bytes
         .windows(4)
         .position(|window| window == b"\r\n\r\n")
         .map(|at| at + 4)
 }
 
-fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
-    head.split("\r\n").skip(1).find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        key.eq_ignore_ascii_case(name).then(|| value.trim())
-    })
+fn header<'h>(head: &'h Request<'_, '_>, name: &str) -> Option<&'h [u8]> {
+    let mut lines = head.headers.iter();
+    let line = lines.find(|line| line.name.eq_ignore_ascii_case(name))?;
+    Some(line.value.trim_ascii())
 }
 
-fn hijack(head: &str) -> Hijack {
+fn hijack(head: &Request<'_, '_>) -> Hijack {
     if header(head, "upgrade").is_some() {
         return Hijack::Upgrade;
     }
-    let mut words = head.split("\r\n").next().unwrap_or("").split(' ');
-    let (Some("POST"), Some(target), Some("HTTP/1.1")) = (words.next(), words.next(), words.next())
-    else {
+    if head.method != Some("POST") || head.version != Some(1) {
         return Hijack::No;
-    };
-    let path = target.split('?').next().unwrap_or("");
+    }
+    let path = head.path.unwrap_or_default();
+    let path = path.split('?').next().unwrap_or_default();
     let hijacks = (path.contains("/containers/") && path.ends_with("/attach"))
         || (path.contains("/exec/") && path.ends_with("/start"));
     if hijacks { Hijack::Plain } else { Hijack::No }
 }
 
 /// Bytes of the body; `None` when nobody here can say where it ends.
-fn body_length(head: &str) -> Option<u64> {
+fn body_length(head: &Request<'_, '_>) -> Option<u64> {
     if header(head, "transfer-encoding").is_some() {
         return None;
     }
-    header(head, "content-length").map_or(Some(0), |length| length.parse().ok())
+    header(head, "content-length").map_or(Some(0), |length| {
+        std::str::from_utf8(length).ok()?.parse().ok()
+    })
 }
 
-/// The head with its target's bytes encoded that the HTTP parser refuses: those that the URL standard wants encoded in a
-/// path or a query, but for control characters, which Go refuses too.
-fn with_encoded_target(head: BytesMut) -> BytesMut {
-    let end = head.iter().position(|byte| *byte == b'\r').unwrap_or(0);
+/// The head as the HTTP parser is to see it: an old hijack with an `Upgrade`, and its target's bytes encoded that the
+/// parser of targets refuses: those that the URL standard wants encoded in a path or a query. `None` when it is right as
+/// it is.
+fn changed(head: &[u8], target: &str, hijack: Hijack) -> Option<Bytes> {
     let is_refused = |byte: &u8| b"\"#<>\\^`{|}".contains(byte) || !byte.is_ascii();
-    if !head[..end].iter().any(is_refused) {
-        return head;
+    let encode = target.as_bytes().iter().any(is_refused);
+    if !encode && hijack != Hijack::Plain {
+        return None;
     }
-    let mut encoded = BytesMut::with_capacity(head.len() + 3 * end);
-    for byte in &head[..end] {
+    // The target is a part of the head.
+    let start = target.as_ptr().addr() - head.as_ptr().addr();
+    let (before, after) = (&head[..start], &head[start + target.len()..]);
+    let mut bytes = BytesMut::with_capacity(head.len() + 3 * target.len() + UPGRADE.len());
+    bytes.extend_from_slice(before);
+    for byte in target.as_bytes() {
         if is_refused(byte) {
-            encoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
+            bytes.extend_from_slice(format!("%{byte:02X}").as_bytes());
         } else {
-            encoded.extend_from_slice(&[*byte]);
+            bytes.extend_from_slice(&[*byte]);
         }
     }
-    encoded.extend_from_slice(&head[end..]);
-    encoded
-}
-
-fn with_upgrade(head: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::from(&head[..head.len() - 2]);
-    bytes.extend_from_slice(
-        format!("Connection: Upgrade\r\nUpgrade: tcp\r\n{MARKER}: 1\r\n\r\n").as_bytes(),
-    );
-    bytes.freeze()
+    let lines = after.strip_suffix(b"\n").unwrap_or(after);
+    let lines = lines.strip_suffix(b"\r").unwrap_or(lines);
+    if hijack == Hijack::Plain {
+        bytes.extend_from_slice(lines);
+        bytes.extend_from_slice(UPGRADE.as_bytes());
+        bytes.extend_from_slice(MARKER.as_bytes());
+        bytes.extend_from_slice(b": 1\r\n\r\n");
+    } else {
+        bytes.extend_from_slice(after);
+    }
+    Some(bytes.freeze())
 }
 
 /// Turns `101` into `200 OK` without the upgrade headers.
@@ -230,24 +258,44 @@ mod tests {
 
     #[test]
     fn only_old_hijacks_are_touched() {
-        assert_eq!(
-            hijack("POST /v1.24/containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\n\r\n"),
-            Hijack::Plain
-        );
-        assert_eq!(
-            hijack("POST /exec/0a/start HTTP/1.1\r\n\r\n"),
-            Hijack::Plain
-        );
-        assert_eq!(
-            hijack("POST /exec/0a/start HTTP/1.1\r\nUPGRADE: tcp\r\n\r\n"),
-            Hijack::Upgrade
-        );
-        for other in [
-            "POST /containers/a/start HTTP/1.1\r\n\r\n",
-            "GET /containers/a/attach HTTP/1.1\r\n\r\n",
-            "\u{0}\r\n\r\n",
+        let kind = |text: &str| {
+            let mut lines = [httparse::EMPTY_HEADER; MAX_HEADERS];
+            let mut head = Request::new(&mut lines);
+            assert!(head.parse(text.as_bytes()).unwrap().is_complete());
+            hijack(&head)
+        };
+        for (old, expected) in [
+            (
+                "POST /v1.24/containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+                Hijack::Plain,
+            ),
+            ("POST /exec/0a/start HTTP/1.1\r\n\r\n", Hijack::Plain),
+            (
+                "POST /exec/0a/start HTTP/1.1\r\nUPGRADE: tcp\r\n\r\n",
+                Hijack::Upgrade,
+            ),
+            ("POST /containers/a/start HTTP/1.1\r\n\r\n", Hijack::No),
+            ("GET /containers/a/attach HTTP/1.1\r\n\r\n", Hijack::No),
+            ("POST /exec/0a/start HTTP/1.0\r\n\r\n", Hijack::No),
         ] {
-            assert_eq!(hijack(other), Hijack::No, "{other}");
+            assert_eq!(kind(old), expected, "{old}");
+        }
+    }
+
+    #[test]
+    fn lines_may_end_with_a_bare_line_feed() {
+        let bare = "POST /exec/a/start HTTP/1.1\nHost: x\nContent-Length: 2\n\n";
+        for size in [1, 7, 4096] {
+            let mut requests = Requests::new();
+            let sent = format!("GET /a?b={{ HTTP/1.1\nHost: x\r\n\n{bare}{{}}rest");
+            let all = passed(&mut requests, &sent, size).concat();
+            assert_eq!(
+                all,
+                format!(
+                    "GET /a?b=%7B HTTP/1.1\nHost: x\r\n\n{}{UPGRADE}{MARKER}: 1\r\n\r\n{{}}rest",
+                    bare.trim_end_matches('\n').to_owned() + "\n"
+                )
+            );
         }
     }
 

@@ -1,5 +1,5 @@
 //! JSON as Go's decoder reads it: names of fields match in any case, which some clients rely on (docker-py sends
-//! `detachKeys` for `DetachKeys`).
+//! `detachKeys` for `DetachKeys`), and `null` is the empty value of whatever is expected, at any depth.
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
@@ -21,6 +21,18 @@ pub(super) fn take(object: &mut Map<String, Value>, name: &str) -> Option<Value>
         let other = other.clone();
         object.remove(&other)
     })
+}
+
+/// Methods of a deserializer to which `null` is the empty value of a kind.
+macro_rules! empty_when_null {
+    ($($method:ident => $visit:ident($empty:expr);)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            match self.0 {
+                Value::Null => visitor.$visit($empty),
+                _ => self.deserialize_any(visitor),
+            }
+        }
+    )*};
 }
 
 /// A value that is read leniently, at any depth.
@@ -84,8 +96,10 @@ impl<'de> Deserializer<'de> for Lenient {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        let Value::Object(object) = self.0 else {
-            return self.deserialize_any(visitor);
+        let object = match self.0 {
+            Value::Object(object) => object,
+            Value::Null => Map::new(),
+            _ => return self.deserialize_any(visitor),
         };
         let mut named = Map::new();
         for (name, value) in object {
@@ -100,9 +114,26 @@ impl<'de> Deserializer<'de> for Lenient {
         Lenient(Value::Object(named)).deserialize_any(visitor)
     }
 
+    empty_when_null! {
+        deserialize_bool => visit_bool(false);
+        deserialize_i8 => visit_i8(0);
+        deserialize_i16 => visit_i16(0);
+        deserialize_i32 => visit_i32(0);
+        deserialize_i64 => visit_i64(0);
+        deserialize_u8 => visit_u8(0);
+        deserialize_u16 => visit_u16(0);
+        deserialize_u32 => visit_u32(0);
+        deserialize_u64 => visit_u64(0);
+        deserialize_f32 => visit_f32(0.0);
+        deserialize_f64 => visit_f64(0.0);
+        deserialize_str => visit_str("");
+        deserialize_string => visit_str("");
+        deserialize_seq => visit_seq(SeqDeserializer::new(std::iter::empty::<Lenient>()));
+        deserialize_map => visit_map(MapDeserializer::new(std::iter::empty::<(String, Lenient)>()));
+    }
+
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map identifier ignored_any
+        i128 u128 char bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
     }
 }
 
@@ -131,6 +162,27 @@ mod tests {
         .unwrap();
         assert_eq!(host.restart_policy.name, "always");
         assert_eq!(host.sysctls.get("Net.A").map(String::as_str), Some("1"));
+    }
+
+    #[test]
+    fn null_is_the_empty_value_at_any_depth() {
+        assert_eq!(
+            from_value::<ExecConfig>(Value::Null).unwrap(),
+            ExecConfig::default()
+        );
+        let exec: ExecConfig =
+            from_value(json!({"Cmd": ["a", null], "Tty": null, "DetachKeys": null, "Env": null}))
+                .unwrap();
+        assert_eq!(exec.cmd, Some(vec!["a".to_owned(), String::new()]));
+        let host: HostConfig = from_value(json!({
+            "Memory": null, "RestartPolicy": null, "Sysctls": {"a": null}, "Mounts": [null],
+            "PortBindings": {"80/tcp": [null], "81/tcp": null},
+        }))
+        .unwrap();
+        assert_eq!(host.sysctls.get("a").map(String::as_str), Some(""));
+        assert_eq!(host.mounts.len(), 1);
+        assert_eq!(host.port_bindings.len(), 2);
+        assert!(from_value::<HostConfig>(json!({"Memory": "1"})).is_err());
     }
 
     #[test]

@@ -29,7 +29,6 @@ mod query;
 mod refused;
 mod reply;
 mod router;
-mod sha1;
 mod socket;
 mod streams;
 mod system;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use engine_api::{Error, Result};
+use engine_api::{DOCKER_VERSION, Error, Result};
 use http::{Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 
@@ -22,7 +22,7 @@ pub(super) fn answer(
 ) -> std::pin::Pin<Box<dyn Future<Output = Reply>>> {
     Box::pin(async move {
         let what = format!("{} {}", request.method(), request.uri().path());
-        let server = format!("Docker/{} (linux)", engine.version().version);
+        let server = format!("Docker/{DOCKER_VERSION} (linux)");
         let (quiet, named) = (Rc::clone(&engine.0.quiet), what.clone());
         let task = tokio::task::spawn_local(async move {
             if let Some(target) = clean_target(request.uri()) {

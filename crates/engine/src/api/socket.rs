@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use tokio::time::Sleep;
 
 use super::half_close::{Answering, Reminder};
-use super::heads::{Requests, head_end};
+use super::heads::{Requests, answer_end};
 use super::hijack::is_gone;
 
 /// Bytes that are received at a time while requests are looked at.
@@ -168,7 +168,7 @@ impl AsyncWrite for Socket {
             return Pin::new(&mut this.stream).poll_write(context, bytes);
         }
         this.head.extend_from_slice(bytes);
-        if let Some(end) = head_end(&this.head) {
+        if let Some(end) = answer_end(&this.head) {
             let first = this.head.split_to(end);
             this.pending
                 .extend_from_slice(&this.requests.answer(&first));

@@ -147,6 +147,17 @@ fn garbage_is_refused_and_the_server_goes_on() {
 }
 
 #[test]
+fn lines_that_end_with_a_bare_line_feed_are_lines() {
+    run(async {
+        let server = Server::start(route);
+        let answer = server
+            .talk(b"GET / HTTP/1.1\nHost: x\nConnection: close\n\n")
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    });
+}
+
+#[test]
 fn huge_heads_are_refused() {
     run(async {
         let server = Server::start(route);

@@ -4,6 +4,7 @@ use std::io;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use engine_api::{Error, Result, base64};
+use sha1::{Digest, Sha1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -13,7 +14,7 @@ use super::call::Call;
 use super::reply::Reply;
 use super::reply::header_value;
 use super::version::ApiVersion;
-use super::{attach, hijack, sha1};
+use super::{attach, hijack};
 use crate::options::AttachSession;
 
 /// What RFC 6455 appends to the client's key.
@@ -46,7 +47,7 @@ pub(super) async fn attach(call: Call, id: &str) -> Result<Reply> {
     if key.is_empty() {
         return Err(Error::bad_parameter("websocket handshake has no key"));
     }
-    let accept = base64::encode(&sha1::sha1(format!("{key}{GUID}").as_bytes()));
+    let accept = accept(key);
     let session = call
         .engine
         .container_attach(id, attach::options(&call))
@@ -68,6 +69,11 @@ pub(super) async fn attach(call: Call, id: &str) -> Result<Reply> {
         }
     });
     Ok(reply)
+}
+
+/// What proves that the handshake was understood (RFC 6455, section 4.2.2).
+fn accept(key: &str) -> String {
+    base64::encode(&Sha1::digest(format!("{key}{GUID}")))
 }
 
 async fn pump(stream: UnixStream, early: Bytes, session: AttachSession, opcode: u8) {
@@ -213,9 +219,7 @@ mod tests {
 
     #[test]
     fn rfc_6455_examples() {
-        let accept = base64::encode(&sha1::sha1(
-            format!("dGhlIHNhbXBsZSBub25jZQ=={GUID}").as_bytes(),
-        ));
+        let accept = accept("dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(
             &encode(1, b"Hello")[..],

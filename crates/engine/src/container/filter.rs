@@ -4,8 +4,9 @@ use std::rc::Rc;
 
 use engine_api::{Error, Filters, Result};
 
-use super::{Container, Record, Status, pattern};
+use super::{Container, Record, Status};
 use crate::Engine;
+use crate::pattern::Patterns;
 use crate::timestamp::Timestamp;
 
 /// Filters that `GET /containers/json` knows.
@@ -32,6 +33,7 @@ const PRUNE: &[&str] = &["label", "label!", "until"];
 /// Filters of a list, checked and with references looked up once.
 pub(super) struct ListFilter<'a> {
     filters: &'a Filters,
+    names: Patterns,
     before: Option<Timestamp>,
     since: Option<Timestamp>,
     /// Identifiers of the images that `ancestor` names.
@@ -91,6 +93,7 @@ impl<'a> ListFilter<'a> {
             .map(|image| image.id);
         Ok(Self {
             filters,
+            names: Patterns::new(filters.get("name")),
             before: created("before")?,
             since: created("since")?,
             ancestors: ancestors.collect(),
@@ -109,11 +112,9 @@ impl<'a> ListFilter<'a> {
         self.before.is_none_or(|before| record.created < before)
             && self.since.is_none_or(|since| record.created > since)
             && self.filters.matches_labels(&record.config.labels)
-            && any("name", &|name| {
-                pattern::matches(name, &record.name)
-                    || pattern::matches(name, &format!("/{}", record.name))
-            })
-            && any("id", &|id| pattern::matches(id, &record.id))
+            && (self.names.match_any(&record.name)
+                || self.names.match_any(&format!("/{}", record.name)))
+            && any("id", &|id| record.id.starts_with(id))
             && any("status", &|status| record.state.status.word() == status)
             && any("exited", &|code| {
                 ended && code.parse() == Ok(record.state.exit_code)

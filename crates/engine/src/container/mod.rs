@@ -19,7 +19,6 @@ mod monitor;
 mod mounts;
 mod names;
 mod networks;
-mod pattern;
 mod pause;
 mod ports;
 mod prune;

@@ -31,7 +31,7 @@ impl Engine {
         }
         let missing = || Error::not_found(format!("No such container: {reference}"));
         if reference.is_empty() {
-            return Err(missing());
+            return Err(Error::bad_parameter("invalid name or ID supplied: \"\""));
         }
         let mut beginning = containers
             .range(reference.to_owned()..)

@@ -10,7 +10,7 @@ impl Engine {
     /// `POST /networks/{id}/connect`.
     ///
     /// # Errors
-    /// Docker's: 404 for network and container, 403 when it is connected already, 400 for impossible wishes.
+    /// Docker's: 404 for network and container, 403 when it runs and is connected already, 400 for impossible wishes.
     pub async fn network_connect(
         &self,
         network: &str,
@@ -25,10 +25,11 @@ impl Engine {
                 container.id
             )));
         }
-        let (name, endpoint) =
-            self.0
-                .networks
-                .connect(network, &connect_target(&container), settings)?;
+        let target = connect_target(&container);
+        let connected = self.0.networks.connect(network, &target, settings)?;
+        let Some((name, endpoint)) = connected else {
+            return Ok(());
+        };
         self.refresh_ports(&container);
         if container.status().is_alive()
             && !is_predefined(&name)

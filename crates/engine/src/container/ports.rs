@@ -25,7 +25,7 @@ fn parse_range(text: &str) -> Option<std::ops::RangeInclusive<u16>> {
     (first > 0 && first <= last).then_some(first..=last)
 }
 
-/// Checks every binding: container port, host address, host port or range.
+/// Checks every binding: container port, host port or range. The host's address is read at the start.
 ///
 /// # Errors
 /// 400 with Docker's words.
@@ -40,12 +40,6 @@ pub fn parse_bindings(bindings: &PortMap) -> Result<()> {
                 return Err(Error::bad_parameter(format!(
                     "invalid port specification: \"{}\"",
                     host.host_port
-                )));
-            }
-            if !host.host_ip.is_empty() && host.host_ip.parse::<std::net::IpAddr>().is_err() {
-                return Err(Error::bad_parameter(format!(
-                    "invalid IP address: {}",
-                    host.host_ip
                 )));
             }
         }

@@ -284,6 +284,12 @@ mod tests {
     }
 
     #[test]
+    fn processes_come_first() {
+        let text = serde_json::to_string(&ContainerTop::default()).unwrap();
+        assert!(text.starts_with(r#"{"Processes""#), "{text}");
+    }
+
+    #[test]
     fn arguments_choose_columns() {
         assert_eq!(columns("").unwrap(), FULL);
         assert_eq!(columns("-o pid,comm").unwrap(), ["pid", "comm"]);

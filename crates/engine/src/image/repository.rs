@@ -1,6 +1,7 @@
 //! Whole repositories: pulling and saving all tags of a name, and asking a registry about one.
 
 use engine_api::{AuthConfig, DistributionInspect, Error, Result};
+use oci_image::reference::is_hex_id;
 use oci_image::registry::Description;
 use oci_image::{Digest, Reference};
 
@@ -96,9 +97,7 @@ impl Images {
                 return Ok(tags);
             }
         }
-        let id = self
-            .find(name)
-            .map_err(|_| Error::not_found(format!("No such image: {name}")))?;
+        let id = self.find(name).map_err(|_| not_there(name))?;
         let hex = name.strip_prefix("sha256:").unwrap_or(name);
         if id.hex().starts_with(hex) {
             return Ok(vec![(id, Vec::new())]);
@@ -139,5 +138,20 @@ impl Images {
         } = self.start(task).await?;
         drop(input);
         worker.outcome().await
+    }
+}
+
+/// Docker's answers to `docker save` of what is not there: they differ by what the name has.
+fn not_there(name: &str) -> Error {
+    let unknown = || Error::not_found(format!("No such image: {name}"));
+    if is_hex_id(name.strip_prefix("sha256:").unwrap_or(name)) {
+        return unknown();
+    }
+    match parse_reference(name) {
+        Err(error) => Error::server(error.message),
+        Ok(wanted) if wanted.tag().is_some() || wanted.digest().is_some() => {
+            Error::not_found("reference does not exist")
+        }
+        Ok(_) => unknown(),
     }
 }

@@ -148,8 +148,8 @@ impl Pumps {
             Rc::clone(streams),
         ))];
         let input = streams.open_stdin().then(|| streams.take_input()).flatten();
-        let writer = input
-            .map(|input| tokio::task::spawn_local(write_terminal(Rc::clone(&master), input)));
+        let writer =
+            input.map(|input| tokio::task::spawn_local(write_terminal(Rc::clone(&master), input)));
         let ends = Ends {
             terminal: Rc::downgrade(&master),
             ..Ends::default()

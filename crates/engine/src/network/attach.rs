@@ -8,7 +8,7 @@ use sys::netlink::netns_of;
 
 use super::endpoint::{self, Owner};
 use super::files::{FilesRequest, NetworkFiles, ResolverConfig, build};
-use super::gateway::gateways;
+use super::gateway::{gateways, publishing};
 use super::ports;
 use super::record::{EndpointRecord, NetworkRecord, SandboxRecord};
 use super::sandbox::{Sandbox, Setup, configure};
@@ -55,6 +55,8 @@ impl Networks {
             .endpoints
             .iter()
             .any(|endpoint| endpoint.network_name == "host");
+        // As in Docker: exposed ports are shown where they could be published.
+        let reachable = publishing(&state.networks, &record.endpoints).is_some();
         let networks = record.endpoints.iter().map(|endpoint| {
             let has_dns = state
                 .networks
@@ -64,10 +66,10 @@ impl Networks {
         });
         Some(Attachment {
             networks: networks.collect(),
-            ports: if host {
-                BTreeMap::new()
-            } else {
+            ports: if reachable {
                 ports::to_map(&record.ports, &record.exposed)
+            } else {
+                BTreeMap::new()
             },
             sandbox_id: record.sandbox_id.clone(),
             sandbox_key: if host {
@@ -165,7 +167,7 @@ impl Networks {
     /// # Errors
     /// 400 in Docker's words.
     pub fn validate(&self, request: &AttachRequest) -> Result<()> {
-        ports::wishes(
+        ports::check(
             &request.port_bindings,
             &request.exposed_ports,
             request.publish_all,

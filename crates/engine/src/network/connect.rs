@@ -13,7 +13,7 @@ use super::{ConnectTarget, Driver, NetworkMode, Networks, State, server};
 
 impl Networks {
     /// Connects a container to a further network and returns what to remember under the network's name. A container
-    /// that does not run gets its link at the next [`Self::attach`].
+    /// that does not run gets its link at the next [`Self::attach`]; nothing changes when it has the network already.
     ///
     /// # Errors
     /// Docker's: 404, 403 for a second endpoint on the same network, 400 for containers without a namespace of
@@ -23,17 +23,20 @@ impl Networks {
         wanted: &str,
         target: &ConnectTarget,
         settings: &EndpointSettings,
-    ) -> Result<(String, EndpointSettings)> {
+    ) -> Result<Option<(String, EndpointSettings)>> {
         let network = self.0.state.borrow().find(wanted)?.clone();
         let wish = endpoint::without_state(settings);
         endpoint::validate(&network, &wish)?;
-        self.check_connect(&network, target)?;
+        let known = self.check_connect(&network, target)?;
         let Some(pid) = target.pid else {
+            if known {
+                return Ok(None);
+            }
             let settings = EndpointSettings {
                 network_id: network.id.clone(),
                 ..wish
             };
-            return Ok((network.name, settings));
+            return Ok(Some((network.name, settings)));
         };
         let planned = self.plan_further(&network, target, &wish)?;
         let connected = self
@@ -51,10 +54,12 @@ impl Networks {
             &target.container_id,
             "connect",
         );
-        Ok((network.name.clone(), planned.to_api(network.has_dns())))
+        let endpoint = planned.to_api(network.has_dns());
+        Ok(Some((network.name, endpoint)))
     }
 
-    fn check_connect(&self, network: &NetworkRecord, target: &ConnectTarget) -> Result<()> {
+    /// Whether the container may have a further network, and whether it has this one already.
+    fn check_connect(&self, network: &NetworkRecord, target: &ConnectTarget) -> Result<bool> {
         match NetworkMode::parse(&target.network_mode) {
             NetworkMode::Container(_) => {
                 return Err(Error::bad_parameter(
@@ -81,13 +86,14 @@ impl Networks {
             .sandboxes
             .get(&target.container_id)
             .map(|s| &s.record.endpoints);
-        if known || endpoints.is_some_and(|all| all.iter().any(|e| e.network_id == network.id)) {
+        let attached = endpoints.is_some_and(|all| all.iter().any(|e| e.network_id == network.id));
+        if attached || (known && target.pid.is_some()) {
             return Err(Error::forbidden(format!(
                 "endpoint with name {} already exists in network {}",
                 target.container_name, network.name
             )));
         }
-        Ok(())
+        Ok(known)
     }
 
     /// Takes addresses and records the endpoint.

@@ -74,7 +74,7 @@ pub(super) fn fuzz_plan(request: &NetworkCreate) -> Result<NetworkRecord> {
 fn plan(state: &State, request: &NetworkCreate) -> Result<NetworkRecord> {
     let name = request.name.as_str();
     if name.trim().is_empty() {
-        return Err(Error::bad_parameter("invalid name: name is empty"));
+        return Err(Error::bad_parameter(format!("invalid name: {name}")));
     }
     if matches!(name, "bridge" | "host" | "none" | "default") {
         return Err(Error::forbidden(format!(

@@ -155,8 +155,8 @@ fn failed_ports(container_name: &str, endpoint: &EndpointRecord, error: &Error) 
     ))
 }
 
-/// Where ports are published: of macvlan and its like they need not be.
-fn publishing<'a>(
+/// Where ports are published: of macvlan and its like they need not be, and an internal network has no way in.
+pub(super) fn publishing<'a>(
     networks: &'a BTreeMap<String, NetworkRecord>,
     endpoints: &'a [EndpointRecord],
 ) -> Option<(&'a EndpointRecord, &'a NetworkRecord)> {

@@ -4,6 +4,7 @@ use engine_api::{Error, Filters, Network, Result};
 
 use super::record::NetworkRecord;
 use super::{Networks, State};
+use crate::pattern::Patterns;
 
 /// Filters that the list knows.
 pub const FILTERS: &[&str] = &["dangling", "driver", "id", "label", "name", "scope", "type"];
@@ -81,11 +82,12 @@ impl Networks {
                 "invalid filter: 'type'='{unknown}'"
             )));
         }
+        let [names, ids] = ["name", "id"].map(|key| Patterns::new(filters.get(key)));
         let state = self.0.state.borrow();
         let mut found: Vec<Network> = state
             .networks
             .values()
-            .filter(|record| passes(record, filters))
+            .filter(|record| passes(record, filters, &names, &ids))
             .filter(|record| {
                 dangling.is_none_or(|wanted| {
                     wanted == (!record.is_predefined() && !state.in_use(&record.id))
@@ -123,12 +125,12 @@ impl Networks {
     }
 }
 
-fn passes(record: &NetworkRecord, filters: &Filters) -> bool {
+fn passes(record: &NetworkRecord, filters: &Filters, names: &Patterns, ids: &Patterns) -> bool {
     let any = |key: &str, test: &dyn Fn(&str) -> bool| {
         !filters.contains(key) || filters.get(key).iter().any(|value| test(value))
     };
-    any("name", &|value| record.name.contains(value))
-        && any("id", &|value| record.id.starts_with(value))
+    names.match_any(&record.name)
+        && ids.match_any(&record.id)
         && any("driver", &|value| record.driver == value)
         && any("scope", &|value| value == "local")
         && any("type", &|value| {

@@ -54,8 +54,8 @@ pub(crate) enum Opt {
     AppArmor(String),
     /// `systempaths=unconfined`.
     SystemPaths,
-    /// `label=disable`: there is nothing to disable.
-    NoLabel,
+    /// `label=...`, which without SELinux is taken and means nothing, as in Docker.
+    Label,
 }
 
 /// Reads one of `SecurityOpt`.
@@ -82,10 +82,7 @@ pub(crate) fn parse_option(text: &str) -> Result<Opt> {
         }
         ("apparmor", profile) => Ok(Opt::AppArmor(profile.to_owned())),
         ("systempaths", "unconfined") => Ok(Opt::SystemPaths),
-        ("label", "disable") => Ok(Opt::NoLabel),
-        ("label", _) => Err(Error::bad_parameter(
-            "security option label is not supported: this kernel has no SELinux",
-        )),
+        ("label", _) => Ok(Opt::Label),
         _ => Err(Error::bad_parameter(format!(
             "invalid --security-opt 2: \"{text}\""
         ))),
@@ -149,7 +146,7 @@ impl Security {
                     security.masked_paths.clear();
                     security.readonly_paths.clear();
                 }
-                Opt::AppArmor(_) | Opt::NoLabel => {}
+                Opt::AppArmor(_) | Opt::Label => {}
             }
         }
         if host.privileged {
@@ -332,11 +329,14 @@ mod tests {
             parse_option("seccomp=unconfined").unwrap(),
             Opt::Seccomp(None)
         );
+        for label in ["label=disable", "label:type:x_t", "label="] {
+            assert_eq!(parse_option(label).unwrap(), Opt::Label, "{label}");
+        }
         for bad in [
             "",
             "seccomp",
             "seccomp={",
-            "label=type:x_t",
+            "label",
             "fly=high",
             "no-new-privileges=perhaps",
         ] {

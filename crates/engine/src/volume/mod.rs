@@ -20,6 +20,7 @@ use std::rc::Rc;
 use engine_api::{Error, Filters, Result, Volume, VolumeCreate, VolumeList};
 use serde::{Deserialize, Serialize};
 
+use crate::pattern::Patterns;
 use crate::timestamp::Timestamp;
 pub use copy::copy_up;
 
@@ -194,7 +195,7 @@ impl Volumes {
         options: &BTreeMap<String, String>,
     ) -> Result<()> {
         let record = Record {
-            created: Timestamp::now().to_string(),
+            created: now(),
             labels: (!labels.is_empty()).then_some(labels),
             options: (!options.is_empty()).then(|| options.clone()),
         };
@@ -243,11 +244,11 @@ impl Volumes {
     pub fn list(&self, filters: &Filters) -> Result<VolumeList> {
         filters.validate(&["dangling", "driver", "label", "name"])?;
         let dangling = filters.flag("dangling")?;
-        let names = filters.get("name");
+        let names = Patterns::new(filters.get("name"));
         let records = self.0.records.borrow();
         let fits = |name: &str, record: &Record| {
             filters.matches_exact("driver", "local")
-                && (names.is_empty() || names.iter().any(|part| name.contains(part.as_str())))
+                && names.match_any(name)
                 && filters.matches_labels(&record.labels())
                 && dangling.is_none_or(|wanted| wanted == self.users(name).is_empty())
         };
@@ -279,8 +280,13 @@ fn read_record(directory: &Path) -> Record {
     // a volume whose description is lost still has its content
     read.and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_else(|| Record {
-            created: Timestamp::now().to_string(),
+            created: now(),
             labels: None,
             options: None,
         })
+}
+
+/// The present in whole seconds: Docker shows the creation of a volume so.
+fn now() -> String {
+    Timestamp::from_unix(Timestamp::now().unix(), 0).to_string()
 }

@@ -120,6 +120,10 @@ fn lists_are_filtered() {
         ["used"]
     );
     assert_eq!(
+        names(&volumes, Filters::default().with("name", "^(used|x)$")),
+        ["used"]
+    );
+    assert_eq!(
         names(&volumes, Filters::default().with("label", "l")),
         ["free"]
     );

@@ -15,6 +15,8 @@ mod search;
 
 use std::collections::BTreeMap;
 
+use ureq::http::StatusCode;
+
 pub use oci_image::registry::{Credentials, Description, Found, RegistryOptions};
 pub use pull::{Pulled, pull};
 pub use push::{PushImage, Pushed, push};
@@ -118,18 +120,27 @@ pub fn login(domain: &str, credentials: &Credentials, options: &RegistryOptions)
         mirror: false,
     };
     let http = Http::connect(&endpoint, options, credentials.clone(), String::new())?;
-    let response = http.get("/v2/", &[])?;
-    let status = response.status();
-    if status.is_success() {
+    let refused = http.get("/v2/", &[])?;
+    if refused.status().is_success() {
         return Ok(());
     }
-    Err(Error::Registry {
-        status: status.as_u16(),
-        message: format!(
-            "login attempt to {} failed with status: {status}",
-            http.url("/v2/")
-        ),
-    })
+    let failed = |http: &Http<'_>, status: StatusCode| {
+        let url = http.url("/v2/");
+        Err(Error::Registry {
+            status: status.as_u16(),
+            message: format!("login attempt to {url} failed with status: {status}"),
+        })
+    };
+    if endpoint.insecure && http.url("/").starts_with("https://") {
+        // Docker goes on to plain HTTP and reports what comes last. The password does not.
+        let base = format!("http://{domain}");
+        let endpoint = Endpoint { base, ..endpoint };
+        let plain = Http::connect(&endpoint, options, Credentials::default(), String::new())?;
+        if let Ok(response) = plain.get("/v2/", &[]) {
+            return failed(&plain, response.status());
+        }
+    }
+    failed(&http, refused.status())
 }
 
 #[cfg(test)]

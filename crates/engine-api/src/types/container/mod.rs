@@ -16,10 +16,10 @@ model! {
     /// Answer of `GET /containers/{id}/top`.
     #[serde(rename_all = "PascalCase")]
     pub struct ContainerTop {
+        /// Rows; they come first in Docker's answer.
+        pub processes: Vec<Vec<String>>,
         /// Column heads.
         pub titles: Vec<String>,
-        /// Rows.
-        pub processes: Vec<Vec<String>>,
     }
 
     /// Answer of `POST /containers/{id}/wait`.

@@ -71,7 +71,9 @@ model! {
     /// Answer of update.
     #[serde(rename_all = "PascalCase")]
     pub struct ContainerUpdateResponse {
+;
         /// What was adjusted.
+        #[serde(serialize_with = "crate::json::null_if_empty", deserialize_with = "crate::json::null_default")]
         pub warnings: Vec<String>,
     }
 }

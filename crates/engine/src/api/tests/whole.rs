@@ -72,6 +72,36 @@ fn each_prune_is_an_event() {
     });
 }
 
+/// cAdvisor wants one version of three numbers and no older than 1.0.0, minikube numbers only and no colon after them.
+#[test]
+fn the_version_is_docker_s_and_ours_is_beside_it() {
+    with_engine("version", async |server| {
+        let body = |answer: String| -> serde_json::Value {
+            serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+        };
+        let version = body(server.ask("GET", "/version").await);
+        let info = body(server.ask("GET", "/info").await);
+        let own = env!("CARGO_PKG_VERSION");
+        for text in [&version["Version"], &info["ServerVersion"]] {
+            let numbers: Vec<u32> = text
+                .as_str()
+                .unwrap()
+                .split('.')
+                .map(|number| number.parse().unwrap())
+                .collect();
+            assert!(numbers.len() == 3 && numbers[0] >= 26, "{text}");
+        }
+        let platform = version["Platform"]["Name"].as_str().unwrap();
+        assert_eq!(platform, format!("RancherOS System Docker {own}"));
+        let components = version["Components"].as_array().unwrap();
+        assert_eq!(components[0]["Name"], "Engine");
+        assert_eq!(components[0]["Version"], version["Version"]);
+        assert_eq!(components[1]["Version"], own);
+        let label = format!("io.rancher.system-docker.version={own}");
+        assert_eq!(info["Labels"], serde_json::json!([label]));
+    });
+}
+
 #[test]
 fn targets_are_read_as_docker_reads_them() {
     with_engine("targets", async |server| {

@@ -1,6 +1,6 @@
 //! Fields of a create request that this engine leaves out, each with the reason.
 
-use engine_api::{HostConfig, Result};
+use engine_api::{Error, HostConfig, Result};
 
 use super::refuse;
 
@@ -19,11 +19,7 @@ pub(super) fn left_out(host: &HostConfig) -> Result<()> {
         some(&host.links),
         "links are Docker's legacy; put the containers on a user-defined network",
     )?;
-    set(
-        "HostConfig.StorageOpt",
-        !host.storage_opt.is_empty(),
-        "the overlay driver has no per-container options",
-    )?;
+    storage(host)?;
     set(
         "HostConfig.UsernsMode",
         !matches!(host.userns_mode.as_str(), "" | "host"),
@@ -88,4 +84,18 @@ pub(super) fn left_out(host: &HostConfig) -> Result<()> {
         crate::spec::security::parse_option(option)?;
     }
     Ok(())
+}
+
+/// Docker's words, and its status, for a storage driver without quotas.
+fn storage(host: &HostConfig) -> Result<()> {
+    let mut options = host.storage_opt.keys();
+    if let Some(unknown) = options.find(|option| !option.eq_ignore_ascii_case("size")) {
+        return Err(Error::server(format!("Unknown option {unknown}")));
+    }
+    if host.storage_opt.is_empty() {
+        return Ok(());
+    }
+    Err(Error::server(
+        "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+    ))
 }

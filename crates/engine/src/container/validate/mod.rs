@@ -197,6 +197,25 @@ mod tests {
     }
 
     #[test]
+    fn a_storage_driver_without_quotas_says_so() {
+        for (option, words) in [
+            (
+                "size",
+                "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+            ),
+            ("x", "Unknown option x"),
+        ] {
+            let mut host_config = HostConfig::default();
+            host_config.storage_opt.insert(option.into(), "12m".into());
+            let error = host(&mut host_config).unwrap_err();
+            assert_eq!(
+                (error.status.as_u16(), error.message.as_str()),
+                (500, words)
+            );
+        }
+    }
+
+    #[test]
     fn docker_s_words_are_used() {
         assert_eq!(
             refused(|host| host.memory = 1024),

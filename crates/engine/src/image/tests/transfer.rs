@@ -27,6 +27,31 @@ fn saved_images_load_elsewhere() {
 }
 
 #[test]
+fn what_cannot_be_saved_is_named_in_docker_s_words() {
+    run(async {
+        let bench = Bench::new();
+        bench.import("a:1", "f").await;
+        let digest = format!("a@sha256:{}", "0".repeat(64));
+        for (name, status, words) in [
+            ("b", 404, "No such image: b"),
+            ("a:2", 404, "reference does not exist"),
+            (digest.as_str(), 404, "reference does not exist"),
+            (
+                "BAD:x",
+                500,
+                "invalid reference format: repository name (library/BAD) must be lowercase",
+            ),
+        ] {
+            let error = bench.images.save(&[name.to_owned()]).await.unwrap_err();
+            assert_eq!(
+                (error.status.as_u16(), error.message.as_str()),
+                (status, words)
+            );
+        }
+    });
+}
+
+#[test]
 fn commits_add_a_layer() {
     run(async {
         let bench = Bench::new();

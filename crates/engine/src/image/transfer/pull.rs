@@ -31,12 +31,13 @@ impl Images {
             }
             tag => parsed.with_tag(tag).map_err(|error| api_error(&error))?,
         };
-        if let Some(platform) = platform {
+        let platform = platform.map(ToOwned::to_owned);
+        if let Some(platform) = &platform {
             Platform::parse(platform).map_err(|error| api_error(&error))?;
         }
         let task = Task::Pull {
             reference: wanted.to_string(),
-            platform: platform.map(ToOwned::to_owned),
+            platform: platform.clone(),
             known: self.0.state.borrow().table.digests_of(&wanted),
             registry: self.0.registry.borrow().clone(),
             credentials: credentials(auth),
@@ -49,7 +50,11 @@ impl Images {
         let (sender, receiver) = messages();
         let images = self.clone();
         tokio::task::spawn_local(async move {
-            let finished = images.finish_pull(worker, first, &wanted, &sender).await;
+            let mut finished = images.finish_pull(worker, first, &wanted, &sender).await;
+            if let (Ok(()), Some(platform)) = (&finished, platform) {
+                // An image without a list of platforms is whatever it is: it stays, and the client hears of it.
+                finished = images.check_platform(&wanted.familiar(), &platform);
+            }
             if let Err(error) = finished {
                 // the client may have gone
                 let _ = sender.send(error_message(&error)).await;

@@ -15,7 +15,7 @@ use engine_api::{Error, PortMap, Result};
 use super::record::PublishedPort;
 pub(super) use socket::{BoundSocket, open};
 use wish::parse_port;
-pub(super) use wish::{PortWish, wishes};
+pub(super) use wish::{PortWish, check, wishes};
 
 /// First and last host port for wishes without one: the kernel's default range, which Docker uses.
 const EPHEMERAL: (u16, u16) = (32768, 60999);

@@ -88,7 +88,20 @@ fn parse_binding(udp: bool, container_port: u16, binding: &PortBinding) -> Resul
     })
 }
 
-/// Reads `PortBindings`, and `ExposedPorts` when all of them shall be published. Also the check at container create.
+/// The check at container create. Addresses of the host are read at the start, as in Docker.
+pub(in crate::network) fn check(
+    bindings: &PortMap,
+    exposed: &[String],
+    publish_all: bool,
+) -> Result<()> {
+    let mut anywhere = bindings.clone();
+    for binding in anywhere.values_mut().flatten().flatten() {
+        binding.host_ip.clear();
+    }
+    wishes(&anywhere, exposed, publish_all).map(drop)
+}
+
+/// Reads `PortBindings`, and `ExposedPorts` when all of them shall be published.
 /// Those that name their host ports come first: a wish for any port must not take one of them.
 pub(in crate::network) fn wishes(
     bindings: &PortMap,
@@ -140,6 +153,22 @@ mod tests {
             host_ip: host_ip.into(),
             host_port: host_port.into(),
         }])
+    }
+
+    #[test]
+    fn addresses_are_read_at_the_start_only() {
+        for (address, is_read) in [
+            ("[::1]", true),
+            ("[fe80::1%test]", false),
+            ("127.0.0.300", false),
+        ] {
+            let bindings = PortMap::from([("80/tcp".into(), binding(address, "9001"))]);
+            assert_eq!(check(&bindings, &[], false), Ok(()), "{address}");
+            // Docker publishes on all addresses instead.
+            assert_eq!(wishes(&bindings, &[], false).is_ok(), is_read, "{address}");
+        }
+        let bindings = PortMap::from([("80/tcp".into(), binding("", "x"))]);
+        assert!(check(&bindings, &[], false).is_err());
     }
 
     #[test]

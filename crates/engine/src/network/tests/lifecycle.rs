@@ -107,6 +107,8 @@ fn networks_are_found_listed_and_pruned() {
         assert_eq!(by("type", "custom"), ["back", "front"]);
         assert_eq!(by("driver", "null"), ["none"]);
         assert_eq!(by("name", "ro"), ["front"]);
+        assert_eq!(by("name", "^(front|back)$"), ["back", "front"]);
+        assert!(by("name", "^ro").is_empty());
         assert_eq!(by("id", &id[..20]), ["front"]);
         assert_eq!(by("dangling", "true"), ["back", "front"]);
         assert_eq!(
@@ -163,7 +165,8 @@ fn a_running_container_is_connected_and_disconnected() {
             ..ConnectTarget::default()
         };
         let wish = EndpointSettings::default();
-        let (name, endpoint) = world.networks.connect("front", &target, &wish).unwrap();
+        let connected = world.networks.connect("front", &target, &wish).unwrap();
+        let (name, endpoint) = connected.unwrap();
         assert_eq!(
             (name.as_str(), endpoint.dns_names.unwrap()[0].as_str()),
             ("front", "web")
@@ -214,11 +217,18 @@ fn a_running_container_is_connected_and_disconnected() {
             pid: None,
             ..target
         };
-        let (_, remembered) = world.networks.connect("front", &stopped, &wish).unwrap();
+        let connected = world.networks.connect("front", &stopped, &wish).unwrap();
+        let (_, remembered) = connected.unwrap();
         assert_eq!(
             (remembered.ip_address.as_str(), remembered.network_id.len()),
             ("", 64)
         );
+        let joined = ConnectTarget {
+            networks: vec!["front".into()],
+            ..stopped
+        };
+        let again = world.networks.connect("front", &joined, &wish).unwrap();
+        assert_eq!(again, None, "Docker changes nothing");
     });
 }
 

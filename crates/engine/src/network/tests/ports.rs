@@ -285,7 +285,8 @@ fn the_first_network_in_lexical_order_is_the_way_out() {
         // What has no way out does not count.
         world.networks.connect("aaa", &target, &wish).unwrap();
         assert_eq!(way_out(&world, &web.id), (vec![omega], ports.clone()));
-        let (_, endpoint) = world.networks.connect("alpha", &target, &wish).unwrap();
+        let connected = world.networks.connect("alpha", &target, &wish).unwrap();
+        let (_, endpoint) = connected.unwrap();
         let alpha = address(&endpoint);
         assert_eq!(way_out(&world, &web.id), (vec![alpha], ports.clone()));
         assert_eq!(interface().await, "eth2");
@@ -302,6 +303,37 @@ fn the_first_network_in_lexical_order_is_the_way_out() {
         world.networks.disconnect("bridge", &target, false).unwrap();
         assert_eq!(way_out(&world, &web.id).0, [omega]);
         assert_eq!(interface().await, "eth0");
+    });
+}
+
+#[test]
+fn where_nobody_comes_in_no_ports_are_shown() {
+    in_world(|world| async move {
+        world.create("inside", |request| request.internal = true);
+        world.create("outside", |_| {});
+        let web = Container::new("web");
+        let mut request = web.request("inside");
+        request.publish_all = true;
+        request.exposed_ports = vec!["80/tcp".into()];
+        assert!(world.networks.attach(&request).unwrap().ports.is_empty());
+        let target = ConnectTarget {
+            container_id: web.id.clone(),
+            container_name: "web".into(),
+            pid: Some(web.pid),
+            network_mode: "inside".into(),
+            exposed_ports: request.exposed_ports.clone(),
+            publish_all: true,
+            ..ConnectTarget::default()
+        };
+        let wish = EndpointSettings::default();
+        let ports = || world.networks.attachment(&web.id).unwrap().ports;
+        world.networks.connect("outside", &target, &wish).unwrap();
+        assert!(ports()["80/tcp"].is_some());
+        world
+            .networks
+            .disconnect("outside", &target, false)
+            .unwrap();
+        assert!(ports().is_empty());
     });
 }
 
