@@ -1,5 +1,6 @@
 //! Checks the layout rules of the workspace (ARCHITECTURE.md), which no compiler knows.
 
+mod closure;
 mod edges;
 mod source;
 
@@ -24,6 +25,7 @@ pub(crate) fn run(build: &Build, _options: &Options) -> Result<()> {
 pub(crate) fn check(build: &Build) -> Result<()> {
     let files = files(build)?;
     let mut complaints = edges::check(build)?;
+    complaints.extend(closure::check(build)?);
     for file in &files {
         complaints.extend(source::check(&build.root, file)?);
     }

@@ -14,8 +14,8 @@ use engine::{Engine, EngineOptions};
 use serde::{Deserialize, Serialize};
 use sys::mount::{self, Propagation};
 use tokio::net::UnixListener;
-use tokio::task::LocalSet;
 
+use crate::event_loop::block_on;
 use crate::power::Requests;
 use crate::take_over::Owner;
 
@@ -116,14 +116,6 @@ impl Options {
         }
         options
     }
-}
-
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
-    LocalSet::new().block_on(&runtime, work)
 }
 
 fn add_media(engine: &Engine, options: &Options) {

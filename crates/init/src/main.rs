@@ -14,6 +14,7 @@ mod boot;
 mod coldplug;
 mod configuration;
 mod developer;
+mod event_loop;
 mod file_systems;
 mod log;
 mod machine;

@@ -15,9 +15,9 @@ use engine::{Engine, EngineOptions};
 use serde::{Deserialize, Serialize};
 use sys::clock;
 use tokio::net::UnixListener;
-use tokio::task::LocalSet;
 
 use crate::boot::{ENGINE_PHASES, PHASES, TOTAL};
+use crate::event_loop::block_on;
 use crate::machine::{MEDIA, Machine};
 use crate::phase::{self, Fatal, Record};
 use crate::power::Requests;
@@ -32,9 +32,6 @@ const ENGINE_RUN: &str = "/run/system-docker";
 pub(crate) const SOCKET: &str = "/run/system-docker.sock";
 /// Where `ros boot blame` finds the trace.
 const TRACE: &str = "/run/rancher/boot.json";
-
-/// Threads for file work that would hold up the event loop; each costs a stack when it is used.
-const BLOCKING_THREADS: usize = 4;
 
 /// What of the boot still matters after it; a program that takes over gets no more.
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,16 +76,6 @@ pub(crate) fn go_on(booted: Booted, inheritance: Rc<Inheritance>) -> anyhow::Res
         Ok(shutdown::finish(&engine, action, deadline).await)
     })?;
     match never {}
-}
-
-fn block_on(work: impl Future<Output = anyhow::Result<Infallible>>) -> anyhow::Result<Infallible> {
-    std::panic::set_hook(Box::new(|panic| log::error(&format!("contained {panic}"))));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
-        .build()
-        .context("no event loop")?;
-    LocalSet::new().block_on(&runtime, work)
 }
 
 /// Starts the engine and the services, then serves until a request to leave.

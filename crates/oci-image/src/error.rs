@@ -42,6 +42,9 @@ pub enum Error {
         /// The digest of what came.
         actual: String,
     },
+    /// Nothing is wrong with the content, but what was asked for cannot be done.
+    #[error("{0}")]
+    Refused(String),
     /// The object does not exist.
     #[error("{0}")]
     NotFound(String),
@@ -87,7 +90,7 @@ impl Error {
     /// The HTTP status with which Docker's API reports this failure.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Reference(_) | Self::Platform(_) => 400,
+            Self::Reference(_) | Self::Platform(_) | Self::Refused(_) => 400,
             Self::NotFound(_) => 404,
             Self::Denied(_) => 404,
             Self::Io { .. }

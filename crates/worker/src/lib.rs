@@ -7,7 +7,11 @@
 //!
 //! This crate does not know containers or Docker's API, and decides nothing: the engine says what to do, and where.
 
+mod confine;
+mod copy;
+mod files;
 mod tasks;
+mod view;
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -35,22 +39,32 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let protocol = arguments.next().unwrap_or_default();
     let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
-    if serve(&protocol, input, output, answers) {
+    if serve(Place::Process, &protocol, input, output, answers) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     }
 }
 
+/// Where a task is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a process of its own, which gives up all rights that the task does not need.
+    Process,
+    /// In a thread of a test, which gives up nothing. Tasks about files of containers are refused.
+    Thread,
+}
+
 /// Reads a request of an engine that speaks `protocol`, does it and answers; tells whether it worked.
 pub fn serve(
+    place: Place,
     protocol: &OsStr,
     input: impl Read,
     output: impl Write,
     answers: impl Write + Send,
 ) -> bool {
     let answers = Answers(Mutex::new(answers));
-    let done = check(protocol).and_then(|()| run(input, output, &answers));
+    let done = check(protocol).and_then(|()| run(place, input, output, &answers));
     let last = match done {
         Ok(outcome) => Answer::Done(Box::new(outcome)),
         Err(error) => Answer::Failed {
@@ -73,6 +87,7 @@ fn check(protocol: &OsStr) -> Result<()> {
 }
 
 fn run<W: Write + Send>(
+    place: Place,
     input: impl Read,
     output: impl Write,
     answers: &Answers<W>,
@@ -86,9 +101,12 @@ fn run<W: Write + Send>(
         .map_err(|error| Error::io("read the request", error))?;
     let request: Request = serde_json::from_slice(&line)
         .map_err(|error| Error::invalid(format!("malformed worker request: {error}")))?;
-    tasks::run(&request, input, output, &|progress| {
-        answers.send(&Answer::Progress(progress));
-    })
+    let world = match place {
+        Place::Process => Some(confine::confine(&request)?),
+        Place::Thread => None,
+    };
+    let say = |answer: Answer| answers.send(&answer);
+    tasks::run(&request, world.as_ref(), input, output, &say)
 }
 
 /// Writes answers from several threads, whole lines only.
@@ -115,6 +133,7 @@ mod tests {
         let mut answers = Vec::new();
         let protocol = OsStr::new(PROTOCOL);
         assert!(!serve(
+            Place::Thread,
             protocol,
             &b"{}\n"[..],
             std::io::sink(),
@@ -129,6 +148,7 @@ mod tests {
         let mut answers = Vec::new();
         let input = std::io::empty();
         assert!(!serve(
+            Place::Thread,
             OsStr::new("0"),
             input,
             std::io::sink(),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use oci_image::manifest::Platform;
 use oci_image::progress::Report;
@@ -13,10 +15,46 @@ use oci_transfer::layer::{PackOptions, TarWriter, pack};
 use oci_transfer::layers::{LayerSet, StagedLayer};
 use oci_transfer::registry::{self, PushImage, Transfer};
 
-use oci_image::task::{MadeImage, Outcome, Question, Request, SavedImage, Task};
+use crate::confine::World;
+use crate::copy::copy_up;
+use crate::files;
+use oci_image::task::{Answer, MadeImage, Outcome, Question, Request, SavedImage, Task};
 
 /// Does what the request asks for.
 pub(super) fn run(
+    request: &Request,
+    world: Option<&World>,
+    input: impl Read,
+    output: impl Write,
+    say: &(dyn Fn(Answer) + Sync),
+) -> Result<Outcome> {
+    match (&request.task, world) {
+        (Task::Files(task), Some(world)) => {
+            let said = |stat| say(Answer::Stat(stat));
+            files::run(&task.action, &world.descriptors, input, output, &said)?;
+            return Ok(Outcome::default());
+        }
+        (Task::CopyUp(task), Some(world)) => {
+            let root = std::fs::File::open("/").map_err(|error| Error::io("open /", error))?;
+            if let Some(volume) = &world.volume {
+                copy_up(&root.into(), &task.source, volume)?;
+            }
+            return Ok(Outcome::default());
+        }
+        (Task::Files(_) | Task::CopyUp(_), None) => {
+            return Err(Error::invalid(
+                "files of containers need a confined process",
+            ));
+        }
+        _ => {}
+    }
+    images(request, input, output, &|progress| {
+        say(Answer::Progress(progress))
+    })
+}
+
+/// Tasks about images, which work on the content store.
+fn images(
     request: &Request,
     input: impl Read,
     output: impl Write,
@@ -90,7 +128,8 @@ pub(super) fn run(
             made(&layers, layers.stage_layer(archive)?)
         }
         Task::Import { url: None, .. } => made(&layers, layers.stage_layer(input)?),
-        Task::Commit { upper } => commit(upper, &layers),
+        Task::Commit { upper, leave_out } => commit(upper, leave_out, &layers),
+        Task::Files(_) | Task::CopyUp(_) => Err(Error::invalid("this task is about no image")),
         Task::Login {
             domain,
             registry,
@@ -193,12 +232,17 @@ fn made(layers: &LayerSet, staged: StagedLayer) -> Result<Outcome> {
 }
 
 /// Packs the directory and unpacks the tar at once, which copies it and finds its digest.
-fn commit(upper: &std::path::Path, layers: &LayerSet) -> Result<Outcome> {
+fn commit(upper: &Path, leave_out: &[PathBuf], layers: &LayerSet) -> Result<Outcome> {
+    let leave_out = leave_out.iter().map(|path| path.as_os_str().as_bytes());
+    let options = PackOptions {
+        leave_out: leave_out.map(<[u8]>::to_vec).collect(),
+        ..PackOptions::layer()
+    };
     let (reader, writer) = std::io::pipe().map_err(|error| Error::io("make a pipe", error))?;
     let staged = std::thread::scope(|scope| {
         let packer = scope.spawn(move || {
             let mut tar = TarWriter::new(std::io::BufWriter::new(writer));
-            pack(upper, &mut tar, &PackOptions::layer())?;
+            pack(upper, &mut tar, &options)?;
             tar.finish().map(drop)
         });
         let staged = layers.stage_layer(reader);

@@ -16,10 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("engine-api", &[]),
     ("oci-transfer", &["oci-image"]),
     ("worker", &["sys", "oci-image", "oci-transfer"]),
-    (
-        "engine",
-        &["sys", "oci-image", "engine-api", "oci-transfer"],
-    ),
+    ("engine", &["sys", "oci-image", "engine-api"]),
     ("compose", &["config", "engine-api"]),
     ("netconf", &["config", "sys"]),
     ("cloud-init", &["config", "sys"]),

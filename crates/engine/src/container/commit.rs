@@ -55,6 +55,7 @@ impl Engine {
             comment: request.comment,
             author: request.author,
             config,
+            leave_out: Vec::new(),
         };
         self.mount_rootfs(&container)?;
         let frozen = request.pause && container.status() == Status::Running;

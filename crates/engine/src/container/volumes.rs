@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 use engine_api::{CreateRequest, DriverConfig, Error, Result, VolumeCreate};
 
+use oci_image::task::{CopyUp, Task};
+
 use super::Container;
 use super::mounts::{self, MountKind, MountRecord, parse_volumes_from};
 use crate::{Engine, ids};
@@ -98,27 +100,15 @@ impl Engine {
         self.mount_rootfs(container)?;
         for mount in wanted {
             let volume = self.0.volumes.acquire(&mount.name).await?;
-            let subpath = mount.subpath.clone();
-            let (rootfs, destination) =
-                (container.layout.rootfs.clone(), mount.destination.clone());
-            let filled = tokio::task::spawn_blocking(move || {
-                match crate::storage::host_path(&rootfs, Path::new(&destination))? {
-                    Some(source) if source.is_dir() => {
-                        let subpath = Path::new("/").join(&subpath);
-                        let below = crate::storage::host_path(&volume, &subpath)?;
-                        match below.filter(|target| target.is_dir()) {
-                            Some(target) => crate::volume::copy_up(&source, &target).map(drop),
-                            None => Ok(()),
-                        }
-                    }
-                    _ => Ok(()),
-                }
-            })
-            .await;
+            let task = Task::CopyUp(CopyUp {
+                root: container.layout.rootfs.clone(),
+                source: mount.destination.clone().into(),
+                volume,
+                subpath: mount.subpath.clone().into(),
+            });
+            let filled = self.images().run(task).await;
             self.0.volumes.release(&mount.name)?;
-            filled.map_err(|error| {
-                Error::server(format!("copy the image's files into a volume: {error}"))
-            })??;
+            filled?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use engine_api::{Error, Result};
-pub(crate) use resolve::{host_path, make_directory};
+pub(crate) use resolve::make_directory;
 use sys::mount::UnmountFlags;
 
 use crate::Engine;

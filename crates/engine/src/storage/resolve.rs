@@ -1,71 +1,10 @@
 //! Paths in a container, resolved as the container itself would: no link and no `..` leads out of its root.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags};
-
-/// A root directory that paths are resolved in.
-#[derive(Debug)]
-pub(super) struct Root(OwnedFd);
-
-impl Root {
-    /// Opens a root directory.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(rustix::fs::openat(
-            CWD,
-            path,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?))
-    }
-
-    /// Opens what `path` means, following links inside the root. O_PATH: nothing is read.
-    pub(super) fn open_path(&self, path: &Path) -> io::Result<OwnedFd> {
-        Ok(sys::fs::open_in_root(self.0.as_fd(), path)?)
-    }
-
-    /// As [`Self::open_path`], but a link at the end is itself what is opened.
-    pub(super) fn open_link(&self, path: &Path) -> io::Result<OwnedFd> {
-        Ok(sys::fs::open_in_root_with(
-            self.0.as_fd(),
-            path,
-            OFlags::PATH | OFlags::NOFOLLOW,
-        )?)
-    }
-
-    /// Opens a file to read.
-    pub(super) fn open_file(&self, path: &Path) -> io::Result<OwnedFd> {
-        Ok(sys::fs::open_in_root_with(
-            self.0.as_fd(),
-            path,
-            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK,
-        )?)
-    }
-}
-
-/// The path by which this process reaches an open file.
-pub(super) fn descriptor_path(file: &OwnedFd) -> PathBuf {
-    use std::os::fd::AsRawFd;
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
-/// The path on the host of `path` in a root; none when it does not exist.
-pub(crate) fn host_path(root: &Path, path: &Path) -> io::Result<Option<PathBuf>> {
-    match Root::open(root)?.open_path(path) {
-        Ok(file) => std::fs::read_link(descriptor_path(&file)).map(Some),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
+use rustix::fs::FileType;
 
 /// Makes a directory in a root, and those above it, unless it is there; also behind links that lead nowhere yet.
 ///

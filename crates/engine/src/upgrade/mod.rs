@@ -176,7 +176,7 @@ impl Engine {
             return Some("the shutdown".to_owned());
         }
         if crate::worker::at_work() > 0 {
-            return Some("a transfer of an image".to_owned());
+            return Some("a transfer or a copy".to_owned());
         }
         self.unsettled_container().or_else(|| self.unsettled_exec())
     }

@@ -1,6 +1,5 @@
 //! Volumes of the `local` driver: directories `<root>/volumes/<name>/_data`, or file systems mounted there while used.
 
-mod copy;
 mod hold;
 mod mount;
 mod options;
@@ -22,7 +21,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::pattern::Patterns;
 use crate::timestamp::Timestamp;
-pub use copy::copy_up;
 
 /// Longest volume name, in characters: a directory name.
 const NAME_MAX: usize = 255;

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,14 +18,20 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::Permit;
 
 use crate::options::{ByteStream, STREAM_DEPTH};
-use oci_image::task::{ANSWERS_FD, Answer, LINE_MAX, Outcome, PROTOCOL, Request};
+use oci_image::task::{ANSWERS_FD, Answer, FileStat, LINE_MAX, Outcome, PROTOCOL, Request};
 
-/// Longest silence of a worker. Its own network deadlines are far shorter; compressing a large layer for a push is not.
+/// Longest silence of a worker, and of a client that is to read what one writes. A worker's own network deadlines are far
+/// shorter; compressing a large layer for a push is not.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 /// Longest wait for the end of a worker that has answered or was killed.
 const END: Duration = Duration::from_secs(10);
+/// Longest time that a client reads nothing of an archive and still counts as reading.
+const READING: Duration = Duration::from_secs(2);
+/// Most workers at a time: each is a process with a few MB.
+const WORKERS_MAX: usize = 256;
 /// Bytes of an archive read from a worker at a time.
 const CHUNK: usize = 64 * 1024;
 
@@ -43,17 +50,23 @@ pub(crate) enum Launcher {
 pub(crate) struct Worker {
     answers: BufReader<UnixStream>,
     process: Option<Pidfd>,
+    movement: Movement,
     _at_work: AtWork,
 }
 
+/// Bytes that a worker was given: while they go on, its silence means nothing.
+pub(crate) type Movement = Rc<Cell<u64>>;
+
 thread_local! {
     /// Workers of this thread's engine: they are its children, and their answers have no other reader.
-    static AT_WORK: Cell<usize> = const { Cell::new(0) };
+    static ALL: Cell<usize> = const { Cell::new(0) };
+    /// Those of them whose client does not read what they write.
+    static UNREAD: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How many workers there are.
+/// How many workers are at work. Those that wait for a client who does not read are not: nothing waits for them.
 pub(crate) fn at_work() -> usize {
-    AT_WORK.get()
+    ALL.get().saturating_sub(UNREAD.get())
 }
 
 /// Counts a worker.
@@ -61,25 +74,55 @@ pub(crate) fn at_work() -> usize {
 struct AtWork;
 
 impl AtWork {
-    fn new() -> Self {
-        AT_WORK.set(AT_WORK.get() + 1);
-        Self
+    /// # Errors
+    /// 503 when there are too many.
+    fn new() -> Result<Self> {
+        let all = ALL.get();
+        if all >= WORKERS_MAX {
+            let text = format!("{all} transfers and copies are under way: try again later");
+            return Err(Error::new(StatusCode::SERVICE_UNAVAILABLE, text));
+        }
+        ALL.set(all + 1);
+        Ok(Self)
     }
 }
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        AT_WORK.set(AT_WORK.get().saturating_sub(1));
+        ALL.set(ALL.get().saturating_sub(1));
+    }
+}
+
+/// A worker that waits for a client who does not read, as long as this lasts.
+struct Unread;
+
+impl Unread {
+    fn new() -> Self {
+        UNREAD.set(UNREAD.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        UNREAD.set(UNREAD.get().saturating_sub(1));
     }
 }
 
 /// A started worker with its other two ends.
 pub(crate) struct Started {
     pub(crate) worker: Worker,
-    /// Its standard input, after the request.
-    pub(crate) input: pipe::Sender,
+    /// Its standard input, after the request; none once it is closed.
+    pub(crate) input: Option<pipe::Sender>,
     /// Its standard output.
     pub(crate) output: pipe::Receiver,
+}
+
+impl Started {
+    /// Ends its standard input: nothing follows the request.
+    pub(crate) fn close_input(&mut self) {
+        self.input = None;
+    }
 }
 
 /// What a worker said.
@@ -87,6 +130,8 @@ pub(crate) struct Started {
 pub(crate) enum Said {
     /// Progress.
     Progress(ProgressMessage),
+    /// What a path of a container is.
+    Stat(FileStat),
     /// It is done.
     Done(Outcome),
 }
@@ -95,6 +140,7 @@ impl Launcher {
     /// Starts a worker and gives it the request.
     pub(crate) async fn start(&self, request: &Request) -> Result<Started> {
         let failed = |error: io::Error| Error::server(format!("start a worker: {error}"));
+        let at_work = AtWork::new()?;
         let (input_reader, input_writer) = io::pipe().map_err(failed)?;
         let (output_reader, output_writer) = io::pipe().map_err(failed)?;
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
@@ -107,7 +153,13 @@ impl Launcher {
             #[cfg(test)]
             Self::Thread => {
                 std::thread::spawn(move || {
-                    worker::serve(OsStr::new(PROTOCOL), input_reader, output_writer, theirs)
+                    worker::serve(
+                        worker::Place::Thread,
+                        OsStr::new(PROTOCOL),
+                        input_reader,
+                        output_writer,
+                        theirs,
+                    )
                 });
                 None
             }
@@ -122,13 +174,14 @@ impl Launcher {
             worker: Worker {
                 answers,
                 process,
-                _at_work: AtWork::new(),
+                movement: Movement::default(),
+                _at_work: at_work,
             },
             output,
             input: {
                 // a worker that could not start says so on the answers
                 let _ = input.write_all(&line).await;
-                input
+                Some(input)
             },
         };
         Ok(started)
@@ -171,10 +224,7 @@ fn spawn(
 impl Worker {
     /// The next thing it says; an error ends it.
     pub(crate) async fn next(&mut self) -> Result<Said> {
-        let line = match tokio::time::timeout(IDLE, self.line()).await {
-            Ok(line) => line?,
-            Err(_) => return Err(Error::server("worker is silent: it was killed")),
-        };
+        let line = self.patient_line().await?;
         if line.is_empty() {
             return Err(Error::server("worker ended without an answer"));
         }
@@ -183,6 +233,7 @@ impl Worker {
         }
         match serde_json::from_slice(&line) {
             Ok(Answer::Progress(progress)) => Ok(Said::Progress(progress::message(progress))),
+            Ok(Answer::Stat(stat)) => Ok(Said::Stat(stat)),
             Ok(Answer::Done(outcome)) => {
                 self.end().await;
                 Ok(Said::Done(*outcome))
@@ -193,6 +244,26 @@ impl Worker {
                 Err(Error::new(status, message))
             }
             Err(error) => Err(Error::server(format!("worker answers nonsense: {error}"))),
+        }
+    }
+
+    /// What [`feed`] counts its bytes in.
+    pub(crate) fn movement(&self) -> Movement {
+        Rc::clone(&self.movement)
+    }
+
+    /// The next line, unless nothing at all happens for too long.
+    async fn patient_line(&mut self) -> Result<Vec<u8>> {
+        let movement = self.movement();
+        let line = self.line();
+        tokio::pin!(line);
+        loop {
+            let before = movement.get();
+            match tokio::time::timeout(IDLE, &mut line).await {
+                Ok(line) => return line,
+                Err(_) if movement.get() != before => {}
+                Err(_) => return Err(Error::server("worker is silent: it was killed")),
+            }
         }
     }
 
@@ -230,6 +301,7 @@ impl Worker {
             tokio::select! {
                 said = self.next() => match said? {
                     Said::Done(outcome) => return Ok(outcome),
+                    Said::Stat(_) => {}
                     Said::Progress(message) => {
                         if messages.send(message).await.is_err() {
                             return Err(Error::server("client went away"));
@@ -262,39 +334,48 @@ impl Drop for Worker {
 }
 
 /// Copies a body into a worker; what the worker does not want any more is not an error.
-pub(crate) async fn feed(mut input: pipe::Sender, mut body: ByteStream) {
+pub(crate) async fn feed(input: Option<pipe::Sender>, mut body: ByteStream, movement: Movement) {
+    let Some(mut input) = input else {
+        return;
+    };
     while let Some(Ok(chunk)) = body.recv().await {
         if input.write_all(&chunk).await.is_err() {
             return;
         }
+        movement.set(movement.get().wrapping_add(chunk.len() as u64));
     }
 }
 
-/// Copies what a worker writes into a stream.
+/// Copies what a worker writes into a stream; false when nobody reads it any more.
 pub(crate) async fn drain(
     mut output: pipe::Receiver,
     to: &mpsc::Sender<io::Result<Bytes>>,
 ) -> bool {
     let mut buffer = vec![0; CHUNK];
     loop {
+        let Some(place) = place(to).await else {
+            return false;
+        };
         match output.read(&mut buffer).await {
             Ok(0) => return true,
-            Ok(n) => {
-                if to
-                    .send(Ok(Bytes::copy_from_slice(&buffer[..n])))
-                    .await
-                    .is_err()
-                {
-                    return false;
-                }
-            }
+            Ok(n) => place.send(Ok(Bytes::copy_from_slice(&buffer[..n]))),
             Err(error) => {
-                // the receiver may be gone as well
-                let _ = to.send(Err(error)).await;
+                place.send(Err(error));
                 return false;
             }
         }
     }
+}
+
+/// Waits for the stream's reader; none when it is gone, or reads nothing for too long.
+async fn place(to: &mpsc::Sender<io::Result<Bytes>>) -> Option<Permit<'_, io::Result<Bytes>>> {
+    let place = to.reserve();
+    tokio::pin!(place);
+    if let Ok(place) = tokio::time::timeout(READING, &mut place).await {
+        return place.ok();
+    }
+    let _unread = Unread::new();
+    tokio::time::timeout(IDLE, place).await.ok()?.ok()
 }
 
 /// A stream of progress messages.

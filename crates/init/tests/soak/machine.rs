@@ -62,6 +62,11 @@ impl Machine {
         self.folder.path().join("sock")
     }
 
+    /// Everything of the machine.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.engine.id()
     }

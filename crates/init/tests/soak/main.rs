@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml's exception does not see
 
+mod copies;
 mod http;
 mod kill;
 mod load;

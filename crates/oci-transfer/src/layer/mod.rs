@@ -15,11 +15,11 @@ mod unpack;
 mod writer;
 
 pub use header::{Entry, Extent, Kind};
-pub use pack::{PackOptions, pack};
+pub use pack::{PackOptions, pack, pack_directory, pack_file};
 pub use reader::{Limits, TarReader};
 pub use rooted::confined_file;
 pub use split::{SplitWriter, assemble};
-pub use unpack::{Form, UnpackOptions, Unpacked, adopt_implied, unpack};
+pub use unpack::{Form, UnpackOptions, Unpacked, adopt_implied, unpack, unpack_into};
 pub use writer::TarWriter;
 
 /// Prefix of whiteout files in a layer tar.

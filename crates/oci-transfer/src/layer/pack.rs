@@ -2,7 +2,7 @@
 //!
 //! The same tree gives the same bytes: entries are sorted, times are whole seconds, names of users are left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::header::{Entry, Kind};
-use super::rooted::{DEPTH_MAX, Root, name, read_names};
+use super::rooted::{DEPTH_MAX, Root, name, open_directory, read_names};
 use super::unpack::{Form, descriptor_path};
 use super::writer::TarWriter;
 use super::{OPAQUE_MARKER, OPAQUE_XATTR, WHITEOUT_PREFIX};
@@ -26,10 +26,16 @@ const XATTR_MAX: usize = 64 * 1024;
 pub struct PackOptions {
     /// Whether overlayfs' whiteouts become whiteout files.
     pub form: Form,
-    /// Whether the directory itself is written, as `./`.
+    /// Whether the directory itself is written: as `./`, or under the name of the prefix.
     pub include_root: bool,
-    /// Path put before every name, without slashes at its ends; empty for none.
+    /// Path put before every name, without slashes at its ends; empty for none. `/` gives `/`, `/bin/` and so on, which is
+    /// how Docker names what is in a root directory.
     pub prefix: Vec<u8>,
+    /// Paths, without the prefix, that are passed over.
+    pub leave_out: BTreeSet<Vec<u8>>,
+    /// Whether /proc is the kernel's. Only there links, devices and pipes, which must not be opened, have extended
+    /// attributes; a worker whose root is a container's does without.
+    pub procfs: bool,
 }
 
 impl PackOptions {
@@ -39,6 +45,16 @@ impl PackOptions {
             form: Form::Overlay,
             include_root: false,
             prefix: Vec::new(),
+            leave_out: BTreeSet::new(),
+            procfs: true,
+        }
+    }
+
+    /// The files as they are.
+    pub fn plain() -> Self {
+        Self {
+            form: Form::Plain,
+            ..Self::layer()
         }
     }
 }
@@ -49,30 +65,65 @@ pub fn pack<W: Write>(
     out: &mut TarWriter<W>,
     options: &PackOptions,
 ) -> Result<()> {
-    let root = Root::open(directory)?;
+    pack_directory(Root::open(directory)?.fd(), out, options)
+}
+
+/// As [`pack`], from an open directory.
+///
+/// Who changes the tree meanwhile finds no way out of it: every step is one name in an open directory, no link is
+/// followed, and nothing but regular files and directories is read. What vanishes is passed over.
+pub fn pack_directory<W: Write>(
+    directory: BorrowedFd<'_>,
+    out: &mut TarWriter<W>,
+    options: &PackOptions,
+) -> Result<()> {
     let mut packer = Packer {
         out,
-        form: options.form,
+        options,
         links: BTreeMap::new(),
     };
     if options.include_root {
-        let stat =
-            rustix::fs::fstat(root.fd()).context(|| format!("look at {}", directory.display()))?;
-        let path = if options.prefix.is_empty() {
-            b"./".to_vec()
-        } else {
-            [options.prefix.as_slice(), b"/"].concat()
+        let stat = rustix::fs::fstat(directory).context(|| "look at the directory".to_owned())?;
+        let path = match options.prefix.as_slice() {
+            b"" => b"./".to_vec(),
+            b"/" => b"/".to_vec(),
+            prefix => [prefix, b"/"].concat(),
         };
         let mut entry = entry_of(&stat, path, Kind::Directory);
-        entry.xattrs = xattrs(&descriptor_path(root.fd()), true)?;
+        entry.xattrs = xattrs_of(directory)?;
         packer.out.append_empty(&entry)?;
     }
-    packer.directory(root.fd(), &options.prefix, 0)
+    packer.directory(directory, &options.prefix, 0)
+}
+
+/// Packs one thing that is not a directory under the name `path`. `file` is open for reading when it is a regular file,
+/// and else with O_PATH.
+pub fn pack_file<W: Write>(file: File, path: &[u8], out: &mut TarWriter<W>) -> Result<()> {
+    let what = || format!("pack {}", String::from_utf8_lossy(path));
+    let stat = rustix::fs::fstat(&file).context(what)?;
+    match kind_of_file(&stat) {
+        Some(Kind::File) => append_file(out, file, &stat, path.to_vec()),
+        Some(Kind::Symlink) => {
+            let target = rustix::fs::readlinkat(&file, "", Vec::new()).context(what)?;
+            out.append_empty(&link_entry(&stat, path.to_vec(), target.into_bytes()))
+        }
+        Some(kind) if kind != Kind::Directory => {
+            out.append_empty(&special_entry(&stat, path.to_vec(), kind))
+        }
+        Some(_) => Err(Error::invalid(format!(
+            "{} is a directory",
+            String::from_utf8_lossy(path)
+        ))),
+        None => Err(Error::invalid(format!(
+            "{} is a socket, which no archive can hold",
+            String::from_utf8_lossy(path)
+        ))),
+    }
 }
 
 struct Packer<'a, W: Write> {
     out: &'a mut TarWriter<W>,
-    form: Form,
+    options: &'a PackOptions,
     /// First path of each file with several links, by device and inode.
     links: BTreeMap<(u64, u64), Vec<u8>>,
 }
@@ -86,7 +137,7 @@ impl<W: Write> Packer<'_, W> {
                 limit: DEPTH_MAX as u64,
             });
         }
-        if self.form == Form::Overlay && is_opaque(fd)? {
+        if self.options.form == Form::Overlay && is_opaque(fd)? {
             let marker = Entry::new(joined(path, OPAQUE_MARKER.as_bytes()), Kind::File, 0o600);
             self.out.append_empty(&marker)?;
         }
@@ -104,21 +155,18 @@ impl<W: Write> Packer<'_, W> {
         depth: usize,
     ) -> Result<()> {
         let path = joined(directory, child);
+        if self.options.leave_out.contains(&path) {
+            return Ok(());
+        }
         let what = || format!("pack {}", String::from_utf8_lossy(&path));
-        let stat = match rustix::fs::statat(parent, name(child), AtFlags::SYMLINK_NOFOLLOW) {
-            Err(Errno::NOENT) => return Ok(()), // removed meanwhile
-            result => result.context(what)?,
+        let look = rustix::fs::statat(parent, name(child), AtFlags::SYMLINK_NOFOLLOW);
+        let Some(stat) = unless_changed(look).context(what)? else {
+            return Ok(());
         };
-        let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Directory,
-            FileType::Symlink => Kind::Symlink,
-            FileType::CharacterDevice => Kind::CharDevice,
-            FileType::BlockDevice => Kind::BlockDevice,
-            FileType::Fifo => Kind::Fifo,
-            _ => return Ok(()), // sockets have no form in a tar
+        let Some(kind) = kind_of_file(&stat) else {
+            return Ok(()); // sockets have no form in a tar
         };
-        if self.form == Form::Overlay && kind == Kind::CharDevice && stat.st_rdev == 0 {
+        if self.options.form == Form::Overlay && kind == Kind::CharDevice && stat.st_rdev == 0 {
             let hidden = [WHITEOUT_PREFIX.as_bytes(), child].concat();
             return self.out.append_empty(&Entry::new(
                 joined(directory, &hidden),
@@ -150,26 +198,29 @@ impl<W: Write> Packer<'_, W> {
         depth: usize,
     ) -> Result<()> {
         let what = || format!("pack {}", String::from_utf8_lossy(path));
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(parent, name(child), flags, Mode::empty()).context(what)?;
+        let Some(fd) = unless_changed(open_directory(parent, name(child))).context(what)? else {
+            return Ok(());
+        };
         let stat = rustix::fs::fstat(&fd).context(what)?;
         let mut entry = entry_of(&stat, [path, b"/"].concat(), Kind::Directory);
-        entry.xattrs = xattrs(&descriptor_path(fd.as_fd()), true)?;
+        entry.xattrs = xattrs_of(fd.as_fd())?;
         self.out.append_empty(&entry)?;
         self.directory(fd.as_fd(), path, depth + 1)
     }
 
     fn file(&mut self, parent: BorrowedFd<'_>, child: &[u8], path: Vec<u8>) -> Result<()> {
-        let what = || format!("pack {}", String::from_utf8_lossy(child));
+        let what = || format!("pack {}", String::from_utf8_lossy(&path));
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut file = File::from(
-            rustix::fs::openat(parent, name(child), flags, Mode::empty()).context(what)?,
-        );
+        let opened = rustix::fs::openat(parent, name(child), flags, Mode::empty());
+        let Some(file) = unless_changed(opened).context(what)?.map(File::from) else {
+            return Ok(());
+        };
         let stat = rustix::fs::fstat(&file).context(what)?;
-        let mut entry = entry_of(&stat, path, Kind::File);
-        entry.size = u64::try_from(stat.st_size).unwrap_or(0);
-        entry.xattrs = xattrs(&descriptor_path(file.as_fd()), true)?;
-        self.out.append(&entry, &mut file)
+        // something else has taken the file's place: a device or a pipe must not be read
+        if kind_of_file(&stat) != Some(Kind::File) {
+            return Ok(());
+        }
+        append_file(self.out, file, &stat, path)
     }
 
     fn special(
@@ -180,31 +231,82 @@ impl<W: Write> Packer<'_, W> {
         path: Vec<u8>,
         kind: Kind,
     ) -> Result<()> {
-        let what = || format!("pack {}", String::from_utf8_lossy(child));
-        let mut entry = entry_of(stat, path, kind);
-        match kind {
-            Kind::Symlink => {
-                entry.mode = 0o777;
-                entry.link = rustix::fs::readlinkat(parent, name(child), Vec::new())
-                    .context(what)?
-                    .into_bytes();
+        let what = || format!("pack {}", String::from_utf8_lossy(&path));
+        let mut entry = if kind == Kind::Symlink {
+            let target = rustix::fs::readlinkat(parent, name(child), Vec::new());
+            let target = match target {
+                Err(Errno::INVAL) => return Ok(()), // it is no link any more
+                target => unless_changed(target).context(what)?,
+            };
+            match target {
+                Some(target) => link_entry(stat, path, target.into_bytes()),
+                None => return Ok(()),
             }
-            Kind::CharDevice | Kind::BlockDevice => {
-                entry.device = (
-                    rustix::fs::major(stat.st_rdev),
-                    rustix::fs::minor(stat.st_rdev),
-                );
-            }
-            _ => {}
+        } else {
+            special_entry(stat, path, kind)
+        };
+        if self.options.procfs {
+            entry.xattrs = xattrs_below(&descriptor_path(parent).join(name(child)))?;
         }
-        entry.xattrs = xattrs(&descriptor_path(parent).join(name(child)), false)?;
         self.out.append_empty(&entry)
     }
 }
 
+/// `None` when what was looked at a moment ago is gone or has become something else.
+fn unless_changed<T>(
+    result: std::result::Result<T, Errno>,
+) -> std::result::Result<Option<T>, Errno> {
+    match result {
+        // EACCES: a device on a mount that has none; ENXIO: a socket
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::NXIO) => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+fn append_file<W: Write>(
+    out: &mut TarWriter<W>,
+    mut file: File,
+    stat: &Stat,
+    path: Vec<u8>,
+) -> Result<()> {
+    let mut entry = entry_of(stat, path, Kind::File);
+    entry.size = u64::try_from(stat.st_size).unwrap_or(0);
+    entry.xattrs = xattrs_of(file.as_fd())?;
+    out.append(&entry, &mut file)
+}
+
+fn link_entry(stat: &Stat, path: Vec<u8>, target: Vec<u8>) -> Entry {
+    let mut entry = entry_of(stat, path, Kind::Symlink);
+    entry.mode = 0o777;
+    entry.link = target;
+    entry
+}
+
+fn special_entry(stat: &Stat, path: Vec<u8>, kind: Kind) -> Entry {
+    let mut entry = entry_of(stat, path, kind);
+    if matches!(kind, Kind::CharDevice | Kind::BlockDevice) {
+        let device = stat.st_rdev;
+        entry.device = (rustix::fs::major(device), rustix::fs::minor(device));
+    }
+    entry
+}
+
+/// What a tar calls this; sockets have no form in it.
+fn kind_of_file(stat: &Stat) -> Option<Kind> {
+    Some(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Symlink,
+        FileType::CharacterDevice => Kind::CharDevice,
+        FileType::BlockDevice => Kind::BlockDevice,
+        FileType::Fifo => Kind::Fifo,
+        _ => return None,
+    })
+}
+
 fn joined(directory: &[u8], child: &[u8]) -> Vec<u8> {
-    if directory.is_empty() {
-        return child.to_vec();
+    if directory.is_empty() || directory == b"/" {
+        return [directory, child].concat();
     }
     [directory, b"/", child].concat()
 }
@@ -227,21 +329,34 @@ fn is_opaque(fd: BorrowedFd<'_>) -> Result<bool> {
     }
 }
 
-/// Extended attributes that belong to the image, sorted by name.
-fn xattrs(path: &Path, follow: bool) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+/// Extended attributes of an open file that belong to the image, sorted by name.
+fn xattrs_of(file: BorrowedFd<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    xattrs(
+        |list| rustix::fs::flistxattr(file, list),
+        |attribute, value| rustix::fs::fgetxattr(file, name(attribute), value),
+    )
+}
+
+/// As [`xattrs_of`], of what must not be opened; a link is not followed.
+fn xattrs_below(path: &Path) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    xattrs(
+        |list| rustix::fs::llistxattr(path, list),
+        |attribute, value| rustix::fs::lgetxattr(path, name(attribute), value),
+    )
+}
+
+fn xattrs(
+    list: impl FnOnce(&mut [u8]) -> std::result::Result<usize, Errno>,
+    get: impl Fn(&[u8], &mut [u8]) -> std::result::Result<usize, Errno>,
+) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let what = || "read extended attributes".to_owned();
-    let mut list = vec![0_u8; XATTR_MAX];
-    let listed = if follow {
-        rustix::fs::listxattr(path, &mut list[..])
-    } else {
-        rustix::fs::llistxattr(path, &mut list[..])
-    };
-    let length = match listed {
+    let mut names = vec![0_u8; XATTR_MAX];
+    let length = match list(&mut names) {
         Err(Errno::NOTSUP | Errno::NOENT) => return Ok(Vec::new()),
         result => result.context(what)?,
     };
     let mut found = Vec::new();
-    for attribute in list[..length].split(|b| *b == 0).filter(|a| !a.is_empty()) {
+    for attribute in names[..length].split(|b| *b == 0).filter(|a| !a.is_empty()) {
         let kept = attribute == b"security.capability"
             || (attribute.starts_with(b"user.") && !attribute.starts_with(b"user.overlay."))
             || attribute.starts_with(b"system.posix_acl_");
@@ -249,12 +364,7 @@ fn xattrs(path: &Path, follow: bool) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
             continue;
         }
         let mut value = vec![0_u8; XATTR_MAX];
-        let read = if follow {
-            rustix::fs::getxattr(path, name(attribute), &mut value[..])
-        } else {
-            rustix::fs::lgetxattr(path, name(attribute), &mut value[..])
-        };
-        match read {
+        match get(attribute, &mut value) {
             Err(Errno::NODATA) => {}
             result => {
                 value.truncate(result.context(what)?);

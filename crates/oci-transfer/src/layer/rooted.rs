@@ -68,6 +68,11 @@ impl Root {
         Ok(Self { fd })
     }
 
+    /// Takes an open directory.
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+
     /// The root directory.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -150,6 +155,15 @@ pub fn confined_file(directory: &Path, path: &[u8]) -> Result<File> {
     Root::open(directory)?.open_regular(path, OFlags::empty())
 }
 
+/// Opens the directory `entry` in `parent`; a link is not followed.
+pub(crate) fn open_directory(
+    parent: BorrowedFd<'_>,
+    entry: &OsStr,
+) -> std::result::Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, entry, flags, Mode::empty())
+}
+
 /// Removes `entry` in `parent`, whatever it is, with all below; symlinks are not followed. Nothing there is fine.
 pub(crate) fn remove_all(parent: BorrowedFd<'_>, entry: &OsStr) -> Result<()> {
     remove_tree(parent, entry, 0).context(|| format!("remove {}", entry.display()))
@@ -165,8 +179,7 @@ fn remove_tree(
         Err(Errno::ISDIR | Errno::PERM) if depth < DEPTH_MAX => {}
         Err(errno) => return Err(errno),
     }
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(parent, entry, flags, Mode::empty())?;
+    let directory = open_directory(parent, entry)?;
     for child in read_names(directory.as_fd())? {
         remove_tree(directory.as_fd(), name(&child), depth + 1)?;
     }

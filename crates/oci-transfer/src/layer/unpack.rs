@@ -10,7 +10,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
 pub(super) use attributes::descriptor_path;
@@ -21,7 +21,7 @@ pub use options::{Form, UnpackOptions, Unpacked};
 use super::WHITEOUT_PREFIX;
 use super::header::{Entry, Kind};
 use super::reader::TarReader;
-use super::rooted::{Root, clean, kind_of, name, remove_all};
+use super::rooted::{Root, clean, kind_of, name, open_directory, remove_all};
 use crate::compression::decompress;
 use oci_image::digest::{Algorithm, DigestReader};
 use oci_image::error::{Context, Error, Result};
@@ -31,10 +31,19 @@ const BUFFER: usize = 128 * 1024;
 
 /// Unpacks the tar in `reader`, compressed or not, into the existing directory `target`.
 pub fn unpack(reader: impl Read, target: &Path, options: UnpackOptions) -> Result<Unpacked> {
+    unpack_in(reader, Root::open(target)?, options)
+}
+
+/// As [`unpack`], into an open directory.
+pub fn unpack_into(reader: impl Read, target: OwnedFd, options: UnpackOptions) -> Result<Unpacked> {
+    unpack_in(reader, Root::new(target), options)
+}
+
+fn unpack_in(reader: impl Read, root: Root, options: UnpackOptions) -> Result<Unpacked> {
     let digested = DigestReader::new(decompress(reader)?, Algorithm::Sha256);
     let mut tar = TarReader::new(digested, options.limits).with_split(options.split);
     let mut unpacker = Unpacker {
-        root: Root::open(target)?,
+        root,
         form: options.form,
         below: clean(&options.below)?
             .into_iter()
@@ -42,6 +51,7 @@ pub fn unpack(reader: impl Read, target: &Path, options: UnpackOptions) -> Resul
             .collect(),
         keep_kinds: options.keep_kinds,
         owner: options.owner,
+        procfs: options.procfs,
         parent: None,
         directory_times: BTreeMap::new(),
         implied: BTreeSet::new(),
@@ -69,6 +79,7 @@ struct Unpacker {
     below: Vec<Vec<u8>>,
     keep_kinds: bool,
     owner: Option<(u32, u32)>,
+    procfs: bool,
     /// The directory of the last entry: tars list a directory's files one after the other.
     parent: Option<(Vec<Vec<u8>>, OwnedFd)>,
     /// Times of directories, set at the end because entries below change them.
@@ -142,19 +153,10 @@ impl Unpacker {
             let path = &parts[..depth];
             current = match self.root.open_dir(path) {
                 Err(Errno::NOENT) => {
-                    rustix::fs::mkdirat(
-                        &current,
-                        name(path[depth - 1]),
-                        Mode::from_raw_mode(0o755),
-                    )
-                    .context(what)?;
-                    rustix::fs::chmodat(
-                        &current,
-                        name(path[depth - 1]),
-                        Mode::from_raw_mode(0o755),
-                        AtFlags::empty(),
-                    )
-                    .context(what)?;
+                    let new = name(path[depth - 1]);
+                    rustix::fs::mkdirat(&current, new, Mode::from_raw_mode(0o700)).context(what)?;
+                    let made = open_directory(current.as_fd(), new).context(what)?;
+                    rustix::fs::fchmod(&made, Mode::from_raw_mode(0o755)).context(what)?;
                     self.implied.insert(path.join(&b'/'));
                     self.root.open_dir(path)
                 }
@@ -193,8 +195,7 @@ impl Unpacker {
                     rustix::fs::mkdirat(parent, name(last), Mode::from_raw_mode(0o700))
                         .context(|| "make the directory".to_owned())?;
                 }
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let fd = rustix::fs::openat(parent, name(last), flags, Mode::empty())
+                let fd = open_directory(parent, name(last))
                     .context(|| "open the directory".to_owned())?;
                 if self.form == Form::Overlay && existing == Some(FileType::CharacterDevice) {
                     mark_opaque(fd.as_fd())?; // the tar deleted the name first: the directory does not merge

@@ -27,7 +27,7 @@ impl Images {
         let Started {
             mut worker, input, ..
         } = self.start(Task::Load).await?;
-        let feeder = tokio::task::spawn_local(feed(input, body));
+        let feeder = tokio::task::spawn_local(feed(input, body, worker.movement()));
         let (sender, receiver) = messages();
         let images = self.clone();
         tokio::task::spawn_local(async move {

@@ -1,6 +1,6 @@
 //! Images made here: of a root file system archive (import) and of a container (commit).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use engine_api::{ContainerConfig, Error, Result};
 use oci_image::config::{History, ImageConfig, RootFs, RunConfig};
@@ -31,6 +31,8 @@ pub struct CommitOptions {
     pub author: String,
     /// Defaults of the new image: the container's, changes applied.
     pub config: ContainerConfig,
+    /// Paths below the upper directory that are the engine's own.
+    pub leave_out: Vec<PathBuf>,
 }
 
 /// `POST /images/create?fromSrc=..`.
@@ -100,7 +102,7 @@ impl Images {
         let Started {
             mut worker, input, ..
         } = self.start(task).await?;
-        let feeder = tokio::task::spawn_local(feed(input, body));
+        let feeder = tokio::task::spawn_local(feed(input, body, worker.movement()));
         // As in Docker nothing is said before it is done: clients look at the status and go on.
         let outcome = worker.outcome().await;
         feeder.abort();
@@ -162,6 +164,7 @@ impl Images {
         let parent = self.resolve(&options.parent)?;
         let task = Task::Commit {
             upper: upper.to_owned(),
+            leave_out: options.leave_out,
         };
         let Started {
             mut worker, input, ..

@@ -15,7 +15,7 @@ use super::{Images, Saved, api_error, no_such_image};
 use crate::timestamp::Timestamp;
 use crate::worker::Started;
 pub use made::{CommitOptions, ImportOptions};
-use oci_image::task::{Request, Task};
+use oci_image::task::{Outcome, Request, Task};
 
 /// Progress of a transfer; the last message carries the error if it failed.
 pub type ProgressStream = mpsc::Receiver<ProgressMessage>;
@@ -49,7 +49,15 @@ pub(super) fn status(text: String) -> ProgressMessage {
 }
 
 impl Images {
-    pub(super) async fn start(&self, task: Task) -> Result<Started> {
+    /// Does a task that neither reads nor writes an archive.
+    pub(crate) async fn run(&self, task: Task) -> Result<Outcome> {
+        let mut started = self.start(task).await?;
+        started.close_input();
+        started.worker.outcome().await
+    }
+
+    /// Starts a task.
+    pub(crate) async fn start(&self, task: Task) -> Result<Started> {
         let external = self.0.state.borrow().media.directories();
         let request = Request {
             task,

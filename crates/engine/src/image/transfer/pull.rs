@@ -72,6 +72,7 @@ impl Images {
     ) -> Result<()> {
         let outcome = match first {
             Said::Done(outcome) => outcome,
+            Said::Stat(_) => return Err(Error::server("worker pulled nothing")),
             Said::Progress(message) => {
                 // a client that has gone is noticed below
                 let _ = sender.send(message).await;

@@ -1,25 +1,19 @@
-//! `docker cp` and `docker export`: archives of a container's files, in both directions.
+//! `docker cp` and `docker export`: archives of a container's files, in both directions. Workers look, pack and unpack;
+//! PID 1 opens nothing of a container.
 
-mod channel;
-mod place;
 mod stat;
+mod view;
 
-use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::path::Path;
-
-use bytes::Bytes;
 use engine_api::{Error, PathStat, Result};
-use oci_transfer::layer::{Entry, Form, Kind, PackOptions, TarWriter, UnpackOptions, pack, unpack};
-use rustix::fs::FileType;
+use oci_image::task::{FilePath, FileStat, Files, FilesAction, Outcome, Task};
+use tokio::sync::mpsc;
 
-use super::resolve::{Root, descriptor_path};
 use crate::Engine;
-use crate::options::{ArchivePutOptions, ByteStream};
-use channel::{ChannelReader, ChannelWriter, produce};
-use place::Place;
-use stat::stat;
+use crate::container::{Container, clean};
+use crate::options::{ArchivePutOptions, ByteStream, STREAM_DEPTH};
+use crate::worker::{Said, Started, Worker, drain, feed};
+use stat::{base_name, path_stat};
+use view::Held;
 
 impl Engine {
     /// `HEAD /containers/{id}/archive`.
@@ -28,9 +22,11 @@ impl Engine {
     /// 404 for the container or the path.
     pub async fn archive_stat(&self, reference: &str, path: &str) -> Result<PathStat> {
         let container = self.find(reference)?;
-        let place = self.place(&container, path).await?;
-        let (path, id) = (path.to_owned(), reference.to_owned());
-        blocking(move || stat(&place, &path, &id)).await
+        let action = FilesAction::Stat(file_path(path, reference));
+        let (mut started, _held) = self.files_task(&container, action).await?;
+        let stat = stat_of(&mut started.worker).await?;
+        started.worker.outcome().await?;
+        Ok(path_stat(stat))
     }
 
     /// `GET /containers/{id}/archive`: the archive's names begin with the last part of the path.
@@ -39,29 +35,17 @@ impl Engine {
     /// 404 for the container or the path.
     pub async fn archive_get(&self, reference: &str, path: &str) -> Result<(PathStat, ByteStream)> {
         let container = self.find(reference)?;
-        let place = self.place(&container, path).await?;
-        let (wanted, id) = (path.to_owned(), reference.to_owned());
-        let looked = blocking(move || Ok((stat(&place, &wanted, &id)?, place)));
-        let (stat, place) = looked.await?;
-        let name = stat.name.clone();
-        let as_directory = path.ends_with('/') || path.ends_with("/.");
-        let stream = produce(move |out| {
-            let root = place.open()?;
-            let file = if as_directory {
-                root.open_path(&place.path)?
-            } else {
-                root.open_link(&place.path)?
-            };
-            write_archive(&root, &place.path, &file, &name, out)
-        });
+        let action = FilesAction::Read(file_path(path, reference));
+        let (mut started, held) = self.files_task(&container, action).await?;
+        let stat = stat_of(&mut started.worker).await?;
         self.publish(&container, "archive-path");
-        Ok((stat, stream))
+        Ok((path_stat(stat), stream(started, held)))
     }
 
     /// `PUT /containers/{id}/archive`.
     ///
     /// # Errors
-    /// 404, 400 when the path is no directory, is read-only, or the archive is damaged.
+    /// 404, 400 when the path is no directory or is read-only, 500 when the archive is damaged.
     pub async fn archive_put(
         &self,
         reference: &str,
@@ -69,9 +53,6 @@ impl Engine {
         body: ByteStream,
     ) -> Result<()> {
         let container = self.find(reference)?;
-        let text = options.path.to_string_lossy().into_owned();
-        let place = self.place(&container, &text).await?;
-        let id = reference.to_owned();
         let user = container.record().config.user.clone();
         // As Docker: the owners are the archive's, or with `copyUIDGID` the container's own user, if it has one.
         let owner = if options.copy_uid_gid && !user.is_empty() {
@@ -82,7 +63,19 @@ impl Engine {
         } else {
             None
         };
-        blocking(move || put(&place, &options, owner, body, (&text, &id))).await?;
+        let action = FilesAction::Write {
+            path: file_path(&options.path.to_string_lossy(), reference),
+            keep_kinds: options.no_overwrite_dir_non_dir,
+            owner,
+        };
+        let (started, _held) = self.files_task(&container, action).await?;
+        let Started {
+            mut worker, input, ..
+        } = started;
+        let feeder = tokio::task::spawn_local(feed(input, body, worker.movement()));
+        let unpacked = worker.outcome().await;
+        feeder.abort();
+        unpacked?;
         self.publish(&container, "extract-to-dir");
         Ok(())
     }
@@ -93,139 +86,66 @@ impl Engine {
     /// 404, 500 when the root file system cannot be mounted.
     pub async fn container_export(&self, reference: &str) -> Result<ByteStream> {
         let container = self.find(reference)?;
-        self.mount_rootfs(&container)?;
-        let rootfs = container.layout.rootfs.clone();
+        let (started, held) = self.files_task(&container, FilesAction::Export).await?;
         self.publish(&container, "export");
-        Ok(produce(move |out| {
-            let mut tar = TarWriter::new(out);
-            let options = PackOptions {
-                form: Form::Plain,
-                include_root: false,
-                prefix: Vec::new(),
-            };
-            pack(&rootfs, &mut tar, &options).map_err(io::Error::other)?;
-            tar.finish().map(drop).map_err(io::Error::other)
-        }))
+        Ok(stream(started, held))
     }
-}
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::server(error.to_string()))?
-}
-
-fn not_there(path: &str, id: &str, error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::NotADirectory => Error::server(format!("{path}: not a directory")),
-        io::ErrorKind::NotFound => {
-            Error::not_found(format!("Could not find the file {path} in container {id}"))
+    /// Starts a worker on a container's files. What the second value holds must last as long as the worker.
+    async fn files_task(
+        &self,
+        container: &std::rc::Rc<Container>,
+        action: FilesAction,
+    ) -> Result<(Started, Held)> {
+        let everything = action != FilesAction::Export;
+        let (view, held) = self.view(container, everything).await?;
+        let reads = !matches!(action, FilesAction::Write { .. });
+        let mut started = self
+            .images()
+            .start(Task::Files(Files { view, action }))
+            .await?;
+        if reads {
+            started.close_input();
         }
-        _ => Error::server(format!("{path} in container {id}: {error}")),
+        Ok((started, held))
     }
 }
 
-fn write_archive(
-    root: &Root,
-    path: &Path,
-    file: &OwnedFd,
-    name: &str,
-    out: ChannelWriter,
-) -> io::Result<()> {
-    let stat = rustix::fs::fstat(file)?;
-    let mut tar = TarWriter::new(out);
-    let prefix = if name == "/" {
-        Vec::new()
-    } else {
-        name.as_bytes().to_vec()
-    };
-    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-        let options = PackOptions {
-            form: Form::Plain,
-            include_root: true,
-            prefix,
-        };
-        pack(&descriptor_path(file), &mut tar, &options).map_err(io::Error::other)?;
-    } else {
-        let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Kind::File,
-            FileType::Symlink => Kind::Symlink,
-            FileType::CharacterDevice => Kind::CharDevice,
-            FileType::BlockDevice => Kind::BlockDevice,
-            FileType::Fifo => Kind::Fifo,
-            _ => {
-                return Err(io::Error::other(format!(
-                    "{} is a socket, which no archive can hold",
-                    path.display()
-                )));
-            }
-        };
-        let mut entry = Entry::new(prefix, kind, stat.st_mode & 0o7777);
-        (entry.uid, entry.gid) = (stat.st_uid, stat.st_gid);
-        entry.mtime = (
-            stat.st_mtime,
-            u32::try_from(stat.st_mtime_nsec).unwrap_or(0),
-        );
-        entry.device = (
-            rustix::fs::major(stat.st_rdev),
-            rustix::fs::minor(stat.st_rdev),
-        );
-        if kind == Kind::Symlink {
-            entry.link = rustix::fs::readlinkat(file, "", Vec::new())?.into_bytes();
-        }
-        if kind == Kind::File {
-            entry.size = u64::try_from(stat.st_size).unwrap_or(0);
-            let mut data = File::from(root.open_file(path)?);
-            tar.append(&entry, &mut data).map_err(io::Error::other)?;
-        } else {
-            tar.append_empty(&entry).map_err(io::Error::other)?;
-        }
+/// A path as a worker needs it.
+fn file_path(path: &str, container: &str) -> FilePath {
+    FilePath {
+        clean: clean(path).into(),
+        directory: path.ends_with('/') || path.ends_with("/."),
+        name: base_name(path),
+        shown: path.to_owned(),
+        container: container.to_owned(),
     }
-    tar.finish().map(drop).map_err(io::Error::other)
 }
 
-fn put(
-    place: &Place,
-    options: &ArchivePutOptions,
-    owner: Option<(u32, u32)>,
-    body: ByteStream,
-    (path, id): (&str, &str),
-) -> Result<()> {
-    let root = place.open().map_err(|error| not_there(path, id, &error))?;
-    let directory = root
-        .open_path(&place.path)
-        .map_err(|error| not_there(path, id, &error))?;
-    let stat = rustix::fs::fstat(&directory).map_err(|error| not_there(path, id, &error.into()))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        return Err(Error::bad_parameter("extraction point is not a directory"));
+/// What a worker says first of a path.
+async fn stat_of(worker: &mut Worker) -> Result<FileStat> {
+    match worker.next().await? {
+        Said::Stat(stat) => Ok(stat),
+        _ => Err(Error::server("worker said nothing of the path")),
     }
-    place.check_writable(&root, &directory)?;
-    let unpacking = UnpackOptions {
-        below: place
-            .path
-            .to_string_lossy()
-            .trim_start_matches('/')
-            .as_bytes()
-            .to_vec(),
-        keep_kinds: options.no_overwrite_dir_non_dir,
-        owner,
-        ..UnpackOptions::plain()
-    };
-    unpack(
-        ChannelReader {
-            body,
-            rest: Bytes::new(),
-        },
-        &place.root,
-        unpacking,
-    )
-    .map(drop)
-    .map_err(|error| {
-        Error::new(
-            http::StatusCode::from_u16(error.status()).unwrap_or(http::StatusCode::BAD_REQUEST),
-            error.to_string(),
-        )
-    })
+}
+
+/// What a worker writes, as a stream; a worker that fails ends it with an error.
+fn stream(started: Started, held: Held) -> ByteStream {
+    let (sender, receiver) = mpsc::channel(STREAM_DEPTH);
+    tokio::task::spawn_local(async move {
+        let _held = held;
+        let Started {
+            mut worker, output, ..
+        } = started;
+        if !drain(output, &sender).await {
+            return;
+        }
+        let ended: Result<Outcome> = worker.outcome().await;
+        if let Err(error) = ended {
+            // the client may have gone
+            let _ = sender.send(Err(std::io::Error::other(error.message))).await;
+        }
+    });
+    receiver
 }

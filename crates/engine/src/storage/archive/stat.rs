@@ -1,14 +1,11 @@
 //! What `X-Docker-Container-Path-Stat` says of a path.
 
-use std::io;
-use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use engine_api::{PathStat, Result};
+use engine_api::PathStat;
+use oci_image::task::FileStat;
 use rustix::fs::FileType;
 
-use super::not_there;
-use super::place::Place;
 use crate::container::clean;
 use crate::timestamp::Timestamp;
 
@@ -23,38 +20,19 @@ const GO_SETGID: u32 = 1 << 22;
 const GO_CHAR: u32 = 1 << 21;
 const GO_STICKY: u32 = 1 << 20;
 
-pub(super) fn stat(place: &Place, path: &str, id: &str) -> Result<PathStat> {
-    let look = || -> io::Result<PathStat> {
-        let root = place.open()?;
-        let follow = path.ends_with('/') || path.ends_with("/.");
-        let file = if follow {
-            root.open_path(&place.path)?
-        } else {
-            root.open_link(&place.path)?
-        };
-        let stat = rustix::fs::fstat(&file)?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if path.ends_with('/') && kind != FileType::Directory {
-            return Err(io::ErrorKind::NotADirectory.into());
-        }
-        let link_target = match kind {
-            FileType::Symlink => resolved_link(path, &file),
-            _ => String::new(),
-        };
-        let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
-        Ok(PathStat {
-            name: base_name(path),
-            size: stat.st_size,
-            mode: go_mode(stat.st_mode),
-            mtime: Timestamp::from_unix(stat.st_mtime, nanos).to_string(),
-            link_target,
-        })
-    };
-    look().map_err(|error| not_there(path, id, &error))
+/// A worker's words as the API has them.
+pub(super) fn path_stat(stat: FileStat) -> PathStat {
+    PathStat {
+        name: stat.name,
+        size: stat.size,
+        mode: go_mode(stat.mode),
+        mtime: Timestamp::from_unix(stat.mtime.0, stat.mtime.1).to_string(),
+        link_target: stat.link_target,
+    }
 }
 
 /// The last part of a path as Docker names its archive: `.` for the content of a directory (`/dir/.`).
-fn base_name(path: &str) -> String {
+pub(super) fn base_name(path: &str) -> String {
     if path == "." || path.ends_with("/.") {
         return ".".to_owned();
     }
@@ -62,17 +40,6 @@ fn base_name(path: &str) -> String {
         || "/".to_owned(),
         |name| name.to_string_lossy().into_owned(),
     )
-}
-
-/// Where a link leads, as an absolute path in the container.
-fn resolved_link(path: &str, link: &OwnedFd) -> String {
-    let Ok(target) = rustix::fs::readlinkat(link, "", Vec::new()) else {
-        return String::new();
-    };
-    let target = target.to_string_lossy().into_owned();
-    let path = PathBuf::from(clean(path));
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    clean(&parent.join(target).to_string_lossy())
 }
 
 fn go_mode(mode: u32) -> u32 {

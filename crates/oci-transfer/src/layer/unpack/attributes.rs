@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, Xatt
 use rustix::io::Errno;
 
 use super::super::OPAQUE_XATTR;
-use super::super::header::{Entry, Kind};
+use super::super::header::Entry;
 use super::super::rooted::{clean, name};
 use super::Unpacker;
 use oci_image::error::{Context, Error, Result};
@@ -32,7 +32,7 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Attributes of what must not be opened: links, devices, pipes.
+    /// Owner, attributes and time of what must not be opened: links, devices, pipes.
     pub(super) fn set_special_attributes(
         &self,
         entry: &Entry,
@@ -43,16 +43,7 @@ impl Unpacker {
         let no_follow = AtFlags::SYMLINK_NOFOLLOW;
         rustix::fs::chownat(parent, name(last), Some(uid), Some(gid), no_follow)
             .context(|| "set the owner".to_owned())?;
-        if entry.kind != Kind::Symlink {
-            rustix::fs::chmodat(
-                parent,
-                name(last),
-                Mode::from_raw_mode(entry.mode),
-                AtFlags::empty(),
-            )
-            .context(|| "set the mode".to_owned())?;
-        }
-        for (attribute, value) in wanted_xattrs(entry) {
+        for (attribute, value) in wanted_xattrs(entry).filter(|_| self.procfs) {
             let path = descriptor_path(parent).join(name(last));
             tolerate_xattr(
                 attribute,
@@ -75,6 +66,14 @@ impl Unpacker {
         }
         Ok(())
     }
+}
+
+/// Makes something with the very mode that it names: the process's mask does not count meanwhile (umask(2)).
+pub(super) fn with_exact_modes<T>(make: impl FnOnce() -> T) -> T {
+    let before = rustix::process::umask(Mode::empty());
+    let made = make();
+    rustix::process::umask(before);
+    made
 }
 
 pub(super) fn mark_opaque(fd: BorrowedFd<'_>) -> Result<()> {

@@ -7,10 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
 
 use super::Unpacker;
-use super::attributes::{mark_opaque, timestamps, tolerate_xattr, wanted_xattrs};
+use super::attributes::{mark_opaque, timestamps, tolerate_xattr, wanted_xattrs, with_exact_modes};
 use crate::layer::header::Entry;
 use crate::layer::reader::TarReader;
-use crate::layer::rooted::{clean, kind_of, name};
+use crate::layer::rooted::{clean, kind_of, name, open_directory};
 use crate::layer::{AUFS_PREFIX, OPAQUE_MARKER, WHITEOUT_PREFIX};
 use oci_image::error::{Context, Error, Result};
 
@@ -29,8 +29,7 @@ impl Unpacker {
         match kind_of(parent, name(hidden))? {
             None => {}
             Some(FileType::Directory) => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let fd = rustix::fs::openat(parent, name(hidden), flags, Mode::empty())
+                let fd = open_directory(parent, name(hidden))
                     .context(|| "open the directory".to_owned())?;
                 return mark_opaque(fd.as_fd());
             }
@@ -140,7 +139,9 @@ impl Unpacker {
         kind: FileType,
     ) -> Result<()> {
         let device = rustix::fs::makedev(entry.device.0, entry.device.1);
-        rustix::fs::mknodat(parent, name(last), kind, Mode::from_raw_mode(0o600), device)
+        // chmod(2) would follow a link that somebody has put here since.
+        let mode = Mode::from_raw_mode(entry.mode);
+        with_exact_modes(|| rustix::fs::mknodat(parent, name(last), kind, mode, device))
             .context(|| "make the node".to_owned())?;
         self.set_special_attributes(entry, parent, last)
     }

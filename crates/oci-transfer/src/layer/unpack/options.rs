@@ -27,6 +27,9 @@ pub struct UnpackOptions {
     pub keep_kinds: bool,
     /// Owner and group of everything, instead of those in the tar.
     pub owner: Option<(u32, u32)>,
+    /// Whether /proc is the kernel's. Only there links, devices and pipes, which must not be opened, get extended
+    /// attributes; a worker whose root is a container's does without.
+    pub procfs: bool,
 }
 
 impl UnpackOptions {
@@ -39,6 +42,7 @@ impl UnpackOptions {
             below: Vec::new(),
             keep_kinds: false,
             owner: None,
+            procfs: true,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the engine and its worker processes say to each other: one JSON request, then JSON lines back.
 
+mod files;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -7,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Digest;
 use crate::progress::Progress;
+pub use files::{CopyUp, FilePath, FileStat, Files, FilesAction, View, ViewMount};
+
 use crate::registry::{Credentials, Description, Found, RegistryOptions};
 
 /// Version of what engine and worker say to each other. Raise it when a worker could misunderstand a request.
@@ -80,7 +84,13 @@ pub enum Task {
     Commit {
         /// The upper directory.
         upper: PathBuf,
+        /// Paths below it that are the engine's own.
+        leave_out: Vec<PathBuf>,
     },
+    /// Look at, read or write files of a container.
+    Files(Files),
+    /// Fill a new volume from the image.
+    CopyUp(CopyUp),
     /// Check credentials.
     Login {
         /// Registry's host.
@@ -131,6 +141,8 @@ pub struct Request {
 pub enum Answer {
     /// Progress for the client.
     Progress(Progress),
+    /// What the path is that a [`FilesAction`] names.
+    Stat(FileStat),
     /// The end: it worked.
     Done(Box<Outcome>),
     /// The end: it failed.
