@@ -5,6 +5,7 @@ use engine_api::{ContainerConfig, Error, Result};
 use super::{Status, apply_changes, merge};
 use crate::Engine;
 use crate::image::CommitOptions;
+use crate::storage::own_places;
 
 /// `POST /commit`.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +56,7 @@ impl Engine {
             comment: request.comment,
             author: request.author,
             config,
-            leave_out: Vec::new(),
+            leave_out: own_places(&container.layout.upper(), &self.lowers(&container)?),
         };
         self.mount_rootfs(&container)?;
         let frozen = request.pause && container.status() == Status::Running;

@@ -66,7 +66,7 @@ impl Engine {
             app_armor_profile: apparmor_profile(&record, self.0.apparmor_profile),
             exec_ids: (!execs.is_empty()).then(|| execs.iter().cloned().collect()),
             host_config: record.host_config.clone(),
-            graph_driver: self.graph_driver(container, &record),
+            graph_driver: self.graph_driver(container),
             mounts: record
                 .mounts
                 .iter()
@@ -79,9 +79,9 @@ impl Engine {
         }
     }
 
-    fn graph_driver(&self, container: &Container, record: &Record) -> GraphDriverData {
+    fn graph_driver(&self, container: &Container) -> GraphDriverData {
         let mut data = BTreeMap::new();
-        if let Ok(layers) = self.0.images.layer_directories(&record.layers) {
+        if let Ok(layers) = self.lowers(container) {
             let list: Vec<_> = layers.iter().map(|path| path.to_string_lossy()).collect();
             data.insert("LowerDir".to_owned(), list.join(":"));
         }

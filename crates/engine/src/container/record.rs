@@ -142,6 +142,12 @@ impl Layout {
         self.directory.join(format!("{id}-json.log"))
     }
 
+    /// The layer between the image and what the container changed.
+    #[must_use]
+    pub fn init(&self) -> PathBuf {
+        self.directory.join("init")
+    }
+
     /// The overlay's upper directory: what the container changed.
     #[must_use]
     pub fn upper(&self) -> PathBuf {

@@ -20,10 +20,7 @@ impl Engine {
     /// 404, 500 when a directory cannot be read.
     pub async fn container_changes(&self, reference: &str) -> Result<Vec<FilesystemChange>> {
         let container = self.find(reference)?;
-        let lowers = self
-            .0
-            .images
-            .layer_directories(&container.record().layers)?;
+        let lowers = self.lowers(&container)?;
         let upper = container.layout.upper();
         let found = tokio::task::spawn_blocking(move || changes(&upper, &lowers));
         found
@@ -60,11 +57,13 @@ fn changes(upper: &Path, lowers: &[PathBuf]) -> std::io::Result<Vec<FilesystemCh
         });
         Ok(())
     })?;
+    changes.sort_by(|one, other| one.path.cmp(&other.path));
     hide_places(upper, &mut changes);
     Ok(changes)
 }
 
-/// Places that the engine makes in every container for its own mounts, as Docker does in a layer of its own.
+/// Places that the engine makes for its own mounts. Containers that an earlier version made have all of them among what
+/// they changed; those of today only the last but one, and the others in their init layer.
 const PLACES: [&str; 9] = [
     "/.dockerenv",
     "/dev",
@@ -76,6 +75,18 @@ const PLACES: [&str; 9] = [
     "/sbin/docker-init",
     "/sys",
 ];
+
+/// Those of the engine's own places that are in `upper` and empty, relative to it: a commit leaves them out.
+pub(crate) fn own_places(upper: &Path, lowers: &[PathBuf]) -> Vec<PathBuf> {
+    let own = |place: &PathBuf| {
+        fs::symlink_metadata(upper.join(place)).is_ok_and(|metadata| {
+            (metadata.is_file() && metadata.len() == 0)
+                || (metadata.is_dir() && !has_changes(&upper.join(place)))
+        }) && find_lower(lowers, place).is_none()
+    };
+    let places = PLACES.iter().map(|place| place.trim_start_matches('/'));
+    places.map(PathBuf::from).filter(own).collect()
+}
 
 /// Leaves out the engine's own empty places, and directories that changed for nothing else.
 fn hide_places(upper: &Path, changes: &mut Vec<FilesystemChange>) {
@@ -113,7 +124,7 @@ fn is_whiteout(metadata: &Metadata) -> bool {
 }
 
 /// The file that the image has at this path.
-fn find_lower(lowers: &[PathBuf], relative: &Path) -> Option<Metadata> {
+pub(super) fn find_lower(lowers: &[PathBuf], relative: &Path) -> Option<Metadata> {
     for lower in lowers {
         let mut path = lower.clone();
         let mut parts = relative.components().peekable();

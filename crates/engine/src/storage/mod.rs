@@ -2,17 +2,21 @@
 
 mod archive;
 mod changes;
+mod init_layer;
 mod resolve;
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+pub(crate) use changes::own_places;
 use engine_api::{Error, Result};
 pub(crate) use resolve::make_directory;
 use sys::mount::UnmountFlags;
+use sys::rooted::Root;
 
 use crate::Engine;
 use crate::container::Container;
@@ -49,14 +53,18 @@ impl Engine {
             return Ok(());
         }
         let layout = &container.layout;
-        let mut lowers = self
+        let failed = |error: io::Error| {
+            Error::server(format!(
+                "prepare root file system of container {}: {error}",
+                container.id
+            ))
+        };
+        let layers = self
             .0
             .images
             .layer_directories(&container.record().layers)?;
-        if lowers.is_empty() {
-            lowers.push(layout.directory.join("empty"));
-            fs::create_dir_all(&lowers[0])?;
-        }
+        init_layer::ensure(&layout.init(), &layers).map_err(failed)?;
+        let lowers = self.lowers(container)?;
         let (upper, work) = (layout.upper(), layout.work());
         if !upper.exists() {
             fs::create_dir(&upper)?;
@@ -76,6 +84,20 @@ impl Engine {
         )?;
         container.mounted.set(true);
         Ok(())
+    }
+
+    /// What is below the files that a container changed, the uppermost first. A container of an earlier version has no init
+    /// layer before it is mounted again.
+    pub(crate) fn lowers(&self, container: &Container) -> Result<Vec<PathBuf>> {
+        let init = container.layout.init();
+        let mut lowers = self
+            .0
+            .images
+            .layer_directories(&container.record().layers)?;
+        if init.is_dir() {
+            lowers.insert(0, init);
+        }
+        Ok(lowers)
     }
 
     /// Unmounts a container's root file system; also one that is still in use, when its last user is gone.
@@ -132,29 +154,37 @@ fn tree_size(root: &Path) -> i64 {
     total
 }
 
-/// Calls `visit` with every path below `root` (relative to it) in the order of names, parents first. Links are not
-/// followed; what vanishes meanwhile is passed over.
+/// Calls `visit` with every path below `root` (relative to it), parents first. Links are not
+/// followed, neither those that are there nor those that a container puts there meanwhile; what vanishes is passed over.
 fn walk(
     root: &Path,
     visit: &mut dyn FnMut(&Path, &fs::Metadata) -> io::Result<()>,
 ) -> io::Result<()> {
+    let root = Root::open(root)?;
     let mut pending = vec![PathBuf::new()];
-    while let Some(relative) = pending.pop() {
-        if !relative.as_os_str().is_empty() {
-            let Ok(metadata) = fs::symlink_metadata(root.join(&relative)) else {
-                continue;
-            };
-            visit(&relative, &metadata)?;
-            if !metadata.is_dir() || relative.components().count() > DEPTH_MAX {
-                continue;
-            }
+    while let Some(directory) = pending.pop() {
+        if directory.components().count() > DEPTH_MAX {
+            continue;
         }
-        let Ok(entries) = fs::read_dir(root.join(&relative)) else {
+        let here = Path::new(".").join(&directory);
+        let Ok(opened) = sys::fs::open_in_root_plain(root.as_fd(), &here) else {
             continue;
         };
-        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-        names.sort_unstable_by(|one, other| other.cmp(one));
-        pending.extend(names.into_iter().map(|name| relative.join(name)));
+        // Names are looked up in this very directory, wherever it is by now.
+        let inside = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
+        let Ok(entries) = fs::read_dir(&inside) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let Ok(metadata) = fs::symlink_metadata(inside.join(entry.file_name())) else {
+                continue;
+            };
+            let relative = directory.join(entry.file_name());
+            visit(&relative, &metadata)?;
+            if metadata.is_dir() {
+                pending.push(relative);
+            }
+        }
     }
     Ok(())
 }
