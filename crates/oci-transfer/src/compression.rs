@@ -2,13 +2,17 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use ruzstd::decoding::StreamingDecoder;
 
 use oci_image::error::{Error, Result};
 
 /// Largest zstd window that is accepted, in bytes (what `zstd --long=27` needs); more would let a stream choose our memory.
 const ZSTD_WINDOW_MAX: u64 = 128 * 1024 * 1024;
+/// Largest memory of an xz stream that is accepted, in KiB: twice what `xz -9` needs. bzip2 needs 4 MB at most.
+const XZ_MEMORY_MAX: u32 = 128 * 1024;
 /// Read buffer, in bytes.
 const BUFFER: usize = 64 * 1024;
 const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 0x08];
@@ -16,23 +20,29 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const XZ_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 const BZIP2_MAGIC: [u8; 3] = *b"BZh";
 
-/// A reader of the uncompressed bytes of `reader`: gzip, zstd, or as it is.
+/// A reader of the uncompressed bytes of `reader`: gzip, zstd, xz, bzip2 (what Docker knows), or as it is.
 pub fn decompress<'a, R: Read + 'a>(reader: R) -> Result<Box<dyn Read + 'a>> {
-    let mut reader = Peek::new(BufReader::with_capacity(BUFFER, reader))?;
-    let head = reader.head().to_vec();
-    if head.starts_with(&GZIP_MAGIC) {
-        return Ok(Box::new(MultiGzDecoder::new(reader)));
-    }
-    if head.starts_with(&ZSTD_MAGIC) {
-        return Ok(Box::new(ZstdFrames::new(reader)?));
-    }
-    if head.starts_with(&XZ_MAGIC) || head.starts_with(&BZIP2_MAGIC) {
-        return Err(Error::invalid(
-            "unsupported compression: only gzip and zstd are read",
-        ));
-    }
-    reader.rewind();
-    Ok(Box::new(reader))
+    let mut reader = Peek::new(BufReader::with_capacity(BUFFER, reader));
+    let read = |error| Error::io("read the archive", error);
+    let head = reader.look().map_err(read)?.to_vec();
+    Ok(if head.starts_with(&GZIP_MAGIC) {
+        Box::new(MultiGzDecoder::new(reader))
+    } else if head.starts_with(&ZSTD_MAGIC) || is_skippable(&head) {
+        Box::new(ZstdFrames {
+            state: ZstdState::Between(reader),
+        })
+    } else if head.starts_with(&XZ_MAGIC) {
+        Box::new(XzReader::new_mem_limit(reader, true, XZ_MEMORY_MAX))
+    } else if head.starts_with(&BZIP2_MAGIC) {
+        Box::new(MultiBzDecoder::new(reader))
+    } else {
+        Box::new(reader)
+    })
+}
+
+/// Whether a zstd frame begins here that carries no content (RFC 8878, 3.1.2).
+fn is_skippable(head: &[u8]) -> bool {
+    matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
 }
 
 /// A buffered reader whose first bytes can be looked at although the source hands out single bytes.
@@ -44,31 +54,29 @@ struct Peek<R> {
 }
 
 impl<R: BufRead> Peek<R> {
-    fn new(mut inner: R) -> Result<Self> {
-        let mut head = [0; 6];
-        let mut len = 0;
-        while len < head.len() {
-            match inner.read(&mut head[len..]) {
-                Ok(0) => break,
-                Ok(n) => len += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::io("read the archive", error)),
-            }
-        }
-        Ok(Self {
-            head,
-            len,
+    fn new(inner: R) -> Self {
+        Self {
+            head: [0; 6],
+            len: 0,
             pos: 0,
             inner,
-        })
+        }
     }
 
-    fn head(&self) -> &[u8] {
-        &self.head[..self.len]
-    }
-
-    fn rewind(&mut self) {
-        self.pos = 0;
+    /// The next bytes, fewer only at the end. They are read again by whoever reads next.
+    fn look(&mut self) -> io::Result<&[u8]> {
+        if self.pos == self.len {
+            (self.pos, self.len) = (0, 0);
+            while self.len < self.head.len() {
+                match self.inner.read(&mut self.head[self.len..]) {
+                    Ok(0) => break,
+                    Ok(n) => self.len += n,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(&self.head[self.pos..self.len])
     }
 }
 
@@ -101,46 +109,57 @@ impl<R: BufRead> BufRead for Peek<R> {
     }
 }
 
-/// Decoder of concatenated zstd frames.
+/// Decoder of concatenated zstd frames, of which some may carry no content.
 struct ZstdFrames<R: BufRead> {
-    state: Option<StreamingDecoder<R, ruzstd::decoding::FrameDecoder>>,
+    state: ZstdState<R>,
 }
 
-impl<R: BufRead> ZstdFrames<R> {
-    fn new(reader: R) -> Result<Self> {
-        let decoder = StreamingDecoder::new_with_max_window_size(reader, ZSTD_WINDOW_MAX)
-            .map_err(|error| Error::invalid(format!("malformed zstd stream: {error}")))?;
-        Ok(Self {
-            state: Some(decoder),
-        })
+enum ZstdState<R: BufRead> {
+    /// Before a frame, or at the end.
+    Between(Peek<R>),
+    /// In a frame.
+    Frame(Box<StreamingDecoder<Peek<R>, ruzstd::decoding::FrameDecoder>>),
+    /// Nothing more comes.
+    End,
+}
+
+/// Goes to the next frame with content.
+fn next_frame<R: BufRead>(mut reader: Peek<R>) -> io::Result<ZstdState<R>> {
+    while is_skippable(reader.look()?) {
+        let mut header = [0; 8];
+        reader.read_exact(&mut header)?;
+        let length = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+        io::copy(&mut reader.by_ref().take(length.into()), &mut io::sink())?;
     }
+    if reader.look()?.is_empty() {
+        return Ok(ZstdState::End);
+    }
+    let decoder = StreamingDecoder::new_with_max_window_size(reader, ZSTD_WINDOW_MAX);
+    let decoder = decoder.map_err(|error| {
+        let text = format!("malformed zstd stream: {error}");
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    })?;
+    Ok(ZstdState::Frame(Box::new(decoder)))
 }
 
 impl<R: BufRead> Read for ZstdFrames<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            let Some(decoder) = &mut self.state else {
-                return Ok(0);
-            };
-            let n = decoder.read(buffer)?;
-            if n > 0 || buffer.is_empty() {
-                return Ok(n);
+            match &mut self.state {
+                ZstdState::End => return Ok(0),
+                ZstdState::Frame(decoder) => {
+                    let n = decoder.read(buffer)?;
+                    if n > 0 || buffer.is_empty() {
+                        return Ok(n);
+                    }
+                }
+                ZstdState::Between(_) => {}
             }
-            let Some(decoder) = self.state.take() else {
-                return Ok(0);
+            self.state = match std::mem::replace(&mut self.state, ZstdState::End) {
+                ZstdState::Frame(decoder) => next_frame(decoder.into_inner())?,
+                ZstdState::Between(reader) => next_frame(reader)?,
+                ZstdState::End => ZstdState::End,
             };
-            let mut reader = decoder.into_inner();
-            if reader.fill_buf()?.is_empty() {
-                return Ok(0);
-            }
-            let next = StreamingDecoder::new_with_max_window_size(reader, ZSTD_WINDOW_MAX)
-                .map_err(|error| {
-                    io::Error::new(
-                        io::ErrorKind::InvalidData,
-                        format!("malformed zstd stream: {error}"),
-                    )
-                })?;
-            self.state = Some(next);
         }
     }
 }
@@ -181,6 +200,49 @@ mod tests {
             content.repeat(2)
         );
         assert_eq!(inflate(b"").unwrap(), b"");
+    }
+
+    #[test]
+    fn bzip2_and_xz_are_read_as_docker_reads_them() {
+        let content = b"a layer ".repeat(1000);
+        let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+        bzip2.write_all(&content).unwrap();
+        let bzip2 = bzip2.finish().unwrap();
+        let mut xz =
+            lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(6)).unwrap();
+        xz.write_all(&content).unwrap();
+        let xz = xz.finish().unwrap();
+        for stream in [bzip2, xz] {
+            assert_eq!(inflate(&stream).unwrap(), content);
+            let twice = [stream.clone(), stream.clone()].concat();
+            assert_eq!(inflate(&twice).unwrap(), content.repeat(2));
+            assert!(inflate(&stream[..stream.len() / 2]).is_err(), "cut off");
+            let mut damaged = stream;
+            let middle = damaged.len() / 2;
+            damaged[middle] ^= 0x55;
+            assert!(inflate(&damaged).is_err(), "damaged");
+        }
+    }
+
+    #[test]
+    fn an_xz_stream_does_not_choose_our_memory() {
+        let mut options = lzma_rust2::XzOptions::with_preset(6);
+        options.lzma_options.dict_size = 1 << 30;
+        let mut xz = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+        xz.write_all(b"small").unwrap();
+        let error = inflate(&xz.finish().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("memory"), "{error}");
+    }
+
+    #[test]
+    fn zstd_frames_without_content_are_passed_over() {
+        let zstd = ruzstd::encoding::compress_to_vec(
+            &b"content"[..],
+            ruzstd::encoding::CompressionLevel::Fastest,
+        );
+        let empty = [&[0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0][..], b"abc"].concat();
+        let stream = [empty.clone(), zstd.clone(), empty.clone(), zstd, empty].concat();
+        assert_eq!(inflate(&stream).unwrap(), b"contentcontent");
     }
 
     #[test]
