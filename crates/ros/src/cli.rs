@@ -61,6 +61,9 @@ enum Command {
         /// Keep containerd running for this directory of dockerd's instead
         #[arg(long, hide = true)]
         containerd: Option<PathBuf>,
+        /// Keep the firewall of its containers instead
+        #[arg(long)]
+        firewall: bool,
     },
 }
 
@@ -133,7 +136,10 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
         Command::CloudInit(command) => cloud_init_command::main(&command),
         Command::ConsoleInit => console::main(),
         Command::PreloadImages => preload::main(),
-        Command::UserDocker { containerd } => user_docker::main(containerd.as_deref()),
+        Command::UserDocker {
+            containerd,
+            firewall,
+        } => user_docker::main(containerd.as_deref(), firewall),
     }
 }
 

@@ -8,6 +8,7 @@ mod confinement;
 mod console;
 mod engine;
 mod failure;
+mod neighbour;
 mod power;
 mod same_words;
 mod sdk_python;
@@ -44,6 +45,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         stock_client::tests(context),
         system_docker::tests(context),
         user_docker::tests(context),
+        neighbour::tests(context),
     ]
     .into_iter()
     .flatten()

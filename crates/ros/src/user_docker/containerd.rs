@@ -17,7 +17,7 @@ use anyhow::{Context as _, ensure};
 use config::Docker;
 use sys::process::{Command, Pidfd, Signal};
 
-use super::{CGROUP, CLOSURE, starts};
+use super::{CGROUP, CLOSURE, firewall, starts};
 use crate::preload;
 use crate::supervisor::{self, Program};
 
@@ -127,6 +127,7 @@ fn head_start() {
         Err(error) => starts::warn(&format!("{error:#}: see `system-docker logs docker`")),
     }
     set_cpu_weight(USUAL);
+    firewall::when_answering();
 }
 
 fn set_cpu_weight(weight: &str) {

@@ -7,6 +7,7 @@
 
 mod containerd;
 mod databases;
+mod firewall;
 mod options;
 mod starts;
 
@@ -45,10 +46,14 @@ const PATH: &str =
 /// The user's own settings of the daemon; what stands there is not given as a flag.
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 
-/// Returns only when it fails; with `containerd`, a directory of dockerd's, it is the keeper of containerd instead.
-pub(crate) fn main(containerd: Option<&Path>) -> anyhow::Result<ExitCode> {
+/// Returns only when it fails; with `containerd`, a directory of dockerd's, it is the keeper of containerd instead, and with
+/// `firewall` that of the firewall.
+pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<ExitCode> {
     if let Some(state) = containerd {
         return containerd::keep(state);
+    }
+    if firewall {
+        return firewall::keep();
     }
     let machine = MachineConfig::load();
     let docker = &machine.loaded.config.rancher.docker;
@@ -74,6 +79,11 @@ pub(crate) fn main(containerd: Option<&Path>) -> anyhow::Result<ExitCode> {
         eprintln!("user-docker: containerd: {error:#}: dockerd starts its own");
         None
     });
+    if address.is_none()
+        && let Err(error) = firewall::start(&environment)
+    {
+        eprintln!("user-docker: {error:#}");
+    }
     wait_for_group(context, docker.group.as_deref().unwrap_or("docker"))?;
     let mut arguments = vec!["dockerd".to_owned()];
     arguments.extend(options::arguments(docker, &in_file));
