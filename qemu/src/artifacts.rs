@@ -108,7 +108,7 @@ impl Artifacts {
             network_initrd: file(format!("netboot-{version}-{arch}"))?
                 .display()
                 .to_string(),
-            media: file("media/rancheros".to_owned())?,
+            media: file(format!("media-{arch}/rancheros"))?,
             key: Key::generate(&keys)?,
             arch: arch.to_owned(),
             machine,

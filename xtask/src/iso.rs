@@ -224,20 +224,22 @@ fn xorriso(
 /// GPT type of an EFI system partition.
 const EFI_SYSTEM: &str = "C12A7328-F81F-11D2-BA4B-00C04FC93C9B";
 
-/// Writes `dist/SHA256SUMS` over all files that are handed out, in the form of sha256sum(1).
+/// Writes `dist/SHA256SUMS-ARCH` over all files that are handed out, in the form of sha256sum(1).
 fn checksums(build: &Build) -> Result<()> {
     let dist = build.dist();
     let suffix = format!("-{VERSION}-{}", build.arch.name());
     let mut names = Vec::new();
-    for folder in ["", "images"] {
-        let Ok(entries) = fs::read_dir(dist.join(folder)) else {
+    let images = build.images();
+    for folder in [&dist, &images] {
+        let Ok(entries) = fs::read_dir(folder) else {
             continue;
         };
         for entry in entries {
             let entry = entry.with_context(|| format!("list {}", dist.display()))?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if (folder.is_empty() && name.contains(&suffix)) || name.ends_with(".oci.tar") {
-                names.push(Path::new(folder).join(name));
+            if name.contains(&suffix) || name.ends_with(".oci.tar") {
+                let path = entry.path();
+                names.push(path.strip_prefix(&dist).unwrap_or(&path).to_path_buf());
             }
         }
     }
@@ -250,5 +252,6 @@ fn checksums(build: &Build) -> Result<()> {
             name.display()
         ));
     }
-    cache::write(&dist.join("SHA256SUMS"), sums.as_bytes())
+    let name = format!("SHA256SUMS-{}", build.arch.name());
+    cache::write(&dist.join(name), sums.as_bytes())
 }

@@ -116,7 +116,13 @@ impl Build {
 
     /// What the ISO's file system carries below `/rancheros`.
     pub(crate) fn media(&self) -> PathBuf {
-        self.dist().join("media/rancheros")
+        self.dist()
+            .join(format!("media-{}/rancheros", self.arch.name()))
+    }
+
+    /// The system images as archives.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.dist().join(format!("images-{}", self.arch.name()))
     }
 
     /// Intermediate files of this architecture's build.

@@ -1,6 +1,6 @@
 //! Builds the system images from Debian packages, our own programs and data; without root and without Docker.
 //!
-//! Out come OCI tarballs in `dist/images`, and for the media one squashfs per layer with an index.
+//! Out come OCI tarballs in `dist/images-ARCH`, and for the media one squashfs per layer with an index.
 
 mod accounts;
 mod assemble;
@@ -130,9 +130,7 @@ impl<'a> Builder<'a> {
                 .media()
                 .join(format!("user-images/{}.tar", image.name))
         } else {
-            self.build
-                .dist()
-                .join(format!("images/{}.oci.tar", image.name))
+            self.build.images().join(format!("{}.oci.tar", image.name))
         }
     }
 
