@@ -224,7 +224,10 @@ impl<'a> Walk<'a> {
 
     fn follow(&mut self, link: &OwnedFd) -> Result<()> {
         self.links += 1;
-        if self.links > MOST_LINKS {
+        // Those of proc mean a process's open files and root, whatever their text says; nothing can be made there.
+        let on_proc = rustix::fs::fstatfs(link)
+            .is_ok_and(|system| system.f_type == rustix::fs::PROC_SUPER_MAGIC);
+        if on_proc || self.links > MOST_LINKS {
             return Err(failed(self.path, Errno::LOOP));
         }
         let target = rustix::fs::readlinkat(link, "", Vec::new())

@@ -80,7 +80,13 @@ impl Outcome {
 }
 
 pub(crate) fn runtime() -> NativeRuntime {
+    runtime_of(RuntimeOptions::default().program)
+}
+
+/// A runtime with another program.
+pub(crate) fn runtime_of(program: PathBuf) -> NativeRuntime {
     NativeRuntime::new(RuntimeOptions {
+        program,
         // The machine that tests run on may have no cgroup v2 and no right to load a device filter.
         confinement: Confinement::AsAvailable,
         ..RuntimeOptions::default()

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml's exception does not see
 
+mod advisories;
 mod bundle;
 mod confinement;
 mod lifecycle;
@@ -24,7 +25,13 @@ fn main() -> ExitCode {
     // Descriptors and children of the whole process are counted.
     arguments.test_threads = Some(1);
     let possible = bundle::possible();
-    let trials = [lifecycle::TESTS, confinement::TESTS, mounts::TESTS].concat();
+    let trials = [
+        lifecycle::TESTS,
+        confinement::TESTS,
+        mounts::TESTS,
+        advisories::TESTS,
+    ]
+    .concat();
     let trials = trials.into_iter().map(|(name, test)| {
         let run = move || {
             bundle::block_on(test);

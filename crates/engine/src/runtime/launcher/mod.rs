@@ -3,6 +3,7 @@
 mod control;
 mod launched;
 mod namespaces;
+mod program;
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -25,6 +26,7 @@ use super::{Confinement, CreateRequest, Error, ExecRequest, Process, Result, Run
 pub(super) use control::Control;
 use launched::Launched;
 use namespaces::new_namespaces;
+use program::Program;
 
 /// How long the last steps before execve(2) may take: reading the program from a slow disk.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -98,9 +100,10 @@ impl NativeRuntime {
         argv.extend(self.options.arguments.iter().map(OsStr::new));
         argv.push(OsStr::new(launch.verb));
         let cgroup = launch.into.map(Cgroup::open).transpose()?;
+        let program = Program::open(&self.options.program);
         let spawn = |into: Option<BorrowedFd<'_>>, wait_for_go: bool| {
             spawn_in(&SpawnIn {
-                program: &self.options.program,
+                program: &program.path,
                 argv: &argv,
                 env: &[],
                 options: CloneOptions {
