@@ -150,7 +150,9 @@ fn collect(outside: &Path, inside: &str, nodes: &mut Vec<Device>, whole_dev: boo
     Ok(())
 }
 
-/// Docker's rules: deny all; any node may be made; null, zero, full, tty, random, urandom, console, ptmx and pts used.
+/// Docker's rules: deny all; any node may be made; null, zero, full, tty, random, urandom, ptmx, tun and pts used. Not
+/// Docker's is that the machine's console (5:1) stays closed: a container with a terminal has that as its /dev/console,
+/// and one that makes the node itself would write and read where the machine's owner sits.
 fn default_rules() -> Vec<DeviceCgroup> {
     let rule = |allow, kind: &str, major, minor, access: &str| DeviceCgroup {
         allow,
@@ -171,8 +173,8 @@ fn default_rules() -> Vec<DeviceCgroup> {
         (1, 8),
         (1, 9),
         (5, 0),
-        (5, 1),
         (5, 2),
+        (10, 200),
     ] {
         rules.push(rule(true, "c", Some(major), Some(minor), "rwm"));
     }
@@ -254,6 +256,27 @@ mod tests {
         );
         assert_eq!(devices.rules.last().unwrap().access, "rwm");
         assert!(!devices.rules[0].allow);
+    }
+
+    /// The list of Docker 26.1.5, as its cgroup has it, but for the console.
+    #[test]
+    fn the_default_devices_are_dockers_without_the_console() {
+        let rules = default_rules();
+        let shown: Vec<String> = rules
+            .iter()
+            .filter(|rule| rule.allow)
+            .map(|rule| {
+                let number = |number: Option<i64>| number.map_or("*".to_owned(), |n| n.to_string());
+                let (major, minor) = (number(rule.major), number(rule.minor));
+                format!("{} {major}:{minor} {}", rule.kind, rule.access)
+            })
+            .collect();
+        assert_eq!(
+            shown.join(", "),
+            "c *:* m, b *:* m, c 1:3 rwm, c 1:5 rwm, c 1:7 rwm, c 1:8 rwm, c 1:9 rwm, c 5:0 rwm, \
+             c 5:2 rwm, c 10:200 rwm, c 136:* rwm"
+        );
+        assert!(!rules[0].allow && rules[0].kind == "a");
     }
 
     #[test]

@@ -6,8 +6,8 @@ mod mounts;
 pub(crate) mod process;
 mod resources;
 pub(crate) mod security;
+mod sysctls;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use engine_api::{HostConfig, Result};
@@ -115,7 +115,7 @@ fn linux(input: &Input<'_>, security: security::Security) -> Result<Linux> {
     let mut resources = resources(host)?;
     resources.devices = devices.rules;
     Ok(Linux {
-        sysctl: sysctls(host, input.joins),
+        sysctl: sysctls::sysctls(host, input.joins)?,
         resources: Some(resources),
         cgroups_path: input.cgroup.to_owned(),
         namespaces: namespaces(host, input.joins),
@@ -146,21 +146,4 @@ fn namespaces(host: &HostConfig, joins: Joins) -> Vec<Namespace> {
     add(NamespaceType::Uts, &host.uts_mode, None, "uts");
     add(NamespaceType::Cgroup, &host.cgroupns_mode, None, "cgroup");
     namespaces
-}
-
-/// The user's kernel parameters, and Docker's two defaults for a network namespace of one's own: any user may bind
-/// low ports and send pings.
-fn sysctls(host: &HostConfig, joins: Joins) -> BTreeMap<String, String> {
-    let mut sysctls = host.sysctls.clone();
-    if host.network_mode != "host" && joins.network.is_none() {
-        for (name, value) in [
-            ("net.ipv4.ip_unprivileged_port_start", "0"),
-            ("net.ipv4.ping_group_range", "0 2147483647"),
-        ] {
-            sysctls
-                .entry(name.to_owned())
-                .or_insert_with(|| value.to_owned());
-        }
-    }
-    sysctls
 }

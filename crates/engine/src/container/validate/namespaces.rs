@@ -53,11 +53,6 @@ pub(super) fn namespaces(host: &HostConfig) -> Result<()> {
             );
         }
     }
-    if host.network_mode == "host" && host.sysctls.keys().any(|key| key.starts_with("net.")) {
-        return refuse(
-            "invalid sysctl: net.* is not allowed in the host's network namespace".to_owned(),
-        );
-    }
     Ok(())
 }
 
