@@ -136,8 +136,9 @@ impl Engine {
     /// Opens everything but containers.
     fn open(options: EngineOptions) -> Result<Self> {
         open_files::raise();
-        for directory in [&options.root, &options.run] {
-            std::fs::create_dir_all(directory).map_err(|error| {
+        let own = ["containers", "layers"].map(|name| options.root.join(name));
+        for directory in [&options.root, &options.run].into_iter().chain(&own) {
+            keep_private(directory).map_err(|error| {
                 Error::server(format!("create {}: {error}", directory.display()))
             })?;
         }
@@ -351,5 +352,45 @@ impl VolumeHooks for Hooks {
 
     fn event(&self, action: &str, name: &str, attributes: BTreeMap<String, String>) {
         self.publish("volume", action, name, attributes);
+    }
+}
+
+/// Mode of the engine's directories, as Docker's: what is below has set-user-id programs of images and files of containers, which
+/// no other user of the machine may reach by their paths (CVE-2021-41091).
+const PRIVATE: u32 = 0o710;
+
+/// Makes a directory that root alone enters, and closes one that an earlier version left open.
+fn keep_private(directory: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(PRIVATE)
+        .create(directory)?;
+    let mode = std::fs::metadata(directory)?.permissions().mode() & 0o7777;
+    if mode != PRIVATE
+        && let Err(error) = std::fs::set_permissions(directory, PermissionsExt::from_mode(PRIVATE))
+    {
+        // A state disk that takes no writes must not keep the machine down.
+        crate::report(&format!("close {}: {error}", directory.display()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn directories_are_closed_to_others() {
+        let work = tempfile::tempdir().unwrap();
+        let (old, new) = (work.path().join("old"), work.path().join("new/below"));
+        std::fs::create_dir(&old).unwrap();
+        for directory in [&old, &new] {
+            keep_private(directory).unwrap();
+            let mode = std::fs::metadata(directory).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o710, "{}", directory.display());
+        }
     }
 }

@@ -119,6 +119,14 @@ pub fn write_beneath_plain(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd>
     open_resolved(root, path, flags, resolve)
 }
 
+/// Whether something is at `path`, as far as the kernel knows without asking a file system (openat2(2), RESOLVE_CACHED): false
+/// also where it would have to, so it never waits for a disk or a server.
+#[must_use]
+pub fn exists_in_cache(path: &Path) -> bool {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED).is_ok()
+}
+
 fn open_resolved(
     root: BorrowedFd<'_>,
     path: &Path,

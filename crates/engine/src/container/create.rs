@@ -129,6 +129,7 @@ impl Engine {
         self.settle(id, &mut request)?;
         let endpoints = self.new_endpoints(&request)?;
         let mounts = self.new_mounts(&request)?;
+        self.check_sources(&request).await?;
         let (path, args) = merge::command_line(&request.config);
         let record = Record {
             version: Record::version(),

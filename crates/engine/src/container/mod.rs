@@ -28,6 +28,7 @@ mod resolver;
 mod restart;
 mod restore;
 mod signals;
+mod sources;
 mod start;
 mod state;
 mod stop;

@@ -1,6 +1,5 @@
 //! Volumes of a container: created with it, filled from the image once, checked at each start.
 
-use std::fs;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -123,23 +122,12 @@ impl Engine {
                     self.0.volumes.acquire(&mount.name).await?;
                     container.volumes.borrow_mut().push(mount.name.clone());
                 }
-                MountKind::Bind if Path::new(&mount.source).exists() => {}
-                MountKind::Bind if mount.create_source => fs::create_dir_all(&mount.source)
-                    .map_err(|error| {
-                        Error::server(format!(
-                            "error while creating mount source path '{}': {error}",
-                            mount.source
-                        ))
-                    })?,
-                MountKind::Bind => {
-                    return Err(Error::bad_parameter(format!(
-                        "invalid mount config for type \"bind\": bind source path does not exist: {}",
-                        mount.source
-                    )));
-                }
+                MountKind::Bind => {}
             }
         }
-        Ok(())
+        self.settle_sources(&mounts).await?;
+        let host = container.record().host_config.clone();
+        self.wake_devices(&host).await
     }
 
     /// Tells the volumes that the container uses them no more.

@@ -17,6 +17,8 @@ use super::{
 };
 use crate::ids;
 
+/// Longest hosts file of the machine that is read, in bytes.
+const HOSTS_MAX: u64 = 1024 * 1024;
 /// Where `inspect` says the host's network namespace is.
 const HOST_SANDBOX: &str = "/var/run/docker/netns/default";
 
@@ -150,7 +152,8 @@ impl Networks {
         let mode = NetworkMode::parse(request.network_mode);
         if mode == NetworkMode::Host
             && request.extra_hosts.is_empty()
-            && let Ok(hosts) = std::fs::read_to_string(&self.0.options.hosts)
+            && let Ok(hosts) = sys::regular::read(&self.0.options.hosts, HOSTS_MAX)
+            && let Ok(hosts) = String::from_utf8(hosts)
         {
             files.hosts = hosts;
         }

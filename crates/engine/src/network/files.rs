@@ -4,7 +4,6 @@
 //! host's file itself (a bind mount), see [`ResolvConf::FollowHost`].
 
 use std::fmt::Write as _;
-use std::io::Read;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -47,16 +46,11 @@ impl ResolverConfig {
         config
     }
 
-    /// Reads a file; a missing one is an empty configuration.
+    /// Reads a file; one that is missing, or that cannot be read at once, is an empty configuration. Containers with the
+    /// machine's network have it bound, and may do with it what they like.
     pub fn read(path: &Path) -> Self {
-        let mut text = String::new();
-        let read = std::fs::File::open(path)
-            .and_then(|file| file.take(RESOLV_CONF_MAX).read_to_string(&mut text));
-        if read.is_ok() {
-            Self::parse(&text)
-        } else {
-            Self::default()
-        }
+        let bytes = sys::regular::read(path, RESOLV_CONF_MAX).unwrap_or_default();
+        String::from_utf8(bytes).map_or_else(|_| Self::default(), |text| Self::parse(&text))
     }
 
     /// Makes the embedded server the one that is asked; it knows whom to ask in turn.

@@ -33,6 +33,7 @@ pub use child::{docker_init, main};
 pub use confine::Confinement;
 pub use error::{Error, ErrorKind, Result};
 pub use launcher::{NativeRuntime, RuntimeOptions};
+pub use protocol::{Found, LookAt};
 pub(crate) use resources::apply as apply_resources;
 pub use seccomp_profile::seccomp_default;
 

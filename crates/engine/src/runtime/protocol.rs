@@ -40,6 +40,31 @@ pub(super) enum Job {
         /// `CGROUP_FD` is there.
         has_cgroup: bool,
     },
+    /// Look at these, one after the other.
+    Look {
+        /// What to look at.
+        paths: Vec<LookAt>,
+    },
+}
+
+/// A path of the machine to look at.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LookAt {
+    /// The path.
+    pub path: String,
+    /// Make it as a directory if it is missing, with those above it.
+    pub make: bool,
+}
+
+/// What is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Found {
+    /// Something, which can be looked at.
+    There,
+    /// Nothing.
+    Missing,
+    /// It could not be looked at or made: the cause.
+    Failed(String),
 }
 
 /// Child to engine.
@@ -49,6 +74,8 @@ pub(super) enum Report {
     Sibling(i32),
     /// Set up; the terminal's master comes with it, if there is one.
     Created,
+    /// What is at the next path.
+    Found(Found),
     /// It did not work.
     Failed(Error),
     /// It closed: after `start` it runs.
@@ -60,6 +87,11 @@ impl Report {
         match self {
             Report::Sibling(pid) => format!("p{pid}").into_bytes(),
             Report::Created => b"c".to_vec(),
+            Report::Found(found) => {
+                let mut bytes = b"l".to_vec();
+                bytes.extend(serde_json::to_vec(found).unwrap_or_default());
+                bytes
+            }
             Report::Failed(error) => {
                 let mut error = error.clone();
                 // Escapes may double the length; a message holds 16 KiB.
@@ -91,6 +123,9 @@ impl Report {
                     .filter(|pid| *pid > 0);
                 pid.map(Report::Sibling).ok_or_else(unknown)
             }
+            Some((b'l', found)) => Ok(Report::Found(
+                serde_json::from_slice(found).map_err(|_| unknown())?,
+            )),
             Some((b'e', error)) => Ok(Report::Failed(
                 serde_json::from_slice(error).map_err(|_| unknown())?,
             )),
@@ -120,7 +155,14 @@ mod tests {
     #[test]
     fn reports_survive_the_socket() {
         let failed = Report::Failed(Error::new(ErrorKind::NotFound, "exec: \"x\": no"));
-        for report in [Report::Sibling(42), Report::Created, failed, Report::Closed] {
+        let found = Report::Found(Found::Failed("permission denied".to_owned()));
+        for report in [
+            Report::Sibling(42),
+            Report::Created,
+            failed,
+            found,
+            Report::Closed,
+        ] {
             assert_eq!(Report::decode(&report.encode()).unwrap(), report);
         }
         assert!(

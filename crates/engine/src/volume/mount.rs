@@ -71,10 +71,14 @@ impl Volumes {
 
 pub(super) fn is_mounted(path: &Path) -> Result<bool> {
     let mounts = sys::mount::mountinfo().map_err(|error| Error::server(error.to_string()))?;
-    let path = match fs::canonicalize(path) {
+    // The directory above is ours; what is mounted on it may be a file system that does not answer.
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(false);
+    };
+    let path = match fs::canonicalize(above) {
         // Somebody has removed it.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        path => path?,
+        above => above?.join(name),
     };
     Ok(mounts.iter().any(|entry| entry.target == path))
 }

@@ -56,12 +56,6 @@ fn bind_mount(
             options.propagation
         )));
     }
-    if !options.create_mountpoint && !Path::new(&mount.source).exists() {
-        return Err(refuse(&format!(
-            "bind source path does not exist: {}",
-            mount.source
-        )));
-    }
     if options.read_only_force_recursive && options.read_only_non_recursive {
         return Err(refuse(
             "cannot use both ReadOnlyForceRecursive and ReadOnlyNonRecursive",

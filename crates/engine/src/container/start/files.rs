@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use engine_api::{EndpointSettings, Error, Result};
@@ -142,11 +142,8 @@ fn is_mounted(path: &Path) -> std::io::Result<bool> {
     Ok(fs::metadata(path)?.dev() != fs::metadata(above)?.dev())
 }
 
-/// Keeps the inode: the file may be bound into a running container.
+/// Keeps the inode: the file may be bound into a running container, which may hold a lease on it.
 fn write_in_place(path: &Path, text: &str) -> Result<()> {
-    let write = || {
-        fs::write(path, text)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o644))
-    };
-    write().map_err(|error| Error::server(format!("write {}: {error}", path.display())))
+    sys::regular::write(path, text.as_bytes(), 0o644)
+        .map_err(|error| Error::server(error.to_string()))
 }

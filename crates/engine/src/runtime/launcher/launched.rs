@@ -81,7 +81,7 @@ impl Launched {
             match self.control.recv(SETUP_DEADLINE).await? {
                 (Report::Created, fds) => return Ok(fds),
                 (Report::Failed(error), _) => return Err(error),
-                (Report::Closed, _) => {
+                (Report::Closed | Report::Found(_), _) => {
                     return Err(Error::other(
                         "the container's process ended during its set-up",
                     ));
@@ -103,7 +103,8 @@ impl Launched {
         }
     }
 
-    async fn discard(self) {
+    /// Kills and reaps it.
+    pub(super) async fn discard(self) {
         kill_and_reap(self.child.pidfd).await;
     }
 }

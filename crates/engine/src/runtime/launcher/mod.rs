@@ -2,6 +2,7 @@
 
 mod control;
 mod launched;
+mod look;
 mod namespaces;
 mod program;
 
