@@ -10,6 +10,7 @@ mod engine;
 mod failure;
 mod neighbour;
 mod power;
+mod rights;
 mod same_words;
 mod sdk_python;
 mod services;
@@ -41,6 +42,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         confinement::tests(context),
         compose::tests(context),
         sdk_python::tests(context),
+        rights::tests(context),
         same_words::tests(context),
         stock_client::tests(context),
         system_docker::tests(context),

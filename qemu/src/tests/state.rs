@@ -45,8 +45,8 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     ]
 }
 
-struct Disk {
-    path: PathBuf,
+pub(super) struct Disk {
+    pub(super) path: PathBuf,
     _folder: TempDir,
 }
 
@@ -62,7 +62,7 @@ fn blank_disk() -> anyhow::Result<Disk> {
     })
 }
 
-fn state_disk() -> anyhow::Result<Disk> {
+pub(super) fn state_disk() -> anyhow::Result<Disk> {
     let disk = blank_disk()?;
     duct::cmd!(
         "mke2fs",
