@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml's exception does not see
 
+mod accounts;
 mod advisories;
 mod bundle;
 mod confinement;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         confinement::TESTS,
         mounts::TESTS,
         advisories::TESTS,
+        accounts::TESTS,
     ]
     .concat();
     let trials = trials.into_iter().map(|(name, test)| {
