@@ -1,6 +1,5 @@
 //! Volumes of a container: created with it, filled from the image once, checked at each start.
 
-use std::path::Path;
 use std::rc::Rc;
 
 use engine_api::{CreateRequest, DriverConfig, Error, Result, VolumeCreate};
