@@ -1,6 +1,7 @@
 //! Builds the bootable ISO image: one file that starts from a disc or copied to a disk, under BIOS and under UEFI.
 
 mod grub;
+mod manifest;
 mod menu;
 
 use std::fs;
@@ -134,6 +135,10 @@ fn write(
         }
     }
     let loader = grub::Loader::build(build, grub, &declaration, &marker)?;
+    if let Some(bios) = &loader.bios {
+        cache::place(&bios.boot, &folder.join("boot/grub/boot.img"))?;
+    }
+    manifest::write(build, &declaration, &loader, &folder)?;
     let pending = Pending::create(iso)?;
     xorriso(build, &declaration.label, &loader, &folder, pending.path())?;
     pending.commit()

@@ -17,12 +17,14 @@ mod gpt;
 mod guid;
 mod history;
 mod layout;
+mod loader;
 mod manifest;
 #[cfg(any(test, feature = "model"))]
 pub mod model;
 mod records;
 mod slot;
 mod steps;
+pub mod store;
 
 pub use bios::{BOOT_CODE_BYTES, boot_code, embed_core};
 pub use chooser::{Decision, Why, choose};
@@ -32,9 +34,10 @@ pub use gpt::{Entry, read_table, write_table};
 pub use guid::Guid;
 pub use history::{Event, History, Outcome};
 pub use layout::{Layout, MIB, Partition, Role};
+pub use loader::{BOOT_IMAGE, CORE_IMAGE, Loader, core_of_disc, plain_core, wipe};
 pub use manifest::{Item, Manifest};
 pub use records::{
     BLOCK_BYTES, Block, Choice, RECORD_BYTES, Records, TRIES, Tries, Which, envelope,
 };
-pub use slot::{Slot, SlotFiles, environment, write_slot};
+pub use slot::{Slot, SlotFiles, clear_slot, environment, environment_values, write_slot};
 pub use steps::{Step, arm, cancel, commit, free, install, reject, repair};

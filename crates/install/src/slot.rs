@@ -68,6 +68,12 @@ pub fn environment(version: &str, digest: &str, arguments: &str) -> Result<Vec<u
     records::block(&lines, ENVIRONMENT_BYTES)
 }
 
+/// The values of a `slot.env`, by name.
+#[must_use]
+pub fn environment_values(block: &[u8]) -> Vec<(String, String)> {
+    records::values(block).into_iter().collect()
+}
+
 /// What goes into a slot.
 pub struct SlotFiles<'a> {
     /// `slot.env`, from [`environment`].
@@ -80,6 +86,24 @@ pub struct SlotFiles<'a> {
     pub manifest: &'a [u8],
 }
 
+/// Makes a slot that has no version: the boot loader finds an empty file system there and says nothing.
+///
+/// # Errors
+/// When the disk cannot be written.
+pub fn clear_slot(disk: &mut impl Disk, partition: Partition, sector_bytes: u64) -> Result<()> {
+    fat::write(
+        disk,
+        partition.start,
+        &volume(partition, sector_bytes)?,
+        &mut [],
+    )
+}
+
+fn volume(partition: Partition, sector_bytes: u64) -> Result<fat::Volume> {
+    let role = partition.role;
+    fat::Volume::new(partition.size, sector_bytes, role.name(), role.number())
+}
+
 /// Writes the whole slot, and flushes. `sector_bytes` are the disk's.
 ///
 /// # Errors
@@ -90,12 +114,7 @@ pub fn write_slot(
     sector_bytes: u64,
     files: SlotFiles<'_>,
 ) -> Result<()> {
-    let volume = fat::Volume::new(
-        partition.size,
-        sector_bytes,
-        partition.role.name(),
-        partition.role.number(),
-    )?;
+    let volume = volume(partition, sector_bytes)?;
     let (mut environment, mut manifest) = (files.environment, files.manifest);
     let environment_bytes = environment.len() as u64;
     let manifest_bytes = manifest.len() as u64;

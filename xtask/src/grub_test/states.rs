@@ -76,7 +76,7 @@ pub(super) fn expected(records: &Records, writable: bool) -> Answer {
         why: decision.why.to_string(),
         order: decision.order.iter().map(ToString::to_string).collect(),
         tries: String::from_utf8_lossy(&decision.tries.unwrap_or(records.tries)).into_owned(),
-        strays: 0,
+        strays: false,
     }
 }
 

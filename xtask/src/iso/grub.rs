@@ -18,6 +18,8 @@ const EFI_SERIAL: &str = "52414e43";
 pub(super) struct Loader {
     /// For BIOS, which only PCs have.
     pub(super) bios: Option<Bios>,
+    /// The program for UEFI, under the name for removable media.
+    pub(super) program: PathBuf,
     /// Image of the EFI system partition.
     pub(super) efi_partition: PathBuf,
 }
@@ -26,8 +28,12 @@ pub(super) struct Loader {
 pub(super) struct Bios {
     /// Boot image of a disc.
     pub(super) el_torito: PathBuf,
-    /// Boot record of a disk.
+    /// Boot record of a disk that the image is copied to.
     pub(super) mbr: PathBuf,
+    /// GRUB itself, as it lies behind the boot image of a disc and in a partition of an installed disk.
+    pub(super) core: PathBuf,
+    /// Boot code of an installed disk.
+    pub(super) boot: PathBuf,
 }
 
 impl Loader {
@@ -40,53 +46,91 @@ impl Loader {
     ) -> Result<Self> {
         let folder = build.scratch().join("grub");
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-        let (mut bios, mut efi_partition) = (None, None);
+        let script = Script::write(build, &folder, marker)?;
+        let (mut bios, mut uefi) = (None, None);
         for platform in Platform::all(build.arch) {
             match platform {
                 Platform::Bios => {
-                    bios = Some(for_bios(grub, &folder, &declaration.grub.bios.modules)?);
+                    bios = Some(for_bios(
+                        grub,
+                        &script,
+                        &folder,
+                        &declaration.grub.bios.modules,
+                    )?);
                 }
                 Platform::UefiX86 | Platform::UefiArm => {
                     let modules = &declaration.grub.uefi.modules;
-                    let first = first_script(&folder, marker)?;
-                    let image = folder.join("grub.efi");
-                    mkimage(grub, *platform, &image, modules, Some(&first))?;
+                    let image = folder.join(platform.removable_name());
+                    mkimage(grub, *platform, &image, modules, &script)?;
                     let path = folder.join("efi.img");
                     efi_file_system(build, &image, platform.removable_name(), &path)?;
-                    efi_partition = Some(path);
+                    uefi = Some((image, path));
                 }
             }
         }
+        let (program, efi_partition) = uefi.context("the architecture has no UEFI")?;
         Ok(Self {
             bios,
-            efi_partition: efi_partition.context("the architecture has no UEFI")?,
+            program,
+            efi_partition,
         })
     }
 }
 
-/// The script inside GRUB for UEFI, which finds the menu.
-fn first_script(folder: &Path, marker: &str) -> Result<PathBuf> {
-    let path = folder.join("uefi.cfg");
-    let text = format!(
-        "search --no-floppy --set=root --file /{marker}\nset prefix=($root)/boot/grub\nconfigfile $prefix/grub.cfg\n"
-    );
-    cache::write(&path, text.as_bytes())?;
-    Ok(path)
+/// Where GRUB looks: a partition of the disk that the firmware started it from, whatever that is called.
+const PREFIX: &str = "(,gpt3)/";
+/// Where `boot.cfg` has the name of the medium's marker.
+const MARKER: &str = "@MARKER@";
+
+/// The scripts inside of GRUB.
+struct Script {
+    /// A tar archive that GRUB sees as a file system: `boot.cfg`.
+    memdisk: PathBuf,
+    /// What starts it.
+    first: PathBuf,
+}
+
+impl Script {
+    /// Writes them; a disc or stick is found by its file `marker`.
+    fn write(build: &Build, folder: &Path, marker: &str) -> Result<Self> {
+        let path = build.root.join("iso/boot.cfg");
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let text = text.replace(MARKER, marker);
+        let mut header = tar::Header::new_ustar();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        let mut archive = tar::Builder::new(Vec::new());
+        archive
+            .append_data(&mut header, "boot.cfg", text.as_bytes())
+            .context("pack boot.cfg")?;
+        let script = Self {
+            memdisk: folder.join("boot.tar"),
+            first: folder.join("first.cfg"),
+        };
+        cache::write(
+            &script.memdisk,
+            &archive.into_inner().context("pack boot.cfg")?,
+        )?;
+        cache::write(&script.first, b"normal (memdisk)/boot.cfg\n")?;
+        Ok(script)
+    }
 }
 
 /// GRUB for BIOS: the core image behind the loader of a disc.
-fn for_bios(grub: &Grub, folder: &Path, modules: &[String]) -> Result<Bios> {
+fn for_bios(grub: &Grub, script: &Script, folder: &Path, modules: &[String]) -> Result<Bios> {
     let core = folder.join("core.img");
-    mkimage(grub, Platform::Bios, &core, modules, None)?;
+    mkimage(grub, Platform::Bios, &core, modules, script)?;
     let parts = grub.parts(Platform::Bios);
     let read = |path: PathBuf| fs::read(&path).with_context(|| format!("read {}", path.display()));
     let mut el_torito = read(parts.join("cdboot.img"))?;
-    el_torito.extend(read(core)?);
+    el_torito.extend(read(core.clone())?);
     let path = folder.join("eltorito.img");
     cache::write(&path, &el_torito)?;
     Ok(Bios {
         el_torito: path,
         mbr: parts.join("boot_hybrid.img"),
+        core,
+        boot: parts.join("boot.img"),
     })
 }
 
@@ -95,12 +139,18 @@ fn mkimage(
     platform: Platform,
     target: &Path,
     modules: &[String],
-    first: Option<&Path>,
+    script: &Script,
 ) -> Result<()> {
-    let mut arguments = vec!["--prefix".to_owned(), "/boot/grub".to_owned()];
-    if let Some(first) = first {
-        arguments.extend(["--config".to_owned(), first.display().to_string()]);
-    }
+    // In this order: --memdisk sets a prefix, too
+    let arguments = [
+        ("--memdisk", script.memdisk.display().to_string()),
+        ("--prefix", PREFIX.to_owned()),
+        ("--config", script.first.display().to_string()),
+    ];
+    let arguments: Vec<String> = arguments
+        .into_iter()
+        .flat_map(|(option, value)| [option.to_owned(), value])
+        .collect();
     grub.image(platform, modules, &arguments, target)
 }
 

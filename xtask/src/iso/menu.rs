@@ -53,6 +53,14 @@ impl Declaration {
         toml::from_str(&text).with_context(|| format!("parse {}", path.display()))
     }
 
+    /// The kernel parameters of an installed machine: those of the medium, but nobody is logged in without being asked.
+    pub(super) fn installed(&self) -> Vec<String> {
+        let all = self.command_line.iter().chain(&self.quiet);
+        all.filter(|word| !word.starts_with("rancher.autologin"))
+            .cloned()
+            .collect()
+    }
+
     /// The kernel parameters of the first entry.
     fn parameters(&self, entry: &Entry) -> String {
         let quiet = if entry.add.is_empty() {
