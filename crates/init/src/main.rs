@@ -16,6 +16,7 @@ mod configuration;
 mod developer;
 mod event_loop;
 mod file_systems;
+mod installed;
 mod log;
 mod machine;
 mod media;
@@ -32,6 +33,7 @@ mod state;
 mod system;
 mod take_over;
 mod toolbox;
+mod trial;
 mod warnings;
 
 use std::ffi::OsString;

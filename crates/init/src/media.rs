@@ -1,6 +1,6 @@
 //! Phases "find media" and "mount modules": where this boot's images come from.
 //!
-//! Looked for in this order: the initrd itself (a network boot carries the images there), a file
+//! Looked for in this order: the slot that the boot loader names, the initrd itself (a network boot carries the images there), a file
 //! system labelled RANCHEROS (the ISO, on a disc or copied to a disk), any other file system with
 //! `/rancheros/images.json`.
 
@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use install::Role;
 use sys::blockdev::{self, BlockDevice};
 use sys::mount::{self, MountFlags};
 
+use crate::installed::Installed;
 use crate::log;
 use crate::machine::{MEDIA, Machine};
 
@@ -35,8 +37,23 @@ pub(crate) fn find(mut machine: Machine) -> anyhow::Result<Machine> {
         machine.media = Some(target);
         return Ok(machine);
     }
+    let installed = Installed::named_by(&machine.command_line);
     let give_up = sys::clock::boottime() + PATIENCE;
     while sys::clock::boottime() < give_up {
+        if let Some(installed) = &installed {
+            if let Some(device) = mount_slot(installed, &target)? {
+                log::info(&format!(
+                    "media: slot {} of {}",
+                    installed.slot,
+                    device.display()
+                ));
+                machine.media = Some(target);
+                return Ok(machine);
+            }
+            // Another medium would be another version under this kernel
+            std::thread::sleep(LOOK_AGAIN);
+            continue;
+        }
         if let Some(device) = look(&target) {
             log::info(&format!("media: {}", device.display()));
             machine.media = Some(target);
@@ -45,9 +62,41 @@ pub(crate) fn find(mut machine: Machine) -> anyhow::Result<Machine> {
         std::thread::sleep(LOOK_AGAIN);
     }
     bail!(
-        "no disc, disk or partition has /rancheros/images.json (looked for {} s)",
+        "{} (looked for {} s)",
+        missing(installed.as_ref()),
         PATIENCE.as_secs()
     )
+}
+
+fn missing(installed: Option<&Installed>) -> String {
+    installed.map_or_else(
+        || "no disc, disk or partition has /rancheros/images.json".to_owned(),
+        |installed| format!("the disk with slot {} is not there", installed.slot),
+    )
+}
+
+/// Where the partition of layers is mounted.
+const STORE: &str = "/run/rancher/os";
+
+/// Mounts the store of layers, and on `target` the slot's folder of it; none when the disk is not there yet.
+fn mount_slot(installed: &Installed, target: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let Some(device) = installed.partition(Role::Os) else {
+        return Ok(None);
+    };
+    fs::create_dir_all(STORE).with_context(|| format!("cannot create {STORE}"))?;
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    mount::mount(&device, Path::new(STORE), "ext4", flags, "")?;
+    let folder = Path::new(STORE).join(install::store::slot_folder(installed.slot));
+    if !Machine::has_images(&folder) {
+        bail!(
+            "slot {} of {} has no images",
+            installed.slot,
+            device.display()
+        );
+    }
+    mount::bind(&folder, target, false)?;
+    mount::remount_bind(target, flags)?;
+    Ok(Some(device))
 }
 
 /// Tries every block device once; the ones with our label come first.

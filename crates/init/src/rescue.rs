@@ -14,6 +14,7 @@ use crate::machine::Machine;
 use crate::phase::Fatal;
 use crate::shutdown;
 use crate::toolbox::Toolbox;
+use crate::trial;
 
 /// The initrd's own shell; gone once the root is switched.
 const BUSYBOX: &str = "/bin/busybox";
@@ -30,6 +31,12 @@ pub(crate) fn if_asked(machine: Machine) -> anyhow::Result<Machine> {
 /// Tells the console what failed and gives it a shell, again and again until a reboot.
 pub(crate) fn shell(fatal: &Fatal, machine: &Machine) -> ! {
     log::error(&format!("rescue: {fatal}"));
+    if trial::is_one(&machine.command_line) {
+        // Nobody may be there, and the version before still works
+        log::error("rescue: this boot tries a new version: no shell, but a reboot in 30 s");
+        std::thread::sleep(trial::RESCUE_PAUSE);
+        shutdown::leave(Action::Reboot)
+    }
     let toolbox = Toolbox::open(machine);
     let (root, program) = match &toolbox {
         Ok(toolbox) => (toolbox.root(), "/bin/sh"),

@@ -14,6 +14,7 @@ use engine::upgrade::Inheritance;
 use engine::{Engine, EngineOptions};
 use serde::{Deserialize, Serialize};
 use sys::clock;
+use sys::reboot::Action;
 use tokio::net::UnixListener;
 
 use crate::boot::{ENGINE_PHASES, PHASES, TOTAL};
@@ -22,7 +23,7 @@ use crate::machine::{MEDIA, Machine};
 use crate::phase::{self, Fatal, Record};
 use crate::power::Requests;
 use crate::take_over::Owner;
-use crate::{log, rescue, root, services, shutdown};
+use crate::{log, rescue, root, services, shutdown, trial};
 
 /// The engine's state; on the state partition when there is one.
 const ENGINE_ROOT: &str = "/var/lib/system-docker";
@@ -93,9 +94,11 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
     let deadline = shutdown_deadline(&machine);
     let mut launch = services::Launch::new(&engine, &machine);
     let start_s = clock::boottime().as_secs_f64();
+    let mut overdue = std::pin::pin!(trial::overdue(machine.command_line.clone()));
     let action = tokio::select! {
         () = launch.run() => None,
         action = requests.next() => Some(action),
+        () = &mut overdue => Some(Action::Reboot),
     };
     trace.end(Record::ended(ENGINE_PHASES[1], start_s, launch.errors()));
     let action = match action {
@@ -113,7 +116,10 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
                 shutdown_deadline: deadline,
             };
             engine.allow_upgrades(Owner::Machine(booted).to_json());
-            requests.next().await
+            tokio::select! {
+                action = requests.next() => action,
+                () = &mut overdue => Action::Reboot,
+            }
         }
     };
     engine.forbid_upgrades();

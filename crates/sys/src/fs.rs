@@ -33,6 +33,15 @@ pub fn set_owner(path: &Path, uid: u32, gid: u32) -> Result<()> {
     .what(|| format!("chown {uid}:{gid} {}", path.display()))
 }
 
+/// Bytes that an ordinary user may still write to the file system that has `path`.
+///
+/// # Errors
+/// When the path is not there.
+pub fn free_bytes(path: &Path) -> Result<u64> {
+    let status = rustix::fs::statvfs(path).what(|| format!("statvfs {}", path.display()))?;
+    Ok(status.f_bavail.saturating_mul(status.f_frsize))
+}
+
 /// Writes all dirty pages of all file systems to their disks (sync(2)).
 pub fn sync() {
     rustix::fs::sync();

@@ -8,6 +8,7 @@ use super::{Kind, f};
 pub const RANCHER: Kind = Kind::Object(&[
     f("autoformat", Kind::Any), // RancherOS has it in the schema and reads it nowhere
     f("autologin", Kind::Strings), // kernel command line, repeatable
+    f("boot", Kind::Any),       // which try of which choice this boot is; from the boot loader
     f("bootstrap", Kind::MapOf(&SERVICE)),
     f("bootstrap_docker", DOCKER),
     f(
@@ -19,11 +20,13 @@ pub const RANCHER: Kind = Kind::Object(&[
     f("debug", Kind::Bool),
     f("defaults", DEFAULTS),
     f("disable", Kind::Strings),
+    f("disk", Kind::Any), // the disk that was booted; from the boot loader
     f("docker", DOCKER),
     f("environment", Kind::StringMap),
     f("force_console_rebuild", Kind::Bool),
     f("http_load_retries", Kind::Int),
     f("hypervisor_service", Kind::Bool),
+    f("install", INSTALL), // kernel command line: an installation without a person
     f("log", Kind::Bool),
     f("modules", Kind::Strings),
     f("network", NETWORK),
@@ -42,11 +45,22 @@ pub const RANCHER: Kind = Kind::Object(&[
     f("services", Kind::MapOf(&SERVICE)),
     f("services_include", Kind::MapOf(&Kind::Bool)),
     f("shutdown_timeout", Kind::Int),
+    f("slot", Kind::Any), // the slot that was booted; from the boot loader
     f("ssh", SSH),
     f("state", STATE),
     f("sysctl", Kind::StringMap),
     f("system_docker", DOCKER),
     f("upgrade", UPGRADE),
+]);
+
+const INSTALL: Kind = Kind::Object(&[
+    f("append", Kind::Any),
+    f("cloud_config", Kind::String),
+    f("device", Kind::String),
+    f("force", Kind::Bool),
+    f("image", Kind::String),
+    f("keep_state", Kind::Bool),
+    f("no_reboot", Kind::Bool),
 ]);
 
 const SSH: Kind = Kind::Object(&[

@@ -14,8 +14,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use install::Role;
 use sys::blockdev::{self, Kind};
 
+use crate::installed::Installed;
 use crate::log;
 use crate::machine::Machine;
 use crate::toolbox::Toolbox;
@@ -57,7 +59,9 @@ pub(crate) fn mount(mut machine: Machine) -> anyhow::Result<Machine> {
     if matches!(name.as_str(), "" | "none") {
         return Ok(machine);
     }
-    let found = choose(&name, wanted.wait.unwrap_or(false)).map_or_else(
+    let wait = wanted.wait.unwrap_or(false);
+    let found = beside_slot(&machine, &name).or_else(|| choose(&name, wait));
+    let found = found.map_or_else(
         || format::format_blank(&machine, &wanted.autoformat.clone().unwrap_or_default()),
         |device| Ok(Some(device)),
     );
@@ -77,6 +81,15 @@ pub(crate) fn mount(mut machine: Machine) -> anyhow::Result<Machine> {
         ),
     }
     Ok(machine)
+}
+
+/// The partition beside the slot that was booted, when it has the label that is looked for: of two installed disks each
+/// keeps to itself.
+fn beside_slot(machine: &Machine, name: &str) -> Option<PathBuf> {
+    let label = name.strip_prefix("LABEL=")?;
+    let device = Installed::named_by(&machine.command_line)?.partition(Role::State)?;
+    let superblock = blockdev::probe(&device)?;
+    (superblock.label.as_deref() == Some(label)).then_some(device)
 }
 
 /// The device to use; more than one that fits is said.

@@ -1,5 +1,6 @@
 //! Block devices: what there is (/sys/class/block), what is on them, and files as devices (loop(4)).
 
+mod disk;
 mod loop_device;
 mod partition;
 mod superblock;
@@ -7,6 +8,7 @@ mod superblock;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use disk::{Identity, drop_buffers, identity, reread_partitions};
 pub use loop_device::{LoopDevice, loop_attach};
 pub use partition::partition_uuid;
 pub use superblock::{Kind, Superblock, probe};
@@ -20,6 +22,8 @@ pub struct BlockDevice {
     pub parent: Option<PathBuf>,
     /// Number of the partition.
     pub partition: Option<u32>,
+    /// Its name in a GUID partition table.
+    pub partition_name: Option<String>,
     /// Bytes.
     pub size: u64,
     /// The kernel calls the disk removable.
@@ -74,6 +78,7 @@ fn describe(entry: &Path) -> Option<BlockDevice> {
         path: node(&directory)?,
         parent: partition.and_then(|_| node(disk)),
         partition,
+        partition_name: partition.and_then(|_| partition_name(&directory)),
         size,
         removable: number(&disk.join("removable")) == Some(1),
         read_only: number(&directory.join("ro")) == Some(1),
@@ -85,6 +90,13 @@ fn describe(entry: &Path) -> Option<BlockDevice> {
 fn node(directory: &Path) -> Option<PathBuf> {
     let name = directory.file_name()?.to_str()?.replace('!', "/");
     Some(Path::new("/dev").join(name))
+}
+
+/// `PARTNAME` of the partition's uevent, which the kernel makes of the table that it has read.
+fn partition_name(directory: &Path) -> Option<String> {
+    let text = fs::read_to_string(directory.join("uevent")).ok()?;
+    let mut lines = text.lines();
+    lines.find_map(|line| Some(line.strip_prefix("PARTNAME=")?.to_owned()))
 }
 
 fn number(file: &Path) -> Option<u64> {
@@ -112,6 +124,10 @@ mod tests {
         write("sda1/dev", "8:1\n");
         write("sda1/ro", "1\n");
         write("sda1/partition", "1\n");
+        write(
+            "sda1/uevent",
+            "DEVNAME=sda1\nPARTN=1\nPARTNAME=RANCHER_OS\n",
+        );
         let class = sys.path().join("class");
         fs::create_dir(&class).unwrap();
         std::os::unix::fs::symlink(&disk, class.join("sda")).unwrap();
@@ -123,6 +139,7 @@ mod tests {
             (1_048_576, None)
         );
         assert_eq!(devices[1].parent.as_deref(), Some(Path::new("/dev/sda")));
+        assert_eq!(devices[1].partition_name.as_deref(), Some("RANCHER_OS"));
         assert!(devices[1].read_only && devices[1].removable && devices[1].partition == Some(1));
     }
 }

@@ -80,6 +80,7 @@ mod tests {
             path: "/dev/none2".into(),
             parent: Some(disk.to_owned()),
             partition: Some(2),
+            partition_name: None,
             size: 1,
             removable: false,
             read_only: false,
