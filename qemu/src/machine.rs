@@ -31,6 +31,8 @@ pub(crate) enum Boot {
     Kernel,
     /// QEMU loads kernel and the network boot initrd, which has the images; there is no drive.
     Network,
+    /// The firmware starts from the first disk; there is no medium.
+    Disk,
     /// QEMU loads the kernel; the root file system is the first disk, and it is the peer's.
     Peer,
 }
@@ -97,6 +99,42 @@ impl Machine {
             "file={},format=raw,if=virtio,cache=unsafe",
             image.display()
         ));
+        self
+    }
+
+    /// Adds a disk behind a controller: QEMU's name of the device, with its options.
+    pub(crate) fn disk_behind(mut self, image: &Path, device: &str) -> Machine {
+        self.arguments.extend([
+            "-drive".to_owned(),
+            format!(
+                "file={},format=raw,if=none,id=disk,cache=unsafe",
+                image.display()
+            ),
+        ]);
+        if device.starts_with("usb") {
+            self.arguments
+                .extend(["-device", "qemu-xhci"].map(str::to_owned));
+        }
+        self.arguments
+            .extend(["-device".to_owned(), format!("{device},drive=disk")]);
+        self
+    }
+
+    /// Adds a disc in a drive behind virtio.
+    pub(crate) fn disc_behind_scsi(mut self, image: &Path) -> Machine {
+        let drive = format!(
+            "file={},format=raw,if=none,id=cd,media=cdrom,readonly=on",
+            image.display()
+        );
+        let words = [
+            "-device",
+            "virtio-scsi-pci",
+            "-drive",
+            &drive,
+            "-device",
+            "scsi-cd,drive=cd",
+        ];
+        self.arguments.extend(words.map(str::to_owned));
         self
     }
 
@@ -257,7 +295,7 @@ impl Machine {
                 "-drive",
                 &format!("file={iso},format=raw,if=none,id=stick,readonly=on"),
             ]),
-            Boot::Network | Boot::Peer => {}
+            Boot::Network | Boot::Peer | Boot::Disk => {}
         }
         match self.boot {
             Boot::Kernel => add(&["-kernel", &artifacts.kernel, "-initrd", &artifacts.initrd]),
@@ -268,7 +306,7 @@ impl Machine {
                 &artifacts.network_initrd,
             ]),
             Boot::Peer => add(&["-kernel", &artifacts.kernel]),
-            Boot::Disc | Boot::Stick => {}
+            Boot::Disc | Boot::Stick | Boot::Disk => {}
         }
         if matches!(self.boot, Boot::Kernel | Boot::Network) {
             let console = format!(

@@ -7,6 +7,7 @@ mod bench;
 mod cache;
 mod ci;
 mod clients;
+mod cloud_image;
 mod debian;
 mod docs;
 mod download;
@@ -67,6 +68,8 @@ enum Command {
     Initrd(initrd::Options),
     /// Build the bootable ISO image, with everything it needs
     Iso(iso::Options),
+    /// Build a disk image of an installed system
+    CloudImage(cloud_image::Options),
     /// Start the ISO in a virtual machine in this terminal
     Run(run::Options),
     /// Boot the media and test the running system
@@ -111,6 +114,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Images(options) => images::run(&build, &options),
         Command::Initrd(options) => initrd::run(&build, &options),
         Command::Iso(options) => iso::run(&build, &options),
+        Command::CloudImage(options) => cloud_image::run(&build, &options),
         Command::Run(options) => run::run(&build, &options),
         Command::QemuTest(options) => qemu_test::run(&build, &options),
         Command::Bench(options) => bench::run(&build, &options),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    boot_blame, cloud_init_command, config_command, console, os_command, preload, report, status,
+    boot_blame, cloud_init_command, config_command, console, install, os, preload, report, status,
     user_docker,
 };
 
@@ -34,9 +34,11 @@ enum Command {
     /// Read and check the configuration
     #[command(subcommand, visible_alias = "c")]
     Config(Config),
-    /// The version that runs
+    /// Install RancherOS on a disk
+    Install(Box<install::Options>),
+    /// Versions on this machine's disk
     #[command(subcommand)]
-    Os(Os),
+    Os(os::Os),
     /// Show how the machine is: its state disk, its two Dockers, and what is wrong
     Status {
         /// Only what is wrong; nothing when all is well
@@ -101,12 +103,6 @@ pub(crate) enum Config {
 }
 
 #[derive(Debug, Subcommand)]
-enum Os {
-    /// Print the version that runs
-    Version,
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum CloudInit {
     /// Fetch user data from media and keep it
     Save,
@@ -122,7 +118,7 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
 fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let ros = Ros::try_parse_from(arguments)?;
     if ros.version {
-        return os_command::print_version();
+        return os::print_version();
     }
     let Some(command) = ros.command else {
         return Err(clap::Error::new(clap::error::ErrorKind::MissingSubcommand).into());
@@ -130,7 +126,8 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
     match command {
         Command::Boot(Boot::Blame) => boot_blame::main(),
         Command::Config(command) => config_command::main(&command),
-        Command::Os(Os::Version) => os_command::main(),
+        Command::Install(options) => install::main(&options),
+        Command::Os(command) => os::main(&command),
         Command::Status { problems } => status::main(problems),
         Command::WaitForDocker => preload::wait_for_docker(),
         Command::CloudInit(command) => cloud_init_command::main(&command),
@@ -164,6 +161,14 @@ mod tests {
             "ros os version",
             "ros status --problems",
             "ros boot blame",
+            "ros os list",
+            "ros os status --format json",
+            "ros os upgrade -i x.iso --stage -f --no-reboot -k --append console=ttyS1 --upgrade-console --debug",
+            "ros os rollback",
+            "ros os commit",
+            "ros install -d /dev/sda",
+            "ros install -c cloud-config.yml -d /dev/sda -f --no-reboot -t generic -a console=ttyS1 --keep-state",
+            "ros install -i x.iso -p /dev/sda1 --statedir x -k -s --debug -t noformat",
             "ros cloud-init save",
             "ros console-init",
         ] {

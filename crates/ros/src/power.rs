@@ -55,12 +55,21 @@ pub(crate) fn main(name: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitC
     if action == Action::Reboot {
         refuse_bad_configuration()?;
     }
+    ask_pid_1(action)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Has PID 1 end the machine in order and start it again, whatever its configuration says.
+pub(crate) fn reboot() -> anyhow::Result<()> {
+    ask_pid_1(Action::Reboot)
+}
+
+fn ask_pid_1(action: Action) -> anyhow::Result<()> {
     let namespace = fs::read_link("/proc/self/ns/pid").context("cannot read /proc/self/ns/pid")?;
     if namespace != Path::new(FIRST_PID_NAMESPACE) {
         bail!("this container has its own processes: it cannot reach PID 1");
     }
-    sys::process::kill(1, signal(action)).context("cannot ask PID 1")?;
-    Ok(ExitCode::SUCCESS)
+    sys::process::kill(1, signal(action)).context("cannot ask PID 1")
 }
 
 fn action(name: &str, arguments: &Arguments) -> anyhow::Result<Action> {

@@ -38,6 +38,17 @@ pub(crate) fn main(programs: Vec<Program>, started: impl FnOnce()) -> anyhow::Re
     block_on(supervise(programs, started, None))
 }
 
+/// Starts a program that ends by itself, once, and waits for its end beside everything else.
+///
+/// # Errors
+/// When it cannot be started.
+pub(crate) fn once(command: &Command) -> anyhow::Result<()> {
+    let child = command.spawn()?;
+    // Else it would stay a zombie for as long as the console runs
+    std::thread::spawn(move || child.wait());
+    Ok(())
+}
+
 /// The same for one program, which also ends when the process `other` does.
 ///
 /// # Errors

@@ -8,6 +8,7 @@ mod confinement;
 mod console;
 mod engine;
 mod failure;
+mod install;
 mod neighbour;
 mod power;
 mod rights;
@@ -29,6 +30,7 @@ use crate::context::Context;
 /// Every test, the slowest first so that the last one to end is a short one.
 pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
     [
+        install::tests(context),
         services::tests(context),
         upgrade::tests(context),
         engine::tests(context),

@@ -49,6 +49,10 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
     }
     supervisor::main(programs, || {
         part("ready marker", || Ok(fs::write(DONE, "")?));
+        part("upgrade", crate::os::start_gate);
+        part("installation", || {
+            crate::install::start(&machine.command_line)
+        });
     })
 }
 

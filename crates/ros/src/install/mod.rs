@@ -1,0 +1,235 @@
+//! `ros install`: puts the running version, or one from an ISO file, on a disk.
+//!
+//! Everything that can be wrong is looked for before the first byte is written: the cloud-config, the medium, the disk. Until
+//! "Installing" is printed the disk is untouched.
+
+mod cloud_config;
+pub(crate) mod copy;
+pub(crate) mod device;
+pub(crate) mod medium;
+pub(crate) mod progress;
+mod target;
+mod unattended;
+pub(crate) mod write;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use install::Layout;
+
+use cloud_config::CloudConfig;
+use medium::Medium;
+use target::Target;
+pub(crate) use unattended::start;
+
+/// RancherOS's flags, and ours at the end.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Options {
+    /// ISO file to install from; the medium that runs when absent
+    #[arg(short, long)]
+    image: Option<String>,
+    /// Kind of installation: generic; names of RancherOS for GRUB or syslinux on a whole disk mean the same
+    #[arg(short = 't', long, default_value = "generic")]
+    install_type: String,
+    /// Cloud-config for the installed machine: a file or an http(s) address
+    #[arg(short, long)]
+    cloud_config: Option<String>,
+    /// Disk to install on: a path, `smallest`, or `serial:NUMBER`
+    #[arg(short, long)]
+    device: Option<String>,
+    /// Partition to install on; not possible yet
+    #[arg(short, long)]
+    partition: Option<String>,
+    /// Directory of the state partition; not possible yet
+    #[arg(long)]
+    statedir: Option<String>,
+    /// Do not ask, and install over whatever the disk has
+    #[arg(short, long)]
+    force: bool,
+    /// Do not reboot afterwards
+    #[arg(long)]
+    no_reboot: bool,
+    /// More kernel parameters for the installed machine
+    #[arg(short, long, allow_hyphen_values = true)]
+    append: Option<String>,
+    /// Start the installed kernel by kexec; not possible yet
+    #[arg(short, long)]
+    kexec: bool,
+    /// Keep images and caches of this boot; not possible yet
+    #[arg(short, long)]
+    save: bool,
+    /// Keep the state partition of an earlier installation
+    #[arg(long)]
+    keep_state: bool,
+    /// Tell more
+    #[arg(long)]
+    debug: bool,
+    /// Take everything from rancher.install.* of the kernel's command line
+    #[arg(long, hide = true)]
+    unattended: bool,
+}
+
+/// Names of RancherOS that mean a whole disk with a boot loader.
+const WHOLE_DISK: [&str; 6] = [
+    "generic",
+    "syslinux",
+    "gptsyslinux",
+    "amazon-ebs-hvm",
+    "googlecompute",
+    "arm",
+];
+/// Names of RancherOS that mean something else.
+const OTHER: [&str; 6] = [
+    "noformat",
+    "raid",
+    "bootstrap",
+    "amazon-ebs-pv",
+    "upgrade",
+    "rancher-upgrade",
+];
+
+/// All that is known before anything is written.
+struct Plan<'a> {
+    medium: Medium,
+    target: Target,
+    layout: Layout,
+    cloud_config: CloudConfig,
+    options: &'a Options,
+}
+
+/// Runs the command.
+pub(crate) fn main(options: &Options) -> anyhow::Result<ExitCode> {
+    if options.unattended {
+        let line = std::fs::read_to_string("/proc/cmdline").context("cannot read /proc/cmdline")?;
+        return run(&unattended::options(&config::CommandLine::parse(&line)));
+    }
+    run(options)
+}
+
+fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    refuse_what_is_not_there(options)?;
+    let plan = prepare(options)?;
+    for line in plan.lines() {
+        println!("{line}");
+    }
+    let asks = !options.force && sys::tty::is_terminal(std::io::stdin());
+    if asks && !confirm("Continue")? {
+        println!("Nothing was changed.");
+        return Ok(ExitCode::FAILURE);
+    }
+    plan.write()?;
+    println!(
+        "RancherOS v{} is installed on {}.",
+        plan.medium.manifest.version,
+        plan.target.node.display()
+    );
+    if options.no_reboot {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if asks && !confirm("Continue with reboot")? {
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("Rebooting. A disc or stick that the machine starts from first should be taken out.");
+    crate::power::reboot()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn refuse_what_is_not_there(options: &Options) -> anyhow::Result<()> {
+    let kind = options.install_type.as_str();
+    if OTHER.contains(&kind) {
+        bail!("installation type {kind} is not possible yet, only a whole disk (generic)");
+    }
+    if !WHOLE_DISK.contains(&kind) {
+        bail!("unexpected install type {kind}");
+    }
+    for (given, name) in [
+        (options.partition.is_some(), "-p"),
+        (options.statedir.is_some(), "--statedir"),
+        (options.kexec, "-k"),
+        (options.save, "-s"),
+    ] {
+        if given {
+            bail!("{name} is not possible yet");
+        }
+    }
+    Ok(())
+}
+
+fn prepare(options: &Options) -> anyhow::Result<Plan<'_>> {
+    let append = options.append.as_deref().unwrap_or_default();
+    let cloud_config = CloudConfig::get(options.cloud_config.as_deref(), append)?;
+    let medium = Medium::open(options.image.as_deref())?;
+    let Some(device) = options.device.as_deref() else {
+        bail!(
+            "can not proceed without -d DEVICE; disks of this machine:\n{}",
+            device::list()
+        );
+    };
+    let node = device::resolve(device, &medium)?;
+    let target = Target::open(&node, &medium, options.force)?;
+    let layout = target.layout(medium.loader.bios.is_some())?;
+    medium.check_room(&layout)?;
+    if options.keep_state {
+        target.check_kept_state(&layout)?;
+    }
+    Ok(Plan {
+        medium,
+        target,
+        layout,
+        cloud_config,
+        options,
+    })
+}
+
+impl Plan<'_> {
+    /// What the user is to know before the question.
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "Install RancherOS v{} from {} on {}",
+            self.medium.manifest.version,
+            self.medium.name,
+            self.target.describe()
+        )];
+        let lost = self.target.contents();
+        if lost.is_empty() {
+            lines.push("  the disk is empty".to_owned());
+        }
+        for content in lost {
+            let kept = self.options.keep_state && content.contains("RANCHER_STATE");
+            let fate = if kept { "kept" } else { "will be lost" };
+            lines.push(format!("  {content}: {fate}"));
+        }
+        lines.extend(self.cloud_config.lines());
+        lines
+    }
+
+    /// Kernel parameters of the installed machine.
+    fn arguments(&self) -> String {
+        let mut words = self.medium.manifest.arguments.clone();
+        words.extend(
+            self.options
+                .append
+                .clone()
+                .filter(|more| !more.trim().is_empty()),
+        );
+        words.join(" ")
+    }
+}
+
+/// Asks a question of yes or no; anything but yes is no.
+pub(crate) fn confirm(question: &str) -> anyhow::Result<bool> {
+    print!("{question} [y/N]: ");
+    std::io::stdout().flush().context("cannot ask")?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .context("cannot read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
+}
+
+/// The mount point of the medium that runs.
+fn running_medium() -> &'static Path {
+    Path::new("/run/rancher/media")
+}

@@ -1,0 +1,255 @@
+//! The installation itself. The boot code in the first sector is written last: until then the disk does not start.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail, ensure};
+use install::{Disk as _, Event, Guid, History, Outcome, Partition, Role, Slot, SlotFiles, store};
+use sha2::{Digest as _, Sha256};
+use sys::blockdev;
+use sys::mount::{self, MountFlags, UnmountFlags};
+use sys::process::Command;
+
+use super::device::DiskFile;
+use super::medium::{Medium, hex};
+use super::progress::Progress;
+use super::{Plan, copy};
+
+/// The slot that a new installation is in.
+const FIRST: Slot = Slot::A;
+/// udevd looks at every new partition for a moment, in which the kernel does not read the table again.
+const PARTITIONS_DEADLINE: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Making a file system on a slow disk of some TB.
+const FORMAT_DEADLINE: Duration = Duration::from_secs(900);
+/// Kernel and initrd are read back whole: 13 MB today.
+const LARGEST_FILE_BYTES: usize = 128 << 20;
+/// Where the installer's cloud-config goes on the state partition (RancherOS's name).
+const CLOUD_CONFIG: &str = "var/lib/rancher/conf/cloud-config.d/user_config.yml";
+
+impl Plan<'_> {
+    /// Writes everything.
+    pub(crate) fn write(&self) -> anyhow::Result<()> {
+        let node = &self.target.node;
+        println!("Installing on {}.", node.display());
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(node)
+            .with_context(|| format!("cannot open {}", node.display()))?;
+        let mut disk = DiskFile(file);
+        let keep = self.options.keep_state;
+        install::wipe(&mut disk, self.layout.disk_bytes)?;
+        install::write_table(&mut disk, &self.layout, random_guid()?)?;
+        reread(&disk.0, node)?;
+        let manifest = &self.medium.manifest;
+        let mut progress =
+            Progress::new(manifest.store_bytes() + manifest.kernel.size + manifest.initrd.size);
+        self.write_store(&mut progress)?;
+        self.write_slot(&mut disk, &mut progress)?;
+        progress.end();
+        for empty in Slot::ALL.into_iter().filter(|slot| *slot != FIRST) {
+            let partition = self.layout.get(Role::Kernel(empty))?;
+            install::clear_slot(&mut disk, partition, self.layout.sector_bytes)?;
+        }
+        self.write_state(keep)?;
+        let records = install::envelope(&install::install(FIRST))?;
+        disk.write_at(self.layout.get(Role::BootState)?.start, &records)?;
+        let code = self.medium.loader.write(&mut disk, &self.layout)?;
+        disk.flush()?;
+        if let Some(code) = code {
+            disk.write_at(0, &code)?;
+            disk.flush()?;
+        }
+        Ok(())
+    }
+
+    /// The partition of layers.
+    fn write_store(&self, progress: &mut Progress) -> anyhow::Result<()> {
+        let device = self.partition(Role::Os)?;
+        // Few and large files: fewer inodes, no reserve for root
+        format(&device, Role::Os, &["-m", "0", "-N", "4096"])?;
+        let mounted = Mounted::at(&device, "os")?;
+        copy::version(&self.medium, &mounted.0, FIRST, progress)?;
+        let mut history = History::default();
+        history.add(Event {
+            time: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |now| now.as_secs()),
+            version: self.medium.manifest.version.clone(),
+            digest: self.medium.digest(),
+            slot: FIRST.number(),
+            outcome: Outcome::Installed,
+            reason: String::new(),
+        });
+        let text = serde_json::to_vec_pretty(&history).context("cannot write the history")?;
+        fs::write(mounted.0.join(store::HISTORY), text).context("cannot write the history")?;
+        mounted.end()
+    }
+
+    fn write_slot(&self, disk: &mut DiskFile, progress: &mut Progress) -> anyhow::Result<()> {
+        let partition = self.layout.get(Role::Kernel(FIRST))?;
+        slot(
+            disk,
+            partition,
+            self.layout.sector_bytes,
+            &self.medium,
+            &self.arguments(),
+        )?;
+        progress.add(self.medium.manifest.kernel.size + self.medium.manifest.initrd.size);
+        Ok(())
+    }
+
+    /// The user's partition, with the cloud-config; an earlier one is kept as it is but for that.
+    fn write_state(&self, keep: bool) -> anyhow::Result<()> {
+        let device = self.partition(Role::State)?;
+        if !keep {
+            // Containers have many small files
+            format(&device, Role::State, &["-i", "8192"])?;
+        }
+        let Some(text) = &self.cloud_config.text else {
+            return Ok(());
+        };
+        let mounted = Mounted::at(&device, "state")?;
+        let path = mounted.0.join(CLOUD_CONFIG);
+        let folder = path.parent().context("a path without a folder")?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        cloud_init::store::write_atomic(&path, text.as_bytes(), 0o600)?;
+        mounted.end()
+    }
+
+    fn partition(&self, role: Role) -> anyhow::Result<PathBuf> {
+        partition(&self.target.node, role)
+            .with_context(|| format!("the kernel shows no partition {role}"))
+    }
+}
+
+/// Writes a slot: kernel and initrd, read back from the disk afterwards.
+pub(crate) fn slot(
+    disk: &mut DiskFile,
+    partition: Partition,
+    sector_bytes: u64,
+    medium: &Medium,
+    arguments: &str,
+) -> anyhow::Result<()> {
+    let manifest = &medium.manifest;
+    let environment = install::environment(&manifest.version, &medium.digest(), arguments)?;
+    let open = |path: &str| {
+        let path = medium.root.join(path);
+        File::open(&path).with_context(|| format!("cannot open {}", path.display()))
+    };
+    let (mut kernel, mut initrd) = (open(&manifest.kernel.path)?, open(&manifest.initrd.path)?);
+    let files = SlotFiles {
+        environment: &environment,
+        kernel: (&mut kernel, manifest.kernel.size),
+        initrd: (&mut initrd, manifest.initrd.size),
+        manifest: &medium.manifest_text,
+    };
+    install::write_slot(disk, partition, sector_bytes, files)?;
+    let (kernel, initrd) = (&manifest.kernel.sha256, &manifest.initrd.sha256);
+    verify(disk, partition, &[("VMLINUZ", kernel), ("INITRD", initrd)])
+}
+
+/// The node of a partition of this disk.
+pub(crate) fn partition(disk: &Path, role: Role) -> Option<PathBuf> {
+    let mut devices = blockdev::list().into_iter();
+    let found = devices.find(|device| {
+        device.parent.as_deref() == Some(disk)
+            && device.partition == Some(role.number())
+            && device.partition_name.as_deref() == Some(role.name())
+    });
+    Some(found?.path)
+}
+
+/// Waits until the kernel has the new partitions.
+fn reread(file: &File, disk: &Path) -> anyhow::Result<()> {
+    let end = Instant::now() + PARTITIONS_DEADLINE;
+    loop {
+        let read = blockdev::reread_partitions(file);
+        let there = |role| partition(disk, role).is_some_and(|node| node.exists());
+        if read.is_ok() && there(Role::Os) && there(Role::State) {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            read.with_context(|| format!("the partitions of {}", disk.display()))?;
+            bail!("the kernel shows no partitions of {}", disk.display());
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+fn format(device: &Path, role: Role, options: &[&str]) -> anyhow::Result<()> {
+    let node = device.display().to_string();
+    let output = Command::new("mke2fs")
+        .args(["-q", "-F", "-t", "ext4", "-L", role.name()])
+        .args(options)
+        .args([&node])
+        .deadline(FORMAT_DEADLINE)
+        .run()
+        .context("cannot make a file system")?;
+    ensure!(
+        output.status.success(),
+        "mke2fs {node}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}
+
+/// Compares what the disk, not the cache, has.
+fn verify(disk: &mut DiskFile, partition: Partition, files: &[(&str, &str)]) -> anyhow::Result<()> {
+    blockdev::drop_buffers(&disk.0)?;
+    for (name, sha256) in files {
+        let content = install::fat::read(disk, partition.start, name, LARGEST_FILE_BYTES)?;
+        ensure!(
+            hex(&Sha256::digest(&content)) == **sha256,
+            "the disk gives other bytes than were written ({name}): it or the medium is damaged"
+        );
+    }
+    Ok(())
+}
+
+/// Random GUIDs, one a call.
+fn random_guid() -> anyhow::Result<impl FnMut() -> Guid> {
+    let mut source = File::open("/dev/urandom").context("cannot open /dev/urandom")?;
+    Ok(move || {
+        let mut bytes = [0; 16];
+        // It never ends and never fails (urandom(4)); zeros would still be a valid table
+        let _ = source.read_exact(&mut bytes);
+        Guid::random(bytes)
+    })
+}
+
+/// A partition that is mounted until this ends.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn at(device: &Path, name: &str) -> anyhow::Result<Self> {
+        let target = PathBuf::from(format!("/run/ros-install-{name}-{}", std::process::id()));
+        fs::create_dir_all(&target)
+            .with_context(|| format!("cannot create {}", target.display()))?;
+        mount::mount(
+            device,
+            &target,
+            "ext4",
+            MountFlags::NOSUID | MountFlags::NODEV,
+            "",
+        )?;
+        Ok(Self(target))
+    }
+
+    /// Unmounts; with it everything is on the disk.
+    fn end(self) -> anyhow::Result<()> {
+        mount::unmount(&self.0, UnmountFlags::empty()).map_err(anyhow::Error::from)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // After `end` there is nothing mounted, which is an error that says nothing.
+        let _ = mount::unmount(&self.0, UnmountFlags::DETACH);
+        let _ = fs::remove_dir(&self.0);
+    }
+}
