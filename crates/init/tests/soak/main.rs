@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml's exception does not see
 
 mod copies;
+mod files;
 mod http;
 mod kill;
 mod load;

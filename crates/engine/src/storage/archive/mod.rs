@@ -10,10 +10,13 @@ use tokio::sync::mpsc;
 
 use crate::Engine;
 use crate::container::{Container, clean};
-use crate::options::{ArchivePutOptions, ByteStream, STREAM_DEPTH};
+use crate::options::{ArchivePutOptions, ByteStream};
 use crate::worker::{Said, Started, Worker, drain, feed};
 use stat::{base_name, path_stat};
 use view::Held;
+
+/// Pieces of an archive on their way to a client, of 64 KiB each: what one that does not read costs PID 1.
+const DEPTH: usize = 4;
 
 impl Engine {
     /// `HEAD /containers/{id}/archive`.
@@ -132,7 +135,7 @@ async fn stat_of(worker: &mut Worker) -> Result<FileStat> {
 
 /// What a worker writes, as a stream; a worker that fails ends it with an error.
 fn stream(started: Started, held: Held) -> ByteStream {
-    let (sender, receiver) = mpsc::channel(STREAM_DEPTH);
+    let (sender, receiver) = mpsc::channel(DEPTH);
     tokio::task::spawn_local(async move {
         let _held = held;
         let Started {
