@@ -27,10 +27,12 @@ pub(crate) const TESTS: &[Test] = &[
 
 async fn capabilities_and_filter() {
     let status = "grep -E '^(Cap|Seccomp:|NoNewPrivs)' /proc/self/status; mount -t tmpfs x /mnt || echo refused";
-    let bundle = Bundle::new(&format!("{status}; sleep 1000"));
+    let bundle = Bundle::new(&format!("{status}; echo >/tmp/said; sleep 1000"));
     let (stdio, out, err) = crate::bundle::pipes();
     let process = bundle.start(stdio).await;
     let exec = bundle.exec(&process, status).await;
+    let wait = "while ! test -e /tmp/said; do sleep 0.01; done";
+    bundle.exec(&process, wait).await;
     end(&process);
     let start = crate::bundle::read(out);
     drop(err);
