@@ -1,8 +1,10 @@
-//! What is written about the system services' rights, from the one place that gives them: rootfs/os-config.yml.
+//! What is written about the system services' rights, from the one place that gives them: rootfs/os-config.yml; and about
+//! the keys of the configuration, from the tables of crate config.
 //!
 //! Made are the table of docs/security.md, and qemu/confinement.toml, which the test of the booted system compares with
 //! what runs. `cargo xtask tidy` fails when one of them is not up to date.
 
+mod configuration;
 mod service;
 
 use std::fmt::Write as _;
@@ -29,7 +31,7 @@ const END: &str = "<!-- made by `cargo xtask docs`: end -->\n";
 #[derive(clap::Args)]
 pub(crate) struct Options {}
 
-/// Writes both files.
+/// Writes them.
 pub(crate) fn run(build: &Build, _options: &Options) -> Result<()> {
     for (name, text) in made(&build.root)? {
         let path = build.root.join(name);
@@ -46,15 +48,15 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
         // A missing file is not up to date either.
         if fs::read_to_string(root.join(name)).unwrap_or_default() != text {
             complaints.push(format!(
-                "{name} is not what {SOURCE} says: run `cargo xtask docs`"
+                "{name} is not what its source says: run `cargo xtask docs`"
             ));
         }
     }
     Ok(complaints)
 }
 
-/// Both files with their text.
-fn made(root: &Path) -> Result<[(&'static str, String); 2]> {
+/// The files with their text.
+fn made(root: &Path) -> Result<[(&'static str, String); 4]> {
     let read = |name: &str| {
         let path = root.join(name);
         fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
@@ -66,7 +68,12 @@ fn made(root: &Path) -> Result<[(&'static str, String); 2]> {
         bail!("{PAGE} has not the lines {BEGIN:?} and {END:?}");
     };
     let page = format!("{before}{BEGIN}\n{}\n{END}{after}", tables(&services));
-    Ok([(PAGE, page), (DATA, data(&services))])
+    Ok([
+        (PAGE, page),
+        (DATA, data(&services)),
+        (configuration::PAGE, configuration::page(&read(SOURCE)?)),
+        (configuration::SCHEMA, configuration::schema()),
+    ])
 }
 
 fn data(services: &[Service]) -> String {

@@ -7,7 +7,7 @@ use crate::{metadata, user_data};
 
 /// User data, metadata and, before a NUL byte, the kernel's command line. Takes any bytes and must return.
 pub fn config(data: &[u8]) {
-    let _ = user_data::classify(data);
+    let _ = user_data::documents(data);
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };

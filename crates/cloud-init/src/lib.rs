@@ -14,6 +14,7 @@ pub mod authorized_keys;
 pub mod fuzz;
 pub mod media;
 pub mod metadata;
+pub mod mime;
 pub mod store;
 pub mod user_data;
 

@@ -1,6 +1,6 @@
 //! Metadata: the machine's name and its owner's keys, in the formats of OpenStack and NoCloud.
 
-use serde::{Deserialize, Serialize};
+pub use machine_config::Metadata;
 use serde_json::Value;
 
 use crate::{Error, Result};
@@ -10,18 +10,6 @@ pub const MAX_BYTES: u64 = 1 << 20;
 
 /// Most keys taken from one source.
 const MAX_KEYS: usize = 256;
-
-/// What is kept of a source's metadata.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Metadata {
-    /// Name of the machine; the configuration's own wins.
-    pub hostname: Option<String>,
-    /// The machine's id at its provider.
-    pub instance_id: Option<String>,
-    /// Public keys in the order of their names; added to the configuration's.
-    pub ssh_authorized_keys: Vec<String>,
-}
 
 /// `openstack/latest/meta_data.json`: `uuid`, `hostname`, `public_keys` by name.
 ///

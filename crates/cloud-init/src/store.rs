@@ -11,77 +11,112 @@ use crate::{Error, Metadata, Result, UserData};
 
 /// User data, in the directory of configuration files.
 pub const USER_DATA: &str = "cloud-config.d/boot.yml";
-/// Metadata, as JSON.
-pub const METADATA: &str = "metadata";
+pub use machine_config::{METADATA, load_metadata};
 /// User data that is a script.
 pub const SCRIPT: &str = "cloud-config-script";
 /// User data that was not taken, kept for its owner to look at.
 pub const REJECTED: &str = "user-data.rejected";
 
 /// What became of user data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Saved {
-    /// There was none.
-    Nothing,
-    /// It is the machine's configuration now, except for what the problems name.
-    CloudConfig(Vec<Problem>),
-    /// It is a script, kept and not run by this version.
-    Script,
-    /// It is not taken; the reasons.
-    Rejected(Vec<Problem>),
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// Documents that are the machine's configuration now, scripts included.
+    pub taken: usize,
+    /// What is wrong with it; an error costs a value or a document.
+    pub problems: Vec<Problem>,
 }
 
 impl Saved {
-    /// The problems, with errors that cost a value or all of it.
-    pub fn problems(&self) -> &[Problem] {
-        match self {
-            Saved::CloudConfig(problems) | Saved::Rejected(problems) => problems,
-            Saved::Nothing | Saved::Script => &[],
-        }
-    }
-
     /// Whether its owner must be told.
     pub fn is_bad(&self) -> bool {
-        matches!(self, Saved::Rejected(_))
-            || self
-                .problems()
-                .iter()
-                .any(|problem| problem.severity == Severity::Error)
+        let mut problems = self.problems.iter();
+        problems.any(|problem| problem.severity == Severity::Error)
     }
 }
 
-/// Writes user data below `directory` (`/var/lib/rancher/conf`).
+/// Writes the documents of user data below `directory` (`/var/lib/rancher/conf`), in place of those of an earlier boot.
 ///
-/// A cloud-config that is not YAML, or not a map, is kept as [`REJECTED`] and the configuration of an earlier boot
-/// stays; one with wrong values is taken, since its good parts count.
+/// A cloud-config that is not YAML, or not a map, is kept as [`REJECTED`], and when nothing else is there the
+/// configuration of an earlier boot stays; one with wrong values is taken, since its good parts count.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub fn save(directory: &Path, name: &str, user_data: &UserData) -> Result<Saved> {
-    match user_data {
-        UserData::Empty => Ok(Saved::Nothing),
-        UserData::Script(text) => {
-            write_atomic(&directory.join(SCRIPT), text.as_bytes(), 0o700)?;
-            Ok(Saved::Script)
-        }
-        UserData::CloudConfig(text) => match problems_of(name, text) {
-            Ok(problems) => {
-                write_atomic(&directory.join(USER_DATA), text.as_bytes(), 0o600)?;
-                Ok(Saved::CloudConfig(problems))
+pub fn save(directory: &Path, name: &str, documents: &[UserData]) -> Result<Saved> {
+    let mut saved = Saved::default();
+    let (mut configs, mut scripts) = (Vec::new(), Vec::new());
+    for (index, document) in documents.iter().enumerate() {
+        let name = match documents.len() {
+            1 => name.to_owned(),
+            _ => format!("{name} part {}", index + 1),
+        };
+        let at = config::Location::new(&std::sync::Arc::from(name.as_str()), 1, 1);
+        match document {
+            UserData::Empty => {}
+            UserData::Script(text) => scripts.push(text),
+            UserData::Unsupported(words) => saved.problems.push(Problem::error(&at, "", words)),
+            UserData::CloudConfig { text, note } => {
+                saved
+                    .problems
+                    .extend(note.iter().map(|note| Problem::warning(&at, "", note)));
+                match problems_of(&name, text) {
+                    Ok(problems) => {
+                        saved.problems.extend(problems);
+                        configs.push(text);
+                    }
+                    Err(problems) => {
+                        saved.problems.extend(problems);
+                        write_atomic(&directory.join(REJECTED), text.as_bytes(), 0o600)?;
+                    }
+                }
             }
-            Err(problems) => {
-                write_atomic(&directory.join(REJECTED), text.as_bytes(), 0o600)?;
-                Ok(Saved::Rejected(problems))
-            }
-        },
-        UserData::Unsupported(first_line) => {
-            let at = config::Location::new(&std::sync::Arc::from(name), 1, 1);
-            let message = format!(
-                "user data that begins with {first_line:?} is not supported, expected \"#cloud-config\""
-            );
-            Ok(Saved::Rejected(vec![Problem::error(&at, "", message)]))
         }
     }
+    saved.taken = configs.len() + scripts.len();
+    if saved.taken > 0 {
+        replace_all(directory, USER_DATA, &configs, 0o600)?;
+        replace_all(directory, SCRIPT, &scripts, 0o700)?;
+    }
+    Ok(saved)
+}
+
+/// The files of scripts, in order.
+pub fn scripts(directory: &Path) -> Vec<PathBuf> {
+    (0..MAX_DOCUMENTS)
+        .map(|index| directory.join(numbered(SCRIPT, index)))
+        .take_while(|path| path.exists())
+        .collect()
+}
+
+/// Most documents of one kind; a multi-part message has fewer.
+const MAX_DOCUMENTS: usize = 64;
+
+/// `cloud-config.d/boot.yml`, `cloud-config.d/boot.01.yml` ...: in name order.
+fn numbered(name: &str, index: usize) -> String {
+    match (index, name.strip_suffix(".yml")) {
+        (0, _) => name.to_owned(),
+        (_, Some(stem)) => format!("{stem}.yml.{index:02}"),
+        (_, None) => format!("{name}.{index:02}"),
+    }
+}
+
+/// Writes the texts, and removes what an earlier boot had more.
+fn replace_all(directory: &Path, name: &str, texts: &[&String], mode: u32) -> Result<()> {
+    for (index, text) in texts.iter().take(MAX_DOCUMENTS).enumerate() {
+        write_atomic(
+            &directory.join(numbered(name, index)),
+            text.as_bytes(),
+            mode,
+        )?;
+    }
+    for index in texts.len()..MAX_DOCUMENTS {
+        let path = directory.join(numbered(name, index));
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
+            Err(error) => return Err(Error::file("remove", &path, error)),
+        }
+    }
+    Ok(())
 }
 
 /// What is wrong with a cloud-config; as an error when nothing of it can be used.
@@ -102,23 +137,6 @@ pub fn save_metadata(directory: &Path, metadata: &Metadata) -> Result<()> {
     let json =
         serde_json::to_vec_pretty(metadata).map_err(|error| Error::Metadata(error.to_string()))?;
     write_atomic(&path, &json, 0o600)
-}
-
-/// Metadata of the last fetch; the default when there is none.
-///
-/// # Errors
-/// A file that is there and cannot be read.
-pub fn load_metadata(directory: &Path) -> Result<Metadata> {
-    let path = directory.join(METADATA);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Metadata::default());
-        }
-        Err(error) => return Err(Error::file("read", &path, error)),
-    };
-    serde_json::from_str(&text)
-        .map_err(|error| Error::Metadata(format!("{}: {error}", path.display())))
 }
 
 /// Writes a file so that a power cut leaves the old or the new one: a temporary file, fsync, rename, fsync of the
@@ -153,58 +171,78 @@ mod tests {
 
     fn saved(text: &str) -> (tempfile::TempDir, Saved) {
         let directory = tempfile::tempdir().unwrap();
-        let user_data = crate::user_data::classify(text.as_bytes()).unwrap();
-        let saved = save(directory.path(), "user-data", &user_data).unwrap();
+        let saved = save_in(directory.path(), text);
         (directory, saved)
+    }
+
+    fn save_in(directory: &Path, text: &str) -> Saved {
+        let documents = crate::user_data::documents(text.as_bytes()).unwrap();
+        save(directory, "user-data", &documents).unwrap()
     }
 
     #[test]
     fn a_cloud_config_is_kept_as_it_is_written() {
         let text = "#cloud-config\n# a comment\nhostname: a\n";
         let (directory, saved) = saved(text);
-        assert_eq!(saved, Saved::CloudConfig(vec![]));
+        assert_eq!((saved.taken, saved.problems), (1, vec![]));
         assert_eq!(
             fs::read_to_string(directory.path().join(USER_DATA)).unwrap(),
             text
         );
-        let left: Vec<_> = fs::read_dir(directory.path().join("cloud-config.d"))
-            .unwrap()
-            .collect();
-        assert_eq!(left.len(), 1);
+        assert_eq!(
+            fs::read_dir(directory.path().join("cloud-config.d"))
+                .unwrap()
+                .count(),
+            1
+        );
     }
 
     #[test]
     fn good_parts_of_a_bad_cloud_config_are_taken() {
         let (directory, saved) = saved("#cloud-config\nhostname: a\nrancher: {debug: [x]}\n");
         assert!(saved.is_bad());
-        assert_eq!(saved.problems()[0].at.to_string(), "user-data:3:18");
+        assert_eq!(saved.problems[0].at.to_string(), "user-data:3:18");
         assert!(directory.path().join(USER_DATA).exists());
     }
 
     #[test]
     fn what_cannot_be_read_is_kept_aside_and_the_earlier_one_stays() {
         let directory = tempfile::tempdir().unwrap();
-        let good = UserData::CloudConfig("#cloud-config\nhostname: a\n".into());
-        save(directory.path(), "u", &good).unwrap();
-        let bad = UserData::CloudConfig("#cloud-config\nhostname: [\n".into());
-        assert!(matches!(
-            save(directory.path(), "u", &bad).unwrap(),
-            Saved::Rejected(_)
-        ));
+        save_in(directory.path(), "#cloud-config\nhostname: a\n");
+        let saved = save_in(directory.path(), "#cloud-config\nhostname: [\n");
+        assert!(saved.is_bad() && saved.taken == 0);
         let kept = fs::read_to_string(directory.path().join(USER_DATA)).unwrap();
         assert!(kept.contains("hostname: a"));
-        assert!(
-            fs::read_to_string(directory.path().join(REJECTED))
+        let rejected = fs::read_to_string(directory.path().join(REJECTED)).unwrap();
+        assert!(rejected.contains("hostname: ["));
+    }
+
+    #[test]
+    fn a_message_leaves_its_parts_and_nothing_of_an_earlier_boot() {
+        let message = |hosts: &[&str]| {
+            let parts: String = hosts
+                .iter()
+                .map(|host| format!("--b\nContent-Type: text/cloud-config\n\nhostname: {host}\n"))
+                .collect();
+            format!("Content-Type: multipart/mixed; boundary=b\n\n{parts}--b\n\n#!/bin/sh\n--b--\n")
+        };
+        let directory = tempfile::tempdir().unwrap();
+        save_in(directory.path(), &message(&["a", "b", "c"]));
+        let files = || {
+            fs::read_dir(directory.path().join("cloud-config.d"))
                 .unwrap()
-                .contains("hostname: [")
-        );
+                .count()
+        };
+        assert_eq!((files(), scripts(directory.path()).len()), (3, 1));
+        save_in(directory.path(), "#cloud-config\nhostname: d\n");
+        assert_eq!((files(), scripts(directory.path()).len()), (1, 0));
     }
 
     #[test]
     fn other_kinds_are_named() {
-        assert_eq!(saved("").1, Saved::Nothing);
-        assert_eq!(saved("#!/bin/sh\n").1, Saved::Script);
-        assert!(saved("Content-Type: multipart/mixed\n").1.is_bad());
+        assert_eq!(saved("").1, Saved::default());
+        assert_eq!(saved("#!/bin/sh\n").1.taken, 1);
+        assert!(saved("#include\nhttp://x\n").1.is_bad());
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What user data is: a cloud-config, a script, or something this system does not take.
 
+use std::borrow::Cow;
 use std::io::Read as _;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::{Error, Result};
+use crate::{Error, Result, mime};
 
 /// Most bytes of user data, unpacked; OpenStack allows 64 KiB, a hand-made drive may carry more.
 pub const MAX_BYTES: u64 = 4 << 20;
@@ -12,58 +13,155 @@ pub const MAX_BYTES: u64 = 4 << 20;
 /// First bytes of gzip data (RFC 1952).
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 
-/// User data by its first line.
+/// One document of user data, by its first line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserData {
     /// Nothing but white space.
     Empty,
-    /// `#cloud-config`, or YAML without that line but with a map that looks like one.
-    CloudConfig(String),
+    /// `#cloud-config`, or YAML that has keys of one; then the note says what its first line should be.
+    CloudConfig {
+        /// The text as it was written.
+        text: String,
+        /// What its owner should know, though it is taken.
+        note: Option<String>,
+    },
     /// `#!`.
     Script(String),
-    /// Known to other systems: multi-part MIME, `#include`, `#compose` ...; the first line says which.
+    /// Known to other systems and not taken here, in words.
     Unsupported(String),
 }
 
-/// Unpacks gzip and looks at the first line.
+/// The documents of user data in order: one, or the parts of a multi-part message. Gzip is unpacked first.
 ///
 /// # Errors
 /// Gzip that does not unpack, or to more than [`MAX_BYTES`].
-pub fn classify(bytes: &[u8]) -> Result<UserData> {
-    let unpacked;
-    let bytes = if bytes.starts_with(GZIP_MAGIC) {
-        unpacked = gunzip(bytes)?;
-        &unpacked
-    } else {
-        bytes
+pub fn documents(bytes: &[u8]) -> Result<Vec<UserData>> {
+    let bytes = unpacked(bytes)?;
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        return Ok(vec![UserData::Unsupported("it is binary data".to_owned())]);
     };
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return Ok(UserData::Unsupported("binary data".to_owned()));
-    };
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.trim().is_empty() {
-        return Ok(UserData::Empty);
+    if !mime::is_mime(text) {
+        return Ok(vec![classify(text)]);
     }
-    let first = text.lines().next().unwrap_or("").trim_end();
-    Ok(
-        if first == "#cloud-config" || first.starts_with("#cloud-config ") {
-            UserData::CloudConfig(text.to_owned())
-        } else if first.starts_with("#!") {
-            UserData::Script(text.to_owned())
-        } else {
-            UserData::Unsupported(first.chars().take(80).filter(|c| !c.is_control()).collect())
-        },
-    )
+    let parts = match mime::parts(text) {
+        Ok(parts) => parts,
+        Err(error) => {
+            return Ok(vec![UserData::Unsupported(format!(
+                "it is not a multi-part message: {error}"
+            ))]);
+        }
+    };
+    parts.iter().map(part).collect()
 }
 
-fn gunzip(bytes: &[u8]) -> Result<Vec<u8>> {
+fn part(part: &mime::Part) -> Result<UserData> {
+    let bytes = unpacked(&part.bytes)?;
+    let Ok(text) = std::str::from_utf8(&bytes) else {
+        return Ok(UserData::Unsupported(format!(
+            "its part {} is binary data",
+            part.kind
+        )));
+    };
+    // The header wins over the first line, as in cloud-init.
+    Ok(match part.kind.as_str() {
+        "text/cloud-config" if !text.trim().is_empty() && !is_jinja(text) => {
+            UserData::CloudConfig {
+                text: text.to_owned(),
+                note: None,
+            }
+        }
+        "text/x-shellscript" | "text/x-shellscript-per-boot" if text.starts_with("#!") => {
+            UserData::Script(text.to_owned())
+        }
+        "text/x-include-url" | "text/x-include-once-url" => {
+            UserData::Unsupported(INCLUDE.to_owned())
+        }
+        "text/jinja2" => UserData::Unsupported(JINJA.to_owned()),
+        _ => classify(text),
+    })
+}
+
+const INCLUDE: &str = "#include is not supported: user data is read before the network is up; put the files' text into it, or fetch them in runcmd";
+const JINJA: &str =
+    "jinja templates are not supported: fill the template in before the machine gets it";
+
+fn is_jinja(text: &str) -> bool {
+    text.trim_start()
+        .to_ascii_lowercase()
+        .starts_with("## template:")
+}
+
+/// What a document is. One whose first line is missing or misspelt is a cloud-config too when it has keys of one: the
+/// machine's owner wants in.
+fn classify(text: &str) -> UserData {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let Some(first) = text
+        .lines()
+        .map(str::trim_end)
+        .find(|line| !line.is_empty())
+    else {
+        return UserData::Empty;
+    };
+    let is_first = text.starts_with(first);
+    if is_first && (first == "#cloud-config" || first.starts_with("#cloud-config ")) {
+        return UserData::CloudConfig {
+            text: text.to_owned(),
+            note: None,
+        };
+    }
+    if is_first && first.starts_with("#!") {
+        return UserData::Script(text.to_owned());
+    }
+    if is_jinja(text) {
+        return UserData::Unsupported(JINJA.to_owned());
+    }
+    if first.starts_with("#include") {
+        return UserData::Unsupported(INCLUDE.to_owned());
+    }
+    let shown: String = first.chars().take(80).filter(|c| !c.is_control()).collect();
+    if has_known_keys(text) {
+        let note = format!(
+            "the first line is {shown:?}, it should be \"#cloud-config\"; it is taken as that"
+        );
+        return UserData::CloudConfig {
+            text: text.to_owned(),
+            note: Some(note),
+        };
+    }
+    UserData::Unsupported(format!(
+        "user data that begins with {shown:?} is not supported, expected \"#cloud-config\", \"#!\" or a multi-part message"
+    ))
+}
+
+/// Whether it is a YAML map with a key of cloud-config, broken as the rest may be.
+fn has_known_keys(text: &str) -> bool {
+    let fields = config::schema::CLOUD_CONFIG.fields();
+    let is_key = |key: &str| fields.iter().any(|field| field.name == key);
+    text.lines().any(|line| {
+        line.split_once(':')
+            .is_some_and(|(key, _)| !key.contains(' ') && is_key(key))
+    })
+}
+
+fn unpacked(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
+    if bytes.starts_with(GZIP_MAGIC) {
+        return gunzip(bytes, MAX_BYTES).map(Cow::Owned);
+    }
+    Ok(Cow::Borrowed(bytes))
+}
+
+/// Unpacks gzip.
+///
+/// # Errors
+/// Data that does not unpack, or to more than `limit` bytes.
+pub fn gunzip(bytes: &[u8], limit: u64) -> Result<Vec<u8>> {
     let mut unpacked = Vec::new();
     MultiGzDecoder::new(bytes)
-        .take(MAX_BYTES + 1)
+        .take(limit + 1)
         .read_to_end(&mut unpacked)
         .map_err(|error| Error::Gzip(error.to_string()))?;
-    if unpacked.len() as u64 > MAX_BYTES {
-        return Err(Error::Gzip(format!("more than {MAX_BYTES} bytes")));
+    if unpacked.len() as u64 > limit {
+        return Err(Error::Gzip(format!("more than {limit} bytes")));
     }
     Ok(unpacked)
 }
@@ -80,24 +178,34 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn one(bytes: &[u8]) -> UserData {
+        let documents = documents(bytes).unwrap();
+        assert_eq!(documents.len(), 1);
+        documents[0].clone()
+    }
+
+    fn cloud_config(text: &str) -> UserData {
+        UserData::CloudConfig {
+            text: text.to_owned(),
+            note: None,
+        }
+    }
+
     #[test]
     fn the_first_line_decides() {
         let config = "#cloud-config\nhostname: a\n";
         for (bytes, want) in [
             (b"".to_vec(), UserData::Empty),
             (b" \n".to_vec(), UserData::Empty),
-            (config.into(), UserData::CloudConfig(config.into())),
-            (
-                gzip(config.as_bytes()),
-                UserData::CloudConfig(config.into()),
-            ),
+            (config.into(), cloud_config(config)),
+            (gzip(config.as_bytes()), cloud_config(config)),
             (
                 b"\xef\xbb\xbf#cloud-config\n".to_vec(),
-                UserData::CloudConfig("#cloud-config\n".into()),
+                cloud_config("#cloud-config\n"),
             ),
             (
                 b"#cloud-config\r\na: b".to_vec(),
-                UserData::CloudConfig("#cloud-config\r\na: b".into()),
+                cloud_config("#cloud-config\r\na: b"),
             ),
             (
                 b"#!/bin/sh\n".to_vec(),
@@ -105,25 +213,66 @@ mod tests {
             ),
             (
                 b"#include\nhttp://x".to_vec(),
-                UserData::Unsupported("#include".into()),
+                UserData::Unsupported(INCLUDE.into()),
             ),
             (
-                b"#cloud-configuration".to_vec(),
-                UserData::Unsupported("#cloud-configuration".into()),
+                b"## template: jinja\n#cloud-config\nhostname: a".to_vec(),
+                UserData::Unsupported(JINJA.into()),
             ),
             (
                 b"\xff\xfe\x00".to_vec(),
-                UserData::Unsupported("binary data".into()),
+                UserData::Unsupported("it is binary data".into()),
             ),
         ] {
-            assert_eq!(classify(&bytes).unwrap(), want);
+            assert_eq!(one(&bytes), want);
         }
+        assert!(
+            matches!(one(b"#cloud-configuration"), UserData::Unsupported(words) if words.contains("#cloud-configuration"))
+        );
+    }
+
+    /// First lines of real files: 24 of 100 do not begin as they should.
+    #[test]
+    fn a_missing_or_misspelt_first_line_is_forgiven_with_a_word() {
+        for first in [
+            "",
+            "\n#cloud-config\n",
+            "# cloud-config\n",
+            "#cloud-init\n",
+            "---\n",
+            "#Cloud-Config\n",
+        ] {
+            let text = format!("{first}hostname: a\nssh_authorized_keys: [\n");
+            let UserData::CloudConfig { note, .. } = one(text.as_bytes()) else {
+                panic!("{text:?} is not taken");
+            };
+            assert!(
+                note.unwrap().contains("should be \"#cloud-config\""),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn parts_of_a_message_are_documents_of_their_own() {
+        let message = "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/cloud-config\n\nhostname: a\n--b\nContent-Type: text/x-shellscript\n\n#!/bin/sh\n--b\nContent-Type: text/x-include-url\n\nhttp://x\n--b--\n";
+        assert_eq!(
+            documents(message.as_bytes()).unwrap(),
+            [
+                cloud_config("hostname: a\n"),
+                UserData::Script("#!/bin/sh\n".into()),
+                UserData::Unsupported(INCLUDE.into()),
+            ]
+        );
     }
 
     #[test]
     fn a_gzip_bomb_and_broken_gzip_are_refused() {
         let bomb = gzip(&vec![b' '; usize::try_from(MAX_BYTES).unwrap() + 1]);
-        assert!(matches!(classify(&bomb), Err(Error::Gzip(_))));
-        assert!(matches!(classify(&[0x1f, 0x8b, 8, 0]), Err(Error::Gzip(_))));
+        assert!(matches!(documents(&bomb), Err(Error::Gzip(_))));
+        assert!(matches!(
+            documents(&[0x1f, 0x8b, 8, 0]),
+            Err(Error::Gzip(_))
+        ));
     }
 }

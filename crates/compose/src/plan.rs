@@ -42,6 +42,8 @@ pub struct Step {
     pub wait_for_exit: bool,
     /// The container is created and not started.
     pub create_only: bool,
+    /// The configuration is read again when it has started, or ended if it is [`Step::wait_for_exit`].
+    pub reloads_config: bool,
     /// When an existing container is replaced.
     pub rebuild: Rebuild,
     /// What the container is made from, [`HASH`] label included.
@@ -100,12 +102,17 @@ impl Step {
             .map_or("", String::as_str)
     }
 
+    /// Whether a container with these labels was made from this very definition.
+    pub fn has_hash(&self, labels: &BTreeMap<String, String>) -> bool {
+        labels.get(HASH).is_some_and(|hash| hash == self.hash())
+    }
+
     /// Whether a container with these labels is still the one this step would make.
     pub fn is_current(&self, labels: &BTreeMap<String, String>) -> bool {
         match self.rebuild {
             Rebuild::Always => false,
             Rebuild::Never => true,
-            Rebuild::OnChange => labels.get(HASH).is_some_and(|hash| hash == self.hash()),
+            Rebuild::OnChange => self.has_hash(labels),
         }
     }
 }
@@ -162,6 +169,7 @@ fn step(name: String, service: &Service, mut request: CreateRequest, after: Vec<
         after,
         wait_for_exit: service.waits_for_exit(),
         create_only: service.is_create_only(),
+        reloads_config: service.reloads_config(),
         rebuild: match service.label(REBUILD) {
             Some("always") => Rebuild::Always,
             Some("false") => Rebuild::Never,

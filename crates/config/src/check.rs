@@ -1,9 +1,13 @@
 //! Compares a tree with the schema: gives scalars their types, drops what does not fit, reports each case once.
 
+mod hints;
+
 use std::collections::BTreeMap;
 
-use crate::schema::{self, Field, Kind};
+use crate::schema::{Effect, Field, Kind};
 use crate::{Entry, Location, Node, Problem, Value, scalar, words};
+
+pub(crate) use hints::nearest;
 
 /// Keeps what fits `kind`; everything else becomes a [`Problem`]. `None` when nothing is left.
 ///
@@ -20,6 +24,10 @@ impl Checker<'_> {
     fn value(&mut self, node: Node, kind: &Kind, path: &str) -> Option<Node> {
         if node.value.is_nothing() && !matches!(kind, Kind::Any) {
             return None;
+        }
+        if let Kind::Either(scalar, other) = kind {
+            let is_deep = matches!(node.value, Value::List(_) | Value::Map(_));
+            return self.value(node, if is_deep { other } else { scalar }, path);
         }
         let at = node.at.clone();
         let found = node.kind();
@@ -42,6 +50,9 @@ impl Checker<'_> {
             }
             (Kind::Strings, value) => text(value).map(|one| strings(&at, vec![one])),
             (Kind::Commands, Value::List(items)) => Some(Value::List(self.commands(items, path))),
+            (Kind::Commands, Value::String(line) | Value::Plain(line)) => {
+                Some(strings(&at, vec![line]))
+            }
             (Kind::StringMap, Value::Map(map)) => Some(Value::Map(self.string_map(map, path))),
             (Kind::StringMap, Value::List(items)) => Some(Value::Map(self.pairs(items, path))),
             (Kind::MapOf(inner), Value::Map(map)) => {
@@ -60,10 +71,12 @@ impl Checker<'_> {
             _ => None,
         };
         if value.is_none() {
+            let hint =
+                hints::wrong_type(path, found).map_or(String::new(), |hint| format!(": {hint}"));
             self.error(
                 &at,
                 path,
-                format!("expected {}, found {found}", kind.describe()),
+                format!("expected {}, found {found}{hint}", kind.describe()),
             );
         }
         value.map(|value| Node::new(at, value))
@@ -136,6 +149,10 @@ impl Checker<'_> {
     ) -> BTreeMap<String, Entry> {
         map.into_iter()
             .filter_map(|(key, entry)| {
+                if let Some(message) = hints::not_a_link(&key, path) {
+                    self.error(&entry.key_at, &join(path, &key), message);
+                    return None;
+                }
                 let node = self.value(entry.node, kind, &join(path, &key))?;
                 Some((key, Entry { node, ..entry }))
             })
@@ -150,16 +167,55 @@ impl Checker<'_> {
     ) -> BTreeMap<String, Entry> {
         map.into_iter()
             .filter_map(|(key, entry)| {
-                let Some(field) = fields.iter().find(|field| field.name == key) else {
-                    let message = unknown_key(&key, fields, path);
+                let Some(field) = self.field(&key, &entry.key_at, fields, path) else {
+                    let message = hints::unknown_key(&key, fields, path);
                     self.problems
                         .push(Problem::warning(&entry.key_at, join(path, &key), message));
                     return None;
                 };
-                let node = self.value(entry.node, &field.kind, &join(path, &key))?;
-                Some((key, Entry { node, ..entry }))
+                let path = join(path, field.name);
+                let node = self.value(entry.node, &field.kind, &path)?;
+                self.not_applied(field, &node, &entry.key_at, &path);
+                Some((field.name.to_owned(), Entry { node, ..entry }))
             })
             .collect()
+    }
+
+    /// The field of a key; `-` for `_` (cloud-init's older spelling, daemon.json's) is taken with a word about it.
+    fn field(
+        &mut self,
+        key: &str,
+        at: &Location,
+        fields: &'static [Field],
+        path: &str,
+    ) -> Option<&'static Field> {
+        if let Some(field) = fields.iter().find(|field| field.name == key) {
+            return Some(field);
+        }
+        let spelt = key.replace('-', "_");
+        let field = fields.iter().find(|field| field.name == spelt)?;
+        // Both spellings are cloud-init's own.
+        if spelt != "ca_certs" {
+            let message = format!("taken as {:?}", join(path, field.name));
+            self.problems
+                .push(Problem::warning(at, join(path, key), message));
+        }
+        Some(field)
+    }
+
+    /// Nothing that is accepted and not applied stays silent.
+    fn not_applied(&mut self, field: &Field, node: &Node, at: &Location, path: &str) {
+        let reason = match field.effect {
+            Effect::Never(reason) => reason,
+            Effect::Only(values, reason)
+                if !node.as_str().is_some_and(|text| values.contains(&text)) =>
+            {
+                reason
+            }
+            _ => return,
+        };
+        let message = format!("not applied: {reason}");
+        self.problems.push(Problem::warning(at, path, message));
     }
 }
 
@@ -206,182 +262,5 @@ fn strings(at: &Location, items: Vec<String>) -> Value {
     )
 }
 
-/// What to say about a key the schema does not know: the nearest one it knows, or where the key belongs.
-fn unknown_key(key: &str, fields: &'static [Field], path: &str) -> String {
-    if let Some(known) = nearest(key, fields.iter().map(|field| field.name)) {
-        return format!(
-            "unknown key, did you mean {:?}? it is ignored",
-            join(path, known)
-        );
-    }
-    if path.is_empty() {
-        if schema::RANCHER
-            .fields()
-            .iter()
-            .any(|field| field.name == key)
-        {
-            return format!("unknown key, did you mean \"rancher.{key}\"? it is ignored");
-        }
-        if schema::OTHER_CLOUD_INIT_KEYS.contains(&key) {
-            return "this cloud-init key is not supported, it is ignored".to_owned();
-        }
-    }
-    "unknown key, it is ignored".to_owned()
-}
-
-/// The known name closest to `key`, if it is close enough to be a typing error.
-pub(crate) fn nearest<'n>(key: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
-    // Longer input cannot be within the distance of any known name; the bound keeps the cost flat.
-    const LONGEST: usize = 64;
-    if key.len() > LONGEST {
-        return None;
-    }
-    let allowed = (key.len() / 3).clamp(1, 3);
-    names
-        .map(|name| (distance(key, name), name))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
-}
-
-/// Optimal string alignment distance in bytes: insertions, deletions, substitutions and swaps of neighbours each cost
-/// one; `-` and `_` are the same, and so are the cases.
-fn distance(a: &str, b: &str) -> usize {
-    let fold = |byte: u8| match byte {
-        b'-' => b'_',
-        byte => byte.to_ascii_lowercase(),
-    };
-    let a: Vec<u8> = a.bytes().map(fold).collect();
-    let b: Vec<u8> = b.bytes().map(fold).collect();
-    let mut before = vec![0; b.len() + 1];
-    let mut above: Vec<usize> = (0..=b.len()).collect();
-    for i in 0..a.len() {
-        let mut row = vec![i + 1; b.len() + 1];
-        for j in 0..b.len() {
-            let substituted = above[j] + usize::from(a[i] != b[j]);
-            row[j + 1] = substituted.min(above[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
-                row[j + 1] = row[j + 1].min(before[j - 1] + 1);
-            }
-        }
-        before = std::mem::replace(&mut above, row);
-    }
-    above[b.len()]
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::parse;
-
-    fn checked(text: &str) -> (serde_json::Value, Vec<String>) {
-        let (node, _) = parse("t.yml", text).unwrap();
-        let mut problems = Vec::new();
-        let node = check(node, &schema::CLOUD_CONFIG, &mut problems);
-        (
-            node.map_or(serde_json::Value::Null, |node| node.to_json()),
-            problems.iter().map(ToString::to_string).collect(),
-        )
-    }
-
-    #[test]
-    fn scalars_get_the_type_of_the_schema() {
-        for (text, want) in [
-            ("hostname: 123", serde_json::json!({"hostname": "123"})),
-            (
-                "rancher: {debug: yes}",
-                serde_json::json!({"rancher": {"debug": true}}),
-            ),
-            (
-                "rancher: {debug: \"true\"}",
-                serde_json::json!({"rancher": {"debug": true}}),
-            ),
-            (
-                "write_files: [{permissions: 0644}]",
-                serde_json::json!({"write_files": [{"permissions": "0644"}]}),
-            ),
-            (
-                "rancher: {state: {autoformat: /dev/sda}}",
-                serde_json::json!({"rancher": {"state": {"autoformat": ["/dev/sda"]}}}),
-            ),
-            (
-                "rancher: {services: {a: {command: sh -c 'x y'}}}",
-                serde_json::json!({"rancher": {"services": {"a": {"command": ["sh", "-c", "x y"]}}}}),
-            ),
-            (
-                "rancher: {services: {a: {environment: [A=1, B]}}}",
-                serde_json::json!({"rancher": {"services": {"a": {"environment": {"A": "1", "B": null}}}}}),
-            ),
-            (
-                "rancher: {services: {a: {restart: no}}}",
-                serde_json::json!({"rancher": {"services": {"a": {"restart": "no"}}}}),
-            ),
-            (
-                "runcmd: [ls, [a, 1]]",
-                serde_json::json!({"runcmd": ["ls", ["a", "1"]]}),
-            ),
-            ("hostname:", serde_json::json!({})),
-        ] {
-            let (json, problems) = checked(text);
-            assert_eq!(json, want, "{text}");
-            assert!(problems.is_empty(), "{text}: {problems:?}");
-        }
-    }
-
-    #[test]
-    fn what_does_not_fit_is_reported_with_its_place_and_the_rest_stays() {
-        for (text, keeps, report) in [
-            (
-                "ssh_authorised_keys: [x]\nhostname: h",
-                serde_json::json!({"hostname": "h"}),
-                "t.yml:1:1: warning: ssh_authorised_keys: unknown key, did you mean \"ssh_authorized_keys\"? it is ignored",
-            ),
-            (
-                "hostname: h\nrancher:\n  debug: perhaps",
-                serde_json::json!({"hostname": "h", "rancher": {}}),
-                "t.yml:3:10: error: rancher.debug: expected true or false, found a string",
-            ),
-            (
-                "services: {}",
-                serde_json::json!({}),
-                "t.yml:1:1: warning: services: unknown key, did you mean \"rancher.services\"? it is ignored",
-            ),
-            (
-                "users: []",
-                serde_json::json!({}),
-                "t.yml:1:1: warning: users: this cloud-init key is not supported, it is ignored",
-            ),
-            (
-                "ssh_authorized_keys: [a, {b: c}, d]",
-                serde_json::json!({"ssh_authorized_keys": ["a", "d"]}),
-                "t.yml:1:26: error: ssh_authorized_keys[1]: expected a string, found a map",
-            ),
-            (
-                "rancher: {services: {web: {imge: x}}}",
-                serde_json::json!({"rancher": {"services": {"web": {}}}}),
-                "t.yml:1:28: warning: rancher.services.web.imge: unknown key, did you mean \"rancher.services.web.image\"? it is ignored",
-            ),
-        ] {
-            let (json, problems) = checked(text);
-            assert_eq!(json, keeps, "{text}");
-            assert_eq!(problems, [report], "{text}");
-        }
-    }
-
-    #[test]
-    fn a_report_never_shows_the_value() {
-        let (_, problems) = checked("rancher: {password: [s3cret], ssh: {port: s3cret}}");
-        assert_eq!(problems.len(), 2);
-        assert!(
-            problems.iter().all(|problem| !problem.contains("s3cret")),
-            "{problems:?}"
-        );
-    }
-
-    #[test]
-    fn a_document_that_is_not_a_map_leaves_nothing() {
-        let (json, problems) = checked("just text");
-        assert_eq!(json, serde_json::Value::Null);
-        assert_eq!(problems.len(), 1);
-    }
-}
+mod tests;

@@ -3,11 +3,17 @@
 //! A field is `None` or empty when no document set it. Decoding cannot fail: [`crate::check`] has given every value
 //! the type that stands here.
 
+mod network;
+mod users;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use crate::Service;
+
+pub use network::{Dns, Interface, Network, RouteEntry};
+pub use users::{Chpasswd, User, UserEntry, UserPassword};
 
 /// A map whose values may be absent (`environment: [HOME]`).
 pub type StringMap = BTreeMap<String, Option<String>>;
@@ -28,6 +34,36 @@ pub struct Config {
     pub runcmd: Vec<Command>,
     /// Commands run before the state partition is looked for.
     pub bootcmd: Vec<Command>,
+    /// Full name of the machine.
+    pub fqdn: Option<String>,
+    /// Whether `fqdn` wins over `hostname`.
+    pub prefer_fqdn_over_hostname: Option<bool>,
+    /// Users of the console.
+    pub users: Vec<User>,
+    /// Changes to the first user.
+    pub user: Option<User>,
+    /// Groups: names, or maps of a name and its members.
+    pub groups: serde_json::Value,
+    /// Password of user rancher.
+    pub password: Option<String>,
+    /// Passwords of users.
+    pub chpasswd: Chpasswd,
+    /// Whether sshd takes passwords: `true`, `false`, `unchanged`.
+    pub ssh_pwauth: Option<String>,
+    /// Time zone of the console.
+    pub timezone: Option<String>,
+    /// `LANG` of logins.
+    pub locale: Option<String>,
+    /// Time servers.
+    pub ntp: Ntp,
+    /// What the machine does when everything was applied.
+    pub power_state: Option<PowerState>,
+    /// A file to swap to.
+    pub swap: Option<Swap>,
+    /// Certificate authorities to trust.
+    pub ca_certs: CaCerts,
+    /// Printed when everything was applied.
+    pub final_message: Option<String>,
     /// The system's own settings.
     pub rancher: Rancher,
 }
@@ -46,6 +82,8 @@ pub enum Command {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct WriteFile {
+    /// Whether the text goes to the end of what the file has.
+    pub append: Option<bool>,
     /// Container the file is written in; the console when absent.
     pub container: Option<String>,
     /// The text, encoded as `encoding` says.
@@ -58,6 +96,68 @@ pub struct WriteFile {
     pub path: Option<String>,
     /// Octal mode.
     pub permissions: Option<String>,
+}
+
+/// `ntp`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Ntp {
+    /// Pools of servers.
+    pub pools: Vec<String>,
+    /// Servers.
+    pub servers: Vec<String>,
+}
+
+/// `power_state`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct PowerState {
+    /// `true`, `false`, or a command.
+    pub condition: serde_json::Value,
+    /// `now` or `+MINUTES`.
+    pub delay: Option<String>,
+    /// Printed before.
+    pub message: Option<String>,
+    /// `poweroff`, `reboot` or `halt`.
+    pub mode: Option<String>,
+}
+
+/// `swap`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Swap {
+    /// The file.
+    pub filename: Option<String>,
+    /// Largest size when `size` is `auto`.
+    pub maxsize: Option<String>,
+    /// `512M`, bytes, or `auto`.
+    pub size: Option<String>,
+}
+
+/// `ca_certs`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct CaCerts {
+    /// Whether only the certificates named here are trusted.
+    pub remove_defaults: Option<bool>,
+    /// Certificates, PEM.
+    pub trusted: Vec<String>,
+}
+
+/// An account at a registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct RegistryAuth {
+    /// `user:password` in base64.
+    pub auth: Option<String>,
+    /// Token in place of a password.
+    pub identitytoken: Option<String>,
+    /// Password.
+    pub password: Option<String>,
+    /// Bearer token.
+    pub registrytoken: Option<String>,
+    /// User.
+    pub username: Option<String>,
 }
 
 /// `rancher.*`.
@@ -94,6 +194,8 @@ pub struct Rancher {
     pub preload_wait: Option<bool>,
     /// Go to the recovery console.
     pub recovery: Option<bool>,
+    /// Accounts at registries.
+    pub registry_auths: BTreeMap<String, RegistryAuth>,
     /// Disk whose first partition grows once.
     pub resize_device: Option<String>,
     /// System services.
@@ -108,8 +210,6 @@ pub struct Rancher {
     pub state: State,
     /// Kernel settings, `/proc/sys` names with dots or slashes.
     pub sysctl: StringMap,
-    /// System Docker.
-    pub system_docker: Docker,
     /// Where new versions come from.
     pub upgrade: Upgrade,
 }
@@ -130,32 +230,6 @@ pub struct Defaults {
     pub hostname: Option<String>,
     /// Network settings under everything else.
     pub network: Network,
-}
-
-/// The parts of `rancher.network` that are typed here.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct Network {
-    /// Seconds to wait for a lease.
-    pub dhcp_timeout: Option<i64>,
-    /// Resolver settings.
-    pub dns: Dns,
-    /// Proxy for http.
-    pub http_proxy: Option<String>,
-    /// Proxy for https.
-    pub https_proxy: Option<String>,
-    /// Hosts without a proxy.
-    pub no_proxy: Option<String>,
-}
-
-/// `rancher.network.dns`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct Dns {
-    /// Addresses of name servers.
-    pub nameservers: Vec<String>,
-    /// Search domains.
-    pub search: Vec<String>,
 }
 
 /// `rancher.ssh`.
@@ -182,6 +256,8 @@ pub struct State {
     pub cryptsetup: Option<bool>,
     /// `LABEL=`, `UUID=` or a device path.
     pub dev: Option<String>,
+    /// File system with the vendor's configuration.
+    pub oem_dev: Option<String>,
     /// Subdirectory of the partition that is used.
     pub directory: Option<String>,
     /// File system type; found out when absent.
@@ -218,6 +294,8 @@ pub struct Docker {
     pub bridge: Option<String>,
     /// Certificate authority, PEM.
     pub ca_cert: Option<String>,
+    /// Its key, PEM.
+    pub ca_key: Option<String>,
     /// `daemon.json`.
     pub config_file: Option<String>,
     /// Address of a containerd to use.
@@ -252,8 +330,8 @@ pub struct Docker {
     pub mtu: Option<i64>,
     /// Process id file.
     pub pid_file: Option<String>,
-    /// Mirror of Docker Hub.
-    pub registry_mirror: Option<String>,
+    /// Mirrors of Docker Hub.
+    pub registry_mirror: Vec<String>,
     /// Server certificate, PEM.
     pub server_cert: Option<String>,
     /// Server key, PEM.

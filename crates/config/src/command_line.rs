@@ -123,6 +123,11 @@ impl CommandLine {
     }
 }
 
+/// The parts of a dotted key as the schema has them: below a map with free string keys the rest is one.
+pub fn key_parts(key: &str) -> Vec<String> {
+    join_free_key(&key.split('.').collect::<Vec<_>>())
+}
+
 /// Below a map with free string keys (`rancher.sysctl.net.ipv4.ip_forward`) the rest of the path is one key.
 fn join_free_key(parts: &[&str]) -> Vec<String> {
     let mut kind = CLOUD_CONFIG;

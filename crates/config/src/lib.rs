@@ -14,6 +14,7 @@
 pub mod cloud_config;
 pub mod command_line;
 pub mod emit;
+pub mod include;
 pub mod interpolate;
 pub mod schema;
 pub mod service;

@@ -21,7 +21,7 @@ pub struct Source<'a> {
 }
 
 /// The merged configuration and everything that was wrong on the way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Loaded {
     /// The typed configuration.
     pub config: Config,
@@ -140,7 +140,7 @@ fn reachable(tree: &Node) -> Config {
 }
 
 /// `rancher.environment` without the names that have no value.
-fn variables(tree: &Node) -> BTreeMap<String, String> {
+pub(crate) fn variables(tree: &Node) -> BTreeMap<String, String> {
     let Some(map) = tree.get("rancher.environment").and_then(Node::as_map) else {
         return BTreeMap::new();
     };
@@ -163,7 +163,7 @@ fn service_entries(tree: &mut Node) -> Option<&mut BTreeMap<String, Entry>> {
     }
 }
 
-fn substitute(
+pub(crate) fn substitute(
     node: &mut Node,
     variables: &BTreeMap<String, String>,
     path: &str,

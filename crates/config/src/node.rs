@@ -54,6 +54,12 @@ impl Value {
     }
 }
 
+impl Default for Node {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl Node {
     /// A node at `at`.
     pub fn new(at: Location, value: Value) -> Self {

@@ -1,7 +1,10 @@
-//! RancherOS's cloud-config schema as data: every key, and the type its value must have.
+//! The cloud-config schema as data: every key, the type of its value, where and when it takes effect, and what it means.
 //!
-//! Facts: the structs of RancherOS 1.5.8 (`config/types.go`), plus the keys this system adds, which say so.
+//! Facts: the structs of RancherOS 1.5.8 (`config/types.go`), cloud-init's schema-cloud-config-v1, and the keys that
+//! this system adds. `cargo xtask docs` makes docs/configuration.md and the JSON schema of these tables.
 
+mod cloud_init;
+mod docker;
 mod network;
 mod rancher;
 mod service;
@@ -34,78 +37,95 @@ pub enum Kind {
     ListOf(&'static Kind),
     /// A map with known keys.
     Object(&'static [Field]),
+    /// The first kind when the value is a scalar, the second when it is a list or a map.
+    Either(&'static Kind, &'static Kind),
     /// Anything: not looked into.
     Any,
 }
 
+/// Where and when the value of a key takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// When this service starts; a change holds after a restart of the service.
+    Service(&'static str),
+    /// PID 1 applies it during the boot, user data of this very boot included; a change holds after a reboot.
+    Boot,
+    /// Read before user data is: the kernel command line, or a file that an earlier boot or the installer left.
+    EarlyBoot,
+    /// When a command of `ros` is used.
+    Command(&'static str),
+    /// Nothing is to be done, for this reason: the system behaves as the key asks anyway. Not reported.
+    Given(&'static str),
+    /// Not applied, for this reason. Reported as a warning wherever it is set.
+    Never(&'static str),
+    /// As `Never`, unless the value is one of these.
+    Only(&'static [&'static str], &'static str),
+    /// A map whose keys say it each for itself.
+    Inside,
+}
+
+/// Who brought a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// RancherOS 1.5.8.
+    RancherOs,
+    /// BurmillaOS.
+    BurmillaOs,
+    /// cloud-init.
+    CloudInit,
+    /// This system.
+    Here,
+}
+
 /// A key of an [`Kind::Object`].
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Field {
     /// The key.
     pub name: &'static str,
     /// Type of its value.
     pub kind: Kind,
+    /// Where and when it takes effect.
+    pub effect: Effect,
+    /// Who brought it.
+    pub origin: Origin,
+    /// What it means, in one line.
+    pub doc: &'static str,
+}
+
+impl Field {
+    const fn from(self, origin: Origin) -> Field {
+        Field { origin, ..self }
+    }
 }
 
 /// Shorthand for the tables.
-const fn f(name: &'static str, kind: Kind) -> Field {
-    Field { name, kind }
+const fn f(name: &'static str, kind: Kind, effect: Effect, doc: &'static str) -> Field {
+    Field {
+        name,
+        kind,
+        effect,
+        origin: Origin::RancherOs,
+        doc,
+    }
 }
 
+/// The same for keys that cloud-init brought.
+const fn c(name: &'static str, kind: Kind, effect: Effect, doc: &'static str) -> Field {
+    f(name, kind, effect, doc).from(Origin::CloudInit)
+}
+
+/// What the console applies when it starts.
+const CONSOLE: Effect = Effect::Service("console");
+
 /// The whole document.
-pub const CLOUD_CONFIG: Kind = Kind::Object(&[
-    f("bootcmd", Kind::Commands),
-    f("hostname", Kind::String),
-    f("mounts", Kind::ListOf(&Kind::Strings)),
-    f("rancher", RANCHER),
-    f("runcmd", Kind::Commands),
-    f("ssh_authorized_keys", Kind::Strings),
-    f("write_files", Kind::ListOf(&WRITE_FILE)),
-]);
-
-/// One entry of `write_files`.
-const WRITE_FILE: Kind = Kind::Object(&[
-    f("container", Kind::String),
-    f("content", Kind::String),
-    f("encoding", Kind::String),
-    f("owner", Kind::String),
-    f("path", Kind::String),
-    f("permissions", Kind::String),
-]);
-
-/// Keys of other cloud-init implementations: known by name, so that the report says "not supported" and not "unknown".
-pub const OTHER_CLOUD_INIT_KEYS: &[&str] = &[
-    "apt",
-    "chpasswd",
-    "disk_setup",
-    "final_message",
-    "fs_setup",
-    "groups",
-    "growpart",
-    "locale",
-    "manage_etc_hosts",
-    "manage_resolv_conf",
-    "network",
-    "ntp",
-    "package_update",
-    "package_upgrade",
-    "packages",
-    "password",
-    "phone_home",
-    "power_state",
-    "resize_rootfs",
-    "ssh_pwauth",
-    "swap",
-    "timezone",
-    "users",
-    "yum_repos",
-];
+pub const CLOUD_CONFIG: Kind = Kind::Object(cloud_init::TOP);
 
 impl Kind {
     /// The known keys, if this is an object.
     pub fn fields(&self) -> &'static [Field] {
         match self {
             Kind::Object(fields) => fields,
+            Kind::Either(_, second) => second.fields(),
             _ => &[],
         }
     }
@@ -123,7 +143,26 @@ impl Kind {
             Kind::StringMap => "a map of strings or a list of NAME=VALUE",
             Kind::MapOf(_) | Kind::Object(_) => "a map",
             Kind::ListOf(_) => "a list",
+            Kind::Either(first, _) => first.describe(),
             Kind::Any => "anything",
         }
     }
+}
+
+/// The field at a dotted path of known keys; free keys of maps are any word.
+pub fn field(path: &str) -> Option<&'static Field> {
+    let mut kind = &CLOUD_CONFIG;
+    let mut found = None;
+    for part in path.split('.') {
+        match kind {
+            Kind::MapOf(inner) | Kind::ListOf(inner) => kind = inner,
+            Kind::Object(fields) | Kind::Either(_, Kind::Object(fields)) => {
+                let field = fields.iter().find(|field| field.name == part)?;
+                found = Some(field);
+                kind = &field.kind;
+            }
+            _ => return found,
+        }
+    }
+    found
 }

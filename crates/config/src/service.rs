@@ -165,6 +165,11 @@ impl Service {
         self.label(DETACH).and_then(crate::scalar::boolean) == Some(false)
     }
 
+    /// Whether the configuration is read again after it.
+    pub fn reloads_config(&self) -> bool {
+        self.label(RELOAD_CONFIG).and_then(crate::scalar::boolean) == Some(true)
+    }
+
     /// Whether it is created and not started.
     pub fn is_create_only(&self) -> bool {
         self.label(CREATE_ONLY).and_then(crate::scalar::boolean) == Some(true)

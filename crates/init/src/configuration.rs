@@ -2,28 +2,18 @@
 //! partition is there, and the parts of it that are PID 1's own to apply.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, bail};
-use config::{CommandLine, Loaded, Severity, Source};
+use anyhow::Context;
+use config::Problem;
+use machine_config::MachineConfig;
+use sys::blockdev::{self, Kind};
 use sys::modules::ModuleIndex;
+use sys::mount::{self, MountFlags};
 use sys::sysctl;
 
-use crate::log;
 use crate::machine::Machine;
-
-/// What the system is built with; the lowest precedence.
-const BUILT_IN: &str = "/usr/share/ros/os-config.yml";
-/// What cloud-init found, and the installer's file; read in name order.
-const CLOUD_CONFIG_DIRECTORY: &str = "/var/lib/rancher/conf/cloud-config.d";
-/// What `ros config set` writes; above the directory.
-const CLOUD_CONFIG: &str = "/var/lib/rancher/conf/cloud-config.yml";
-
-/// A file that is larger is not a configuration.
-const LARGEST_FILE_BYTES: u64 = config::MAX_DOCUMENT_BYTES as u64;
-
-/// The name of a machine that has none (RancherOS's default).
-const DEFAULT_HOST_NAME: &str = "rancher";
+use crate::{log, state, warnings};
 
 /// Kernel settings that User Docker and published ports need before they start.
 ///
@@ -35,6 +25,10 @@ const SYSCTLS: &[(&str, &str)] = &[
     ("net.ipv4.ping_group_range", "0 2147483647"),
     ("fs.file-max", "1000000000"),
 ];
+
+/// Where the vendor's files are, and the label that their file system has when no other is named (RancherOS's).
+const OEM: &str = "/usr/share/ros/oem";
+const OEM_LABEL: &str = "LABEL=RANCHER_OEM";
 
 /// Machines with less RAM than this get the kernel's plain reserve back.
 const SMALL_MACHINE_KIB: u64 = 4 << 20;
@@ -68,75 +62,103 @@ fn give_reserve_back() -> anyhow::Result<()> {
 pub(crate) fn read_command_line(mut machine: Machine) -> anyhow::Result<Machine> {
     let text = fs::read_to_string("/proc/cmdline").context("cannot read /proc/cmdline")?;
     text.trim_end().clone_into(&mut machine.command_line);
-    machine.config = load(&machine.command_line, &[BUILT_IN.into()])?.config;
+    let read = MachineConfig::load_early();
+    machine.config = read.loaded.config;
     Ok(machine)
 }
 
 /// Reads every file again in order of precedence, and reports all that is wrong with them.
 ///
-/// # Errors
-/// When a file cannot be read or has an error; the good parts are in the machine's configuration
-/// anyway, so that the keys of a half-broken cloud-config still let their owner in.
+/// The good parts of half-broken files hold, so that the keys of a cloud-config still let their owner in.
 pub(crate) fn read(mut machine: Machine) -> anyhow::Result<Machine> {
-    let mut files = vec![PathBuf::from(BUILT_IN)];
-    files.extend(directory(Path::new(CLOUD_CONFIG_DIRECTORY)));
-    files.push(CLOUD_CONFIG.into());
-    let loaded = load(&machine.command_line, &files)?;
-    for problem in &loaded.problems {
-        match problem.severity {
-            Severity::Warning => log::warning(&format!("configuration: {problem}")),
-            Severity::Error => log::error(&format!("configuration: {problem}")),
+    if let Err(error) = mount_oem(&machine) {
+        warnings::warn("configuration", &format!("{error:#}"));
+    }
+    let read = MachineConfig::load();
+    for problem in &read.loaded.problems {
+        if !machine.problems.contains(problem) {
+            report(problem);
         }
     }
-    machine.config = loaded.config;
+    read.hostname().clone_into(&mut machine.hostname);
+    machine.problems = read.loaded.problems;
+    machine.config = read.loaded.config;
     Ok(machine)
 }
 
+/// Mounts the vendor's file system read-only, when there is one, so that its oem-config.yml is a layer of the
+/// configuration.
+fn mount_oem(machine: &Machine) -> anyhow::Result<()> {
+    let wanted = machine.config.rancher.state.oem_dev.as_deref();
+    let target = Path::new(OEM);
+    let Some(device) = state::resolve(wanted.unwrap_or(OEM_LABEL)) else {
+        anyhow::ensure!(
+            wanted.is_none(),
+            "rancher.state.oem_dev: {} was not found",
+            wanted.unwrap_or("")
+        );
+        return Ok(());
+    };
+    if target.join("oem-config.yml").exists() {
+        return Ok(()); // the configuration is read a second time
+    }
+    let kind = match blockdev::probe(&device).map(|superblock| superblock.kind) {
+        Some(Kind::Ext4) => "ext4",
+        Some(Kind::Vfat) => "vfat",
+        Some(Kind::Xfs) => "xfs",
+        Some(Kind::Btrfs) => "btrfs",
+        Some(Kind::Iso9660) => "iso9660",
+        _ => anyhow::bail!(
+            "{}: OEM files must be on ext4, vfat, xfs, btrfs or iso9660",
+            device.display()
+        ),
+    };
+    fs::create_dir_all(target).with_context(|| format!("cannot create {OEM}"))?;
+    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    mount::mount(&device, target, kind, flags, "")?;
+    log::info(&format!("configuration: {} is on {OEM}", device.display()));
+    Ok(())
+}
+
+/// What [`read`] and [`apply`] do, after a service that may have written configuration (cloud-init) has ended.
+pub(crate) fn reread(machine: Machine) -> anyhow::Result<Machine> {
+    let (config, hostname) = (machine.config.clone(), machine.hostname.clone());
+    let machine = read(machine)?;
+    if machine.config == config && machine.hostname == hostname {
+        return Ok(machine);
+    }
+    apply(machine)
+}
+
+/// In the log, and for `ros status`.
+fn report(problem: &Problem) {
+    warnings::warn("configuration", &problem.to_string());
+}
+
 /// Sets the loopback link up, and the host name, kernel settings and modules that the configuration names.
-pub(crate) fn apply(mut machine: Machine) -> anyhow::Result<Machine> {
+///
+/// What cannot be applied is reported here and costs nothing else.
+pub(crate) fn apply(machine: Machine) -> anyhow::Result<Machine> {
     let config = &machine.config;
-    let name = config
-        .hostname
-        .clone()
-        .or_else(|| config.rancher.defaults.hostname.clone());
-    let name = name.unwrap_or_else(|| DEFAULT_HOST_NAME.to_owned());
-    let mut errors = Vec::new();
-    errors.extend(
-        sysctl::write("kernel.hostname", &name)
-            .err()
-            .map(|error| error.to_string()),
-    );
+    let mut errors: Vec<String> = Vec::new();
+    let mut part = |result: sys::Result<()>| errors.extend(result.err().map(|e| e.to_string()));
+    part(sysctl::write("kernel.hostname", &machine.hostname));
     // DHCP clients leave it alone, and published ports answer on it.
-    errors.extend(
-        sys::namespace::loopback_up()
-            .err()
-            .map(|error| error.to_string()),
-    );
+    part(sys::namespace::loopback_up());
     for (key, value) in SYSCTLS {
-        errors.extend(
-            sysctl::write(key, value)
-                .err()
-                .map(|error| error.to_string()),
-        );
+        part(sysctl::write(key, value));
     }
-    errors.extend(give_reserve_back().err().map(|error| error.to_string()));
-    for (key, value) in &config.rancher.sysctl {
-        errors.extend(
-            sysctl::write(key, value.as_deref().unwrap_or(""))
-                .err()
-                .map(|error| error.to_string()),
-        );
-    }
+    errors.extend(give_reserve_back().err().map(|error| format!("{error:#}")));
+    // Modules first: a module brings its parameters (`net.bridge.*` with br_netfilter).
     if !config.rancher.modules.is_empty() {
         errors.extend(load_modules(&config.rancher.modules));
     }
-    machine.hostname = name;
-    if errors.is_empty() {
-        return Ok(machine);
+    for (key, value) in &config.rancher.sysctl {
+        let result = sysctl::write(key, value.as_deref().unwrap_or(""));
+        errors.extend(result.err().map(|e| format!("rancher.sysctl: {e}")));
     }
-    // The name above holds although an error is reported: the machine is passed on by the log only.
     for error in &errors {
-        log::error(&format!("configuration: {error}"));
+        warnings::warn("configuration", error);
     }
     Ok(machine)
 }
@@ -154,66 +176,9 @@ fn load_modules(modules: &[String]) -> Vec<String> {
             index
                 .load(name, parameters)
                 .err()
-                .map(|error| error.to_string())
+                .map(|error| format!("rancher.modules: {error}"))
         })
         .collect()
-}
-
-fn load(command_line: &str, files: &[PathBuf]) -> anyhow::Result<Loaded> {
-    let mut texts = Vec::new();
-    for file in files.iter().filter(|file| file.exists()) {
-        match read_bounded(file) {
-            Ok(text) => texts.push((file.display().to_string(), text)),
-            // One bad file must not hide the others.
-            Err(error) => log::error(&format!("configuration: {error:#}")),
-        }
-    }
-    if texts.is_empty() {
-        bail!(
-            "none of {} can be read",
-            files
-                .iter()
-                .map(|file| file.display().to_string())
-                .collect::<Vec<_>>()
-                .join(", ")
-        );
-    }
-    let sources: Vec<Source<'_>> = texts
-        .iter()
-        .map(|(name, text)| Source { name, text })
-        .collect();
-    Ok(config::load(&sources, &CommandLine::parse(command_line)))
-}
-
-fn read_bounded(file: &Path) -> anyhow::Result<String> {
-    let length = fs::metadata(file)
-        .with_context(|| format!("cannot stat {}", file.display()))?
-        .len();
-    if length > LARGEST_FILE_BYTES {
-        bail!(
-            "{} has {length} bytes, more than {LARGEST_FILE_BYTES}",
-            file.display()
-        );
-    }
-    fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
-}
-
-/// The files of a directory in name order; hidden ones are editors' leftovers.
-fn directory(path: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir(path)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| {
-            path.is_file()
-                && !path
-                    .file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with('.'))
-        })
-        .collect();
-    files.sort();
-    files
 }
 
 #[cfg(test)]

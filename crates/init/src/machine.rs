@@ -19,6 +19,8 @@ pub(crate) struct Machine {
     pub(crate) media: Option<PathBuf>,
     /// The state partition, or none when the machine keeps everything in RAM.
     pub(crate) state: Option<State>,
+    /// What was wrong with the configuration, as far as it is reported.
+    pub(crate) problems: Vec<config::Problem>,
     /// The host name that is set.
     pub(crate) hostname: String,
     /// How each phase went, in order.

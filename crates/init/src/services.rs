@@ -1,36 +1,37 @@
 //! Phase "start services": the plan of crate compose, executed; each service as soon as those that
 //! it comes after are there.
 
+mod files;
+mod start;
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use compose::{Plan, Rebuild, Scope, Step};
-use engine::Engine;
-use engine_api::Client;
+use engine_api::Engine;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::log;
+use self::start::{START_DEADLINE, fetch_and_start, make, start_in_user_docker};
 use crate::machine::Machine;
+use crate::{configuration, log};
 
-/// User Docker's socket, for services of user scope.
-const USER_SOCKET: &str = "/run/docker.sock";
-
-/// Longest wait for a service that others wait to end (RancherOS's cloud-init gives up after 5 min).
-const EXIT_DEADLINE: Duration = Duration::from_secs(300);
-/// Longest wait for one service to be made and started; its image may have to be pulled.
-const START_DEADLINE: Duration = Duration::from_secs(600);
-/// Longest wait for User Docker, from its service's start.
-const USER_DOCKER_DEADLINE: Duration = Duration::from_secs(120);
-const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// Longest wait for the configuration, as in the boot phases that read and apply it first.
+const RELOAD_DEADLINE: Duration = Duration::from_secs(40);
+/// How often a boot reads the configuration again; services that reload it can bring others of their kind.
+const MOST_RELOADS: usize = 4;
 
 /// How far a service is on its way up.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Waiting,
+    /// Its image is not here, or it comes after such a service: the boot does not wait for it.
+    Deferred,
     /// Its process runs; others may have to wait for its end.
     Started,
     /// Those that come after it can start. Also when it failed.
@@ -38,10 +39,23 @@ enum Stage {
 }
 
 /// The services on their way up; what has happened so far can be read at any time.
-pub(crate) struct Launch {
-    engine: Engine,
+pub(crate) struct Launch<E> {
+    engine: E,
     plan: Plan,
     progress: Rc<Progress>,
+    /// Every service that was begun.
+    stages: BTreeMap<String, watch::Receiver<Stage>>,
+    /// Containers that are made while a service that reloads the configuration runs.
+    early: BTreeMap<String, JoinHandle<Option<Made>>>,
+    /// Reads and applies the configuration again.
+    reread: fn(Machine) -> anyhow::Result<Machine>,
+}
+
+/// A container that was made before its turn.
+struct Made {
+    container: String,
+    /// Of the definition that it was made from.
+    hash: String,
 }
 
 #[derive(Default)]
@@ -49,54 +63,195 @@ struct Progress {
     errors: RefCell<Vec<String>>,
 }
 
-impl Launch {
+impl<E: Engine + Clone + 'static> Launch<E> {
     /// Plans the configuration's services; what is wrong with them is logged.
-    pub(crate) fn new(engine: &Engine, machine: &Machine) -> Launch {
-        let rancher = &machine.config.rancher;
-        let plan = compose::plan(&rancher.services, &rancher.environment);
-        let progress = Rc::new(Progress::default());
-        for problem in &plan.problems {
-            progress.fail(&format!("{problem}"));
-        }
-        Launch {
+    pub(crate) fn new(engine: &E, machine: &Machine) -> Launch<E> {
+        let mut launch = Launch {
             engine: engine.clone(),
-            plan,
-            progress,
-        }
+            plan: Plan::default(),
+            progress: Rc::new(Progress::default()),
+            stages: BTreeMap::new(),
+            early: BTreeMap::new(),
+            reread: configuration::reread,
+        };
+        launch.plan(machine);
+        launch
     }
 
-    /// Starts them all; returns when the last one was started or has failed.
-    pub(crate) async fn run(&mut self) {
-        let mut stages: BTreeMap<String, watch::Receiver<Stage>> = BTreeMap::new();
-        let mut tasks = JoinSet::new();
-        for step in std::mem::take(&mut self.plan.steps) {
-            let before: Vec<_> = step
-                .after
-                .iter()
-                .filter_map(|name| stages.get(name).cloned())
+    fn plan(&mut self, machine: &Machine) {
+        let rancher = &machine.config.rancher;
+        let services = files::with_files(&rancher.services, &machine.config.write_files);
+        let plan = compose::plan(&services, &rancher.environment);
+        for problem in &plan.problems {
+            if !self.plan.problems.contains(problem) {
+                self.progress.fail(&format!("{problem}"));
+            }
+        }
+        self.plan = plan;
+    }
+
+    /// Starts them all; returns when the last one was started, has failed, or waits for its image.
+    ///
+    /// Services that write configuration (label `io.rancher.os.reloadconfig`) come first, with what they come after.
+    /// Then the configuration is read again, and the others are planned from what it says now.
+    pub(crate) async fn run(&mut self, machine: &mut Machine) {
+        for _ in 0..MOST_RELOADS {
+            let first = self.reloading();
+            if first.is_empty() {
+                break;
+            }
+            let (first, others): (Vec<Step>, Vec<Step>) =
+                self.left().partition(|step| first.contains(&step.name));
+            let begun = self.begin(first);
+            self.make_early(&others);
+            begun.settled().await;
+            self.reload(machine).await;
+        }
+        let left: Vec<Step> = self.left().collect();
+        self.begin(left).settled().await;
+        self.drop_early().await;
+    }
+
+    /// The steps that were not begun.
+    fn left(&self) -> impl Iterator<Item = Step> {
+        let steps = self.plan.steps.iter();
+        steps
+            .filter(|step| !self.stages.contains_key(&step.name))
+            .cloned()
+    }
+
+    /// Services that reload the configuration and were not begun, and all that they come after.
+    fn reloading(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        // Each step stands after those that it comes after, so one pass from the end finds them all.
+        for step in self.plan.steps.iter().rev() {
+            if step.reloads_config && !self.stages.contains_key(&step.name) {
+                names.insert(step.name.clone());
+            }
+            if names.contains(&step.name) {
+                names.extend(step.after.iter().cloned());
+            }
+        }
+        names.retain(|name| !self.stages.contains_key(name));
+        names
+    }
+
+    fn begin(&mut self, steps: Vec<Step>) -> Begun {
+        let mut begun = Begun::default();
+        for step in steps {
+            let names = step.after.iter();
+            let before: Vec<_> = names
+                .filter_map(|name| self.stages.get(name).cloned())
                 .collect();
             let (stage, receiver) = watch::channel(Stage::Waiting);
-            stages.insert(step.name.clone(), receiver);
+            self.stages.insert(step.name.clone(), receiver.clone());
             let (engine, progress) = (self.engine.clone(), Rc::clone(&self.progress));
-            tasks.spawn_local(async move {
-                reached(&before, Stage::Started).await;
-                let made = !before.is_empty() && make_early(&engine, &step).await;
-                reached(&before, Stage::Passed).await;
+            let early = self.early.remove(&step.name);
+            let task = tokio::task::spawn_local(async move {
+                if !passed(&before, &stage).await {
+                    log::info(&format!(
+                        "service: {}: waits for a service that is not up yet",
+                        step.name
+                    ));
+                }
+                let made = match early {
+                    Some(making) => making.await.ok().flatten(),
+                    None => None,
+                };
+                let made = made.is_some_and(|made| made.hash == step.hash());
                 start_and_report(&engine, &step, made, &stage, &progress).await;
                 stage.send_replace(Stage::Passed);
             });
+            begun.0.push((receiver, task));
         }
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(panic) = ended {
-                self.progress.fail(&format!("a service's start {panic}"));
+        begun
+    }
+
+    /// Makes containers of services that are begun later, while there is time. What cannot be made yet (an image to be
+    /// pulled, another's volumes) is made, or reported, in its turn.
+    fn make_early(&mut self, steps: &[Step]) {
+        for step in steps {
+            // A container that is kept whatever its definition says must be made from the last word about it.
+            if step.scope != Scope::System || step.rebuild == Rebuild::Never {
+                continue;
+            }
+            let before: Vec<_> = step
+                .after
+                .iter()
+                .filter_map(|name| self.stages.get(name).cloned())
+                .collect();
+            // Only what waits for the services that run now has nothing better to do.
+            if before.is_empty() {
+                continue;
+            }
+            let (engine, step) = (self.engine.clone(), step.clone());
+            let name = step.name.clone();
+            let making = tokio::task::spawn_local(async move {
+                reached(&before, Stage::Started).await;
+                make_one_early(&engine, &step).await.then(|| Made {
+                    hash: step.hash().to_owned(),
+                    container: step.container_name,
+                })
+            });
+            self.early.insert(name, making);
+        }
+    }
+
+    /// Removes what was made early for services that the configuration does not have any more.
+    async fn drop_early(&mut self) {
+        for (_, making) in std::mem::take(&mut self.early) {
+            if let Ok(Some(made)) = making.await {
+                // It may be gone already; a container that stays is never started.
+                let _ = Engine::container_remove(&self.engine, &made.container, true).await;
             }
         }
+    }
+
+    /// Reads and applies the configuration in a thread: files and modules can keep it waiting.
+    async fn reload(&mut self, machine: &mut Machine) {
+        let before = machine.clone();
+        let reread = {
+            let reread = self.reread;
+            tokio::task::spawn_blocking(move || reread(before))
+        };
+        let result = match timeout(RELOAD_DEADLINE, reread).await {
+            Ok(Ok(result)) => result.map_err(|error| format!("{error:#}")),
+            Ok(Err(panic)) => Err(panic.to_string()),
+            Err(_) => Err(format!("no end after {} s", RELOAD_DEADLINE.as_secs())),
+        };
+        match result {
+            Ok(changed) => *machine = changed,
+            Err(error) => {
+                self.progress
+                    .fail(&format!("the configuration cannot be read again: {error}"));
+            }
+        }
+        self.plan(machine);
     }
 
     /// What failed, in one line; none when all is well.
     pub(crate) fn errors(&self) -> Option<String> {
         let errors = self.progress.errors.borrow();
         (!errors.is_empty()).then(|| errors.join("; "))
+    }
+}
+
+/// Services that were begun together.
+#[derive(Default)]
+struct Begun(Vec<(watch::Receiver<Stage>, JoinHandle<()>)>);
+
+impl Begun {
+    /// Waits until each is passed or deferred; the deferred ones go on.
+    async fn settled(self) {
+        for (mut stage, task) in self.0 {
+            let deferred = stage
+                .wait_for(|stage| *stage >= Stage::Deferred)
+                .await
+                .is_ok_and(|stage| *stage == Stage::Deferred);
+            if !deferred && let Err(panic) = task.await {
+                log::error(&format!("service: a service's start {panic}"));
+            }
+        }
     }
 }
 
@@ -115,19 +270,36 @@ async fn reached(services: &[watch::Receiver<Stage>], wanted: Stage) {
     }
 }
 
-/// Makes the container while the services that it comes after run to their end. Whether it did: what cannot be made yet
-/// (an image to be pulled, another's volumes) is made, or reported, in its turn.
-async fn make_early<E: engine_api::Engine>(engine: &E, step: &Step) -> bool {
+/// Waits until all of these are passed. False when one of them was deferred, and so this one is.
+async fn passed(services: &[watch::Receiver<Stage>], own: &watch::Sender<Stage>) -> bool {
+    let mut at_once = true;
+    for service in services {
+        let mut service = service.clone();
+        // As in `reached`.
+        let deferred = service
+            .wait_for(|stage| *stage >= Stage::Deferred)
+            .await
+            .is_ok_and(|stage| *stage == Stage::Deferred);
+        if deferred {
+            at_once = false;
+            own.send_replace(Stage::Deferred);
+        }
+        let _ = service.wait_for(|stage| *stage == Stage::Passed).await;
+    }
+    at_once
+}
+
+/// Makes the container while the services that it comes after run to their end. Whether it did.
+async fn make_one_early<E: Engine>(engine: &E, step: &Step) -> bool {
     let image = step.request.config.image.as_str();
-    step.scope == Scope::System
-        && engine.image_exists(image).await.unwrap_or(false)
+    engine.image_exists(image).await.unwrap_or(false)
         && timeout(START_DEADLINE, make(engine, step))
             .await
             .is_ok_and(|made| made.is_ok())
 }
 
-async fn start_and_report(
-    engine: &Engine,
+async fn start_and_report<E: Engine>(
+    engine: &E,
     step: &Step,
     made: bool,
     stage: &watch::Sender<Stage>,
@@ -135,15 +307,9 @@ async fn start_and_report(
 ) {
     let start_s = sys::clock::boottime().as_secs_f64();
     let result = match step.scope {
-        Scope::System => timeout(START_DEADLINE, start(engine, step, made, stage)).await,
-        Scope::User => timeout(START_DEADLINE, start_in_user_docker(step, stage)).await,
+        Scope::System => fetch_and_start(engine, step, made, stage).await,
+        Scope::User => start_in_user_docker(step, stage).await,
     };
-    let result = result.unwrap_or_else(|_| {
-        Err(anyhow::anyhow!(
-            "not started after {} s",
-            START_DEADLINE.as_secs()
-        ))
-    });
     let duration_s = sys::clock::boottime().as_secs_f64() - start_s;
     match result {
         Ok(()) => log::info(&format!(
@@ -152,75 +318,4 @@ async fn start_and_report(
         )),
         Err(error) => progress.fail(&format!("{}: {error:#}", step.name)),
     }
-}
-
-async fn start_in_user_docker(step: &Step, stage: &watch::Sender<Stage>) -> anyhow::Result<()> {
-    let client = Client::new(USER_SOCKET);
-    let answers = async {
-        while client.ping().await.is_err() {
-            tokio::time::sleep(TRY_AGAIN).await;
-        }
-    };
-    timeout(USER_DOCKER_DEADLINE, answers)
-        .await
-        .map_err(|_| anyhow::anyhow!("user docker does not answer"))?;
-    start(&client, step, false, stage).await
-}
-
-/// Makes the container unless the one of the last boot is still right.
-async fn make<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
-    if keep_existing(engine, step).await? {
-        return Ok(());
-    }
-    let image = step.request.config.image.as_str();
-    if !engine.image_exists(image).await? {
-        engine.image_pull(image).await?;
-    }
-    let name = step.container_name.as_str();
-    engine.container_create(name, step.request.clone()).await?;
-    Ok(())
-}
-
-/// Makes the container if that is still to do, starts it, and waits for its end if the service asks for that.
-async fn start<E: engine_api::Engine>(
-    engine: &E,
-    step: &Step,
-    made: bool,
-    stage: &watch::Sender<Stage>,
-) -> anyhow::Result<()> {
-    let name = step.container_name.as_str();
-    if !made {
-        make(engine, step).await?;
-    }
-    if step.create_only {
-        return Ok(());
-    }
-    engine.container_start(name).await?;
-    stage.send_replace(Stage::Started);
-    if step.wait_for_exit {
-        let code = timeout(EXIT_DEADLINE, engine.container_wait(name))
-            .await
-            .map_err(|_| anyhow::anyhow!("still running after {} s", EXIT_DEADLINE.as_secs()))??;
-        if code != 0 {
-            anyhow::bail!("ended with exit code {code}: see `system-docker logs {name}`");
-        }
-    }
-    Ok(())
-}
-
-/// Whether a container of an earlier boot stays; one that does not is removed.
-///
-/// Only a service that says so (`io.docker.compose.rebuild: "false"`) keeps its container: all else
-/// returns to its original state at a reboot, and its image may be another one now.
-async fn keep_existing<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<bool> {
-    let existing = match engine.container_inspect(&step.container_name).await {
-        Ok(existing) => existing,
-        Err(error) if error.is_not_found() => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
-    if step.rebuild == Rebuild::Never {
-        return Ok(true);
-    }
-    engine.container_remove(&existing.id, true).await?;
-    Ok(false)
 }

@@ -91,15 +91,15 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
     let engine = start_engine(&machine).await?;
     trace.end(Record::ended(ENGINE_PHASES[0], start_s, None));
 
-    let deadline = shutdown_deadline(&machine);
     let mut launch = services::Launch::new(&engine, &machine);
     let start_s = clock::boottime().as_secs_f64();
     let mut overdue = std::pin::pin!(trial::overdue(machine.command_line.clone()));
     let action = tokio::select! {
-        () = launch.run() => None,
+        () = launch.run(&mut machine) => None,
         action = requests.next() => Some(action),
         () = &mut overdue => Some(Action::Reboot),
     };
+    let deadline = shutdown_deadline(&machine);
     trace.end(Record::ended(ENGINE_PHASES[1], start_s, launch.errors()));
     let action = match action {
         Some(action) => action,

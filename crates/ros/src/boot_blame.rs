@@ -27,6 +27,14 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// When the boot was ready, in seconds after the kernel's start; none while it goes on.
+pub(crate) fn ready() -> Option<f64> {
+    let text = fs::read_to_string(TRACE).ok()?;
+    let records: Vec<Record> = serde_json::from_str(&text).ok()?;
+    let ready = records.iter().find(|record| record.name == "ready")?;
+    Some(ready.start_s + ready.duration_s)
+}
+
 fn format(mut records: Vec<Record>) -> String {
     let end = records
         .iter()

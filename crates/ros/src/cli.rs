@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::service::Service;
 use crate::{
-    boot_blame, cloud_init_command, config_command, console, install, os, preload, report, status,
-    user_docker,
+    boot_blame, cloud_init_command, config_command, console, install, net_status, netconf_command,
+    os, preload, report, service, small_commands, status, tls, user_docker,
 };
 
 /// Manages this machine.
@@ -31,7 +32,7 @@ enum Command {
     /// Look into the last boot
     #[command(subcommand)]
     Boot(Boot),
-    /// Read and check the configuration
+    /// Read, check and change the configuration
     #[command(subcommand, visible_alias = "c")]
     Config(Config),
     /// Install RancherOS on a disk
@@ -39,12 +40,45 @@ enum Command {
     /// Versions on this machine's disk
     #[command(subcommand)]
     Os(os::Os),
-    /// Show how the machine is: its state disk, its two Dockers, and what is wrong
+    /// Consoles
+    #[command(subcommand)]
+    Console(One),
+    /// Print the device that LABEL=, UUID= or a path means
+    Dev {
+        /// Such as LABEL=RANCHER_STATE
+        name: String,
+    },
+    /// Engines of User Docker
+    #[command(subcommand)]
+    Engine(One),
+    /// Run a command with the variables of rancher.environment
+    #[command(after_help = "Example:\n  ros env printenv FLANNEL_NETWORK")]
+    Env {
+        /// The command and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
+    /// The network
+    #[command(subcommand)]
+    Net(Net),
+    /// Configure links, addresses and name servers
+    #[command(hide = true)]
+    Netconf,
+    /// Services of the configuration
+    #[command(subcommand, visible_alias = "s")]
+    Service(Service),
+    /// Show how the machine is: boot, links, state disk, the two Dockers, services, and what is wrong
     Status {
         /// Only what is wrong; nothing when all is well
         #[arg(short, long)]
         problems: bool,
+        /// How to print it
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
     },
+    /// Certificates for Docker's API
+    #[command(subcommand)]
+    Tls(Tls),
     /// Wait until User Docker answers
     #[command(hide = true)]
     WaitForDocker,
@@ -69,6 +103,58 @@ enum Command {
     },
 }
 
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// Columns for people
+    Table,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum One {
+    /// List them
+    List {
+        /// Accepted: there is no catalogue to refresh
+        #[arg(short, long)]
+        update: bool,
+        /// How to print them
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Tls {
+    /// Make certificates, signed by this machine's own authority
+    #[command(
+        visible_alias = "gen",
+        after_help = "Example:\n  ros tls generate --server -H $(hostname) && ros tls generate\n  ros config set rancher.docker.tls true && system-docker restart docker\n  docker --tlsverify -H localhost:2376 version"
+    )]
+    Generate {
+        /// For the server, in place of a client
+        #[arg(short, long)]
+        server: bool,
+        /// Name or address of the server
+        #[arg(short = 'H', long = "hostname", default_value = "localhost")]
+        hostnames: Vec<String>,
+        /// Where to put them
+        #[arg(short, long)]
+        dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Net {
+    /// Links, addresses, routes and name servers
+    Status {
+        /// How to print it
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
+    },
+}
+
 #[derive(Debug, Subcommand)]
 enum Boot {
     /// Show how long each phase of the boot took
@@ -82,6 +168,41 @@ pub(crate) enum Config {
         /// Dotted key, such as rancher.network.dns.search
         key: String,
     },
+    /// Set a value; null takes the key out
+    #[command(
+        after_help = "Examples:\n  ros config set hostname node-1\n  ros config set rancher.network.dns.nameservers '[10.0.0.1, 10.0.0.2]'\n  ros config set rancher.debug null"
+    )]
+    Set {
+        /// Dotted key
+        key: String,
+        /// Value in YAML: text, true, 5, [a, b], {a: b}
+        value: String,
+    },
+    /// Lay a cloud-config over the machine's own
+    #[command(after_help = "Example:\n  ros config merge < cloud-config.yml")]
+    Merge {
+        /// File; standard input when absent
+        #[arg(short, long)]
+        input: Option<PathBuf>,
+    },
+    /// Show what this machine sets, and where
+    Diff {
+        /// How to print it
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
+    },
+    /// List the images that the configuration names
+    Images {
+        /// A file in place of the machine's configuration
+        #[arg(short, long)]
+        input: Option<PathBuf>,
+    },
+    /// Not in this system: it filled in templates of RancherOS's build
+    #[command(hide = true)]
+    Generate,
+    /// Not in this system: it edited the boot loader of RancherOS
+    #[command(hide = true)]
+    Syslinux,
     /// Print the configuration as YAML
     Export {
         /// Write it to this file (mode 0600) instead
@@ -123,12 +244,42 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let Some(command) = ros.command else {
         return Err(clap::Error::new(clap::error::ErrorKind::MissingSubcommand).into());
     };
+    let needs_root = matches!(
+        command,
+        Command::Config(
+            Config::Get { .. }
+                | Config::Set { .. }
+                | Config::Merge { .. }
+                | Config::Export { .. }
+                | Config::Diff { .. }
+        ) | Command::Service(_)
+            | Command::Tls(_)
+            | Command::Env { .. }
+    );
+    // The files of the configuration hold passwords: nobody else can read them.
+    if needs_root && !sys::process::is_root() {
+        anyhow::bail!("Need to be root: sudo ros ...");
+    }
     match command {
         Command::Boot(Boot::Blame) => boot_blame::main(),
         Command::Config(command) => config_command::main(&command),
         Command::Install(options) => install::main(&options),
         Command::Os(command) => os::main(&command),
-        Command::Status { problems } => status::main(problems),
+        Command::Console(One::List { format, .. }) => small_commands::list_one("default", format),
+        Command::Dev { name } => small_commands::dev(&name),
+        Command::Engine(One::List { format, .. }) => {
+            small_commands::list_one(&small_commands::engine_name(), format)
+        }
+        Command::Env { command } => small_commands::env(&command),
+        Command::Net(Net::Status { format }) => net_status::main(format),
+        Command::Netconf => netconf_command::main(),
+        Command::Service(command) => service::main(&command),
+        Command::Tls(Tls::Generate {
+            server,
+            hostnames,
+            dir,
+        }) => tls::main(server, &hostnames, dir.as_deref()),
+        Command::Status { problems, format } => status::main(problems, format),
         Command::WaitForDocker => preload::wait_for_docker(),
         Command::CloudInit(command) => cloud_init_command::main(&command),
         Command::ConsoleInit => console::main(),
@@ -170,6 +321,24 @@ mod tests {
             "ros install -c cloud-config.yml -d /dev/sda -f --no-reboot -t generic -a console=ttyS1 --keep-state",
             "ros install -i x.iso -p /dev/sda1 --statedir x -k -s --debug -t noformat",
             "ros cloud-init save",
+            "ros c set hostname a",
+            "ros c merge -i x.yml",
+            "ros config diff --format json",
+            "ros config images -i x.yml",
+            "ros s list -a",
+            "ros service enable /var/lib/rancher/conf/a.yml",
+            "ros service up --force-recreate a b",
+            "ros service logs --lines 5 -f a",
+            "ros service kill -s SIGTERM a",
+            "ros service rm -f -v a",
+            "ros service ps -q",
+            "ros tls gen -s -H a -H 10.0.0.1 -d /tmp",
+            "ros env printenv -0 A",
+            "ros dev LABEL=X",
+            "ros console list -u",
+            "ros engine list",
+            "ros net status --format json",
+            "ros status",
             "ros console-init",
         ] {
             assert!(Ros::try_parse_from(line.split(' ')).is_ok(), "{line}");

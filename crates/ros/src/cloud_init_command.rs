@@ -4,13 +4,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use cloud_init::media::{self, Contents, Format};
-use cloud_init::store::{self, Saved};
+use cloud_init::store;
 use cloud_init::user_data;
-use sys::kmsg::{self, Priority};
 
 use crate::cli::CloudInit;
-use crate::console;
 use crate::machine_config::{CONF, MachineConfig};
+use crate::{console, container_files, problems};
 
 /// Where media is mounted while it is read; /run is a tmpfs of the container's own.
 const MOUNT_POINT: &str = "/run/cloud-init/media";
@@ -21,7 +20,15 @@ const MAX_REPORTS: usize = 20;
 /// Runs one of the subcommands.
 pub(crate) fn main(command: &CloudInit) -> anyhow::Result<ExitCode> {
     let good = match command {
-        CloudInit::Save => save(&MachineConfig::load(), Path::new(CONF)),
+        CloudInit::Save => {
+            let saved = save(&MachineConfig::load(), Path::new(CONF));
+            // With what was just saved.
+            let errors = container_files::put_aside(&MachineConfig::load());
+            for error in &errors {
+                loudly(error);
+            }
+            saved && errors.is_empty()
+        }
         CloudInit::Execute => console::apply_identity(&MachineConfig::load()),
     };
     Ok(if good {
@@ -81,17 +88,12 @@ fn keep(name: &str, contents: Contents, conf: &Path) -> bool {
         Ok(None) => {}
         Err(error) => failed(error.to_string()),
     }
-    let user_data = contents
+    let documents = contents
         .user_data
-        .and_then(|bytes| user_data::classify(&bytes.unwrap_or_default()));
-    match user_data.and_then(|data| store::save(conf, &format!("{name} user-data"), &data)) {
+        .and_then(|bytes| user_data::documents(&bytes.unwrap_or_default()));
+    match documents.and_then(|data| store::save(conf, &format!("{name} user-data"), &data)) {
         Ok(saved) => {
-            if saved == Saved::Script {
-                failed(
-                    "the script in the user data is kept and not run by this version".to_owned(),
-                );
-            }
-            for problem in saved.problems().iter().take(MAX_REPORTS) {
+            for problem in saved.problems.iter().take(MAX_REPORTS) {
                 loudly(&problem.to_string());
             }
             if saved.is_bad() {
@@ -106,7 +108,7 @@ fn keep(name: &str, contents: Contents, conf: &Path) -> bool {
 /// On the machine's console by way of the kernel's log, and in this container's log.
 fn loudly(line: &str) {
     eprintln!("{line}");
-    kmsg::log(Priority::Error, &format!("cloud-init: {line}"));
+    problems::warn("cloud-init", line);
 }
 
 #[cfg(test)]

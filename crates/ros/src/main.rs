@@ -1,10 +1,9 @@
 //! `ros`: the operator's command, and the short-lived and long-running programs of the system containers.
 //!
 //! One binary under several names, chosen by the name it is started as: `system-docker`, `poweroff`, `reboot`, `halt`,
-//! `shutdown`, `autologin`, `respawn`; every other name is `ros` itself.
+//! `shutdown`, `autologin`, `respawn`, `wait-for-docker`; every other name is `ros` itself.
 //!
-//! This crate does not make containers (that is PID 1's engine, reached by its socket) and does not configure the
-//! network.
+//! This crate does not make containers (that is PID 1's engine, reached by its socket).
 
 // First, for its macros.
 #[macro_use]
@@ -16,16 +15,23 @@ mod cli;
 mod cloud_init_command;
 mod config_command;
 mod console;
+mod container_files;
 mod install;
 mod machine_config;
+mod net_status;
+mod netconf_command;
 mod os;
+mod own_file;
 mod power;
 mod preload;
 mod problems;
 mod respawn;
+mod service;
+mod small_commands;
 mod status;
 mod supervisor;
 mod system_docker;
+mod tls;
 mod user_docker;
 
 use std::ffi::OsString;
@@ -47,6 +53,7 @@ fn main() -> ExitCode {
         "poweroff" | "reboot" | "halt" | "shutdown" => report(&name, power::main(&name, arguments)),
         "autologin" => report(&name, autologin::main(&arguments)),
         "respawn" => report(&name, respawn::main(&arguments)),
+        "wait-for-docker" => report(&name, preload::wait_for_docker()),
         _ => cli::main(arguments),
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use engine_api::{Client, ContainerSummary, Filters};
 
-use crate::problems;
+use crate::cli::Format;
+use crate::{boot_blame, net_status, problems};
 
 /// Sockets of the two Dockers.
 const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
@@ -15,15 +16,27 @@ const USER_DOCKER: &str = "/run/docker.sock";
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Prints everything, or with `problems` only what is wrong. The exit code tells nothing of it: a script reads the lines.
-pub(crate) fn main(only_problems: bool) -> anyhow::Result<ExitCode> {
+pub(crate) fn main(only_problems: bool, format: Format) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("no event loop")?;
     let mut found = problems::all();
     found.extend(runtime.block_on(failed_services()));
+    if format == Format::Json {
+        return print_json(&runtime, &found);
+    }
     if !only_problems {
-        println!("system: RancherOS v{}", config::VERSION);
+        println!(
+            "system: RancherOS v{}, Linux {}, up {} s{}",
+            config::VERSION,
+            sys::kernel_release(),
+            sys::clock::boottime().as_secs(),
+            boot_blame::ready().map_or(String::new(), |s| format!(", ready after {s:.1} s")),
+        );
+        for line in net_status::lines() {
+            println!("link {line}");
+        }
         println!("state: {}", state());
         let (line, warnings) = runtime.block_on(docker(SYSTEM_DOCKER));
         println!("system docker: {line}");
@@ -40,6 +53,24 @@ pub(crate) fn main(only_problems: bool) -> anyhow::Result<ExitCode> {
     for problem in found {
         println!("problem: {problem}");
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The same for programs.
+fn print_json(runtime: &tokio::runtime::Runtime, problems: &[String]) -> anyhow::Result<ExitCode> {
+    let docker = |socket| runtime.block_on(docker(socket)).0;
+    let status = serde_json::json!({
+        "version": config::VERSION,
+        "kernel": sys::kernel_release(),
+        "uptime_s": sys::clock::boottime().as_secs(),
+        "ready_s": boot_blame::ready(),
+        "network": net_status::status().unwrap_or_default(),
+        "state": state(),
+        "system docker": docker(SYSTEM_DOCKER),
+        "user docker": docker(USER_DOCKER),
+        "problems": problems,
+    });
+    println!("{}", serde_json::to_string_pretty(&status)?);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -38,13 +38,13 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     ]
 }
 
-struct Disc {
-    path: PathBuf,
+pub(super) struct Disc {
+    pub(super) path: PathBuf,
     _folder: TempDir,
 }
 
 /// Makes a disc with this label and these files.
-fn disc(label: &str, files: &[(&str, &str)]) -> anyhow::Result<Disc> {
+pub(super) fn disc(label: &str, files: &[(&str, &str)]) -> anyhow::Result<Disc> {
     let folder = tempfile::tempdir()?;
     let tree = folder.path().join("tree");
     for (name, content) in files {

@@ -10,6 +10,7 @@ mod engine;
 mod failure;
 mod install;
 mod neighbour;
+mod network;
 mod power;
 mod rights;
 mod same_words;
@@ -19,6 +20,7 @@ mod state;
 mod stock_client;
 mod system_docker;
 mod upgrade;
+mod user_data;
 mod user_docker;
 
 use std::sync::Arc;
@@ -39,6 +41,8 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         power::tests(context),
         failure::tests(context),
         configuration::tests(context),
+        user_data::tests(context),
+        network::tests(context),
         boot::tests(context),
         console::tests(context),
         confinement::tests(context),

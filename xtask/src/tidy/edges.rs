@@ -19,8 +19,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("engine", &["sys", "oci-image", "engine-api"]),
     ("compose", &["config", "engine-api"]),
     ("netconf", &["config", "sys"]),
-    ("cloud-init", &["config", "sys"]),
     ("install", &[]),
+    ("machine-config", &["config"]),
+    ("cloud-init", &["config", "machine-config", "sys"]),
     (
         "init",
         &[
@@ -29,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine",
             "engine-api",
             "install",
+            "machine-config",
             "sys",
         ],
     ),
@@ -41,6 +43,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "netconf",
             "cloud-init",
             "install",
+            "machine-config",
             "sys",
         ],
     ),

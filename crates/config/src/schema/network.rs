@@ -1,63 +1,62 @@
 //! `rancher.network`: interfaces, DNS, proxies, Wi-Fi and modems (RancherOS `pkg/netconf/types.go`).
 
-use super::{Kind, f};
+use super::Effect::{Inside, Never, Service};
+use super::{Effect, Kind, Origin, f};
+
+const N: Effect = Service("network");
+const NO_WIFI: &str = "this version has no Wi-Fi: the network image lacks wpa_supplicant";
+const NO_MODEM: &str = "this version has no modem support";
 
 /// `rancher.network`.
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
 pub(super) const NETWORK: Kind = Kind::Object(&[
-    f("dhcp_timeout", Kind::Int),
-    f(
-        "dns",
-        Kind::Object(&[f("nameservers", Kind::Strings), f("search", Kind::Strings)]),
-    ),
-    f("http_proxy", Kind::String),
-    f("https_proxy", Kind::String),
-    f("interfaces", Kind::MapOf(&INTERFACE)),
-    f("modem_networks", Kind::MapOf(&MODEM)),
-    f("no_proxy", Kind::String),
-    f("post_cmds", Kind::Strings),
-    f("pre_cmds", Kind::Strings),
-    f("wifi_networks", Kind::MapOf(&WIFI)),
+    f("dhcp_timeout", Kind::Int, N, "Seconds that links with DHCP are waited for before post_cmds; DHCP goes on asking."),
+    f("dns", DNS, Inside, "Resolver settings."),
+    f("http_proxy", Kind::String, PROXY, "Proxy for http, in the console, User Docker and services that name it."),
+    f("https_proxy", Kind::String, PROXY, "Proxy for https."),
+    f("interfaces", Kind::MapOf(&INTERFACE), Inside, "Links by name, glob (`eth*`) or `mac=`; `eth*` with DHCP when there is none."),
+    f("modem_networks", Kind::Any, Never(NO_MODEM), "Modems."),
+    f("no_proxy", Kind::String, PROXY, "Hosts that are reached without a proxy."),
+    f("post_cmds", Kind::Commands, N, "Commands run after all links are configured."),
+    f("pre_cmds", Kind::Commands, N, "Commands run before any link is configured."),
+    f("wifi_networks", Kind::Any, Never(NO_WIFI), "Wi-Fi networks."),
 ]);
 
+/// Proxies are read by the console and by User Docker.
+const PROXY: Effect = Service("console, docker");
+
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
+const DNS: Kind = Kind::Object(&[
+    f("nameservers", Kind::Strings, N, "Addresses of name servers; they replace what DHCP says."),
+    f("search", Kind::Strings, N, "Search domains."),
+]);
+
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const INTERFACE: Kind = Kind::Object(&[
-    f("address", Kind::String),
-    f("addresses", Kind::Strings),
-    f("bond", Kind::String),
-    f("bond_opts", Kind::StringMap),
-    f("bridge", Kind::Word),
-    f("dhcp", Kind::Bool),
-    f("dhcp_args", Kind::String),
-    f("gateway", Kind::String),
-    f("gateway_ipv6", Kind::String),
-    f("ipv4ll", Kind::Bool),
-    f("match", Kind::String),
-    f("mtu", Kind::Int),
-    f("post_up", Kind::Strings),
-    f("pre_up", Kind::Strings),
-    f("vlans", Kind::String),
-    f("wifi_network", Kind::String),
+    f("address", Kind::String, N, "Address with its prefix, as 10.0.0.2/24."),
+    f("addresses", Kind::Strings, N, "Several of them, IPv4 and IPv6."),
+    f("bond", Kind::String, N, "The bond this link belongs to."),
+    f("bond_opts", Kind::StringMap, N, "Options of the bond this link is: mode, miimon, xmit_hash_policy ..."),
+    f("bridge", Kind::Word, N, "The bridge this link belongs to; `true`: this link is a bridge."),
+    f("dhcp", Kind::Bool, N, "Whether dhcpcd asks for addresses. True when neither addresses nor a master are given; false brings the link up."),
+    f("dhcp_args", Kind::String, N, "Options of dhcpcd in place of the usual ones."),
+    f("gateway", Kind::String, N, "IPv4 gateway."),
+    f("gateway_ipv6", Kind::String, N, "IPv6 gateway."),
+    f("ipv4ll", Kind::Bool, N, "Whether the link takes a link-local IPv4 address when it has no other."),
+    f("mac", Kind::String, N, "Hardware address to set.").from(Origin::Here),
+    f("match", Kind::String, N, "The link this entry is for, in place of the key: name, glob or `mac=`."),
+    f("metric", Kind::Int, N, "Metric of the routes through this link; lower wins.").from(Origin::Here),
+    f("mtu", Kind::Int, N, "MTU in bytes."),
+    f("post_up", Kind::Commands, N, "Commands run when this link is configured; `$iface` is its name."),
+    f("pre_up", Kind::Commands, N, "Commands run before this link is configured."),
+    f("routes", Kind::ListOf(&ROUTE), N, "Routes through this link.").from(Origin::Here),
+    f("vlans", Kind::String, N, "VLANs on this link: `100,200:name`."),
+    f("wifi_network", Kind::Any, Never(NO_WIFI), ""),
 ]);
 
-const MODEM: Kind = Kind::Object(&[f("apn", Kind::String), f("extra_args", Kind::String)]);
-
-const WIFI: Kind = Kind::Object(&[
-    f("address", Kind::String),
-    f("anonymous_identity", Kind::String),
-    f("ca_certs", Kind::Strings),
-    f("client_certs", Kind::Strings),
-    f("eap", Kind::String),
-    f("eapol_flags", Kind::Int),
-    f("gateway", Kind::String),
-    f("group", Kind::String),
-    f("identity", Kind::String),
-    f("key_mgmt", Kind::String),
-    f("pairwise", Kind::String),
-    f("password", Kind::String),
-    f("phases", Kind::Strings),
-    f("priority", Kind::Int),
-    f("private_key_passwds", Kind::Strings),
-    f("private_keys", Kind::Strings),
-    f("psk", Kind::String),
-    f("scan_ssid", Kind::Int),
-    f("ssid", Kind::String),
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
+const ROUTE: Kind = Kind::Object(&[
+    f("metric", Kind::Int, N, "Metric; lower wins.").from(Origin::Here),
+    f("to", Kind::String, N, "Destination with its prefix, or `default`.").from(Origin::Here),
+    f("via", Kind::String, N, "Gateway; none when the destination is on the link.").from(Origin::Here),
 ]);

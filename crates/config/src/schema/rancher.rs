@@ -1,152 +1,130 @@
 //! The `rancher` key: the system's own settings (RancherOS `config/types.go`, `RancherConfig`).
 
+use super::Effect::{Boot, Command, EarlyBoot, Given, Inside, Never, Only, Service};
 use super::network::NETWORK;
 use super::service::SERVICE;
-use super::{Kind, f};
+use super::{CONSOLE, Effect, Kind, Origin, docker, f};
+
+/// What an installation without a person reads.
+const I: Effect = Command("ros install");
+
+const DEVELOPMENT: &str = "it was a switch for RancherOS's developers";
 
 /// `rancher`.
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
 pub const RANCHER: Kind = Kind::Object(&[
-    f("autoformat", Kind::Any), // RancherOS has it in the schema and reads it nowhere
-    f("autologin", Kind::Strings), // kernel command line, repeatable
-    f("boot", Kind::Any),       // which try of which choice this boot is; from the boot loader
-    f("bootstrap", Kind::MapOf(&SERVICE)),
-    f("bootstrap_docker", DOCKER),
+    f("autoformat", Kind::Any, Never("RancherOS never read it: use rancher.state.autoformat"), ""),
+    f("autologin", Kind::Strings, CONSOLE, "Terminals that log in by themselves: `tty1`, `ttyS0`, `user:tty`. Usually on the kernel command line, repeatable."),
+    f("boot", Kind::Any, Given("the boot loader says it: which try of which choice this boot is"), "").from(Origin::Here),
+    f("bootstrap", Kind::Any, Never("there is no bootstrap phase: PID 1 does its work"), ""),
+    f("bootstrap_docker", docker::BOOTSTRAP, Inside, "The Docker of RancherOS's early boot."),
     f(
         "cloud_init",
-        Kind::Object(&[f("datasources", Kind::Strings)]),
+        Kind::Object(&[f(
+            "datasources",
+            Kind::Strings,
+            EarlyBoot,
+            "Where user data comes from: configdrive, nocloud.",
+        )]),
+        Inside,
+        "User data.",
     ),
-    f("cloud_init_services", Kind::MapOf(&SERVICE)),
-    f("console", Kind::String),
-    f("debug", Kind::Bool),
-    f("defaults", DEFAULTS),
-    f("disable", Kind::Strings),
-    f("disk", Kind::Any), // the disk that was booted; from the boot loader
-    f("docker", DOCKER),
-    f("environment", Kind::StringMap),
-    f("force_console_rebuild", Kind::Bool),
-    f("http_load_retries", Kind::Int),
-    f("hypervisor_service", Kind::Bool),
-    f("install", INSTALL), // kernel command line: an installation without a person
-    f("log", Kind::Bool),
-    f("modules", Kind::Strings),
-    f("network", NETWORK),
-    f("no_sharedroot", Kind::Bool),
-    f("password", Kind::String), // kernel command line
-    f("preload_wait", Kind::Bool),
-    f("recovery", Kind::Bool),
-    f("registry_auths", Kind::MapOf(&REGISTRY_AUTH)),
-    f(
-        "repositories",
-        Kind::MapOf(&Kind::Object(&[f("url", Kind::String)])),
-    ),
-    f("resize_device", Kind::String),
-    f("restart_services", Kind::Strings),
-    f("rm_usr", Kind::Bool),
-    f("services", Kind::MapOf(&SERVICE)),
-    f("services_include", Kind::MapOf(&Kind::Bool)),
-    f("shutdown_timeout", Kind::Int),
-    f("slot", Kind::Any), // the slot that was booted; from the boot loader
-    f("ssh", SSH),
-    f("state", STATE),
-    f("sysctl", Kind::StringMap),
-    f("system_docker", DOCKER),
-    f("upgrade", UPGRADE),
+    f("cloud_init_services", Kind::Any, Never("cloud-init is a service as any other: rancher.services"), ""),
+    f("console", Kind::String, Only(&["default"], "this version has one console, the media's"), "Name of the console."),
+    f("debug", Kind::Bool, CONSOLE, "More output: the kernel's messages stay on the console."),
+    f("defaults", DEFAULTS, Inside, "Values used when nothing else says."),
+    f("disable", Kind::Strings, CONSOLE, "What is switched off: `password`, `autologin`."),
+    f("disk", Kind::Any, Given("the boot loader says it: the disk that was booted"), "").from(Origin::Here),
+    f("docker", docker::USER, Inside, "User Docker."),
+    f("environment", Kind::StringMap, Boot, "Variables: for `${NAME}` in services, for names without a value in their `environment`, and for `ros env`."),
+    f("force_console_rebuild", Kind::Bool, Given("the console is made anew at each boot"), ""),
+    f("http_load_retries", Kind::Int, Never("this version has no catalogue of services"), ""),
+    f("hypervisor_service", Kind::Bool, Never("this version has no VM tools"), "Whether VM tools start by hypervisor."),
+    f("install", INSTALL, Inside, "Kernel command line: an installation without a person.").from(Origin::Here),
+    f("log", Kind::Bool, Given("logs are always written: /var/log, dmesg, system-docker logs"), "Logs of the early boot."),
+    f("modules", Kind::Strings, Boot, "Kernel modules to load, each `name [parameter=value ...]`."),
+    f("network", NETWORK, Inside, "Links, addresses, DNS, proxies."),
+    f("no_sharedroot", Kind::Any, Never(DEVELOPMENT), ""),
+    f("password", Kind::String, CONSOLE, "Password of user rancher: plain, or a hash that begins with `$`."),
+    f("preload_wait", Kind::Bool, Given("an image counts as loaded only when Docker has said so"), ""),
+    f("recovery", Kind::Bool, EarlyBoot, "Start a rescue shell in place of the system."),
+    f("registry_auths", Kind::MapOf(&REGISTRY_AUTH), CONSOLE, "Accounts at registries, for root's and rancher's docker and system-docker."),
+    f("repositories", Kind::Any, Never("this version has no catalogue of services"), "Catalogues of services."),
+    f("resize_device", Kind::String, CONSOLE, "Disk whose first partition grows once to its end; the file system follows."),
+    f("restart_services", Kind::Strings, Never("services start after cloud-init and find its files"), ""),
+    f("rm_usr", Kind::Any, Never(DEVELOPMENT), ""),
+    f("services", Kind::MapOf(&SERVICE), Boot, "System services, in compose's form."),
+    f("services_include", Kind::MapOf(&Kind::Bool), Boot, "Files of services by path below /var/lib/rancher/conf, and whether they are on."),
+    f("shutdown_timeout", Kind::Int, Boot, "Seconds that a shutdown may take, at least 5."),
+    f("slot", Kind::Any, Given("the boot loader says it: the slot that was booted"), "").from(Origin::Here),
+    f("ssh", SSH, Inside, "The ssh server."),
+    f("state", STATE, Inside, "The state partition."),
+    f("sysctl", Kind::StringMap, Boot, "Kernel settings by their names in /proc/sys, with dots or slashes."),
+    f("system_docker", docker::SYSTEM, Inside, "System Docker."),
+    f("upgrade", UPGRADE, Inside, "Upgrades of the system."),
 ]);
 
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const INSTALL: Kind = Kind::Object(&[
-    f("append", Kind::Any),
-    f("cloud_config", Kind::String),
-    f("device", Kind::String),
-    f("force", Kind::Bool),
-    f("image", Kind::String),
-    f("keep_state", Kind::Bool),
-    f("no_reboot", Kind::Bool),
+    f("append", Kind::Any, I, "As --append of ros install: arguments for the kernel.").from(Origin::Here),
+    f("cloud_config", Kind::String, I, "As --cloud-config.").from(Origin::Here),
+    f("device", Kind::String, I, "The disk.").from(Origin::Here),
+    f("force", Kind::Bool, I, "As --force.").from(Origin::Here),
+    f("image", Kind::String, I, "As --image.").from(Origin::Here),
+    f("keep_state", Kind::Bool, I, "As --keep-state.").from(Origin::Here),
+    f("no_reboot", Kind::Bool, I, "As --no-reboot.").from(Origin::Here),
 ]);
 
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const SSH: Kind = Kind::Object(&[
-    f("daemon", Kind::Bool),
-    f("keys", Kind::StringMap),
-    f("listen_address", Kind::String),
-    f("port", Kind::Int),
+    f("daemon", Kind::Bool, CONSOLE, "Whether sshd runs."),
+    f("keys", Kind::StringMap, CONSOLE, "Host keys by type: `ed25519`, `ecdsa`, `rsa`, and the same with `-pub`."),
+    f("listen_address", Kind::String, CONSOLE, "Address that sshd listens on."),
+    f("port", Kind::Int, CONSOLE, "Port that sshd listens on."),
 ]);
 
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const STATE: Kind = Kind::Object(&[
-    f("autoformat", Kind::Strings),
-    f("boot_dev", Kind::String),
-    f("boot_fstype", Kind::String),
-    f("cryptsetup", Kind::Bool),
-    f("dev", Kind::String),
-    f("directory", Kind::String),
-    f("fstype", Kind::String),
-    f("lvm_scan", Kind::Bool),
-    f("mdadm_scan", Kind::Bool),
-    f("oem_dev", Kind::String),
-    f("oem_fstype", Kind::String),
-    f("required", Kind::Bool),
-    f("rngd", Kind::Bool),
-    f("script", Kind::String),
-    f("wait", Kind::Bool),
+    f("autoformat", Kind::Strings, EarlyBoot, "Disks that are formatted when they are blank; the first one that is."),
+    f("boot_dev", Kind::String, Never("ros install finds the boot partition by its label"), ""),
+    f("boot_fstype", Kind::String, Never("ros install finds the boot partition by its label"), ""),
+    f("cryptsetup", Kind::Bool, Never("this version does not open LUKS devices"), "Whether LUKS devices are opened."),
+    f("dev", Kind::String, EarlyBoot, "`LABEL=`, `UUID=` or a device; `none` keeps everything in RAM."),
+    f("directory", Kind::String, Never("this version uses the whole partition"), "Directory of the partition that is used."),
+    f("fstype", Kind::String, EarlyBoot, "Its file system; found out when absent or `auto`."),
+    f("lvm_scan", Kind::Bool, Never("this version does not activate LVM"), "Whether LVM is activated."),
+    f("mdadm_scan", Kind::Bool, Never("this version does not assemble md arrays"), "Whether md arrays are assembled."),
+    f("oem_dev", Kind::String, EarlyBoot, "File system with oem-config.yml of the machine's vendor; LABEL=RANCHER_OEM when absent."),
+    f("oem_fstype", Kind::String, Given("it is found out"), ""),
+    f("required", Kind::Bool, EarlyBoot, "Whether the boot stops without it."),
+    f("rngd", Kind::Bool, Given("the kernel has its own sources of randomness"), ""),
+    f("script", Kind::String, Never("nothing of the machine's owner runs before the state partition is mounted"), ""),
+    f("wait", Kind::Bool, EarlyBoot, "Whether to wait 30 s for the device."),
 ]);
 
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const UPGRADE: Kind = Kind::Object(&[
-    f("image", Kind::String),
-    f("policy", Kind::String),
-    f("rollback", Kind::String),
-    f("url", Kind::String),
+    f("image", Kind::String, Command("ros os"), "Image of the system."),
+    f("policy", Kind::String, Never("nothing upgrades by itself"), ""),
+    f("rollback", Kind::String, Never("RancherOS never read it"), ""),
+    f("url", Kind::String, Command("ros os"), "List of releases."),
 ]);
 
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const REGISTRY_AUTH: Kind = Kind::Object(&[
-    f("auth", Kind::String),
-    f("email", Kind::String),
-    f("identitytoken", Kind::String),
-    f("password", Kind::String),
-    f("registrytoken", Kind::String),
-    f("serveraddress", Kind::String),
-    f("username", Kind::String),
+    f("auth", Kind::String, CONSOLE, "`user:password` in base64."),
+    f("email", Kind::String, Given("registries do not ask for it any more"), ""),
+    f("identitytoken", Kind::String, CONSOLE, "Token in place of a password."),
+    f("password", Kind::String, CONSOLE, "Password."),
+    f("registrytoken", Kind::String, CONSOLE, "Bearer token."),
+    f("serveraddress", Kind::String, Given("the registry is the entry's key"), ""),
+    f("username", Kind::String, CONSOLE, "User."),
 ]);
 
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const DEFAULTS: Kind = Kind::Object(&[
-    f("docker", DOCKER),
-    f("hostname", Kind::String),
-    f("network", NETWORK),
-    f("system_docker_logs", Kind::String),
-]);
-
-/// Settings of a Docker daemon; most become `--name value` on its command line.
-const DOCKER: Kind = Kind::Object(&[
-    f("args", Kind::Strings),
-    f("bip", Kind::String),
-    f("bridge", Kind::String),
-    f("ca_cert", Kind::String),
-    f("ca_key", Kind::String),
-    f("config_file", Kind::String),
-    f("containerd", Kind::String),
-    f("data_root", Kind::String), // BurmillaOS's name for graph
-    f("debug", Kind::Bool),
-    f("engine", Kind::String),
-    f("environment", Kind::Strings),
-    f("exec", Kind::Bool),
-    f("exec_root", Kind::String),
-    f("extra_args", Kind::Strings),
-    f("graph", Kind::String),
-    f("group", Kind::String),
-    f("host", Kind::Strings),
-    f("insecure_registry", Kind::Strings),
-    f("live_restore", Kind::Bool),
-    f("log_driver", Kind::String),
-    f("log_opts", Kind::StringMap),
-    f("mtu", Kind::Int),
-    f("pid_file", Kind::String),
-    f("registry_mirror", Kind::String),
-    f("restart", Kind::Bool),
-    f("selinux_enabled", Kind::Bool),
-    f("server_cert", Kind::String),
-    f("server_key", Kind::String),
-    f("storage_context", Kind::String),
-    f("storage_driver", Kind::String),
-    f("storage_opts", Kind::Strings), // this system
-    f("tls", Kind::Bool),
-    f("tls_args", Kind::Strings),
-    f("userland_proxy", Kind::Bool),
-    f("userns_enabled", Kind::Bool), // BurmillaOS
+    f("docker", Kind::Any, Never("set rancher.docker"), ""),
+    f("hostname", Kind::String, Boot, "Name of a machine that got none."),
+    f("network", NETWORK, Service("network"), "Network settings under everything else."),
+    f("system_docker_logs", Kind::String, Never("System Docker logs to the kernel's log: dmesg, /var/log/syslog"), ""),
 ]);

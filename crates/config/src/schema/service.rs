@@ -1,11 +1,24 @@
 //! A service entry: compose v1 as RancherOS's libcompose took it, plus `healthcheck`, `sysctls`, `init` and `pids_limit` of v2.
 
-use super::{Kind, f};
+use super::Effect::{Boot, Never};
+use super::{Effect, Field, Kind};
+
+const NOT_HERE: Effect = Never("not supported for system services");
+
+/// A key of compose; compose documents what it means.
+const fn f(name: &'static str, kind: Kind) -> Field {
+    super::f(name, kind, Boot, "")
+}
+
+/// A key of compose that is not applied.
+const fn unused(name: &'static str, kind: Kind) -> Field {
+    super::f(name, kind, NOT_HERE, "")
+}
 
 /// One service.
 pub const SERVICE: Kind = Kind::Object(&[
     f("blkio_weight", Kind::Int),
-    f("build", Kind::Any),
+    unused("build", Kind::Any),
     f("cap_add", Kind::Strings),
     f("cap_drop", Kind::Strings),
     f("cgroup", Kind::String), // host or private: the cgroup namespace
@@ -15,7 +28,7 @@ pub const SERVICE: Kind = Kind::Object(&[
     f("cpu_quota", Kind::Int),
     f("cpu_shares", Kind::Int),
     f("cpuset", Kind::String),
-    f("default_gateway", Kind::String),
+    unused("default_gateway", Kind::String),
     f("device_cgroup_rules", Kind::Strings),
     f("devices", Kind::Strings),
     f("dns", Kind::Strings),
@@ -26,7 +39,7 @@ pub const SERVICE: Kind = Kind::Object(&[
     f("env_file", Kind::Strings),
     f("environment", Kind::StringMap),
     f("expose", Kind::Strings),
-    f("external_links", Kind::Strings),
+    unused("external_links", Kind::Strings),
     f("extra_hosts", Kind::Strings),
     f("group_add", Kind::Strings),
     f("healthcheck", HEALTHCHECK),
@@ -34,12 +47,12 @@ pub const SERVICE: Kind = Kind::Object(&[
     f("image", Kind::String),
     f("init", Kind::Bool),
     f("ipc", Kind::String),
-    f("isolation", Kind::String),
+    unused("isolation", Kind::String),
     f("labels", Kind::StringMap),
-    f("links", Kind::Strings),
+    unused("links", Kind::Strings),
     f("log_driver", Kind::String),
     f("log_opt", Kind::StringMap),
-    f("mac_address", Kind::String),
+    unused("mac_address", Kind::String),
     f("mem_limit", Kind::String),
     f("mem_reservation", Kind::String),
     f("mem_swappiness", Kind::Int),

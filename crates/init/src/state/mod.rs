@@ -183,3 +183,8 @@ fn grow(machine: &Machine, device: &Path) {
         )),
     }
 }
+/// The device that a name means (`LABEL=`, `UUID=`, `PARTUUID=` or a path), if it is there now.
+pub(crate) fn resolve(name: &str) -> Option<std::path::PathBuf> {
+    let found = find::find(&find::Name::parse(name), false);
+    found.into_iter().next().map(|candidate| candidate.path)
+}

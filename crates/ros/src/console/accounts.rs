@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use sys::process::Command;
 
+use super::users;
 use crate::machine_config::MachineConfig;
 
 /// The operator.
@@ -104,7 +105,7 @@ fn ensure_in(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read(etc: &Path, name: &str) -> anyhow::Result<String> {
+pub(super) fn read(etc: &Path, name: &str) -> anyhow::Result<String> {
     let path = etc.join(name);
     match fs::read_to_string(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
@@ -113,7 +114,7 @@ fn read(etc: &Path, name: &str) -> anyhow::Result<String> {
 }
 
 /// Writes a file only when it changes; an existing one keeps its mode.
-fn write(etc: &Path, name: &str, text: &str, mode: u32) -> anyhow::Result<()> {
+pub(super) fn write(etc: &Path, name: &str, text: &str, mode: u32) -> anyhow::Result<()> {
     let path = etc.join(name);
     if fs::read_to_string(&path).is_ok_and(|old| old == text) {
         return Ok(());
@@ -127,7 +128,7 @@ fn write(etc: &Path, name: &str, text: &str, mode: u32) -> anyhow::Result<()> {
 }
 
 /// Appends `entry` unless the file has one of that name.
-fn add_entry(text: &mut String, name: &str, entry: &str) {
+pub(super) fn add_entry(text: &mut String, name: &str, entry: &str) {
     if text
         .lines()
         .any(|line| line.split(':').next() == Some(name))
@@ -142,7 +143,7 @@ fn add_entry(text: &mut String, name: &str, entry: &str) {
 }
 
 /// The group file with `user` among the members of `group`.
-fn with_member(text: &str, group: &str, user: &str) -> String {
+pub(super) fn with_member(text: &str, group: &str, user: &str) -> String {
     text.lines()
         .map(|line| {
             let mut fields: Vec<&str> = line.split(':').collect();
@@ -164,7 +165,7 @@ fn with_member(text: &str, group: &str, user: &str) -> String {
 }
 
 /// A user's entry in the text of a passwd file.
-fn user_in(passwd: &str, name: &str) -> Option<User> {
+pub(super) fn user_in(passwd: &str, name: &str) -> Option<User> {
     let line = passwd
         .lines()
         .find(|line| line.split(':').next() == Some(name))?;
@@ -192,7 +193,7 @@ pub(crate) fn group_id(name: &str) -> anyhow::Result<u32> {
         .with_context(|| format!("group {name} is not in /etc/group"))
 }
 
-fn make_home(root: &Path, user: &User) -> anyhow::Result<()> {
+pub(super) fn make_home(root: &Path, user: &User) -> anyhow::Result<()> {
     let home = root.join(user.home.trim_start_matches('/'));
     if home.exists() {
         return Ok(());
@@ -220,19 +221,38 @@ pub(crate) fn password(machine: &MachineConfig) -> Option<&str> {
     (!password.is_empty() && !machine.is_disabled("password")).then_some(password)
 }
 
-/// Gives rancher its password by chpasswd, which knows the image's hash; `$...` is a hash already.
-pub(crate) fn set_password(machine: &MachineConfig) -> anyhow::Result<()> {
-    let Some(password) = password(machine) else {
+/// Gives users their passwords.
+pub(super) fn set_passwords(machine: &MachineConfig) -> anyhow::Result<()> {
+    let (mut all, mut failures) = users::passwords(&machine.loaded.config);
+    all.extend(password(machine).map(|password| (RANCHER.to_owned(), password.to_owned(), false)));
+    if machine.is_disabled("password") {
         return Ok(());
-    };
-    if password.contains(['\n', '\r', '\0']) {
-        bail!("rancher.password has a line break");
     }
+    for (user, password, expires) in all {
+        let set = set_password(&user, &password).and_then(|()| {
+            if expires {
+                users::expire(&user)
+            } else {
+                Ok(())
+            }
+        });
+        failures.extend(set.err().map(|error| format!("{user}: {error:#}")));
+    }
+    ensure!(failures.is_empty(), "{}", failures.join("; "));
+    Ok(())
+}
+
+/// Sets a password by chpasswd, which knows the image's hash; `$...` is a hash already.
+fn set_password(user: &str, password: &str) -> anyhow::Result<()> {
+    ensure!(
+        !password.contains(['\n', '\r', '\0']),
+        "the password has a line break"
+    );
     let mut command = Command::new("chpasswd").deadline(CHPASSWD_DEADLINE);
     if password.starts_with('$') {
         command = command.arg("-e");
     }
-    let output = command.stdin(format!("{RANCHER}:{password}\n")).run()?;
+    let output = command.stdin(format!("{user}:{password}\n")).run()?;
     if !output.status.success() {
         bail!(
             "chpasswd: {}",

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 
 use super::accounts::{self, DOCKER, RANCHER};
 use super::ssh;
-use crate::machine_config::MachineConfig;
+use crate::machine_config::{MachineConfig, authorized_keys};
 use crate::problems;
 
 /// The kernel's host name as a file; the console shares the host's UTS namespace.
@@ -50,7 +50,7 @@ fn hosts_with(hosts: &str, name: &str) -> String {
 
 /// Adds the machine's keys to rancher and docker; root never gets any.
 pub(crate) fn install_keys(machine: &MachineConfig) -> anyhow::Result<()> {
-    let (good, bad) = machine.authorized_keys();
+    let (good, bad) = authorized_keys(machine);
     let mut failures = Vec::new();
     if !good.is_empty() {
         for name in [RANCHER, DOCKER] {

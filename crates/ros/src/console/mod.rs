@@ -4,22 +4,37 @@
 //! the way into the machine.
 
 mod accounts;
+mod commands;
 mod files;
+mod finish;
 mod host_keys;
 mod identity;
+mod mounts;
+mod resize;
+mod settings;
 mod ssh;
 mod terminals;
+mod users;
+pub(crate) mod write_files;
+
+pub(crate) use commands::program;
 
 use std::fs;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use sys::kmsg::{self, Priority};
-
-use crate::machine_config::MachineConfig;
-use crate::supervisor;
+use crate::machine_config::{CONF, MachineConfig};
+use crate::{problems, supervisor};
 
 /// Exists when the console is ready (RancherOS's name).
 const DONE: &str = "/run/console-done";
+
+/// Exists when the files and mounts of the configuration are there: User Docker waits for it, since it reads daemon.json
+/// and its containers have volumes on mounts.
+pub(crate) const FILES_DONE: &str = "/run/rancher/console-files";
+
+/// How long User Docker and the commands wait for file systems on other machines.
+const SERVER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Most configuration problems that are shown one by one.
 const MAX_REPORTS: usize = 20;
@@ -30,30 +45,57 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
     for problem in machine.loaded.problems.iter().take(MAX_REPORTS) {
         eprintln!("{problem}");
     }
-    part("accounts", accounts::ensure);
-    apply_identity(&machine);
-    part("password", || accounts::set_password(&machine));
-    part("sudo", files::write_sudoers);
-    part("profile", || files::write_profile(&machine));
-    part("docker links", files::link_docker);
-    part("system docker's socket", files::share_system_docker);
-    part("/dev/log", files::link_syslog);
-    part("/etc/issue", || files::write_issue(&machine));
-    part("run directories", files::make_run_directories);
-    part("kernel messages", || files::quiet_kernel(&machine));
+    prepare(&machine);
     let mut programs = terminals::programs(&machine);
     match ssh::prepare(&machine) {
         Ok(Some(sshd)) => programs.push(sshd),
         Ok(None) => {}
         Err(error) => report("ssh", &error),
     }
-    supervisor::main(programs, || {
+    // The logins first: nothing of the owner's own below can lock the owner out.
+    supervisor::main(programs, move || {
         part("ready marker", || Ok(fs::write(DONE, "")?));
         part("upgrade", crate::os::start_gate);
         part("installation", || {
             crate::install::start(&machine.command_line)
         });
+        std::thread::spawn(move || finish::run(&machine));
     })
+}
+
+/// All that a login needs, quickly: the way in comes first.
+fn prepare(machine: &MachineConfig) {
+    let config = &machine.loaded.config;
+    part("accounts", accounts::ensure);
+    apply_identity(machine);
+    commands::run_first(&config.bootcmd);
+    part("users", || users::ensure_all(config));
+    part("passwords", || accounts::set_passwords(machine));
+    part("sudo", files::write_sudoers);
+    part("profile", || files::write_profile(machine));
+    part("docker links", files::link_docker);
+    part("system docker's socket", files::share_system_docker);
+    part("/dev/log", files::link_syslog);
+    part("write_files", || {
+        write_files::write_all(&config.write_files)
+    });
+    if let Some(name) = &config.timezone {
+        part("timezone", || settings::set_timezone(name));
+    }
+    if let Some(name) = &config.locale {
+        part("locale", || settings::set_locale(name));
+    }
+    if config.ca_certs != Default::default() {
+        part("ca_certs", || settings::trust(&config.ca_certs));
+    }
+    if !config.rancher.registry_auths.is_empty() {
+        part("registry_auths", || {
+            settings::set_registry_auths(&config.rancher.registry_auths)
+        });
+    }
+    part("/etc/issue", || files::write_issue(machine));
+    part("run directories", files::make_run_directories);
+    part("kernel messages", || files::quiet_kernel(machine));
 }
 
 /// Host name, /etc/hosts and keys: what `ros cloud-init execute` applies again. False when a part failed.
@@ -75,7 +117,6 @@ fn part(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> bool {
 }
 
 fn report(name: &str, error: &anyhow::Error) {
-    let line = format!("console: {name}: {error:#}");
-    eprintln!("{line}");
-    kmsg::log(Priority::Error, &line);
+    eprintln!("console: {name}: {error:#}");
+    problems::warn("console", &format!("{name}: {error:#}"));
 }

@@ -58,10 +58,13 @@ fn config(machine: &MachineConfig, keys: &[PathBuf]) -> String {
         lines.push(format!("ListenAddress {address}"));
     }
     lines.extend(keys.iter().map(|key| format!("HostKey {}", key.display())));
-    let passwords = if accounts::password(machine).is_some() {
-        "yes"
-    } else {
-        "no"
+    let asked = machine.loaded.config.ssh_pwauth.as_deref();
+    let passwords = match asked {
+        _ if machine.is_disabled("password") => "no",
+        Some("true" | "yes" | "on") => "yes",
+        Some("false" | "no" | "off") => "no",
+        _ if accounts::password(machine).is_some() => "yes",
+        _ => "no",
     };
     lines.push(format!("PasswordAuthentication {passwords}"));
     lines.extend(
@@ -96,8 +99,7 @@ mod tests {
         let source = config::Source { name: "t", text };
         let machine = MachineConfig {
             loaded: config::load(&[source], &config::CommandLine::default()),
-            metadata: cloud_init::Metadata::default(),
-            command_line: config::CommandLine::default(),
+            ..MachineConfig::default()
         };
         config(&machine, &[PathBuf::from("/k")])
     }
@@ -108,6 +110,11 @@ mod tests {
         assert!(plain.contains("PasswordAuthentication no\n"));
         assert!(plain.contains("PermitRootLogin no\n"));
         assert!(config_for("rancher: {password: x}").contains("PasswordAuthentication yes\n"));
+        assert!(config_for("ssh_pwauth: true").contains("PasswordAuthentication yes\n"));
+        assert!(
+            config_for("ssh_pwauth: no\nrancher: {password: x}")
+                .contains("PasswordAuthentication no\n")
+        );
         assert!(
             config_for("rancher: {password: x, disable: [password]}")
                 .contains("PasswordAuthentication no\n")

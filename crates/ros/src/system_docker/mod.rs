@@ -20,7 +20,7 @@ mod run;
 mod session;
 mod stats;
 mod system;
-mod table;
+pub(crate) mod table;
 mod template;
 mod terminal;
 mod transfer;

@@ -24,7 +24,9 @@ use engine_api::Client;
 use sys::mount::{self, Attributes, MountFlags, Propagation, UnmountFlags};
 use sys::namespace::{CloneFlags, setns};
 
+use crate::console::FILES_DONE;
 use crate::machine_config::MachineConfig;
+use crate::tls;
 
 /// The closure, in this container's image and in every console.
 const CLOSURE: &str = "/usr/lib/rancher/docker";
@@ -65,12 +67,20 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
         eprintln!("user-docker: {error:#}: docker is in {context} alone");
     }
     let pid = wait_for_console(context)?;
+    if !machine.loaded.config.write_files.is_empty() || !machine.loaded.config.mounts.is_empty() {
+        wait_for_files(context);
+    }
     join_cgroup().context("cannot join the cgroup of user docker")?;
     enter(pid).with_context(|| format!("cannot enter {context}, process {pid}"))?;
     prepare_view(&spare)?;
     starts::count();
     for problem in databases::damaged(containerd::data_root(docker), Path::new(DAEMON_JSON)) {
         starts::warn(&problem);
+    }
+    if docker.tls == Some(true)
+        && let Err(error) = tls::prepare_server(docker, machine.hostname())
+    {
+        eprintln!("user-docker: tls: {error:#}");
     }
     let daemon_json = fs::read_to_string(DAEMON_JSON).unwrap_or_default();
     let in_file = options::daemon_json_keys(&daemon_json);
@@ -146,6 +156,21 @@ fn wait_for_console(name: &str) -> anyhow::Result<i32> {
                 CONSOLE_DEADLINE.as_secs()
             )
         })
+}
+
+/// Waits until the console has the files and mounts of the configuration, daemon.json among them.
+fn wait_for_files(name: &str) {
+    let end = Instant::now() + CONSOLE_DEADLINE;
+    while !Path::new(FILES_DONE).exists() {
+        if Instant::now() > end {
+            eprintln!(
+                "user-docker: container {name} has not all files and mounts after {} s: going on without",
+                CONSOLE_DEADLINE.as_secs()
+            );
+            return;
+        }
+        std::thread::sleep(CONSOLE_PAUSE);
+    }
 }
 
 /// Waits until the console has the group of dockerd's socket, or will not have it: dockerd looks it up. All else that the

@@ -49,7 +49,7 @@ pub(super) fn arguments(docker: &Docker, in_file: &BTreeSet<String>) -> Vec<Stri
     builder.list(
         "registry-mirror",
         "registry-mirrors",
-        docker.registry_mirror.as_slice(),
+        &docker.registry_mirror,
     );
     let log_opts: Vec<String> = docker
         .log_opts

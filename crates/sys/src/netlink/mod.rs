@@ -21,7 +21,9 @@ mod socket;
 pub use address::Address;
 pub use cidr::{Cidr, CidrParseError};
 pub use error::{Error, Result};
-pub use link::{BridgeOptions, Link, LinkChange, LinkKind, MacAddress, MacvlanMode, NewLink, Peer};
+pub use link::{
+    BondOptions, BridgeOptions, Link, LinkChange, LinkKind, MacAddress, MacvlanMode, NewLink, Peer,
+};
 pub use netns::{current_netns, in_netns, netns_of, new_netns};
 pub use route::{Route, Rtnetlink};
 pub use socket::REPLY_TIMEOUT;

@@ -367,3 +367,8 @@ pub fn set_stdio(file: impl AsFd, number: i32) -> Result<()> {
     };
     result.what(|| format!("set descriptor {number}"))
 }
+/// Whether this process runs as root (geteuid(2)).
+#[must_use]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
+use super::bond::BondOptions;
 use super::{IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_NET_NS_FD, MacAddress, info};
 use crate::netlink::message::Message;
 
@@ -75,6 +76,8 @@ pub enum LinkKind<'a> {
         /// VLAN number, 1 to 4094.
         id: u16,
     },
+    /// Several links that act as one.
+    Bond(&'a BondOptions),
     /// A link that drops what it is given.
     Dummy,
 }
@@ -88,6 +91,7 @@ impl LinkKind<'_> {
             Self::Macvlan { .. } => "macvlan",
             Self::Ipvlan { .. } => "ipvlan",
             Self::Vlan { .. } => "vlan",
+            Self::Bond(_) => "bond",
             Self::Dummy => "dummy",
         }
     }
@@ -97,7 +101,7 @@ impl LinkKind<'_> {
             Self::Macvlan { parent, .. }
             | Self::Ipvlan { parent, .. }
             | Self::Vlan { parent, .. } => Some(parent),
-            Self::Bridge(_) | Self::Veth(_) | Self::Dummy => None,
+            Self::Bridge(_) | Self::Veth(_) | Self::Bond(_) | Self::Dummy => None,
         }
     }
 
@@ -133,6 +137,7 @@ impl LinkKind<'_> {
             Self::Vlan { id, .. } => {
                 message.attr_u16(IFLA_VLAN_ID, id);
             }
+            Self::Bond(options) => options.encode(message),
             Self::Dummy => {}
         }
     }

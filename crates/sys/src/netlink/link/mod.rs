@@ -1,5 +1,6 @@
 //! Network links: list, create (bridge, veth, macvlan, ipvlan, VLAN, dummy), change, delete (rtnetlink(7)).
 
+mod bond;
 mod kind;
 mod mac;
 
@@ -9,6 +10,7 @@ use super::error::{Error, Result};
 use super::message::{Attributes, Message, Reply, text, u16_at, u32_at};
 use super::route::Rtnetlink;
 use super::socket::{ACK, CREATE, DUMP, EXCLUSIVE, REQUEST};
+pub use bond::BondOptions;
 pub use kind::{BridgeOptions, LinkKind, MacvlanMode, Peer};
 pub use mac::MacAddress;
 
@@ -16,6 +18,9 @@ pub use mac::MacAddress;
 const INFO_LEN: usize = 16;
 /// Longest interface name in bytes (`IFNAMSIZ` less the NUL).
 const NAME_MAX: usize = 15;
+
+/// `linux/if.h`.
+const IFF_LOWER_UP: u32 = 1 << 16;
 
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
@@ -45,6 +50,8 @@ pub struct Link {
     pub mtu: u32,
     /// Administratively up (`IFF_UP`).
     pub up: bool,
+    /// The cable is in, or the other side is there (`IFF_LOWER_UP`).
+    pub carrier: bool,
     /// The kernel's kind: `bridge`, `veth`, `macvlan`; empty for hardware and loopback.
     pub kind: String,
     /// Index of the bridge (or bond) the link belongs to.
@@ -127,6 +134,7 @@ fn decode(reply: Reply<'_>) -> Option<Link> {
         mac: None,
         mtu: 0,
         up: u32_at(reply.body, 8)? & libc::IFF_UP.cast_unsigned() != 0,
+        carrier: u32_at(reply.body, 8)? & IFF_LOWER_UP != 0,
         kind: String::new(),
         master: None,
         parent: None,

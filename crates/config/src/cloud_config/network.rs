@@ -1,0 +1,80 @@
+//! Links, addresses, DNS and proxies.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Command, StringMap};
+
+/// `rancher.network`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Network {
+    /// Seconds to wait for a lease.
+    pub dhcp_timeout: Option<i64>,
+    /// Resolver settings.
+    pub dns: Dns,
+    /// Proxy for http.
+    pub http_proxy: Option<String>,
+    /// Proxy for https.
+    pub https_proxy: Option<String>,
+    /// Links by name, glob or `mac=`.
+    pub interfaces: BTreeMap<String, Interface>,
+    /// Hosts without a proxy.
+    pub no_proxy: Option<String>,
+    /// Commands after all links are configured.
+    pub post_cmds: Vec<Command>,
+    /// Commands before any link is configured.
+    pub pre_cmds: Vec<Command>,
+}
+
+/// `rancher.network.interfaces.NAME`; see `schema::network` for what the fields mean.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(
+    missing_docs,
+    reason = "the fields are RancherOS's keys, documented in the schema"
+)]
+pub struct Interface {
+    pub address: Option<String>,
+    pub addresses: Vec<String>,
+    pub bond: Option<String>,
+    pub bond_opts: StringMap,
+    pub bridge: Option<String>,
+    pub dhcp: Option<bool>,
+    pub dhcp_args: Option<String>,
+    pub gateway: Option<String>,
+    pub gateway_ipv6: Option<String>,
+    pub ipv4ll: Option<bool>,
+    pub mac: Option<String>,
+    #[serde(rename = "match")]
+    pub matching: Option<String>,
+    pub metric: Option<i64>,
+    pub mtu: Option<i64>,
+    pub post_up: Vec<Command>,
+    pub pre_up: Vec<Command>,
+    pub routes: Vec<RouteEntry>,
+    pub vlans: Option<String>,
+}
+
+/// One entry of `routes`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct RouteEntry {
+    /// Metric; lower wins.
+    pub metric: Option<i64>,
+    /// Destination with its prefix, or `default`.
+    pub to: Option<String>,
+    /// Gateway.
+    pub via: Option<String>,
+}
+
+/// `rancher.network.dns`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Dns {
+    /// Addresses of name servers.
+    pub nameservers: Vec<String>,
+    /// Search domains.
+    pub search: Vec<String>,
+}

@@ -1,0 +1,141 @@
+//! One service: its image, its container, its start, in System Docker or in User Docker.
+
+use std::time::Duration;
+
+use compose::{Rebuild, Step};
+use engine_api::Client;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::Stage;
+use crate::log;
+
+/// User Docker's socket, for services of user scope.
+const USER_SOCKET: &str = "/run/docker.sock";
+/// Longest wait for a service that others wait to end (RancherOS's cloud-init gives up after 5 min).
+const EXIT_DEADLINE: Duration = Duration::from_secs(300);
+/// Longest wait for one service to be made and started, and for one attempt to pull its image.
+pub(super) const START_DEADLINE: Duration = Duration::from_secs(600);
+/// Longest wait for User Docker, from its service's start.
+const USER_DOCKER_DEADLINE: Duration = Duration::from_secs(120);
+/// How long the pull of a service's image is tried: a machine whose network comes up late has it by then.
+const PULL_DEADLINE: Duration = Duration::from_secs(3600);
+const FIRST_PULL_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PULL_PAUSE: Duration = Duration::from_secs(60);
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+/// Starts it; an image that is not here is pulled first, again and again, and the boot does not wait for that.
+pub(super) async fn fetch_and_start<E: engine_api::Engine>(
+    engine: &E,
+    step: &Step,
+    made: bool,
+    stage: &watch::Sender<Stage>,
+) -> anyhow::Result<()> {
+    let image = step.request.config.image.as_str();
+    if !made && !engine.image_exists(image).await? {
+        stage.send_replace(Stage::Deferred);
+        log::info(&format!("service: {}: pulls {image}", step.name));
+        pull(engine, step).await?;
+    }
+    timeout(START_DEADLINE, start(engine, step, made, stage))
+        .await
+        .unwrap_or_else(|_| {
+            Err(anyhow::anyhow!(
+                "not started after {} s",
+                START_DEADLINE.as_secs()
+            ))
+        })
+}
+
+/// Pulls the image of a service. The network may come up late: only the last attempt's error counts.
+async fn pull<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
+    let image = step.request.config.image.as_str();
+    let mut pause = FIRST_PULL_PAUSE;
+    let end = tokio::time::Instant::now() + PULL_DEADLINE;
+    loop {
+        let error = match timeout(START_DEADLINE, engine.image_pull(image)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => anyhow::Error::from(error),
+            Err(_) => anyhow::anyhow!("not pulled after {} s", START_DEADLINE.as_secs()),
+        };
+        if tokio::time::Instant::now() + pause > end {
+            return Err(error.context(format!("cannot pull {image}")));
+        }
+        log::warning(&format!(
+            "service: {}: cannot pull {image}, trying again: {error:#}",
+            step.name
+        ));
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PULL_PAUSE);
+    }
+}
+
+pub(super) async fn start_in_user_docker(
+    step: &Step,
+    stage: &watch::Sender<Stage>,
+) -> anyhow::Result<()> {
+    let client = Client::new(USER_SOCKET);
+    let answers = async {
+        while client.ping().await.is_err() {
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+    };
+    timeout(USER_DOCKER_DEADLINE, answers)
+        .await
+        .map_err(|_| anyhow::anyhow!("user docker does not answer"))?;
+    fetch_and_start(&client, step, false, stage).await
+}
+
+/// Makes the container unless the one of the last boot is still right.
+pub(super) async fn make<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
+    if keep_existing(engine, step).await? {
+        return Ok(());
+    }
+    let name = step.container_name.as_str();
+    engine.container_create(name, step.request.clone()).await?;
+    Ok(())
+}
+
+/// Makes the container if that is still to do, starts it, and waits for its end if the service asks for that.
+async fn start<E: engine_api::Engine>(
+    engine: &E,
+    step: &Step,
+    made: bool,
+    stage: &watch::Sender<Stage>,
+) -> anyhow::Result<()> {
+    let name = step.container_name.as_str();
+    if !made {
+        make(engine, step).await?;
+    }
+    if step.create_only {
+        return Ok(());
+    }
+    engine.container_start(name).await?;
+    stage.send_replace(Stage::Started);
+    if step.wait_for_exit {
+        let code = timeout(EXIT_DEADLINE, engine.container_wait(name))
+            .await
+            .map_err(|_| anyhow::anyhow!("still running after {} s", EXIT_DEADLINE.as_secs()))??;
+        if code != 0 {
+            anyhow::bail!("ended with exit code {code}: see `system-docker logs {name}`");
+        }
+    }
+    Ok(())
+}
+
+/// Whether a container of an earlier boot stays; one that does not is removed.
+///
+/// Only a service that says so (`io.docker.compose.rebuild: "false"`) keeps its container: all else
+/// returns to its original state at a reboot, and its image may be another one now.
+async fn keep_existing<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<bool> {
+    let existing = match engine.container_inspect(&step.container_name).await {
+        Ok(existing) => existing,
+        Err(error) if error.is_not_found() => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    if step.rebuild == Rebuild::Never {
+        return Ok(true);
+    }
+    engine.container_remove(&existing.id, true).await?;
+    Ok(false)
+}

@@ -1,0 +1,215 @@
+//! The order in which services come up, with an engine that only remembers what it was asked.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use engine_api::{
+    ContainerInspect, ContainerSummary, CreateRequest, Engine, Error, Filters, Result,
+};
+use tokio::task::LocalSet;
+
+use super::Launch;
+use crate::machine::Machine;
+
+/// Longest wait for what must happen.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Default)]
+struct Fake(Rc<RefCell<State>>);
+
+#[derive(Default)]
+struct State {
+    /// What was asked, in order.
+    calls: Vec<String>,
+    /// Containers by name, with their images.
+    containers: BTreeMap<String, String>,
+}
+
+impl Fake {
+    fn note(&self, call: String) {
+        self.0.borrow_mut().calls.push(call);
+    }
+
+    fn place(&self, call: &str) -> usize {
+        let calls = &self.0.borrow().calls;
+        calls
+            .iter()
+            .position(|known| known == call)
+            .unwrap_or_else(|| panic!("{call} was not asked: {calls:?}"))
+    }
+
+    fn was_asked(&self, call: &str) -> bool {
+        self.0.borrow().calls.iter().any(|known| known == call)
+    }
+}
+
+impl Engine for Fake {
+    async fn image_exists(&self, reference: &str) -> Result<bool> {
+        tokio::task::yield_now().await;
+        Ok(!reference.starts_with("remote"))
+    }
+
+    async fn image_pull(&self, reference: &str) -> Result<()> {
+        self.note(format!("pull {reference}"));
+        std::future::pending().await
+    }
+
+    async fn container_list(&self, _: bool, _: &Filters) -> Result<Vec<ContainerSummary>> {
+        Ok(Vec::new())
+    }
+
+    async fn container_inspect(&self, id: &str) -> Result<ContainerInspect> {
+        match self.0.borrow().containers.get(id) {
+            Some(_) => Ok(ContainerInspect {
+                id: id.to_owned(),
+                ..ContainerInspect::default()
+            }),
+            None => Err(Error::not_found(format!("no {id}"))),
+        }
+    }
+
+    async fn container_create(&self, name: &str, request: CreateRequest) -> Result<String> {
+        tokio::task::yield_now().await;
+        let image = request.config.image;
+        self.note(format!("create {name} {image}"));
+        self.0
+            .borrow_mut()
+            .containers
+            .insert(name.to_owned(), image);
+        Ok(name.to_owned())
+    }
+
+    async fn container_start(&self, id: &str) -> Result<()> {
+        let image = self.0.borrow().containers.get(id).cloned();
+        self.note(format!("start {id} {}", image.unwrap_or_default()));
+        Ok(())
+    }
+
+    async fn container_stop(&self, _: &str, _: Option<i64>) -> Result<()> {
+        Ok(())
+    }
+
+    async fn container_wait(&self, id: &str) -> Result<i64> {
+        // Long enough for whatever does not wait to get ahead.
+        for _ in 0..50 {
+            tokio::task::yield_now().await;
+        }
+        self.note(format!("ended {id}"));
+        Ok(0)
+    }
+
+    async fn container_remove(&self, id: &str, _: bool) -> Result<()> {
+        self.note(format!("remove {id}"));
+        self.0.borrow_mut().containers.remove(id);
+        Ok(())
+    }
+}
+
+fn machine(services: &str) -> Machine {
+    let text = format!("rancher:\n  services:\n{services}");
+    let source = config::Source {
+        name: "t",
+        text: &text,
+    };
+    let loaded = config::load(&[source], &config::CommandLine::default());
+    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    Machine {
+        config: loaded.config,
+        ..Machine::default()
+    }
+}
+
+/// cloud-init, which reloads the configuration; and what comes after it.
+const BEFORE: &str = "    cloud-init: {image: base, labels: {io.rancher.os.scope: system, io.rancher.os.detach: 'false', io.rancher.os.reloadconfig: 'true'}}
+    console: {image: old, labels: {io.rancher.os.scope: system, io.rancher.os.after: cloud-init}}
+    kept: {image: same, labels: {io.rancher.os.scope: system, io.rancher.os.after: cloud-init}}
+    gone: {image: same, labels: {io.rancher.os.scope: system, io.rancher.os.after: cloud-init}}
+    free: {image: same, labels: {io.rancher.os.scope: system}}
+";
+
+/// What user data makes of it.
+const AFTER: &str = "    cloud-init: {image: base, labels: {io.rancher.os.scope: system, io.rancher.os.detach: 'false', io.rancher.os.reloadconfig: 'true'}}
+    console: {image: new, labels: {io.rancher.os.scope: system, io.rancher.os.after: cloud-init}}
+    kept: {image: same, labels: {io.rancher.os.scope: system, io.rancher.os.after: cloud-init}}
+    free: {image: same, labels: {io.rancher.os.scope: system}}
+    mine: {image: own, labels: {io.rancher.os.scope: system, io.rancher.os.after: console}}
+    far: {image: 'remote:1', labels: {io.rancher.os.scope: system}}
+    behind: {image: own, labels: {io.rancher.os.scope: system, io.rancher.os.after: far}}
+";
+
+fn run(fake: &Fake, before: &str, reread: fn(Machine) -> anyhow::Result<Machine>) -> Machine {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("an event loop");
+    let mut machine = machine(before);
+    LocalSet::new().block_on(&runtime, async {
+        let mut launch = Launch::new(fake, &machine);
+        launch.reread = reread;
+        tokio::time::timeout(DEADLINE, launch.run(&mut machine))
+            .await
+            .expect("the boot goes on");
+        assert_eq!(launch.errors(), None);
+    });
+    machine
+}
+
+#[test]
+fn what_cloud_init_has_written_holds_for_everything_after_it() {
+    let fake = Fake::default();
+    let after = run(&fake, BEFORE, |_| Ok(machine(AFTER)));
+    assert!(after.config.rancher.services.contains_key("mine"));
+    let ended = fake.place("ended cloud-init");
+    for call in [
+        "start console new",
+        "start kept same",
+        "start mine own",
+        "start free same",
+    ] {
+        assert!(
+            ended < fake.place(call),
+            "{call} came too early: {:?}",
+            fake.0.borrow().calls
+        );
+    }
+    // Made while cloud-init ran: kept as it is, made anew where user data says otherwise, removed when it is gone.
+    assert!(fake.place("create kept same") < ended);
+    assert!(fake.place("create console old") < ended && ended < fake.place("create console new"));
+    assert!(!fake.was_asked("start console old") && !fake.was_asked("start gone same"));
+    assert!(fake.was_asked("remove gone"));
+    assert!(fake.place("start console new") < fake.place("start mine own"));
+}
+
+#[test]
+fn an_image_that_must_be_pulled_holds_up_nobody_but_what_comes_after_it() {
+    let fake = Fake::default();
+    run(&fake, BEFORE, |_| Ok(machine(AFTER)));
+    // `run` has returned although this pull never ends.
+    assert!(fake.was_asked("pull remote:1"));
+    assert!(!fake.was_asked("start far remote:1") && !fake.was_asked("start behind own"));
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_again_costs_nothing() {
+    let fake = Fake::default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("an event loop");
+    let mut machine = machine(BEFORE);
+    LocalSet::new().block_on(&runtime, async {
+        let mut launch = Launch::new(&fake, &machine);
+        launch.reread = |_| anyhow::bail!("no disk");
+        tokio::time::timeout(DEADLINE, launch.run(&mut machine))
+            .await
+            .expect("the boot goes on");
+        assert!(
+            launch
+                .errors()
+                .is_some_and(|errors| errors.contains("no disk"))
+        );
+    });
+    assert!(fake.was_asked("start console old"));
+}

@@ -1,0 +1,212 @@
+//! The configuration of this machine as it lies on disk: the one place that knows the files, their order and their limits.
+//!
+//! PID 1 and `ros` read the same layers with it, so that they cannot disagree: the built-in configuration, the
+//! vendor's file (OEM), the directory of cloud-init and the installer, what `ros config set` wrote, the kernel command
+//! line, and the metadata of the datasource where all of these are silent.
+//!
+//! This crate does not write, apply or fetch anything.
+
+mod files;
+mod metadata;
+
+use std::path::{Path, PathBuf};
+
+use config::include::{self, Include};
+use config::{CommandLine, Loaded, Problem, Severity, Source};
+
+pub use metadata::{METADATA, Metadata, MetadataError, load_metadata};
+
+/// The built-in configuration; the lowest precedence.
+pub const BUILT_IN: &str = "/usr/share/ros/os-config.yml";
+/// A vendor's configuration, on the file system that `rancher.state.oem_dev` names.
+pub const OEM: &str = "/usr/share/ros/oem/oem-config.yml";
+/// The machine's own configuration files.
+pub const CONF: &str = "/var/lib/rancher/conf";
+/// What cloud-init found and what the installer was given, below [`CONF`]; read in name order.
+pub const CLOUD_CONFIG_DIRECTORY: &str = "cloud-config.d";
+/// What `ros config set` and `merge` write, below [`CONF`]; it wins over the directory.
+pub const CLOUD_CONFIG: &str = "cloud-config.yml";
+
+/// The name of a machine that has none (RancherOS's default).
+pub const DEFAULT_HOST_NAME: &str = "rancher";
+
+/// Longest host name in bytes (sethostname(2), `HOST_NAME_MAX`).
+const LONGEST_HOST_NAME: usize = 64;
+
+/// Where the layers lie.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The built-in configuration.
+    pub built_in: PathBuf,
+    /// The vendor's configuration.
+    pub oem: PathBuf,
+    /// The directory of the machine's own files.
+    pub conf: PathBuf,
+    /// The kernel command line.
+    pub command_line: PathBuf,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            built_in: BUILT_IN.into(),
+            oem: OEM.into(),
+            conf: CONF.into(),
+            command_line: "/proc/cmdline".into(),
+        }
+    }
+}
+
+impl Places {
+    /// The files in order of precedence, the lowest first; some of them may not exist.
+    fn files(&self) -> (Vec<PathBuf>, Vec<Problem>) {
+        let mut files = vec![self.built_in.clone(), self.oem.clone()];
+        let (found, problems) = files::directory(&self.conf.join(CLOUD_CONFIG_DIRECTORY));
+        files.extend(found);
+        files.push(self.conf.join(CLOUD_CONFIG));
+        (files, problems)
+    }
+}
+
+/// What the machine is told to be.
+#[derive(Debug, Clone, Default)]
+pub struct MachineConfig {
+    /// Merged configuration with its problems.
+    pub loaded: Loaded,
+    /// Metadata of the datasource.
+    pub metadata: Metadata,
+    /// Kernel command line.
+    pub command_line: CommandLine,
+}
+
+impl MachineConfig {
+    /// Reads everything; a file that cannot be read is a problem among the others.
+    pub fn load() -> Self {
+        Self::load_from(&Places::default())
+    }
+
+    /// The machine's own part: without what the system and its vendor bring.
+    pub fn load_own() -> Self {
+        Self::load_from(&Places {
+            built_in: "/nonexistent".into(),
+            oem: "/nonexistent".into(),
+            ..Places::default()
+        })
+    }
+
+    /// The built-in configuration and the command line: what there is before the state partition is found.
+    pub fn load_early() -> Self {
+        Self::load_from(&Places {
+            oem: "/nonexistent".into(),
+            conf: "/nonexistent".into(),
+            ..Places::default()
+        })
+    }
+
+    /// Reads the layers of `places`.
+    pub fn load_from(places: &Places) -> Self {
+        let (files, mut problems) = places.files();
+        let texts: Vec<(String, String)> = files
+            .iter()
+            .filter_map(|path| {
+                Some((
+                    path.display().to_string(),
+                    files::read(path, &mut problems)?,
+                ))
+            })
+            .collect();
+        let sources: Vec<Source<'_>> = texts
+            .iter()
+            .map(|(name, text)| Source { name, text })
+            .collect();
+        let line = files::read(&places.command_line, &mut problems).unwrap_or_default();
+        let command_line = CommandLine::parse(&line);
+        let mut loaded = config::load(&sources, &command_line);
+        for include in include::includes(&loaded) {
+            match include {
+                Include::File(path) => match files::read(Path::new(&path), &mut problems) {
+                    Some(text) => include::add(&mut loaded, &path, &text),
+                    None => include::refuse(&mut loaded, &path, "the file does not exist"),
+                },
+                Include::Refused(name, reason) => include::refuse(&mut loaded, &name, &reason),
+            }
+        }
+        let metadata = load_metadata(&places.conf).unwrap_or_else(|error| {
+            problems.push(files::problem(
+                &places.conf.join(METADATA),
+                &error.to_string(),
+            ));
+            Metadata::default()
+        });
+        loaded.problems.extend(problems);
+        let mut machine = Self {
+            loaded,
+            metadata,
+            command_line,
+        };
+        machine.check_hostname();
+        machine
+    }
+
+    /// Name of the machine: configuration, then metadata, then the default.
+    pub fn hostname(&self) -> &str {
+        let config = &self.loaded.config;
+        let (first, second) = if config.prefer_fqdn_over_hostname == Some(true) {
+            (&config.fqdn, &config.hostname)
+        } else {
+            (&config.hostname, &config.fqdn)
+        };
+        let names = [
+            first,
+            second,
+            &self.metadata.hostname,
+            &config.rancher.defaults.hostname,
+        ];
+        let name = names.into_iter().flatten().find(|name| is_hostname(name));
+        name.map_or(DEFAULT_HOST_NAME, String::as_str)
+    }
+
+    /// Whether `rancher.disable` names a feature.
+    pub fn is_disabled(&self, feature: &str) -> bool {
+        let disabled = &self.loaded.config.rancher.disable;
+        disabled.iter().any(|name| name == feature)
+    }
+
+    /// Problems that cost a value or a file.
+    pub fn errors(&self) -> impl Iterator<Item = &Problem> {
+        let problems = self.loaded.problems.iter();
+        problems.filter(|problem| problem.severity == Severity::Error)
+    }
+
+    /// A name that no host can have is not silently replaced by another one.
+    fn check_hostname(&mut self) {
+        let Some(node) = self.loaded.tree.get("hostname") else {
+            return;
+        };
+        if !node.as_str().is_some_and(is_hostname) {
+            let message = format!(
+                "expected a host name (letters, digits, '-' and '.', at most {LONGEST_HOST_NAME} characters); it is ignored"
+            );
+            let problem = Problem::error(&node.at, "hostname", message);
+            self.loaded.problems.push(problem);
+        }
+    }
+}
+
+/// Whether a name can be a host name: letters, digits, `-`, `_` and dots, at most 64 characters (sethostname(2)).
+pub fn is_hostname(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= LONGEST_HOST_NAME
+        && !name.starts_with(['-', '.'])
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
+}
+
+/// The path that `ros config set` writes.
+pub fn own_file() -> PathBuf {
+    Path::new(CONF).join(CLOUD_CONFIG)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The layers in a folder of the test.
+
+use std::fs;
+
+use super::*;
+
+fn machine(files: &[(&str, &str)], cmdline: &str) -> MachineConfig {
+    let root = tempfile::tempdir().unwrap();
+    let conf = root.path().join("conf");
+    fs::create_dir_all(conf.join("cloud-config.d")).unwrap();
+    for (name, text) in files {
+        fs::write(root.path().join(name), text).unwrap();
+    }
+    fs::write(root.path().join("cmdline"), cmdline).unwrap();
+    MachineConfig::load_from(&Places {
+        built_in: root.path().join("os.yml"),
+        oem: root.path().join("oem.yml"),
+        conf,
+        command_line: root.path().join("cmdline"),
+    })
+}
+
+#[test]
+fn files_are_laid_over_each_other_in_order() {
+    let machine = machine(
+        &[
+            (
+                "os.yml",
+                "hostname: built-in\nrancher: {defaults: {hostname: d}}",
+            ),
+            (
+                "oem.yml",
+                "hostname: vendor\nrancher: {upgrade: {url: foo}}",
+            ),
+            (
+                "conf/cloud-config.d/a.yml",
+                "hostname: a\nrancher: {debug: true}",
+            ),
+            ("conf/cloud-config.d/b.yml", "hostname: b"),
+            ("conf/cloud-config.d/.hidden", "hostname: ["),
+            ("conf/cloud-config.yml", "rancher: {debug: false}"),
+        ],
+        "cc.ssh_authorized_keys=['ssh-rsa AAAA k']",
+    );
+    assert!(
+        machine.loaded.problems.is_empty(),
+        "{:?}",
+        machine.loaded.problems
+    );
+    assert_eq!(machine.hostname(), "b");
+    assert_eq!(machine.loaded.config.rancher.debug, Some(false));
+    assert_eq!(
+        machine.loaded.config.rancher.upgrade.url.as_deref(),
+        Some("foo")
+    );
+    assert_eq!(
+        machine.loaded.config.ssh_authorized_keys,
+        ["ssh-rsa AAAA k"]
+    );
+}
+
+#[test]
+fn metadata_fills_what_the_configuration_leaves_open() {
+    let metadata = (
+        "conf/metadata",
+        r#"{"hostname": "meta", "ssh_authorized_keys": ["k"]}"#,
+    );
+    let named = machine(&[metadata, ("conf/cloud-config.yml", "hostname: own")], "");
+    assert_eq!(named.hostname(), "own");
+    let open = machine(&[metadata], "");
+    assert_eq!(open.hostname(), "meta");
+    assert_eq!(open.metadata.ssh_authorized_keys, ["k"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_problem_and_not_the_end() {
+    let machine = machine(
+        &[
+            ("conf/cloud-config.yml", "hostname: [\n"),
+            ("conf/metadata", "{"),
+        ],
+        "cc.hostname=x",
+    );
+    assert_eq!(machine.hostname(), "x");
+    assert_eq!(machine.errors().count(), 2);
+}
+
+#[test]
+fn a_name_that_no_host_can_have_is_reported_and_not_taken() {
+    for name in ["", "-a", "a b", "a/b", "é", &"x".repeat(65)] {
+        assert!(!is_hostname(name), "{name}");
+    }
+    assert!(is_hostname("node-1.example.org"));
+    let machine = machine(&[("conf/cloud-config.yml", "hostname: my host\n")], "");
+    assert_eq!(machine.hostname(), DEFAULT_HOST_NAME);
+    let reported: Vec<String> = machine.errors().map(ToString::to_string).collect();
+    assert!(
+        reported[0].contains("cloud-config.yml:1:11: error: hostname: expected a host name"),
+        "{reported:?}"
+    );
+}
+
+#[test]
+fn more_files_than_are_read_are_reported() {
+    let files: Vec<(String, String)> = (0..=files::MAX_FILES)
+        .map(|n| {
+            (
+                format!("conf/cloud-config.d/{n:04}.yml"),
+                format!("hostname: h{n}"),
+            )
+        })
+        .collect();
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(a, b)| (a.as_str(), b.as_str()))
+        .collect();
+    let machine = machine(&files, "");
+    assert_eq!(machine.hostname(), format!("h{}", files::MAX_FILES - 1));
+    assert!(machine.errors().any(|p| p.message.contains("257 files")));
+}

@@ -1,0 +1,18 @@
+//! The network of the machine: links, addresses and routes from `rancher.network`.
+//!
+//! [`Plan::new`] says what each link becomes and is pure; [`apply`] asks the kernel for it by rtnetlink, and may be
+//! called again at any time: what is there already stays, what the plan does not have any more goes. Links with DHCP are
+//! left to dhcpcd, whose configuration [`dhcp`] writes; [`resolver`] writes resolv.conf.
+//!
+//! A bad entry costs itself only, and a machine whose entries fit none of its links asks for addresses on all of them: it
+//! must stay reachable.
+//!
+//! This crate does not run programs, resolve names or touch the links of containers.
+
+pub mod apply;
+pub mod dhcp;
+pub mod matching;
+mod plan;
+pub mod resolver;
+
+pub use plan::{LinkPlan, Plan, Role, StaticRoute, Vlan};

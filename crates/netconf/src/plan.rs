@@ -1,0 +1,410 @@
+//! What each link becomes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use config::cloud_config::{Command, Interface, Network};
+use sys::netlink::{BondOptions, Cidr};
+
+use crate::matching::{self, Candidate};
+
+/// First metric given to further default routes of one family, so that they do not fight.
+const FURTHER_GATEWAY: u32 = 1024;
+
+/// Everything `rancher.network.interfaces` asks for on this machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Bridges to make.
+    pub bridges: BTreeSet<String>,
+    /// Bonds to make, with their options.
+    pub bonds: BTreeMap<String, BondOptions>,
+    /// VLANs to make.
+    pub vlans: Vec<Vlan>,
+    /// What is done with links, in order.
+    pub links: Vec<LinkPlan>,
+    /// What was wrong with entries, each with its key.
+    pub problems: Vec<String>,
+}
+
+/// A VLAN on a link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vlan {
+    /// Name of the new link.
+    pub name: String,
+    /// The link that carries it.
+    pub parent: String,
+    /// Its number.
+    pub id: u16,
+}
+
+/// Who gives a link its addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Role {
+    /// dhcpcd, with these options in place of the usual ones when there are some.
+    Dhcp(Option<String>),
+    /// The plan.
+    Static,
+    /// Nobody: it belongs to this bridge or bond.
+    Member(String),
+}
+
+/// One link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkPlan {
+    /// Its name.
+    pub name: String,
+    /// Who gives it its addresses.
+    pub role: Role,
+    /// Addresses that it gets; with DHCP next to the server's.
+    pub addresses: Vec<Cidr>,
+    /// Routes through it.
+    pub routes: Vec<StaticRoute>,
+    /// MTU in bytes.
+    pub mtu: Option<u32>,
+    /// Hardware address to set.
+    pub mac: Option<String>,
+    /// Whether it takes a link-local IPv4 address when it has no other.
+    pub ipv4ll: bool,
+    /// Metric for the routes of DHCP.
+    pub metric: Option<u32>,
+    /// Commands before.
+    pub pre_up: Vec<Command>,
+    /// Commands after.
+    pub post_up: Vec<Command>,
+}
+
+/// A route through a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StaticRoute {
+    /// Where to.
+    pub destination: Cidr,
+    /// Next hop.
+    pub gateway: Option<IpAddr>,
+    /// Lower wins; 0 is the best.
+    pub metric: u32,
+}
+
+impl Plan {
+    /// Plans for the links that there are. Bonds, bridges and VLANs of the plan count as links too.
+    ///
+    /// Without entries every link called `eth*` has DHCP, as in RancherOS; when no entry fits any link, all hardware has.
+    pub fn new(network: &Network, links: &[Candidate]) -> Plan {
+        let mut plan = Plan::default();
+        let mut entries = network.interfaces.clone();
+        if entries.is_empty() {
+            let dhcp = Interface {
+                dhcp: Some(true),
+                ..Interface::default()
+            };
+            entries.insert("eth*".to_owned(), dhcp);
+        }
+        let all = plan.virtual_links(&entries, links);
+        let mut fits_one = false;
+        for link in &all {
+            if let Some((key, entry)) = matching::entry_for(&entries, link) {
+                fits_one |= link.is_hardware;
+                let planned = plan.link(key, entry, link);
+                plan.links.push(planned);
+            }
+        }
+        let hardware = links.iter().filter(|link| link.is_hardware);
+        if !fits_one && hardware.clone().next().is_some() {
+            let names: Vec<&str> = hardware.clone().map(|link| link.name.as_str()).collect();
+            plan.problems.push(format!("no entry of interfaces fits a link of this machine ({}): all of them ask for addresses by DHCP", names.join(", ")));
+            let dhcp = Interface {
+                dhcp: Some(true),
+                ..Interface::default()
+            };
+            for link in hardware {
+                let planned = plan.link(&link.name, &dhcp, link);
+                plan.links.push(planned);
+            }
+        }
+        // In one order, whatever the kernel's is today.
+        plan.links.sort_by(|a, b| a.name.cmp(&b.name));
+        plan.vlans.sort_by(|a, b| a.name.cmp(&b.name));
+        plan.settle_gateways();
+        plan
+    }
+
+    /// Names of links that dhcpcd manages.
+    pub fn dhcp_links(&self) -> impl Iterator<Item = &LinkPlan> {
+        self.links
+            .iter()
+            .filter(|link| matches!(link.role, Role::Dhcp(_)))
+    }
+
+    /// The machine's links and those that the entries make: bonds and bridges first, then VLANs on any of them.
+    fn virtual_links(
+        &mut self,
+        entries: &BTreeMap<String, Interface>,
+        links: &[Candidate],
+    ) -> Vec<Candidate> {
+        let mut all = links.to_vec();
+        for (key, entry) in entries {
+            let name = matching::pattern(key, entry);
+            match entry.bridge.as_deref() {
+                Some("true") if is_name(name) => {
+                    self.bridges.insert(name.to_owned());
+                }
+                Some("true") => self.problem(key, "bridge: true needs the name of the bridge"),
+                Some("" | "false") | None => {}
+                Some(bridge) if is_name(bridge) => {
+                    self.bridges.insert(bridge.to_owned());
+                }
+                Some(_) => self.problem(key, "bridge is not a name of a link"),
+            }
+            if let Some(bond) = entry.bond.as_deref().filter(|bond| !bond.is_empty()) {
+                if is_name(bond) {
+                    self.bonds.entry(bond.to_owned()).or_default();
+                } else {
+                    self.problem(key, "bond is not a name of a link");
+                }
+            }
+            if !entry.bond_opts.is_empty() && is_name(name) {
+                let mut options = BondOptions::default();
+                for (option, value) in &entry.bond_opts {
+                    if let Err(error) = options.set(option, value.as_deref().unwrap_or("")) {
+                        self.problem(key, &format!("bond_opts: {error}"));
+                    }
+                }
+                self.bonds.insert(name.to_owned(), options);
+            }
+        }
+        let made: Vec<String> = self
+            .bridges
+            .iter()
+            .chain(self.bonds.keys())
+            .cloned()
+            .collect();
+        all.extend(
+            made.into_iter()
+                .filter(|name| !links.iter().any(|link| link.name == *name))
+                .map(virtual_link),
+        );
+        let parents = all.clone();
+        for parent in parents.iter().filter(|parent| !parent.is_vlan) {
+            let Some((key, entry)) = matching::entry_for(entries, parent) else {
+                continue;
+            };
+            let (vlans, problems) = vlans(&parent.name, entry.vlans.as_deref().unwrap_or(""));
+            for error in problems {
+                self.problem(key, &error);
+            }
+            for vlan in vlans {
+                if !all.iter().any(|link| link.name == vlan.name) {
+                    all.push(virtual_link(vlan.name.clone()));
+                }
+                self.vlans.push(vlan);
+            }
+        }
+        all
+    }
+
+    fn problem(&mut self, key: &str, message: &str) {
+        self.problems.push(format!("{key}: {message}"));
+    }
+
+    fn link(&mut self, key: &str, entry: &Interface, link: &Candidate) -> LinkPlan {
+        let mut addresses = Vec::new();
+        for text in entry.address.iter().chain(&entry.addresses) {
+            match cidr(text) {
+                Ok(address) if addresses.contains(&address) => {}
+                Ok(address) => addresses.push(address),
+                Err(error) => self.problem(key, &format!("address: {error}")),
+            }
+        }
+        let asked = entry.address.is_some() || !entry.addresses.is_empty();
+        let bridge = entry
+            .bridge
+            .as_deref()
+            .filter(|name| !matches!(*name, "" | "true" | "false") && is_name(name));
+        let master = bridge.or(entry
+            .bond
+            .as_deref()
+            .filter(|name| !name.is_empty() && is_name(name)));
+        let role = match master {
+            Some(master) => Role::Member(master.to_owned()),
+            None if entry.dhcp == Some(true) => Role::Dhcp(entry.dhcp_args.clone()),
+            // The owner meant to give it an address, and must be able to reach it.
+            None if asked && addresses.is_empty() && entry.dhcp != Some(false) => {
+                self.problem(key, "no address of it can be used: it asks by DHCP");
+                Role::Dhcp(None)
+            }
+            None => Role::Static,
+        };
+        let metric = self.number(key, "metric", entry.metric);
+        LinkPlan {
+            name: link.name.clone(),
+            role,
+            routes: self.routes(key, entry, metric),
+            addresses,
+            mtu: self.number(key, "mtu", entry.mtu),
+            mac: entry.mac.clone(),
+            ipv4ll: entry.ipv4ll == Some(true),
+            metric,
+            pre_up: entry.pre_up.clone(),
+            post_up: entry.post_up.clone(),
+        }
+    }
+
+    fn number(&mut self, key: &str, name: &str, value: Option<i64>) -> Option<u32> {
+        let number = value.map(u32::try_from);
+        match number {
+            Some(Err(_)) => {
+                self.problem(key, &format!("{name} is out of range"));
+                None
+            }
+            Some(Ok(number)) => Some(number),
+            None => None,
+        }
+    }
+
+    fn routes(&mut self, key: &str, entry: &Interface, metric: Option<u32>) -> Vec<StaticRoute> {
+        let mut routes = Vec::new();
+        let gateways = [
+            ("gateway", &entry.gateway, false),
+            ("gateway_ipv6", &entry.gateway_ipv6, true),
+        ];
+        for (name, text, ipv6) in gateways {
+            let Some(text) = text
+                .as_deref()
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+            else {
+                continue;
+            };
+            match text.parse::<IpAddr>() {
+                Ok(gateway) if gateway.is_ipv6() == ipv6 => routes.push(StaticRoute {
+                    destination: everything(ipv6),
+                    gateway: Some(gateway),
+                    metric: metric.unwrap_or(0),
+                }),
+                Ok(_) => self.problem(key, &format!("{name} is of the other family")),
+                Err(_) => self.problem(key, &format!("{name}: {text:?} is not an address")),
+            }
+        }
+        for route in &entry.routes {
+            match static_route(route, metric) {
+                Ok(route) => routes.push(route),
+                Err(error) => self.problem(key, &format!("routes: {error}")),
+            }
+        }
+        routes
+    }
+
+    /// Two default routes of one family with the same metric would replace each other: the later one steps back.
+    fn settle_gateways(&mut self) {
+        let mut taken: BTreeSet<(bool, u32)> = BTreeSet::new();
+        let mut problems = Vec::new();
+        for link in &mut self.links {
+            for route in link
+                .routes
+                .iter_mut()
+                .filter(|route| route.destination.prefix() == 0)
+            {
+                let ipv6 = route.destination.is_ipv6();
+                if !taken.insert((ipv6, route.metric)) {
+                    while !taken.insert((ipv6, route.metric.max(FURTHER_GATEWAY))) {
+                        route.metric = route.metric.max(FURTHER_GATEWAY) + 1;
+                    }
+                    route.metric = route.metric.max(FURTHER_GATEWAY);
+                    problems.push(format!("{}: another link has a gateway too: this one has metric {} and is used when the other is down", link.name, route.metric));
+                }
+            }
+        }
+        self.problems.extend(problems);
+    }
+}
+
+fn virtual_link(name: String) -> Candidate {
+    Candidate {
+        name,
+        mac: None,
+        is_hardware: false,
+        is_vlan: false,
+    }
+}
+
+/// Names the kernel takes.
+fn is_name(name: &str) -> bool {
+    let good = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '*');
+    !name.is_empty() && name.len() <= 15 && name.chars().all(good) && name != "." && name != ".."
+}
+
+/// `10.0.0.2/24`; without a prefix it is a host's, which is said by the length.
+fn cidr(text: &str) -> Result<Cidr, String> {
+    let text = text.trim();
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(Cidr::host(address));
+    }
+    text.parse()
+        .map_err(|_| format!("{text:?} is not an address with its prefix, as 10.0.0.2/24"))
+}
+
+fn everything(ipv6: bool) -> Cidr {
+    let any: IpAddr = if ipv6 {
+        [0_u8; 16].into()
+    } else {
+        [0_u8; 4].into()
+    };
+    Cidr::new(any, 0).unwrap_or(Cidr::host(any))
+}
+
+fn static_route(
+    entry: &config::cloud_config::RouteEntry,
+    metric: Option<u32>,
+) -> Result<StaticRoute, String> {
+    let gateway = entry.via.as_deref().map(|text| {
+        text.trim()
+            .parse::<IpAddr>()
+            .map_err(|_| format!("{text:?} is not an address"))
+    });
+    let gateway = gateway.transpose()?;
+    let destination = match entry.to.as_deref() {
+        Some("default") => everything(gateway.is_some_and(|gateway| gateway.is_ipv6())),
+        Some(text) => cidr(text)?.network(),
+        None => return Err("`to` is missing".to_owned()),
+    };
+    if gateway.is_some_and(|gateway| gateway.is_ipv6() != destination.is_ipv6()) {
+        return Err("`to` and `via` are of different families".to_owned());
+    }
+    let own = entry
+        .metric
+        .map(|metric| u32::try_from(metric).map_err(|_| "metric is out of range".to_owned()));
+    Ok(StaticRoute {
+        destination,
+        gateway,
+        metric: own.transpose()?.or(metric).unwrap_or(0),
+    })
+}
+
+/// `100,200:name` on a link: `eth1.100` and `name`.
+fn vlans(parent: &str, text: &str) -> (Vec<Vlan>, Vec<String>) {
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for part in text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
+        let (id, name) = part.split_once(':').unwrap_or((part, ""));
+        let name = if name.is_empty() {
+            format!("{parent}.{id}")
+        } else {
+            name.to_owned()
+        };
+        match id.parse::<u16>() {
+            Ok(id @ 1..=4094) if is_name(&name) => good.push(Vlan {
+                name,
+                parent: parent.to_owned(),
+                id,
+            }),
+            _ => bad.push(format!("vlans: {part:?} is not NUMBER or NUMBER:NAME")),
+        }
+    }
+    (good, bad)
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,172 @@
+//! What a console does when logins work: mounts, time servers, commands of the owner, and the end that `power_state` wants.
+
+use std::fs;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use config::cloud_config::{Command as Entry, PowerState};
+use engine_api::Client;
+use sys::kmsg::{self, Priority};
+use sys::process::Command;
+
+use super::mounts::{self, Entry as Mount};
+use super::{FILES_DONE, SERVER_PATIENCE, commands, part, resize, settings};
+use crate::machine_config::MachineConfig;
+
+/// System Docker's socket.
+const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
+
+/// Longest restart of the service ntp.
+const RESTART_DEADLINE: Duration = Duration::from_secs(60);
+
+/// Runs in a thread of its own, to the end of the boot's work.
+pub(super) fn run(machine: &MachineConfig) {
+    let config = &machine.loaded.config;
+    if let Some(device) = &config.rancher.resize_device {
+        part("resize_device", || resize::grow(device));
+    }
+    mount_all(&config.mounts);
+    if let Some(swap) = &config.swap {
+        part("swap", || mounts::swap_file(swap));
+    }
+    part("marker", || {
+        fs::create_dir_all("/run/rancher")?;
+        Ok(fs::write(FILES_DONE, "")?)
+    });
+    part("ntp", || set_time_servers(machine));
+    let first_time = commands::run_last(&config.runcmd);
+    if !first_time {
+        return;
+    }
+    if let Some(message) = &config.final_message {
+        kmsg::log(Priority::Notice, &format!("console: {message}"));
+    }
+    if let Some(state) = &config.power_state {
+        part("power_state", || change_power(state));
+    }
+}
+
+/// Mounts disks in order, and servers next to each other, since each may be down; returns when all are there or patience
+/// has ended.
+fn mount_all(entries: &[Vec<String>]) {
+    let (entries, bad) = mounts::entries(entries);
+    for error in bad {
+        part("mounts", || bail!("{error}"));
+    }
+    let (remote, local): (Vec<Mount>, Vec<Mount>) = entries.into_iter().partition(Mount::is_remote);
+    for entry in local {
+        part("mounts", || entry.mount());
+    }
+    let (sender, ended) = mpsc::channel();
+    let count = remote.len();
+    for entry in remote {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            part("mounts", || entry.mount_patiently());
+            let _ = sender.send(()); // nobody waits any more after patience has ended
+        });
+    }
+    let end = Instant::now() + SERVER_PATIENCE;
+    for _ in 0..count {
+        let left = end.saturating_duration_since(Instant::now());
+        if ended.recv_timeout(left).is_err() {
+            part("mounts", || {
+                bail!("a server does not answer; User Docker starts without its files")
+            });
+            break;
+        }
+    }
+}
+
+/// Writes chrony's servers and restarts the service when they have changed.
+fn set_time_servers(machine: &MachineConfig) -> anyhow::Result<()> {
+    if !settings::set_time_servers(&machine.loaded.config.ntp)? {
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("no event loop")?;
+    let restart = async {
+        let client = Client::new(SYSTEM_DOCKER);
+        match client.container_inspect("ntp", false).await {
+            Ok(container) if container.state.running => {
+                client.container_restart("ntp", None, None).await
+            }
+            // It starts later, and reads the file then.
+            _ => Ok(()),
+        }
+    };
+    runtime
+        .block_on(async { tokio::time::timeout(RESTART_DEADLINE, restart).await })
+        .context("the service ntp does not restart")??;
+    Ok(())
+}
+
+/// Powers off, reboots or halts, when the condition holds, after the delay.
+fn change_power(state: &PowerState) -> anyhow::Result<()> {
+    let program = match state.mode.as_deref() {
+        Some(mode @ ("poweroff" | "reboot" | "halt")) => mode,
+        other => bail!("mode is {other:?}, expected poweroff, reboot or halt"),
+    };
+    if !holds(&state.condition)? {
+        return Ok(());
+    }
+    std::thread::sleep(delay(state.delay.as_deref().unwrap_or("now"))?);
+    if let Some(message) = &state.message {
+        kmsg::log(Priority::Notice, &format!("console: {message}"));
+    }
+    Command::new(program).survive_parent().spawn()?;
+    Ok(())
+}
+
+fn holds(condition: &serde_json::Value) -> anyhow::Result<bool> {
+    let entry = match condition {
+        serde_json::Value::Null => return Ok(true),
+        serde_json::Value::Bool(value) => return Ok(*value),
+        serde_json::Value::String(line) => Entry::Line(line.clone()),
+        serde_json::Value::Array(words) => Entry::Words(
+            words
+                .iter()
+                .map(|word| {
+                    word.as_str()
+                        .map_or_else(|| word.to_string(), str::to_owned)
+                })
+                .collect(),
+        ),
+        _ => bail!("condition is not true, false or a command"),
+    };
+    Ok(commands::program(&entry).run()?.status.success())
+}
+
+fn delay(text: &str) -> anyhow::Result<Duration> {
+    let digits = text.trim().trim_start_matches('+');
+    if digits == "now" {
+        return Ok(Duration::ZERO);
+    }
+    let minutes: u64 = digits
+        .parse()
+        .with_context(|| format!("delay {text:?} is not `now` or `+MINUTES`"))?;
+    Ok(Duration::from_secs(minutes.saturating_mul(60)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_and_delays_are_cloud_inits() {
+        assert!(
+            holds(&serde_json::json!(null)).unwrap() && holds(&serde_json::json!(true)).unwrap()
+        );
+        assert!(
+            holds(&serde_json::json!("exit 0")).unwrap()
+                && !holds(&serde_json::json!(["sh", "-c", "exit 3"])).unwrap()
+        );
+        assert!(holds(&serde_json::json!({})).is_err());
+        assert_eq!(delay("now").unwrap(), Duration::ZERO);
+        assert_eq!(delay("+2").unwrap(), Duration::from_secs(120));
+        assert!(delay("later").is_err());
+    }
+}

@@ -1,0 +1,289 @@
+//! `write_files`: files of the configuration, in the console or, by bind mounts that PID 1 makes, in other services.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use config::cloud_config::WriteFile;
+
+use super::accounts;
+
+/// The service whose files are written when nothing else is named.
+const CONSOLE: &str = "console";
+
+/// Largest file after it is unpacked.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Mode of a file that names none.
+const MODE: u32 = 0o644;
+
+/// Writes those for the console; each that fails is an error of its own.
+pub(super) fn write_all(files: &[WriteFile]) -> anyhow::Result<()> {
+    let failures: Vec<String> = files
+        .iter()
+        .filter(|file| container(file) == CONSOLE)
+        .filter_map(|file| {
+            write_one(file)
+                .err()
+                .map(|error| format!("{}: {error:#}", name(file)))
+        })
+        .collect();
+    ensure!(failures.is_empty(), "{}", failures.join("; "));
+    Ok(())
+}
+
+/// The service in whose files it goes.
+pub(crate) fn container(file: &WriteFile) -> &str {
+    file.container
+        .as_deref()
+        .filter(|name| !name.is_empty())
+        .unwrap_or(CONSOLE)
+}
+
+fn name(file: &WriteFile) -> &str {
+    file.path.as_deref().unwrap_or("an entry without a path")
+}
+
+fn write_one(file: &WriteFile) -> anyhow::Result<()> {
+    let path = target(file)?;
+    let owner = file
+        .owner
+        .as_deref()
+        .map(owner_in_console)
+        .transpose()?
+        .unwrap_or((0, 0));
+    put(
+        &path,
+        &content(file)?,
+        mode(file)?,
+        owner,
+        file.append == Some(true),
+    )
+}
+
+/// Where it goes: an absolute path without `..`.
+pub(crate) fn target(file: &WriteFile) -> anyhow::Result<PathBuf> {
+    let path = Path::new(file.path.as_deref().context("it has no path")?);
+    ensure!(path.is_absolute(), "the path is not absolute");
+    ensure!(
+        !path
+            .components()
+            .any(|part| part == std::path::Component::ParentDir),
+        "the path has .."
+    );
+    Ok(path.to_owned())
+}
+
+/// The permission bits.
+pub(crate) fn mode(file: &WriteFile) -> anyhow::Result<u32> {
+    let Some(text) = file.permissions.as_deref().map(str::trim) else {
+        return Ok(MODE);
+    };
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    match u32::from_str_radix(digits, 8) {
+        Ok(mode) if mode <= 0o7777 => Ok(mode),
+        _ => bail!("permissions {text:?} are not octal, as \"0644\""),
+    }
+}
+
+/// The bytes after `encoding`, whose words cloud-init and RancherOS write in several ways and orders.
+pub(crate) fn content(file: &WriteFile) -> anyhow::Result<Vec<u8>> {
+    let text = file.content.as_deref().unwrap_or("");
+    let encoding = file
+        .encoding
+        .as_deref()
+        .unwrap_or("")
+        .trim()
+        .to_ascii_lowercase();
+    let (mut base64, mut gzip) = (false, false);
+    for word in encoding.split('+').filter(|word| !word.is_empty()) {
+        match word {
+            "b64" | "base64" => base64 = true,
+            "gz" | "gzip" => gzip = true,
+            "text/plain" | "plain" | "text" => {}
+            other => {
+                bail!("encoding {other:?} is not known, expected b64, base64, gz, gzip, or gz+b64")
+            }
+        }
+    }
+    let mut bytes = text.as_bytes().to_vec();
+    if base64 {
+        let compact: String = text.split_ascii_whitespace().collect();
+        bytes = engine_api::base64::decode(&compact).context("the content is not base64")?;
+    }
+    if gzip {
+        bytes = cloud_init::user_data::gunzip(&bytes, MAX_BYTES).context("content")?;
+    }
+    Ok(bytes)
+}
+
+/// `user`, `user:group` or numbers, as this console knows them.
+fn owner_in_console(owner: &str) -> anyhow::Result<(u32, u32)> {
+    let (user, group) = owner.split_once([':', '.']).unwrap_or((owner, ""));
+    let known = match user.parse::<u32>() {
+        Ok(uid) => (uid, uid),
+        Err(_) => accounts::user(user).map(|user| (user.uid, user.gid))?,
+    };
+    let gid = match (group, group.parse::<u32>()) {
+        ("", _) => known.1,
+        (_, Ok(gid)) => gid,
+        _ => accounts::group_id(group)?,
+    };
+    Ok((known.0, gid))
+}
+
+/// Writes a file and the directories on its way. A file that is a mount point or a link is written in place.
+pub(crate) fn put(
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    owner: (u32, u32),
+    append: bool,
+) -> anyhow::Result<()> {
+    let parent = path.parent().context("the path is the root")?;
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    ensure!(!path.is_dir(), "it is a directory");
+    if append {
+        append_once(path, bytes)?;
+    } else if path.is_symlink() || !replace(path, bytes, mode)? {
+        fs::write(path, bytes).context("cannot write it")?;
+    }
+    // A link's target, as a shell's `>` and chmod would do.
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    sys::fs::set_owner(&real, owner.0, owner.1)?;
+    // After the owner: chown(2) clears the set-user-id bits.
+    Ok(sys::fs::set_mode(&real, mode)?)
+}
+
+/// Adds to the end, unless the file ends so already: files in /home are there at the next boot too.
+fn append_once(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let old = match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        result => result.context("cannot read it")?,
+    };
+    if old.ends_with(bytes) {
+        return Ok(());
+    }
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .context("cannot open it")?;
+    file.write_all(bytes).context("cannot write it")
+}
+
+/// Puts a new file in the place of the old one, so that no reader sees half of it. False where a mount is in the way.
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<bool> {
+    let name = path
+        .file_name()
+        .context("it has no name")?
+        .to_string_lossy()
+        .into_owned();
+    let temporary = path.with_file_name(format!(".{name}.ros-new"));
+    let _ = fs::remove_file(&temporary); // left by a power cut
+    let mut file = fs::File::create_new(&temporary).context("cannot create it")?;
+    sys::fs::set_mode(&temporary, mode & 0o700)?; // nobody else reads it before it has its owner
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    match written {
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => Ok(false),
+        result => result.map(|()| true).context("cannot write it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    fn file(text: &str) -> WriteFile {
+        let text = format!("write_files: [{{{text}}}]");
+        let loaded = config::load(
+            &[config::Source {
+                name: "t",
+                text: &text,
+            }],
+            &config::CommandLine::default(),
+        );
+        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+        loaded.config.write_files[0].clone()
+    }
+
+    #[test]
+    fn every_spelling_of_an_encoding_is_read() {
+        // printf hello | gzip -n9 | base64
+        let packed = "H4sIAAAAAAACA8tIzcnJBwCGphA2BQAAAA==";
+        for (text, want) in [
+            ("content: hello", "hello"),
+            ("content: aGVsbG8=, encoding: b64", "hello"),
+            ("content: \"aGVs\\nbG8=\\n\", encoding: base64", "hello"),
+            (&format!("content: {packed}, encoding: gz+b64"), "hello"),
+            (
+                &format!("content: {packed}, encoding: gzip+base64"),
+                "hello",
+            ),
+            (
+                &format!("content: {packed}, encoding: base64+gzip"),
+                "hello",
+            ),
+            ("content: hello, encoding: text/plain", "hello"),
+            ("path: /a", ""),
+        ] {
+            assert_eq!(content(&file(text)).unwrap(), want.as_bytes(), "{text}");
+        }
+        for text in [
+            "content: a, encoding: rot13",
+            "content: '***', encoding: b64",
+            "content: aGVsbG8=, encoding: gz+b64",
+        ] {
+            assert!(content(&file(text)).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn modes_are_octal_however_they_are_written() {
+        for (text, want) in [
+            ("permissions: 0755", 0o755),
+            ("permissions: '644'", 0o644),
+            ("permissions: '04755'", 0o4755),
+            ("path: /a", 0o644),
+        ] {
+            assert_eq!(mode(&file(text)).unwrap(), want, "{text}");
+        }
+        assert!(mode(&file("permissions: rwxr-xr-x")).is_err());
+        assert!(mode(&file("permissions: '99999'")).is_err());
+    }
+
+    #[test]
+    fn paths_that_leave_their_place_are_refused() {
+        assert!(target(&file("path: etc/x")).is_err());
+        assert!(target(&file("path: /etc/../x")).is_err());
+        assert!(target(&file("content: a")).is_err());
+        assert_eq!(target(&file("path: /etc/x")).unwrap(), Path::new("/etc/x"));
+    }
+
+    #[test]
+    fn a_file_is_put_with_its_mode_and_owner_and_appended_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/c");
+        put(&path, b"one\n", 0o4750, (12, 34), false).unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.uid(), metadata.gid()), (12, 34));
+        assert_eq!(metadata.permissions().mode() & 0o7777, 0o4750);
+        for _ in 0..2 {
+            put(&path, b"two\n", 0o644, (0, 0), true).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntwo\n");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        put(&link, b"three", 0o600, (0, 0), false).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "three");
+        assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,136 @@
+//! `ros net status`: links, addresses, routes and name servers as the kernel has them.
+
+use std::fs;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use sys::netlink::Rtnetlink;
+
+use crate::cli::Format;
+use crate::system_docker::table;
+
+/// Prints them.
+pub(crate) fn main(format: Format) -> anyhow::Result<ExitCode> {
+    let status = status()?;
+    match format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(&status)?),
+        Format::Table => print_table(&status),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Links without those of containers.
+pub(crate) fn status() -> anyhow::Result<Value> {
+    let mut netlink = Rtnetlink::open()?;
+    let (links, addresses, routes) = (netlink.links()?, netlink.addresses()?, netlink.routes()?);
+    let name = |index: u32| {
+        links
+            .iter()
+            .find(|link| link.index == index)
+            .map_or("", |link| link.name.as_str())
+    };
+    let shown = links.iter().filter(|link| link.kind != "veth");
+    let links_json: Vec<Value> = shown
+        .map(|link| {
+            let own = addresses.iter().filter(|address| address.link == link.index);
+            json!({
+                "name": link.name,
+                "state": match (link.up, link.carrier) { (false, _) => "down", (true, false) => "no carrier", _ => "up" },
+                "kind": link.kind,
+                "mac": link.mac.map(|mac| mac.to_string()),
+                "mtu": link.mtu,
+                "master": link.master.map(name),
+                "addresses": own.map(|address| address.cidr.to_string()).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let routes_json: Vec<Value> = routes
+        .iter()
+        .filter(|route| route.gateway.is_some() || route.destination.prefix() == 0)
+        .map(|route| {
+            json!({
+                "to": if route.destination.prefix() == 0 { "default".to_owned() } else { route.destination.to_string() },
+                "via": route.gateway.map(|gateway| gateway.to_string()),
+                "link": name(route.link),
+                "metric": route.metric,
+            })
+        })
+        .collect();
+    let resolv = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let words = |key: &str| -> Vec<String> {
+        let lines = resolv.lines().filter_map(|line| line.strip_prefix(key));
+        lines
+            .flat_map(str::split_ascii_whitespace)
+            .map(str::to_owned)
+            .collect()
+    };
+    Ok(json!({
+        "links": links_json,
+        "routes": routes_json,
+        "dns": { "nameservers": words("nameserver "), "search": words("search ") },
+    }))
+}
+
+/// A line a link, for `ros status`.
+pub(crate) fn lines() -> Vec<String> {
+    let status = status().unwrap_or_default();
+    let links = status["links"].as_array().cloned().unwrap_or_default();
+    let shown = links.iter().filter(|link| link["name"] != "lo");
+    shown
+        .map(|link| {
+            let addresses = link["addresses"].as_array().cloned().unwrap_or_default();
+            let addresses: Vec<&str> = addresses.iter().filter_map(Value::as_str).collect();
+            let word = |key: &str| link[key].as_str().unwrap_or("").to_owned();
+            format!(
+                "{}: {} {}",
+                word("name"),
+                word("state"),
+                addresses.join(" ")
+            )
+        })
+        .collect()
+}
+
+fn print_table(status: &Value) {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(" "),
+        other => other.to_string(),
+    };
+    let rows = |list: &Value, keys: &[&str]| -> Vec<Vec<String>> {
+        let items = list.as_array().cloned().unwrap_or_default();
+        items
+            .iter()
+            .map(|item| keys.iter().map(|key| text(&item[*key])).collect())
+            .collect()
+    };
+    print!(
+        "{}",
+        table::format(
+            &["LINK", "STATE", "MTU", "MAC", "MASTER", "ADDRESSES"],
+            &rows(
+                &status["links"],
+                &["name", "state", "mtu", "mac", "master", "addresses"]
+            )
+        )
+    );
+    println!();
+    print!(
+        "{}",
+        table::format(
+            &["TO", "VIA", "LINK", "METRIC"],
+            &rows(&status["routes"], &["to", "via", "link", "metric"])
+        )
+    );
+    println!(
+        "\nDNS: {}  search: {}",
+        text(&status["dns"]["nameservers"]),
+        text(&status["dns"]["search"])
+    );
+}

@@ -1,0 +1,236 @@
+//! `ros netconf`: the service network. Links, addresses, routes and name servers from `rancher.network`; dhcpcd for links
+//! that ask for addresses; and again whenever a link appears.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use config::cloud_config::Command as Entry;
+use netconf::resolver::{Resolver, has_server};
+use netconf::{LinkPlan, Plan, apply, dhcp};
+use sys::netlink::Rtnetlink;
+use sys::process::{Child, Command};
+
+use crate::machine_config::MachineConfig;
+use crate::problems;
+
+const DHCPCD: &str = "/usr/sbin/dhcpcd";
+/// The image's configuration, which ours is added to.
+const IMAGE_SETTINGS: &str = "/etc/dhcpcd.conf";
+const SETTINGS: &str = "/run/dhcpcd.conf";
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// How often links are looked for; a card that is plugged in, or whose driver comes late, waits no longer.
+const LOOK_AGAIN: Duration = Duration::from_secs(3);
+/// How long post_cmds and the fallback of DNS wait for addresses when `dhcp_timeout` is not set.
+const DHCP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest run of one command.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Configures the network until it is told to end.
+pub(crate) fn main() -> anyhow::Result<ExitCode> {
+    // What an earlier run has said may be mended.
+    problems::clear("network");
+    let machine = MachineConfig::load();
+    let rancher = &machine.loaded.config.rancher;
+    let network = &rancher.network;
+    let resolver = Resolver::new(network, &rancher.defaults.network);
+    let is_plain = network.interfaces.is_empty()
+        && network.pre_cmds.is_empty()
+        && network.post_cmds.is_empty()
+        && network.dns == Default::default();
+    if is_plain {
+        // dhcpcd looks for links itself, and this process need not stay.
+        let environment: Vec<_> = std::env::vars_os()
+            .map(|(mut name, value)| {
+                name.push("=");
+                name.push(value);
+                name
+            })
+            .collect();
+        let arguments = ["dhcpcd", "--nobackground"].map(Into::into);
+        return Err(sys::process::exec(Path::new(DHCPCD), &arguments, &environment).into());
+    }
+    for error in &resolver.problems {
+        loudly(error);
+    }
+    run_commands("pre_cmds", &network.pre_cmds, "");
+    let timeout = network
+        .dhcp_timeout
+        .or(rancher.defaults.network.dhcp_timeout)
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map_or(DHCP_TIMEOUT, Duration::from_secs);
+    Service {
+        network: network.clone(),
+        resolver,
+        netlink: Rtnetlink::open()?,
+        plan: Plan::default(),
+        settings: None,
+        dhcpcd: None,
+    }
+    .run(timeout)
+}
+
+struct Service {
+    network: config::cloud_config::Network,
+    resolver: Resolver,
+    netlink: Rtnetlink,
+    /// What is in the kernel.
+    plan: Plan,
+    settings: Option<String>,
+    dhcpcd: Option<Child>,
+}
+
+impl Service {
+    fn run(mut self, timeout: Duration) -> anyhow::Result<ExitCode> {
+        self.update()?;
+        self.resolve(&self.resolver.servers)?;
+        let end = Instant::now() + timeout;
+        while !self.has_addresses()? && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let has_dns = has_server(&fs::read_to_string(RESOLV_CONF).unwrap_or_default());
+        if self.resolver.servers.is_empty() && !has_dns {
+            self.resolve(&self.resolver.fallback)?;
+        }
+        run_commands("post_cmds", &self.network.post_cmds, "");
+        loop {
+            match &self.dhcpcd {
+                None => std::thread::sleep(LOOK_AGAIN),
+                Some(dhcpcd) => {
+                    if dhcpcd.pidfd().wait_ended(Some(LOOK_AGAIN))? {
+                        bail!("dhcpcd has ended: {}", dhcpcd.wait()?);
+                    }
+                }
+            }
+            self.update()?;
+        }
+    }
+
+    /// Plans for the links that there are now, and applies what is new.
+    fn update(&mut self) -> anyhow::Result<()> {
+        let plan = Plan::new(&self.network, &apply::candidates(&mut self.netlink)?);
+        if plan == self.plan {
+            return Ok(());
+        }
+        for problem in plan
+            .problems
+            .iter()
+            .filter(|problem| !self.plan.problems.contains(problem))
+        {
+            loudly(&format!("interfaces: {problem}"));
+        }
+        for error in apply::make(&mut self.netlink, &plan) {
+            loudly(&error);
+        }
+        let (old, new): (Vec<&LinkPlan>, Vec<&LinkPlan>) = (
+            self.plan.links.iter().collect(),
+            plan.links.iter().collect(),
+        );
+        for link in new.into_iter().filter(|link| !old.contains(link)) {
+            run_commands("pre_up", &link.pre_up, &link.name);
+            for error in apply::configure(&mut self.netlink, link) {
+                loudly(&error);
+            }
+            println!("{}: {}", link.name, describe(link));
+            run_commands("post_up", &link.post_up, &link.name);
+        }
+        let own = !self.resolver.servers.is_empty();
+        let settings = dhcp::settings(&plan, own, &self.resolver.search);
+        let arguments = dhcp::arguments(&plan);
+        self.plan = plan;
+        if settings != self.settings {
+            self.start_dhcpcd(settings, &arguments)?;
+        }
+        Ok(())
+    }
+
+    fn start_dhcpcd(
+        &mut self,
+        settings: Option<String>,
+        arguments: &[String],
+    ) -> anyhow::Result<()> {
+        if let Some(earlier) = self.dhcpcd.take() {
+            // It keeps its addresses (`persistent`), and told to end kindly while an answer comes in, it crashes.
+            let _ = earlier.pidfd().send_signal(sys::process::Signal::KILL);
+            earlier.wait()?;
+        }
+        self.settings.clone_from(&settings);
+        let Some(settings) = settings else {
+            return Ok(());
+        };
+        let image = fs::read_to_string(IMAGE_SETTINGS).unwrap_or_default();
+        fs::write(SETTINGS, format!("{image}\n{settings}"))
+            .with_context(|| format!("cannot write {SETTINGS}"))?;
+        let command = Command::new(DHCPCD)
+            .args(["--nobackground", "--config", SETTINGS])
+            .args(arguments);
+        self.dhcpcd = Some(command.spawn()?);
+        Ok(())
+    }
+
+    /// Whether every link that asks has an address that others can reach.
+    fn has_addresses(&mut self) -> anyhow::Result<bool> {
+        let (links, addresses) = (self.netlink.links()?, self.netlink.addresses()?);
+        Ok(self.plan.dhcp_links().all(|plan| {
+            let index = links
+                .iter()
+                .find(|link| link.name == plan.name)
+                .map(|link| link.index);
+            addresses
+                .iter()
+                .any(|address| Some(address.link) == index && !address.link_local)
+        }))
+    }
+
+    /// In place: the file is a mount point in every service.
+    fn resolve(&self, servers: &[String]) -> anyhow::Result<()> {
+        if servers.is_empty() {
+            return Ok(());
+        }
+        fs::write(RESOLV_CONF, self.resolver.text(servers))
+            .with_context(|| format!("cannot write {RESOLV_CONF}"))
+    }
+}
+
+fn describe(link: &LinkPlan) -> String {
+    let addresses: Vec<String> = link.addresses.iter().map(ToString::to_string).collect();
+    match &link.role {
+        netconf::Role::Dhcp(_) => format!("DHCP {}", addresses.join(" ")),
+        netconf::Role::Member(master) => format!("belongs to {master}"),
+        netconf::Role::Static if addresses.is_empty() => "up, without an address".to_owned(),
+        netconf::Role::Static => addresses.join(" "),
+    }
+}
+
+/// One after the other; a failure is reported and the next one follows.
+fn run_commands(name: &str, commands: &[Entry], interface: &str) {
+    let fill = |word: &String| word.replace("$iface", interface);
+    for (index, command) in commands.iter().enumerate() {
+        let command = match command {
+            Entry::Line(line) => Entry::Line(fill(line)),
+            Entry::Words(words) => Entry::Words(words.iter().map(fill).collect()),
+        };
+        let program = crate::console::program(&command)
+            .env("iface", interface)
+            .deadline(COMMAND_DEADLINE);
+        let error = match program.run() {
+            Ok(output) if output.status.success() => continue,
+            Ok(output) => format!(
+                "{}: {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim()
+            ),
+            Err(error) => error.to_string(),
+        };
+        loudly(&format!("{name}[{index}]: {error}"));
+    }
+}
+
+/// In the service's log, and on the machine's console by way of the kernel's log.
+fn loudly(line: &str) {
+    eprintln!("{line}");
+    problems::warn("network", line);
+}

@@ -1,0 +1,191 @@
+//! `ros service`: services of the configuration and of files, in System Docker and in User Docker.
+
+mod arguments;
+mod enable;
+mod up;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use compose::{Scope, Step};
+use serde_json::json;
+
+use crate::cli::Format;
+use crate::machine_config::MachineConfig;
+use crate::system_docker;
+
+pub(crate) use arguments::Service;
+
+/// User Docker's socket.
+const USER_DOCKER: &str = "unix:///run/docker.sock";
+
+/// Runs one of the subcommands.
+pub(crate) fn main(command: &Service) -> anyhow::Result<ExitCode> {
+    match command {
+        Service::List { all, format, .. } => list(*all, *format),
+        Service::Enable { names } => enable::switch(names, true),
+        Service::Disable { names } => enable::switch(names, false),
+        Service::Delete { names } => enable::delete(names),
+        Service::Create {
+            names,
+            force_recreate,
+            no_recreate,
+        } => up::up(
+            &steps(names)?,
+            up::Options {
+                start: false,
+                foreground: false,
+                force: *force_recreate,
+                keep: *no_recreate,
+            },
+        ),
+        Service::Up {
+            names,
+            foreground,
+            force_recreate,
+            no_recreate,
+        } => up::up(
+            &steps(names)?,
+            up::Options {
+                start: true,
+                foreground: *foreground,
+                force: *force_recreate,
+                keep: *no_recreate,
+            },
+        ),
+        Service::Start { names, .. } => each(names, &["start"]),
+        Service::Stop { names, timeout } => each(names, &["stop", "--time", &timeout.to_string()]),
+        Service::Restart { names, timeout } => {
+            each(names, &["restart", "--time", &timeout.to_string()])
+        }
+        Service::Logs {
+            names,
+            lines,
+            follow,
+        } => {
+            let lines = lines.to_string();
+            let mut words = vec!["logs", "--tail", &lines];
+            if *follow {
+                words.push("--follow");
+            }
+            each(names, &words)
+        }
+        Service::Pull { names, .. } => {
+            let mut code = ExitCode::SUCCESS;
+            for step in steps(names)? {
+                code = docker(step.scope, &["pull", &step.request.config.image]);
+            }
+            Ok(code)
+        }
+        Service::Kill { names, signal } => each(names, &["kill", "--signal", signal]),
+        Service::Rm {
+            names,
+            force,
+            volumes,
+        } => {
+            let mut words = vec!["rm"];
+            if *force {
+                words.push("--force");
+            }
+            if *volumes {
+                words.push("--volumes");
+            }
+            each(names, &words)
+        }
+        Service::Down { names } => each(names, &["rm", "--force"]),
+        Service::Ps { quiet } => {
+            let mut words = vec![
+                "ps",
+                "--all",
+                "--filter",
+                "label=com.docker.compose.project=os",
+            ];
+            if *quiet {
+                words.push("--quiet");
+            }
+            Ok(docker(Scope::System, &words))
+        }
+    }
+}
+
+/// The steps of these services, in the order in which they start.
+fn steps(names: &[String]) -> anyhow::Result<Vec<Step>> {
+    let machine = MachineConfig::load();
+    let rancher = &machine.loaded.config.rancher;
+    let plan = compose::plan(&rancher.services, &rancher.environment);
+    let known: Vec<&str> = plan.steps.iter().map(|step| step.name.as_str()).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("{unknown} is not a valid service: ros service list --all");
+    }
+    if names.is_empty() {
+        bail!("name a service: ros service list --all");
+    }
+    for problem in plan.problems.iter().filter(|problem| {
+        names
+            .iter()
+            .any(|name| problem.key == format!("rancher.services.{name}"))
+    }) {
+        eprintln!("{problem}");
+    }
+    Ok(plan
+        .steps
+        .into_iter()
+        .filter(|step| names.contains(&step.name))
+        .collect())
+}
+
+/// Runs a command of docker on each of these services' containers.
+fn each(names: &[String], words: &[&str]) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for step in steps(names)? {
+        let mut words = words.to_vec();
+        words.push(&step.container_name);
+        let ended = docker(step.scope, &words);
+        if ended != ExitCode::SUCCESS {
+            code = ended;
+        }
+    }
+    Ok(code)
+}
+
+fn docker(scope: Scope, words: &[&str]) -> ExitCode {
+    let host = match scope {
+        Scope::System => system_docker::DEFAULT_HOST,
+        Scope::User => USER_DOCKER,
+    };
+    let mut arguments: Vec<OsString> = ["system-docker", "--host", host]
+        .map(OsString::from)
+        .to_vec();
+    arguments.extend(words.iter().map(OsString::from));
+    system_docker::main(arguments)
+}
+
+/// `enabled|disabled NAME`, as RancherOS prints them; with `all` the system's own too.
+fn list(all: bool, format: Format) -> anyhow::Result<ExitCode> {
+    let machine = MachineConfig::load();
+    let rancher = &machine.loaded.config.rancher;
+    let mut rows: Vec<(bool, String)> = rancher
+        .services_include
+        .iter()
+        .map(|(name, on)| (*on, name.clone()))
+        .collect();
+    if all {
+        rows.extend(rancher.services.keys().map(|name| (true, name.clone())));
+    }
+    if format == Format::Json {
+        let rows: Vec<serde_json::Value> = rows
+            .iter()
+            .map(|(on, name)| json!({"name": name, "enabled": on}))
+            .collect();
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&rows).context("not JSON")?
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (on, name) in rows {
+        println!("{:<8} {name}", if on { "enabled" } else { "disabled" });
+    }
+    Ok(ExitCode::SUCCESS)
+}
