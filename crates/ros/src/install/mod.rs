@@ -114,7 +114,8 @@ fn run(options: &Options) -> anyhow::Result<ExitCode> {
     for line in plan.lines() {
         println!("{line}");
     }
-    let asks = !options.force && sys::tty::is_terminal(std::io::stdin());
+    let somebody_is_there = !options.unattended && sys::tty::is_terminal(std::io::stdin());
+    let asks = !options.force && somebody_is_there;
     if asks && !confirm("Continue")? {
         println!("Nothing was changed.");
         return Ok(ExitCode::FAILURE);

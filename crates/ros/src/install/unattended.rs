@@ -45,6 +45,7 @@ pub(super) fn options(line: &CommandLine) -> Options {
         force: flag("rancher.install.force"),
         no_reboot: flag("rancher.install.no_reboot"),
         keep_state: flag("rancher.install.keep_state"),
+        unattended: true,
         ..Options::default()
     }
 }
@@ -66,6 +67,8 @@ mod tests {
             Some("http://10.0.0.1/c.yml")
         );
         assert!(options.force && !options.keep_state && !options.no_reboot);
+        // The console that it runs on is a terminal, at which nobody answers
+        assert!(options.unattended);
         assert!(!is_asked_for(&CommandLine::parse("console=tty0")));
         assert!(!is_asked_for(&CommandLine::parse(
             "rancher.install.device=/dev/sda rancher.slot=4"
