@@ -32,6 +32,7 @@ mod shutdown;
 mod state;
 mod system;
 mod take_over;
+mod timeline;
 mod toolbox;
 mod trial;
 mod warnings;

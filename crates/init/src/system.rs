@@ -23,7 +23,7 @@ use crate::machine::{MEDIA, Machine};
 use crate::phase::{self, Fatal, Record};
 use crate::power::Requests;
 use crate::take_over::Owner;
-use crate::{log, rescue, root, services, shutdown, trial};
+use crate::{log, rescue, root, services, shutdown, timeline, trial};
 
 /// The engine's state; on the state partition when there is one.
 const ENGINE_ROOT: &str = "/var/lib/system-docker";
@@ -89,6 +89,7 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
 
     let start_s = clock::boottime().as_secs_f64();
     let engine = start_engine(&machine).await?;
+    timeline::record(&engine);
     trace.end(Record::ended(ENGINE_PHASES[0], start_s, None));
 
     let mut launch = services::Launch::new(&engine, &machine);

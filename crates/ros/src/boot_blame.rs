@@ -1,5 +1,7 @@
-//! `ros boot blame`: how long each phase of the boot took, from the trace that PID 1 leaves.
+//! `ros boot blame`: how long each phase of the boot took and what each service waited for, from the traces that PID 1
+//! leaves.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::ExitCode;
 
@@ -8,6 +10,8 @@ use serde::Deserialize;
 
 /// Where PID 1 leaves its trace.
 const TRACE: &str = "/run/rancher/boot.json";
+/// And that of the services, by name.
+const SERVICES: &str = "/run/rancher/services.json";
 
 #[derive(Debug, Deserialize)]
 struct Record {
@@ -18,12 +22,28 @@ struct Record {
     error: Option<String>,
 }
 
-/// Prints the phases, the longest first.
+/// One service; seconds after kernel start (crate init, timeline.rs).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Service {
+    after: Vec<String>,
+    made_s: Option<f64>,
+    started_s: Option<f64>,
+    healthy_s: Option<f64>,
+    ended_s: Option<f64>,
+    exit_code: Option<String>,
+}
+
+/// Prints the phases, the longest first, and the services in the order of their starts.
 pub(crate) fn main() -> anyhow::Result<ExitCode> {
     let text = fs::read_to_string(TRACE).with_context(|| format!("cannot read {TRACE}"))?;
     let records: Vec<Record> =
         serde_json::from_str(&text).with_context(|| format!("{TRACE} is not a boot trace"))?;
     print!("{}", format(records));
+    let text = fs::read_to_string(SERVICES).with_context(|| format!("cannot read {SERVICES}"))?;
+    let services: BTreeMap<String, Service> =
+        serde_json::from_str(&text).with_context(|| format!("{SERVICES} is not a trace"))?;
+    print!("{}", format_services(&services));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -57,6 +77,55 @@ fn format(mut records: Vec<Record>) -> String {
     out
 }
 
+fn format_services(services: &BTreeMap<String, Service>) -> String {
+    let mut order: Vec<(&String, &Service)> = services.iter().collect();
+    let time = |service: &Service| service.started_s.or(service.made_s).unwrap_or(f64::MAX);
+    order.sort_by(|(_, a), (_, b)| time(a).total_cmp(&time(b)));
+    let mut out = String::from("services, seconds after the kernel started:\n");
+    for (name, service) in order {
+        out.push_str(&format!("{name:>20}  {}\n", describe(service, services)));
+    }
+    out
+}
+
+/// `made 1.00, started 2.50 after cloud-init (ended 2.40), healthy 3.00`.
+fn describe(service: &Service, services: &BTreeMap<String, Service>) -> String {
+    let at = |word: &str, time: Option<f64>| time.map(|time| format!("{word} {time:.2}"));
+    let started =
+        at("started", service.started_s).map(|text| match waited_for(service, services) {
+            Some(whom) => format!("{text} after {whom}"),
+            None => text,
+        });
+    let ended = at("ended", service.ended_s).map(|text| match service.exit_code.as_deref() {
+        None | Some("0") => text,
+        Some(code) => format!("{text} with exit code {code}"),
+    });
+    let parts = [
+        at("made", service.made_s),
+        Some(started.unwrap_or_else(|| "not started".to_owned())),
+        at("healthy", service.healthy_s),
+        ended,
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Of the services that it comes after, the one that let it go last: by its end if that was before, else by its start.
+fn waited_for(service: &Service, services: &BTreeMap<String, Service>) -> Option<String> {
+    let own = service.started_s?;
+    let before = service.after.iter().filter_map(|name| {
+        let other = services.get(name)?;
+        let ended = other.ended_s.filter(|ended| *ended <= own);
+        let (word, time) = match ended {
+            Some(ended) => ("ended", ended),
+            None => ("started", other.started_s.filter(|time| *time <= own)?),
+        };
+        Some((time, format!("{name} ({word} {time:.2})")))
+    });
+    before
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, text)| text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +140,30 @@ mod tests {
         assert_eq!(
             format(records),
             "   2.000 s  at    1.250 s  b  failed: no disk\n   0.250 s  at    1.000 s  a\nready 3.250 s after the kernel started\n"
+        );
+    }
+
+    #[test]
+    fn a_service_says_whom_it_waited_for() {
+        let services: BTreeMap<String, Service> = serde_json::from_str(
+            r#"{"cloud-init":{"made_s":1.0,"started_s":1.5,"ended_s":2.4,"exit_code":"0"},
+                "udev":{"made_s":1.1,"started_s":1.2},
+                "console":{"after":["udev","cloud-init","gone"],"made_s":1.9,"started_s":2.5,"healthy_s":3.0},
+                "web":{"after":["console"],"made_s":2.0},
+                "bad":{"after":["console"],"started_s":4.0,"ended_s":4.5,"exit_code":"3"}}"#,
+        )
+        .unwrap();
+        let text = format_services(&services);
+        let lines: Vec<&str> = text.lines().skip(1).map(str::trim).collect();
+        assert_eq!(
+            lines,
+            [
+                "udev  made 1.10, started 1.20",
+                "cloud-init  made 1.00, started 1.50, ended 2.40",
+                "web  made 2.00, not started",
+                "console  made 1.90, started 2.50 after cloud-init (ended 2.40), healthy 3.00",
+                "bad  started 4.00 after console (started 2.50), ended 4.50 with exit code 3",
+            ]
         );
     }
 }

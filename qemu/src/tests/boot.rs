@@ -20,7 +20,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
         shared(context, "boot_services_run_once", services_run_once),
         shared(
             context,
-            "boot_blame_names_every_phase",
+            "boot_blame_names_every_phase_and_service",
             blame_names_every_phase,
         ),
         shared(context, "boot_orphans_are_reaped", orphans_are_reaped),
@@ -111,6 +111,20 @@ fn blame_names_every_phase(guest: &Guest) -> anyhow::Result<()> {
     ] {
         ensure!(blame.contains(phase), "{phase} is not in {blame}");
     }
+    for service in SERVICES {
+        let is_line = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words.first() == Some(&service) && words.contains(&"made") && words.contains(&"started")
+        };
+        ensure!(
+            blame.lines().any(is_line),
+            "{service} has no line in {blame}"
+        );
+    }
+    ensure!(
+        blame.contains(" after cloud-init (ended "),
+        "nobody waited: {blame}"
+    );
     Ok(())
 }
 
