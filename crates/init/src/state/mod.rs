@@ -132,7 +132,8 @@ fn mount_found(
         ),
     };
     fs::create_dir_all(EARLY_STATE).with_context(|| format!("cannot create {EARLY_STATE}"))?;
-    let damage = if kind == "ext4" {
+    // What cannot be written cannot be repaired, and its mount says so.
+    let damage = if kind == "ext4" && !is_read_only(&device) {
         check(machine, &device)
     } else {
         None
@@ -145,6 +146,13 @@ fn mount_found(
         grow(machine, &device);
     }
     Ok(Some(State { device, usable }))
+}
+
+fn is_read_only(device: &Path) -> bool {
+    let known = blockdev::list();
+    known
+        .iter()
+        .any(|known| known.path == device && known.read_only)
 }
 
 /// e2fsck -p: replays the journal, repairs what is safe. Returns what it could not repair: such a file system is not
