@@ -56,6 +56,8 @@ pub(crate) struct Artifacts {
     /// The folder with images.json and layers, as they are on the ISO.
     pub(crate) media: PathBuf,
     pub(crate) key: Key,
+    /// Machines have a state disk unless a test says otherwise.
+    pub(crate) state_disks: bool,
     dist: PathBuf,
     logs: PathBuf,
 }
@@ -110,6 +112,7 @@ impl Artifacts {
                 .to_string(),
             media: file(format!("media-{arch}/rancheros"))?,
             key: Key::generate(&keys)?,
+            state_disks: true,
             arch: arch.to_owned(),
             machine,
             dist: dist.to_owned(),

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::accelerator::Accelerator;
 use crate::artifacts::Artifacts;
 use crate::console::Console;
+use crate::disk;
 use crate::guest::Guest;
 use crate::qmp::Qmp;
 use crate::ssh::Ssh;
@@ -44,6 +45,15 @@ pub(crate) enum Firmware {
     Uefi,
 }
 
+/// Where a machine keeps its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// As the run has it: on a fresh disk, or in RAM for the variant (`--machine ram`).
+    AsTheRun,
+    /// On no disk, or on one that the test brings.
+    TestsOwn,
+}
+
 /// A machine to be started.
 #[derive(Clone, Debug)]
 pub(crate) struct Machine {
@@ -57,10 +67,12 @@ pub(crate) struct Machine {
     arguments: Vec<String>,
     iso: Option<PathBuf>,
     reset_ends: bool,
+    state: State,
 }
 
 impl Machine {
-    /// A machine of 1 GiB and two processors; the test key may log in where the boot allows it.
+    /// A machine of 1 GiB and two processors, with a fresh state disk after all others; the test key may log in where the
+    /// boot allows it.
     pub(crate) fn new(name: &str, boot: Boot) -> Machine {
         Machine {
             name: name.to_owned(),
@@ -72,6 +84,7 @@ impl Machine {
             arguments: Vec::new(),
             iso: None,
             reset_ends: false,
+            state: State::AsTheRun,
         }
     }
 
@@ -138,6 +151,17 @@ impl Machine {
         self
     }
 
+    /// Has no state disk: what the system writes is lost at the end.
+    pub(crate) fn in_ram(mut self) -> Machine {
+        self.state = State::TestsOwn;
+        self
+    }
+
+    /// Keeps its state on this disk.
+    pub(crate) fn state_disk(self, image: &Path) -> Machine {
+        self.in_ram().disk(image)
+    }
+
     /// Adds a disc, such as a config drive.
     pub(crate) fn disc(mut self, image: &Path) -> Machine {
         self.drives.push(format!(
@@ -167,11 +191,16 @@ impl Machine {
     }
 
     /// Starts it; nothing is waited for but QEMU's sockets.
-    pub(crate) fn start(self, artifacts: &Artifacts) -> anyhow::Result<Guest> {
+    pub(crate) fn start(mut self, artifacts: &Artifacts) -> anyhow::Result<Guest> {
         let folder = tempfile::Builder::new()
             .prefix("qemu-test-")
             .tempdir()
             .context("cannot make a folder for sockets")?;
+        if self.has_fresh_state(artifacts) {
+            let state = folder.path().join("state");
+            disk::make_state(&state)?;
+            self = self.disk(&state);
+        }
         let ssh_port = free_port()?;
         let arguments = self.command_line(artifacts, folder.path(), ssh_port)?;
         let log = artifacts.log(&self.name, "qemu");
@@ -205,6 +234,13 @@ impl Machine {
         qmp.run("cont", json!({}))?;
         let ssh = Ssh::new(folder.path(), &artifacts.key, ssh_port);
         Ok(Guest::new(console, qmp, ssh, process, folder))
+    }
+
+    /// A machine whose first disk is the system's brings its own.
+    fn has_fresh_state(&self, artifacts: &Artifacts) -> bool {
+        self.state == State::AsTheRun
+            && artifacts.state_disks
+            && !matches!(self.boot, Boot::Disk | Boot::Peer)
     }
 
     fn command_line(
@@ -291,7 +327,7 @@ impl Machine {
                 "-device",
                 "qemu-xhci",
                 "-device",
-                "usb-storage,drive=stick,removable=on",
+                "usb-storage,drive=stick,removable=on,bootindex=1",
                 "-drive",
                 &format!("file={iso},format=raw,if=none,id=stick,readonly=on"),
             ]),

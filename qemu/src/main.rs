@@ -10,6 +10,7 @@ mod artifacts;
 mod bench;
 mod console;
 mod context;
+mod disk;
 mod guest;
 mod machine;
 mod qmp;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// `qemu-test DIST ARCH test|test-twice [libtest arguments]` or `qemu-test DIST ARCH bench [arguments]`.
+/// `qemu-test DIST ARCH test|test-twice [--machine disk|ram] [libtest arguments]` or `qemu-test DIST ARCH bench [arguments]`.
 fn run() -> anyhow::Result<bool> {
     let mut arguments = std::env::args();
     let program = arguments.next().unwrap_or_default();
@@ -49,9 +50,11 @@ fn run() -> anyhow::Result<bool> {
     let arch = arguments
         .next()
         .context("the second argument is the architecture")?;
-    let artifacts = Artifacts::find(&dist, &arch)?;
+    let mut artifacts = Artifacts::find(&dist, &arch)?;
     match arguments.next().as_deref() {
         Some(verb @ ("test" | "test-twice")) => {
+            let mut arguments: Vec<String> = arguments.collect();
+            artifacts.state_disks = wants_state_disks(&mut arguments)?;
             let mut libtest = Arguments::from_iter(std::iter::once(program).chain(arguments));
             // A guest has two processors and TCG uses both: more guests than cores only wait.
             let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -65,6 +68,25 @@ fn run() -> anyhow::Result<bool> {
         Some("bench") => bench::run(&artifacts, &arguments.collect::<Vec<_>>()).map(|()| true),
         other => bail!("the third argument is test, test-twice or bench, not {other:?}"),
     }
+}
+
+/// Takes `--machine KIND` out of the arguments: the machines that tests boot have a state disk (`disk`, as people have
+/// them) or keep everything in RAM.
+fn wants_state_disks(arguments: &mut Vec<String>) -> anyhow::Result<bool> {
+    let Some(at) = arguments
+        .iter()
+        .position(|argument| argument == "--machine")
+    else {
+        return Ok(true);
+    };
+    let kind = arguments.get(at + 1).map(String::as_str);
+    let wanted = match kind {
+        Some("disk") => true,
+        Some("ram") => false,
+        _ => bail!("--machine is disk or ram, not {}", kind.unwrap_or_default()),
+    };
+    arguments.drain(at..at + 2);
+    Ok(wanted)
 }
 
 /// Tests of one run that may fail once, under `test-twice`: what fails more often is broken.

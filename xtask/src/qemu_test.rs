@@ -12,6 +12,9 @@ pub(crate) struct Options {
     /// Try a test that fails once more, and say so; a third failure in the run is final. For machines that others use too
     #[arg(long)]
     second_try: bool,
+    /// What the machines keep their state on: `disk`, as people have them, or `ram`
+    #[arg(long, default_value = "disk", value_parser = ["disk", "ram"])]
+    machine: String,
     /// Names of tests (or parts of them), and options of the test harness, such as --list
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) arguments: Vec<String>,
@@ -28,7 +31,9 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     } else {
         "test"
     };
-    progress::step("qemu-test", || start(build, verb, &options.arguments))
+    let mut arguments = vec!["--machine".to_owned(), options.machine.clone()];
+    arguments.extend(options.arguments.iter().cloned());
+    progress::step("qemu-test", || start(build, verb, &arguments))
 }
 
 /// Runs the program `qemu-test` in the mode `verb`.

@@ -86,6 +86,7 @@ pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
 
 fn measure_ours(artifacts: &Artifacts, figures: &mut Figures) -> anyhow::Result<()> {
     let guest = Machine::new("bench-ours", Boot::Kernel)
+        .in_ram()
         .parameters("rancher.autologin=ttyS0")
         .start(artifacts)?;
     guest.console.wait(USER_DOCKER, BOOT_DEADLINE)?;
@@ -103,6 +104,7 @@ fn measure_ours(artifacts: &Artifacts, figures: &mut Figures) -> anyhow::Result<
 fn measure_peer(artifacts: &Artifacts, figures: &mut Figures) -> anyhow::Result<()> {
     let disk = artifacts.peer()?.display().to_string();
     let guest = Machine::new("bench-peer", Boot::Peer)
+        .in_ram()
         .arguments(&[
             "-drive",
             &format!("file={disk},format=raw,if=virtio,snapshot=on"),

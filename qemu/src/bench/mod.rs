@@ -54,6 +54,7 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
 /// A guest in which both Dockers have the image busybox.
 fn guest_with_busybox(artifacts: &Artifacts, name: &str, memory_mib: u32) -> anyhow::Result<Guest> {
     let guest = Machine::new(name, Boot::Kernel)
+        .in_ram()
         .memory_mib(memory_mib)
         .start(artifacts)?;
     guest.wait_ready()?;

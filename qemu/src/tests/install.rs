@@ -89,6 +89,7 @@ fn start(
 fn starts_with_both_firmwares(context: &Context) -> anyhow::Result<()> {
     let disk = blank_disk(DISK_BYTES)?;
     let mut guest = Machine::new("install", Boot::Kernel)
+        .in_ram()
         .disk(&disk.path)
         .start(&context.artifacts)?;
     guest.wait_ready()?;
@@ -165,6 +166,7 @@ fn refuses_what_would_lose_data(context: &Context) -> anyhow::Result<()> {
             .context("mke2fs")?;
     }
     let guest = Machine::new("install-refuses", Boot::Kernel)
+        .in_ram()
         .memory_mib(256)
         .disk(&state.path)
         .disk(&photos.path)
@@ -215,6 +217,7 @@ fn refuses_what_would_lose_data(context: &Context) -> anyhow::Result<()> {
 fn unattended_on_a_4kn_disk(context: &Context) -> anyhow::Result<()> {
     let disk = blank_disk(DISK_BYTES)?;
     let mut guest = Machine::new("install-4kn", Boot::Kernel)
+        .in_ram()
         .parameters("rancher.install.device=serial:install rancher.install.append=loglevel=8")
         .disk_behind(&disk.path, NVME_4KN)
         .reset_ends()
@@ -253,6 +256,7 @@ fn reboot(guest: &Guest, starts: usize) -> anyhow::Result<()> {
 fn upgrade_is_tried_and_kept_or_comes_back(context: &Context) -> anyhow::Result<()> {
     let disk = blank_disk(DISK_BYTES)?;
     let mut guest = Machine::new("upgrade-install", Boot::Kernel)
+        .in_ram()
         .disk(&disk.path)
         .start(&context.artifacts)?;
     guest.wait_ready()?;

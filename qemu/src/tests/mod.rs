@@ -6,9 +6,11 @@ mod compose;
 mod configuration;
 mod confinement;
 mod console;
+mod damage;
 mod engine;
 mod failure;
 mod install;
+mod modes;
 mod neighbour;
 mod network;
 mod power;
@@ -37,9 +39,11 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         upgrade::tests(context),
         engine::tests(context),
         boot_media::tests(context),
+        damage::tests(context),
         state::tests(context),
         power::tests(context),
         failure::tests(context),
+        modes::tests(context),
         configuration::tests(context),
         user_data::tests(context),
         network::tests(context),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 
-use super::state::state_disk;
 use crate::context::{Context, alone, shared};
 use crate::guest::{BOOT_DEADLINE, Guest};
 use crate::machine::{Boot, Machine};
@@ -18,11 +17,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             "rights_of_default_containers_are_dockers",
             both_dockers_agree,
         ),
-        alone(
-            context,
-            "rights_of_default_containers_with_a_state_disk",
-            with_a_state_disk,
-        ),
+        alone(context, "rights_of_default_containers_in_ram", in_ram),
     ]
 }
 
@@ -142,10 +137,9 @@ fn both_dockers_agree(guest: &Guest) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn with_a_state_disk(context: &Context) -> anyhow::Result<()> {
-    let disk = state_disk()?;
+fn in_ram(context: &Context) -> anyhow::Result<()> {
     let guest = Machine::new("rights", Boot::Kernel)
-        .disk(&disk.path)
+        .in_ram()
         .start(&context.artifacts)?;
     guest.wait_ready()?;
     guest.wait_docker()?;

@@ -1,19 +1,16 @@
 //! The state partition: what is kept, and what is never touched.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
 use libtest_mimic::Trial;
-use tempfile::TempDir;
 
 use crate::context::{Context, alone};
+use crate::disk::Disk;
 use crate::guest::{Guest, SERVICES};
 use crate::machine::{Boot, Machine};
-
-/// A small disk; sparse, so it costs nothing here.
-const DISK_BYTES: u64 = 1 << 30;
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![
@@ -45,39 +42,6 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     ]
 }
 
-pub(super) struct Disk {
-    pub(super) path: PathBuf,
-    _folder: TempDir,
-}
-
-fn blank_disk() -> anyhow::Result<Disk> {
-    let folder = tempfile::tempdir().context("cannot make a folder for a disk")?;
-    let path = folder.path().join("disk");
-    File::create(&path)
-        .and_then(|file| file.set_len(DISK_BYTES))
-        .context("cannot make a disk")?;
-    Ok(Disk {
-        path,
-        _folder: folder,
-    })
-}
-
-pub(super) fn state_disk() -> anyhow::Result<Disk> {
-    let disk = blank_disk()?;
-    duct::cmd!(
-        "mke2fs",
-        "-q",
-        "-t",
-        "ext4",
-        "-L",
-        "RANCHER_STATE",
-        &disk.path
-    )
-    .run()
-    .context("mke2fs")?;
-    Ok(disk)
-}
-
 /// The first bytes of a disk, where any file system would have left a trace.
 fn start_of(disk: &Path) -> anyhow::Result<Vec<u8>> {
     let mut start = vec![0; 1 << 20];
@@ -93,9 +57,9 @@ fn start_of(disk: &Path) -> anyhow::Result<Vec<u8>> {
 const HOST_KEY: &str = "ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null | grep ed25519";
 
 fn state_is_kept_over_a_reboot(context: &Context) -> anyhow::Result<()> {
-    let disk = state_disk()?;
+    let disk = Disk::state()?;
     let guest = Machine::new("state-kept", Boot::Kernel)
-        .disk(&disk.path)
+        .state_disk(&disk.path)
         .start(&context.artifacts)?;
     guest.wait_ready()?;
     guest.wait_docker()?;
@@ -141,7 +105,9 @@ impl Rebooted {
 }
 
 fn without_a_disk_starts_afresh(context: &Context) -> anyhow::Result<()> {
-    let guest = Machine::new("state-none", Boot::Kernel).start(&context.artifacts)?;
+    let guest = Machine::new("state-none", Boot::Kernel)
+        .in_ram()
+        .start(&context.artifacts)?;
     guest.wait_ready()?;
     guest.run("echo mine > ~/note")?;
     let mark = guest.console.mark();
@@ -158,10 +124,10 @@ fn without_a_disk_starts_afresh(context: &Context) -> anyhow::Result<()> {
 }
 
 fn bad_device_still_boots(context: &Context) -> anyhow::Result<()> {
-    let disk = blank_disk()?;
+    let disk = Disk::blank()?;
     std::fs::write(&disk.path, vec![0xa5; 1 << 20]).context("cannot write the disk")?;
     let guest = Machine::new("state-bad", Boot::Kernel)
-        .disk(&disk.path)
+        .state_disk(&disk.path)
         .parameters("rancher.state.dev=/dev/vda")
         .start(&context.artifacts)?;
     guest.wait_ready()?;
@@ -175,9 +141,9 @@ fn bad_device_still_boots(context: &Context) -> anyhow::Result<()> {
 }
 
 fn blank_disk_is_formatted_only_when_asked(context: &Context) -> anyhow::Result<()> {
-    let disk = blank_disk()?;
+    let disk = Disk::blank()?;
     let mut guest = Machine::new("state-blank", Boot::Kernel)
-        .disk(&disk.path)
+        .state_disk(&disk.path)
         .start(&context.artifacts)?;
     guest.wait_ready()?;
     guest.press_power()?;
@@ -188,7 +154,7 @@ fn blank_disk_is_formatted_only_when_asked(context: &Context) -> anyhow::Result<
     );
 
     let guest = Machine::new("state-autoformat", Boot::Kernel)
-        .disk(&disk.path)
+        .state_disk(&disk.path)
         .parameters("rancher.state.autoformat=[/dev/vda]")
         .start(&context.artifacts)?;
     guest.wait_ready()?;
@@ -198,13 +164,10 @@ fn blank_disk_is_formatted_only_when_asked(context: &Context) -> anyhow::Result<
 }
 
 fn disk_with_data_is_never_formatted(context: &Context) -> anyhow::Result<()> {
-    let disk = blank_disk()?;
-    duct::cmd!("mke2fs", "-q", "-t", "ext4", "-L", "PHOTOS", &disk.path)
-        .run()
-        .context("mke2fs")?;
+    let disk = Disk::ext4("PHOTOS", &[])?;
     let before = start_of(&disk.path)?;
     let guest = Machine::new("state-data", Boot::Kernel)
-        .disk(&disk.path)
+        .state_disk(&disk.path)
         .parameters("rancher.state.autoformat=[/dev/vda]")
         .start(&context.artifacts)?;
     guest.wait_ready()?;

@@ -1,0 +1,242 @@
+//! A state disk that a power cut, a dying disk or a full one has hurt: the machine comes up, says what is wrong, and loses
+//! nothing else.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail, ensure};
+use libtest_mimic::Trial;
+
+use crate::context::{Context, alone};
+use crate::disk::{Damage, Disk, STATE_LABEL};
+use crate::guest::{BOOT_DEADLINE, Guest, PROMPT, SERVICES};
+use crate::machine::{Boot, Machine};
+
+pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
+    vec![
+        alone(
+            context,
+            "damage_of_files_is_said_and_costs_nothing_else",
+            files_are_said_and_cost_nothing_else,
+        ),
+        alone(
+            context,
+            "damage_full_disk_lets_its_owner_in",
+            full_disk_lets_its_owner_in,
+        ),
+        alone(
+            context,
+            "damage_two_disks_of_one_label_and_a_read_only_one",
+            two_disks_of_one_label_and_a_read_only_one,
+        ),
+        alone(
+            context,
+            "damage_of_the_file_system_boots_from_ram",
+            file_system_boots_from_ram,
+        ),
+    ]
+}
+
+/// One file of the state disk, what happens to it, and what the boot says of it: in `ros status` and on the console.
+struct Row(&'static str, Damage, &'static str);
+
+/// No two of these hide each other.
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    Row("/var/lib/rancher/conf/ssh/ssh_host_ed25519_key", Damage::Zeros, "ssh_host_ed25519_key was damaged"),
+    Row("/var/lib/rancher/conf/ssh/ssh_host_ecdsa_key",   Damage::Half,  "ssh_host_ecdsa_key was damaged"),
+    Row("/home/rancher/.ssh/authorized_keys",             Damage::Zeros, "rancher's authorized keys were damaged"),
+    Row("/home/docker/.ssh/authorized_keys",              Damage::Junk,  "docker's authorized keys were damaged"),
+    Row("/etc/docker/daemon.json",                        Damage::Zeros, "/etc/docker/daemon.json is not JSON"),
+    Row(LOCAL_KV,                                         Damage::Zeros, "local-kv.db is not a database"),
+    Row(META_DB,                                          Damage::Zeros, "meta.db is not a database"),
+    Row("/var/lib/kubelet",                               Damage::File,  "/state/var/lib/kubelet is not a directory"),
+    Row("/var/log/syslog",                                Damage::Junk,  ""),
+];
+
+const LOCAL_KV: &str = "/var/lib/docker/network/files/local-kv.db";
+const META_DB: &str = "/var/lib/docker/containerd/daemon/io.containerd.metadata.v1.bolt/meta.db";
+
+/// What is there before, and must be there afterwards.
+const MAKE: &str = "echo mine > ~/note; sudo sh -c 'echo \"{}\" > /etc/docker/daemon.json'; \
+    docker volume create kept >/dev/null; docker create --name kept busybox true >/dev/null; \
+    docker save busybox | system-docker load -q; system-docker volume create kept; \
+    system-docker run -d --name kept --restart always -v kept:/data busybox sh -c 'echo data > /data/note; sleep 100000'; \
+    system-docker network create kept; sync";
+
+/// The names that must be left, each on a line of its own.
+const KEPT: &str = "cat ~/note; system-docker ps -q -f name=kept -f status=running | wc -l; \
+    system-docker run --rm -v kept:/data busybox cat /data/note; system-docker network ls -q -f name=kept | wc -l";
+
+fn files_are_said_and_cost_nothing_else(context: &Context) -> anyhow::Result<()> {
+    let disk = Disk::state()?;
+    let machine = || Machine::new("damage-files", Boot::Kernel).state_disk(&disk.path);
+    let mut guest = machine().start(&context.artifacts)?;
+    guest.wait_ready()?;
+    guest.wait_docker()?;
+    guest.run(MAKE)?;
+    let problems = guest.run("ros status --problems")?;
+    ensure!(problems.is_empty(), "a sound machine says {problems}");
+    guest.press_power()?;
+    guest.wait_off()?;
+    for Row(path, damage, _) in ROWS {
+        disk.damage(path, *damage)?;
+    }
+
+    let guest = machine()
+        .parameters("rancher.autologin=ttyS0")
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    guest.console.wait(PROMPT, BOOT_DEADLINE)?;
+    let status = || guest.run("ros status");
+    for Row(path, damage, said) in ROWS {
+        let find = format!("ros status | grep -qF \"{said}\"");
+        let answer = guest.run_until(&find, BOOT_DEADLINE);
+        answer.with_context(|| format!("{path}, {damage:?}: {said:?} is not said"))?;
+        ensure!(
+            guest.console.text().contains(said),
+            "{said:?} is not on the console\n{}",
+            guest.console.tail()
+        );
+    }
+    let runs = "system-docker ps -q -f name=kept -f status=running | grep -q .";
+    guest.run_until(runs, BOOT_DEADLINE)?;
+    let kept = guest.run(KEPT)?;
+    ensure!(
+        kept == "mine\n1\ndata\n1",
+        "left is {kept:?}\n{}",
+        status()?
+    );
+
+    // What kept User Docker down goes; then it comes up by itself, with all that it had, and nothing is said any more.
+    guest.run(&format!(
+        "sudo rm {LOCAL_KV} {META_DB} /etc/docker/daemon.json && system-docker restart docker >/dev/null"
+    ))?;
+    guest.wait_docker()?;
+    let kept = guest.run("docker volume ls -q -f name=kept; docker ps -aq -f name=kept | wc -l")?;
+    ensure!(kept == "kept\n1", "of User Docker is left {kept:?}");
+    guest.run_until(
+        "! ros status --problems | grep -q '^problem: user-docker'",
+        BOOT_DEADLINE,
+    )?;
+    guest.wait_services(&SERVICES)?;
+    guest.check()
+}
+
+/// A container takes all that it gets, then root takes the rest; after a reboot the owner gets in and can make room.
+fn full_disk_lets_its_owner_in(context: &Context) -> anyhow::Result<()> {
+    let disk = Disk::blank()?;
+    let guest = Machine::new("damage-full", Boot::Kernel)
+        .state_disk(&disk.path)
+        .parameters("rancher.state.autoformat=[/dev/vda] rancher.autologin=ttyS0")
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    guest.wait_docker()?;
+    guest.run("docker save busybox | system-docker load -q")?;
+    // Not more than a container gets: what is reserved is the system's.
+    let fill = "dd if=/dev/zero of=/full bs=1M 2>&1 | grep -o 'No space left'";
+    for docker in ["system-docker", "docker"] {
+        let filled = guest.run(&format!(
+            "{docker} run --name filler busybox sh -c \"{fill}\""
+        ))?;
+        ensure!(filled.contains("No space"), "{docker}: {filled}");
+        let left: u64 = guest.run("stat -f -c %f /home")?.parse()?;
+        ensure!(
+            left > 1000,
+            "{docker}'s container took the system's reserve: {left} blocks are left"
+        );
+    }
+    // Root with all capabilities is not held back.
+    guest.run("sudo dd if=/dev/zero of=/home/full bs=64k 2>/dev/null; sudo dd if=/dev/zero of=/home/rest bs=512 2>/dev/null; sync; true")?;
+    let mark = guest.console.mark();
+    let _ = guest.ssh.answer("sudo reboot");
+    guest
+        .console
+        .wait_after(mark, "Linux version", crate::guest::OFF_DEADLINE)?;
+    guest.wait_ready_after(mark)?;
+    let problems = guest.run("ros status --problems")?;
+    ensure!(
+        problems.contains("/dev/vda is full"),
+        "said is {problems:?}"
+    );
+    let banner = guest.run("bash -lic true 2>&1")?;
+    ensure!(
+        banner.contains("/dev/vda is full"),
+        "the login says {banner:?}"
+    );
+    guest.wait_services(&SERVICES)?;
+    guest.run("system-docker rm filler")?;
+    guest.wait_docker()?;
+    guest.run("docker system prune -f && sudo rm /home/full /home/rest")?;
+    let left = guest.run("df --output=avail --block-size=1M /home | tail -1")?;
+    ensure!(
+        left.trim().parse::<u64>()? > 500,
+        "only {left} MiB are left"
+    );
+    guest.check()
+}
+
+/// The disk that the machine used last is taken although another answers first; it cannot be written any more.
+fn two_disks_of_one_label_and_a_read_only_one(context: &Context) -> anyhow::Result<()> {
+    let (other, used) = (Disk::state()?, Disk::state()?);
+    // As a boot leaves it: mounted once, with a home.
+    used.debugfs(&[
+        "set_super_value mtime 20260101000000".to_owned(),
+        "mkdir /home".to_owned(),
+        "mkdir /home/rancher".to_owned(),
+    ])?;
+    used.write("/home/rancher/note", b"mine\n")?;
+    let read_only = format!(
+        "file={},format=raw,if=virtio,readonly=on",
+        used.path.display()
+    );
+    let guest = Machine::new("damage-two", Boot::Kernel)
+        .state_disk(&other.path)
+        .arguments(&["-drive", &read_only])
+        .parameters("rancher.autologin=ttyS0")
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    guest.console.wait(PROMPT, BOOT_DEADLINE)?;
+    let problems = guest.run("ros status --problems")?;
+    for said in [
+        format!("LABEL={STATE_LABEL} is the name of several disks: /dev/vdb (UUID="),
+        "/dev/vda (UUID=".to_owned(),
+        "it is only read".to_owned(),
+    ] {
+        ensure!(problems.contains(&said), "{said:?} is not in {problems}");
+        let text = guest.console.text();
+        ensure!(text.contains(&said), "{said:?} is not on the console");
+    }
+    ensure!(guest.run("cat /home/rancher/note")? == "mine", "no note");
+    guest.run("sudo sh -c 'echo new > /home/rancher/note'")?;
+    guest.wait_services(&SERVICES)?;
+    guest.wait_docker()?;
+    guest.check()
+}
+
+/// Random bytes where the tables of the file system are (as `users/damaged-ext4-rescue` has it).
+fn file_system_boots_from_ram(context: &Context) -> anyhow::Result<()> {
+    let disk = Disk::state()?;
+    disk.scribble(4096, 40 * 4096)?;
+    disk.scribble(200 * 4096, 2000 * 4096)?;
+    let mut guest = Machine::new("damage-ext4", Boot::Kernel)
+        .state_disk(&disk.path)
+        .parameters("rancher.autologin=ttyS0")
+        .start(&context.artifacts)?;
+    guest.allow("EXT4-fs error");
+    guest.wait_ready()?;
+    guest.console.wait(PROMPT, BOOT_DEADLINE)?;
+    say_that_changes_are_lost(&guest)?;
+    guest.wait_services(&SERVICES)?;
+    guest.wait_docker()?;
+    guest.check()
+}
+
+fn say_that_changes_are_lost(guest: &Guest) -> anyhow::Result<()> {
+    let problems = guest.run("ros status --problems")?;
+    if !problems.contains("/dev/vda") {
+        bail!("said is {problems:?}");
+    }
+    let status = guest.run("ros status")?;
+    ensure!(status.contains("lost at the next reboot"), "{status}");
+    Ok(())
+}
