@@ -3,8 +3,9 @@
 use engine_api::{
     AuthConfig, AuthResponse, Body, ContainerConfig, Error, IdResponse, ProgressMessage, Result,
 };
+use serde_json::Value;
 
-use super::call::{Call, parse};
+use super::call::{self, Call};
 use super::reply::{self, Reply};
 use super::version::ApiVersion;
 use super::{older, streams};
@@ -143,11 +144,7 @@ pub(super) async fn prune(call: &Call) -> Result<Reply> {
 
 /// `POST /commit`.
 pub(super) async fn commit(mut call: Call) -> Result<Reply> {
-    let config = call
-        .json_bytes()
-        .await?
-        .map(|bytes| parse(&bytes))
-        .transpose()?;
+    let config = commit_config(call.json_bytes().await?.as_deref())?;
     let query = &call.query;
     let request = CommitRequest {
         repository: query.text("repo").to_owned(),
@@ -163,6 +160,15 @@ pub(super) async fn commit(mut call: Call) -> Result<Reply> {
         .container_commit(query.text("container"), request)
         .await?;
     reply::created(&IdResponse { id })
+}
+
+/// The configuration in the body of a commit. One that is empty means the container's own, as in Docker.
+fn commit_config(body: Option<&[u8]>) -> Result<Option<ContainerConfig>> {
+    match body.map(call::value).transpose()? {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(fields)) if fields.is_empty() => Ok(None),
+        Some(config) => call::convert(config).map(Some),
+    }
 }
 
 /// `POST /auth`.
@@ -225,5 +231,14 @@ mod tests {
             &text[..],
             b"{\"errorDetail\":{\"message\":\"no such host\"},\"error\":\"no such host\"}\r\n"
         );
+    }
+    #[test]
+    fn a_commit_without_a_configuration_takes_the_containers() {
+        for body in [None, Some(&b"null"[..]), Some(b"{}")] {
+            assert_eq!(commit_config(body), Ok(None));
+        }
+        let config = commit_config(Some(br#"{"Env":["A=b"]}"#)).unwrap().unwrap();
+        assert_eq!(config.env, ["A=b"]);
+        assert!(commit_config(Some(b"[]")).is_err());
     }
 }

@@ -112,6 +112,12 @@ fn plan(state: &State, request: &NetworkCreate) -> Result<NetworkRecord> {
             "there are {NETWORK_LIMIT} networks already"
         )));
     }
+    if request.driver == "overlay" {
+        // Docker has it, in a swarm.
+        return Err(Error::forbidden(
+            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.",
+        ));
+    }
     let driver = Driver::parse(&request.driver)?;
     if matches!(driver, Driver::Host | Driver::Null) {
         return Err(Error::forbidden(format!(
