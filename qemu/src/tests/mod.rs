@@ -13,6 +13,7 @@ mod install;
 mod modes;
 mod neighbour;
 mod network;
+mod plugins;
 mod power;
 mod rights;
 mod same_words;
@@ -57,6 +58,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         stock_client::tests(context),
         system_docker::tests(context),
         user_docker::tests(context),
+        plugins::tests(context),
         neighbour::tests(context),
     ]
     .into_iter()

@@ -16,13 +16,15 @@ use crate::cache;
 use crate::workspace::Build;
 
 /// How every squashfs is packed.
-const SQUASHFS_OPTIONS: [&str; 4] = ["-b", "128K", "-no-xattrs", "-no-progress"];
+const SQUASHFS_OPTIONS: [&str; 2] = ["-no-xattrs", "-no-progress"];
 
 /// How squashfs compresses.
 fn compressor(compression: Squash) -> &'static [&'static str] {
     match compression {
-        Squash::Zstd => &["-comp", "zstd", "-Xcompression-level", "19"],
-        Squash::Lz4 => &["-comp", "lz4", "-Xhc"],
+        Squash::Zstd => &["-comp", "zstd", "-Xcompression-level", "19", "-b", "128K"],
+        Squash::Lz4 => &["-comp", "lz4", "-Xhc", "-b", "128K"],
+        // The kernel keeps a buffer of a block for each processor and each such file system that is mounted
+        Squash::Xz => &["-comp", "xz", "-Xdict-size", "100%", "-b", "256K"],
     }
 }
 

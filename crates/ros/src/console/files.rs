@@ -15,12 +15,17 @@ const CLOSURE_BIN: &str = "/usr/lib/rancher/docker/bin";
 /// Programs that are linked into /usr/bin; the targets appear when the docker service starts.
 const LINKED: &[&str] = &[
     "docker",
+    "docker-compose",
     "dockerd",
     "docker-proxy",
     "containerd",
     "ctr",
     "runc",
 ];
+/// Where every docker client looks for its plugins, whichever user it is.
+const PLUGINS: &str = "/usr/libexec/docker/cli-plugins";
+/// Plugins of the client: `docker buildx`, `docker compose`.
+const LINKED_PLUGINS: &[&str] = &["docker-buildx", "docker-compose"];
 /// System Docker's socket.
 const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
 /// The socket of the syslog service.
@@ -81,13 +86,17 @@ pub(super) fn write_profile(machine: &MachineConfig) -> anyhow::Result<()> {
     write("/etc/profile.d/rancher.sh", &text, 0o644)
 }
 
-/// `docker` and its companions in /usr/bin.
+/// `docker` and its companions in /usr/bin, and its plugins where it finds them.
 pub(super) fn link_docker() -> anyhow::Result<()> {
-    for name in LINKED {
-        link(
-            &format!("{CLOSURE_BIN}/{name}"),
-            &Path::new("/usr/bin").join(name),
-        )?;
+    fs::create_dir_all(PLUGINS).with_context(|| format!("cannot create {PLUGINS}"))?;
+    let linked = [("/usr/bin", LINKED), (PLUGINS, LINKED_PLUGINS)];
+    for (folder, names) in linked {
+        for name in names {
+            link(
+                &format!("{CLOSURE_BIN}/{name}"),
+                &Path::new(folder).join(name),
+            )?;
+        }
     }
     Ok(())
 }
