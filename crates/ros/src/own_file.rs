@@ -134,11 +134,16 @@ fn checked(change: Node) -> anyhow::Result<Vec<Problem>> {
 }
 
 fn lines(problems: &[Problem]) -> String {
-    problems
-        .iter()
-        .map(|problem| format!("{}: {}", problem.key, problem.message))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let line = |problem: &Problem| {
+        // Here the whole change is refused.
+        let words = problem
+            .message
+            .trim_end_matches("it is ignored")
+            .trim_end_matches("It is ignored")
+            .trim_end();
+        format!("{}: {words}", problem.key)
+    };
+    problems.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Takes a key out, and the maps above it that are empty then.
