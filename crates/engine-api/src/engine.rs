@@ -22,6 +22,16 @@ pub trait Engine {
     /// Makes a container and returns its id.
     async fn container_create(&self, name: &str, request: CreateRequest) -> Result<String>;
 
+    /// Makes a container that is kept in memory, in the place of one that has its name, where the disk takes nothing. None
+    /// where the disk is well, and for an engine that cannot do so.
+    async fn container_create_in_memory(
+        &self,
+        _name: &str,
+        _request: CreateRequest,
+    ) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// Starts it. A container that runs already is no error.
     async fn container_start(&self, id: &str) -> Result<()>;
 

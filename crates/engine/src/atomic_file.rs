@@ -1,20 +1,112 @@
 //! Files that are replaced as a whole: after a power cut or kill there is the old content or the new, never a mixture.
+//!
+//! Records have a spare beside them, `NAME.before`, for the day on which the disk gives something else back than was
+//! written: [`crate::damage`] reads it then.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// What is added to a file's name for its spare.
+pub const SPARE: &str = "before";
 
 /// Writes `content` to a temporary file beside `path`, syncs it, renames it over `path` and syncs the directory.
 ///
 /// # Errors
 /// The first system call that failed; `path` then has its old content.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    put(path, content, mode, || ())
+}
+
+/// The same for a record that changes often: the version before stays as its spare, which costs no write. The first
+/// version is its own spare.
+///
+/// # Errors
+/// As [`write`]; a spare that cannot be made is no error.
+pub fn write_keeping(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let spare = spare_of(path);
+    let is_first = !path.exists();
+    let keep = || {
+        // Another file system than the usual ones may not have hard links.
+        let _ = fs::remove_file(&spare);
+        let _ = fs::hard_link(path, &spare);
+    };
+    put(path, content, mode, keep).or_else(|error| {
+        make_room(path, error)?;
+        put(path, content, mode, || ())
+    })?;
+    if is_first {
+        let _ = fill(&spare, content, mode, false);
+    }
+    Ok(())
+}
+
+/// The same for a record that seldom changes and must not go back in time: its spare has the same content.
+///
+/// # Errors
+/// As [`write`]; a spare that cannot be written is no error.
+pub fn write_twice(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    write(path, content, mode).or_else(|error| {
+        make_room(path, error)?;
+        write(path, content, mode)
+    })?;
+    if write(&spare_of(path), content, mode).is_err() {
+        // An older spare would bring back what was changed.
+        let _ = fs::remove_file(spare_of(path));
+    }
+    Ok(())
+}
+
+/// Removes a record and its spare, the spare first: left alone it would bring the record back. Absent is fine.
+///
+/// # Errors
+/// When the file system refuses.
+pub fn remove(path: &Path) -> io::Result<()> {
+    for path in [spare_of(path).as_path(), path] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where the spare of a record is.
+#[must_use]
+pub fn spare_of(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".");
+    name.push(SPARE);
+    name.into()
+}
+
+/// Gives the spare up on a full disk: the record itself has its place then.
+///
+/// # Errors
+/// `error`, when that is not what it says or there is no spare.
+fn make_room(path: &Path, error: io::Error) -> io::Result<()> {
+    let full = matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    );
+    if full && fs::remove_file(spare_of(path)).is_ok() {
+        return Ok(());
+    }
+    Err(error)
+}
+
+/// `ready` is called when the new content is on disk, just before it takes its name.
+fn put(path: &Path, content: &[u8], mode: u32, ready: impl FnOnce()) -> io::Result<()> {
     let directory = path
         .parent()
         .ok_or_else(|| io::Error::other("path has no parent directory"))?;
     let temporary = path.with_extension("tmp");
-    let result = fill(&temporary, content, mode).and_then(|()| fs::rename(&temporary, path));
+    let result = fill(&temporary, content, mode, true).and_then(|()| {
+        ready();
+        fs::rename(&temporary, path)
+    });
     if let Err(error) = result {
         // The rename did not happen; a leftover would only be overwritten next time.
         let _ = fs::remove_file(&temporary);
@@ -23,15 +115,16 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-fn fill(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+fn fill(path: &Path, content: &[u8], mode: u32, sync: bool) -> io::Result<()> {
+    // Made anew: what lies there (a leftover, a named pipe) is not written to.
+    let _ = fs::remove_file(path);
     let mut file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(mode)
         .open(path)?;
     file.write_all(content)?;
-    file.sync_all()
+    if sync { file.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -56,5 +149,23 @@ mod tests {
         fs::create_dir(directory.path().join("state.tmp")).unwrap();
         assert!(write(&path, b"new", 0o600).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"old");
+    }
+
+    #[test]
+    fn spares_are_the_version_before_or_the_same_and_go_with_the_record() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("state.json");
+        let spare = || fs::read_to_string(spare_of(&path)).unwrap();
+        write_keeping(&path, b"one", 0o600).unwrap();
+        assert_eq!(spare(), "one");
+        write_keeping(&path, b"two", 0o600).unwrap();
+        assert_eq!(spare(), "one");
+        // What happens to the record's bytes does not happen to the spare's.
+        fs::write(&path, b"").unwrap();
+        assert_eq!(spare(), "one");
+        write_twice(&path, b"three", 0o600).unwrap();
+        assert_eq!(spare(), "three");
+        remove(&path).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

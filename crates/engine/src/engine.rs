@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::cgroup::Tree;
 use crate::container::{Container, MountKind, Status};
+use crate::damage::Damage;
 use crate::events::EventBus;
 use crate::exec::Exec;
 use crate::image::{ImageHooks, ImageUser, Images, ImagesOptions, LayerSource};
@@ -82,6 +83,8 @@ pub(crate) struct Inner {
     /// The machine's identity in `info`.
     pub(crate) id: String,
     pub(crate) cgroups: Tree,
+    /// What was found damaged.
+    pub(crate) damage: Damage,
     /// The AppArmor profile of containers that name none; empty: none.
     pub(crate) apparmor_profile: &'static str,
     pub(crate) events: EventBus,
@@ -110,10 +113,11 @@ impl Engine {
     /// started; see [`Self::resume`].
     ///
     /// # Errors
-    /// When its directories cannot be made or read.
+    /// When child processes cannot be watched, or random numbers are not to be had. Damaged state, or state that cannot be
+    /// written, is said ([`Self::warnings`]) and the rest works.
     pub async fn new(options: EngineOptions) -> Result<Self> {
         let engine = Self::open(options)?;
-        engine.restore()?;
+        engine.restore();
         // No container of an earlier engine lives on: its endpoints go.
         for warning in engine.0.networks.reconcile(|_| None) {
             crate::report(&warning);
@@ -136,21 +140,24 @@ impl Engine {
     /// Opens everything but containers.
     fn open(options: EngineOptions) -> Result<Self> {
         open_files::raise();
+        let damage = Damage::new(&options.root);
         let own = ["containers", "layers"].map(|name| options.root.join(name));
         for directory in [&options.root, &options.run].into_iter().chain(&own) {
-            keep_private(directory).map_err(|error| {
-                Error::server(format!("create {}: {error}", directory.display()))
-            })?;
+            damage.directory(directory, 0o710);
+            if let Err(error) = keep_private(directory) {
+                damage.say(format!("{}: {}", directory.display(), crate::cause(&error)));
+            }
         }
         let reaper = Reaper::start()
             .map_err(|error| Error::server(format!("watch child processes: {error}")))?;
-        let images = Images::new(ImagesOptions {
+        let images = ImagesOptions {
             root: options.root.clone(),
             run: options.run.clone(),
             worker: options.worker,
             registry: options.registry,
-        })?;
-        let volumes = Volumes::new(&options.root)?;
+        };
+        let images = Images::new(images, &damage);
+        let volumes = Volumes::new(&options.root, &damage);
         // The networks are opened before the engine that their events go to exists.
         let place: Rc<RefCell<Weak<Inner>>> = Rc::default();
         let sink = Rc::clone(&place);
@@ -162,9 +169,11 @@ impl Engine {
                     engine.events.publish("network", action, id, attributes);
                 }
             }),
+            &damage,
         )?;
         let inner = Rc::new(Inner {
-            id: machine_id(&options.root),
+            id: machine_id(&options.root, &damage),
+            damage,
             cgroups: Tree::open(&options.cgroup_parent),
             apparmor_profile: apparmor::default_profile(options.apparmor_policy.as_deref()),
             events: EventBus::default(),
@@ -225,6 +234,24 @@ impl Engine {
         self.0.events.subscribe(query)
     }
 
+    /// What the operator should know: state that was damaged and set aside, what cannot be written, limits that have no
+    /// effect. `info` shows it.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.0.cgroups.warnings.clone();
+        warnings.extend(crate::room::complaint(&self.0.root));
+        warnings.extend(self.0.damage.said());
+        warnings
+    }
+
+    /// Whether a small file can be written below the engine's root.
+    ///
+    /// # Errors
+    /// The cause when it cannot: a full disk, one that became read-only, one that fails.
+    pub fn check_state(&self) -> std::result::Result<(), String> {
+        crate::room::check(&self.0.root)
+    }
+
     /// The one reaper; PID 1's own children are waited for here too.
     #[must_use]
     pub fn reaper(&self) -> &Rc<Reaper> {
@@ -272,10 +299,17 @@ impl Engine {
 }
 
 /// What identifies this machine's engine in `info`; made once.
-fn machine_id(root: &std::path::Path) -> String {
+fn machine_id(root: &std::path::Path, damage: &Damage) -> String {
     let path = root.join("engine-id");
-    if let Ok(id) = std::fs::read_to_string(&path) {
-        return id.trim().to_owned();
+    let fits = |bytes: &[u8]| {
+        let is_id = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b'-';
+        let text = bytes.trim_ascii();
+        (text.len() == 36 && text.iter().all(is_id))
+            .then_some(())
+            .ok_or_else(|| "not an identifier".to_owned())
+    };
+    if let Some(id) = damage.bytes(&path, fits) {
+        return String::from_utf8_lossy(id.trim_ascii()).into_owned();
     }
     let id = ids::new_id().unwrap_or_default();
     let uuid: Vec<&str> = [(0, 8), (8, 12), (12, 16), (16, 20), (20, 32)]
@@ -284,7 +318,11 @@ fn machine_id(root: &std::path::Path) -> String {
         .collect();
     let uuid = uuid.join("-");
     if let Err(error) = atomic_file::write(&path, uuid.as_bytes(), 0o600) {
-        crate::report(&format!("write {}: {error}", path.display()));
+        damage.say(format!(
+            "write {}: {}",
+            path.display(),
+            crate::cause(&error)
+        ));
     }
     uuid
 }

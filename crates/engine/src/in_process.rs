@@ -44,6 +44,18 @@ impl engine_api::Engine for Engine {
         Ok(Self::container_create(self, Some(name), request).await?.id)
     }
 
+    async fn container_create_in_memory(
+        &self,
+        name: &str,
+        request: CreateRequest,
+    ) -> Result<Option<String>> {
+        if self.check_state().is_ok() {
+            return Ok(None);
+        }
+        let made = Self::container_create_in_memory(self, name, request).await;
+        made.map(Some)
+    }
+
     async fn container_start(&self, id: &str) -> Result<()> {
         already(Self::container_start(self, id).await)
     }

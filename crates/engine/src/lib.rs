@@ -12,6 +12,7 @@ mod atomic_file;
 mod cgroup;
 mod characters;
 mod container;
+mod damage;
 mod engine;
 pub mod events;
 mod exec;
@@ -27,6 +28,7 @@ mod open_files;
 pub mod options;
 mod pattern;
 mod reaper;
+mod room;
 pub mod runtime;
 mod spec;
 mod stats;
@@ -44,4 +46,16 @@ pub use reaper::{Reaper, exit_code};
 /// Says on the kernel's log what nobody else can be told.
 pub(crate) fn report(message: &str) {
     sys::kmsg::log(sys::kmsg::Priority::Warning, &format!("engine: {message}"));
+}
+
+/// The words of a system call's error as Docker's users know them: `no space left on device`.
+pub(crate) fn cause(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    if error.raw_os_error().is_none() {
+        return text;
+    }
+    let words = text.split(" (os error ").next().unwrap_or(&text);
+    let mut letters = words.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
 }

@@ -203,7 +203,7 @@ impl Engine {
             .unwrap_or(0),
             system_time: Timestamp::now().to_string(),
             n_events_listener: i64::try_from(self.0.events.listeners()).unwrap_or(0),
-            warnings: Some(tree.warnings.clone()).filter(|warnings| !warnings.is_empty()),
+            warnings: Some(self.warnings()).filter(|warnings| !warnings.is_empty()),
             ..self.fixed_info()
         })
     }

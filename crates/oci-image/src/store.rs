@@ -63,6 +63,13 @@ impl Store {
         })
     }
 
+    /// The store in a directory that has its folders: nothing is made or looked at.
+    pub fn at(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
     /// The store's directory.
     pub fn root(&self) -> &Path {
         &self.root
@@ -73,7 +80,8 @@ impl Store {
         let work = self.root.join("tmp");
         for entry in fs::read_dir(&work).context(|| format!("list {}", work.display()))? {
             let path = entry.context(|| format!("list {}", work.display()))?.path();
-            let removed = if path.is_dir() {
+            let is_directory = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
+            let removed = if is_directory {
                 fs::remove_dir_all(&path)
             } else {
                 fs::remove_file(&path)
@@ -169,9 +177,14 @@ impl Store {
             return Ok(());
         }
         info.compressed.push(form);
-        let bytes = serde_json::to_vec(&info).unwrap_or_default();
+        self.describe(&info)
+    }
+
+    /// Writes what is known about an unpacked layer.
+    pub fn describe(&self, info: &LayerInfo) -> Result<()> {
+        let bytes = serde_json::to_vec(info).unwrap_or_default();
         write_atomic(
-            &self.layer_path(diff_id).join("layer.json"),
+            &self.layer_path(&info.diff_id).join("layer.json"),
             &self.work_path("info"),
             &bytes,
         )
@@ -183,6 +196,10 @@ impl Store {
         let doomed = self.work_path("removed");
         match fs::rename(&path, &doomed) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            // A full disk can lack the room for the new name: what is removed first are the files then.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                return fs::remove_dir_all(&path).context(|| format!("remove {}", path.display()));
+            }
             result => result.context(|| format!("remove {}", path.display()))?,
         }
         fs::remove_dir_all(&doomed).context(|| format!("remove {}", doomed.display()))

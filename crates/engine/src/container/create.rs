@@ -31,12 +31,16 @@ impl Engine {
         request: CreateRequest,
     ) -> Result<ContainerCreateResponse> {
         let name = name.map(str::to_owned);
-        self.detached(move |engine| async move { engine.create(name.as_deref(), request).await })
-            .await
+        self.detached(move |engine| async move {
+            let id = ids::new_id()?;
+            engine.create_as(&id, name.as_deref(), request).await
+        })
+        .await
     }
 
-    async fn create(
+    pub(super) async fn create_as(
         &self,
+        id: &str,
         name: Option<&str>,
         mut request: CreateRequest,
     ) -> Result<ContainerCreateResponse> {
@@ -60,15 +64,17 @@ impl Engine {
             .validate(&attach_request("", "", &request))?;
         warnings.extend(self.limit_warnings(&request.host_config));
 
-        let id = ids::new_id()?;
-        let name = self.reserve_name(name, &id)?;
-        let made = self.make(&id, &name, request, image).await;
+        let name = self.reserve_name(name, id)?;
+        let made = self.make(id, &name, request, image).await;
         if made.is_err() {
             self.release_name(&name);
         }
         let container = made?;
         self.publish(&container, "create");
-        Ok(ContainerCreateResponse { id, warnings })
+        Ok(ContainerCreateResponse {
+            id: id.to_owned(),
+            warnings,
+        })
     }
 
     fn image_of(&self, request: &CreateRequest) -> Result<ImageRecord> {
@@ -169,9 +175,19 @@ impl Engine {
     async fn write_new(&self, container: &Rc<Container>) -> Result<()> {
         let directory = &container.layout.directory;
         let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o710).create(directory)?;
+        builder
+            .recursive(true)
+            .mode(0o710)
+            .create(directory)
+            .map_err(|error| {
+                Error::server(format!(
+                    "mkdir {}: {}",
+                    directory.display(),
+                    crate::cause(&error)
+                ))
+            })?;
         self.create_volumes(container)?;
-        container.record().save(directory)?;
+        container.change(|_| {})?;
         self.0
             .containers
             .borrow_mut()

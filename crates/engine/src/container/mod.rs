@@ -10,6 +10,7 @@ mod filter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod health;
+mod in_memory;
 mod inspect;
 mod kill;
 mod list;
@@ -182,25 +183,41 @@ impl Container {
         self.record.borrow().state.status
     }
 
-    /// Changes the record and writes it to disk.
+    /// Changes the record on disk and in memory.
     ///
     /// # Errors
-    /// 500 when the file system refuses; the change then holds in memory, which is the truth while the engine lives.
+    /// 500 when the file system refuses; nothing has changed then.
     pub(crate) fn change(&self, change: impl FnOnce(&mut Record)) -> Result<()> {
-        change(&mut self.record.borrow_mut());
-        self.record
-            .borrow()
-            .save(&self.layout.directory)
-            .map_err(|error| {
-                Error::server(format!("write state of container {}: {error}", self.id))
-            })
+        let mut changed = self.record.borrow().clone();
+        change(&mut changed);
+        self.save(&changed)?;
+        *self.record.borrow_mut() = changed;
+        Ok(())
     }
 
-    /// Changes the record where nobody can be told of a failure; it is said on the kernel's log.
+    /// Notes what has happened: memory is the truth while the engine lives. What the disk does not take is said on the
+    /// kernel's log.
     pub(crate) fn note(&self, change: impl FnOnce(&mut Record)) {
-        if let Err(error) = self.change(change) {
+        self.keep_in_mind(change);
+        if let Err(error) = self.save(&self.record.borrow()) {
             crate::report(&error.message);
         }
+    }
+
+    /// Changes the record in memory alone.
+    pub(crate) fn keep_in_mind(&self, change: impl FnOnce(&mut Record)) {
+        change(&mut self.record.borrow_mut());
+    }
+
+    fn save(&self, record: &Record) -> Result<()> {
+        record.save(&self.layout.directory).map_err(|error| {
+            Error::server(format!(
+                "write the record of container {} in {}: {}",
+                self.id,
+                self.layout.directory.display(),
+                crate::cause(&error)
+            ))
+        })
     }
 
     /// The first process's number, when one lives.

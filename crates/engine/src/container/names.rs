@@ -104,7 +104,6 @@ impl Engine {
             .map_err(|error| error.context("Error when allocating new name"))?;
         if let Err(error) = container.change(|record| record.name.clone_from(&name)) {
             self.release_name(&name);
-            container.note(|record| record.name = old);
             return Err(error);
         }
         self.release_name(&old);

@@ -31,6 +31,19 @@ impl Engine {
             return Ok(());
         };
         self.refresh_ports(&container);
+        let written = container.change(|record| {
+            record.endpoints.insert(name.clone(), endpoint);
+        });
+        if written.is_err() {
+            // What is not written down would be gone at the next start: it is gone now.
+            let mut target = connect_target(&container);
+            target.networks.push(name.clone());
+            if let Err(error) = self.0.networks.disconnect(&name, &target, true) {
+                crate::report(&format!("disconnect {} again: {error}", container.name()));
+            }
+            self.refresh_ports(&container);
+            return written;
+        }
         if container.status().is_alive()
             && !is_predefined(&name)
             && let Err(error) = resolver::ask_embedded(&container.layout.directory)
@@ -38,9 +51,7 @@ impl Engine {
             // The network is there all the same
             crate::report(&format!("container {}: {error}", container.id));
         }
-        container.change(|record| {
-            record.endpoints.insert(name, endpoint);
-        })
+        written
     }
 
     /// `POST /networks/{id}/disconnect`.
@@ -60,9 +71,10 @@ impl Engine {
             .networks
             .disconnect(network, &connect_target(&container), force)?;
         self.refresh_ports(&container);
-        container.change(|record| {
+        container.note(|record| {
             record.endpoints.remove(&name);
-        })
+        });
+        Ok(())
     }
 
     /// A change of networks may publish a running container's ports elsewhere.

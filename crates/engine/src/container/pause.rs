@@ -39,7 +39,7 @@ impl Engine {
             .map_err(|error| {
                 Error::server(format!("Cannot pause container {}: {error}", container.id))
             })?;
-        container.change(|record| record.state.status = Status::Paused)?;
+        container.note(|record| record.state.status = Status::Paused);
         self.publish(&container, "pause");
         Ok(())
     }
@@ -68,7 +68,7 @@ impl Engine {
                 container.id
             ))
         })?;
-        container.change(|record| record.state.status = Status::Running)?;
+        container.note(|record| record.state.status = Status::Running);
         self.publish(container, "unpause");
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! What is kept on disk of a container, `<root>/containers/<id>/container.json`, replaced atomically at every change.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::mounts::MountRecord;
 use super::state::State;
 use crate::atomic_file;
+use crate::damage::Damage;
 use crate::image::LayerSource;
 
 /// Name of the state file in a container's directory.
 pub const FILE: &str = "container.json";
-/// Version of the schema; a file with a later one is left alone.
+/// What the name of a container's directory begins with while it is removed.
+pub(super) const DOOMED: &str = ".removed-";
+/// Version of the schema; a container with a later one is left alone.
 const VERSION: u32 = 1;
 
 /// A container as it is on disk.
@@ -83,22 +85,19 @@ impl Record {
     /// When the file system refuses; the former record is then still there.
     pub fn save(&self, directory: &Path) -> io::Result<()> {
         let json = serde_json::to_vec(self)?;
-        atomic_file::write(&directory.join(FILE), &json, 0o600)
+        atomic_file::write_keeping(&directory.join(FILE), &json, 0o600)
     }
 
-    /// Reads the record in a container's directory.
-    ///
-    /// # Errors
-    /// When it is not there, damaged, or of a later version.
-    pub fn load(directory: &Path) -> io::Result<Self> {
-        let record: Self = serde_json::from_slice(&fs::read(directory.join(FILE))?)?;
-        if record.version > VERSION {
-            return Err(io::Error::other(format!(
-                "schema version {} is newer than {VERSION}",
-                record.version
-            )));
-        }
-        Ok(record)
+    /// Reads the record in a container's directory, or its version before; none when both are missing or damaged.
+    pub(crate) fn load(directory: &Path, damage: &Damage) -> Option<Self> {
+        let fits = |record: &Self| {
+            if directory.file_name() == Some(record.id.as_ref()) {
+                Ok(())
+            } else {
+                Err(format!("it describes container {}", record.id))
+            }
+        };
+        damage.load(&directory.join(FILE), fits)
     }
 
     /// Whether the process and this engine share the host's network.
@@ -126,14 +125,25 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The paths of container `id`.
+    /// The paths of container `id`. One that is kept in memory has its directory in the run directory.
     #[must_use]
     pub fn new(root: &Path, run: &Path, id: &str) -> Self {
+        let in_memory = Self::in_memory(run).join(id);
         Self {
-            directory: root.join("containers").join(id),
+            directory: if in_memory.is_dir() {
+                in_memory
+            } else {
+                root.join("containers").join(id)
+            },
             rootfs: run.join("rootfs").join(id),
             bundle: run.join("bundles").join(id),
         }
+    }
+
+    /// Where containers are kept whose files the disk does not take.
+    #[must_use]
+    pub fn in_memory(run: &Path) -> PathBuf {
+        run.join("containers")
     }
 
     /// The json-file log.
@@ -152,6 +162,14 @@ impl Layout {
     #[must_use]
     pub fn upper(&self) -> PathBuf {
         self.directory.join("upper")
+    }
+
+    /// Where the directory goes first when the container is removed: out of sight by one rename, whatever comes then.
+    #[must_use]
+    pub fn doomed(&self) -> PathBuf {
+        let mut name = std::ffi::OsString::from(DOOMED);
+        name.push(self.directory.file_name().unwrap_or_default());
+        self.directory.with_file_name(name)
     }
 
     /// The overlay's work directory.

@@ -68,7 +68,9 @@ impl Engine {
         self.kill_and_wait(container).await.map_err(|error| {
             error.context(&format!("could not kill container {}", container.id))
         })?;
-        container.note(|record| record.state.status = Status::Removing);
+        // In memory: a full disk must not keep a container from being removed, and a removal that is cut short is finished
+        // by its directory's name.
+        container.keep_in_mind(|record| record.state.status = Status::Removing);
         if let Err(error) = self.clear_files(container).await {
             let message = error.message.clone();
             container.note(|record| {
@@ -105,15 +107,26 @@ impl Engine {
             }
             fs::remove_dir(&shm)?;
         }
-        let paths = [
-            container.layout.bundle.clone(),
-            container.layout.directory.clone(),
-        ];
+        let layout = container.layout.clone();
         let removed = tokio::task::spawn_blocking(move || {
-            for path in paths {
-                match fs::remove_dir_all(&path) {
+            let doomed = layout.doomed();
+            // A full disk can lack the room for the new name, which nothing depends on.
+            let renamed = fs::rename(&layout.directory, &doomed);
+            let directory = if renamed.is_ok() {
+                &doomed
+            } else {
+                &layout.directory
+            };
+            for path in [&layout.bundle, directory] {
+                match fs::remove_dir_all(path) {
                     Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(format!("remove {}: {error}", path.display()));
+                        // What cannot be removed is still the container's.
+                        let _ = fs::rename(&doomed, &layout.directory);
+                        return Err(format!(
+                            "remove {}: {}",
+                            path.display(),
+                            crate::cause(&error)
+                        ));
                     }
                     _ => {}
                 }

@@ -1,44 +1,75 @@
 //! The start of an engine: reads what an earlier one left and makes it true again, however that one ended.
 
 use std::fs;
+use std::path::Path;
 use std::rc::Rc;
 
-use engine_api::{Error, Result};
+use engine_api::Error;
 
+use super::record::DOOMED;
 use super::restart::{Exit, wants_restart};
 use super::{Container, Layout, Record, Status};
 use crate::Engine;
+use crate::damage::Damage;
 use crate::timestamp::Timestamp;
 
 /// Exit code of a container that went down with its engine: killed.
 const LOST: i32 = 137;
 
 impl Engine {
-    /// Reads all containers. Processes of an earlier engine are killed: their streams are lost. What is damaged is
-    /// reported and left where it is.
-    ///
-    /// # Errors
-    /// When the directory of containers cannot be made or read.
-    pub(crate) fn restore(&self) -> Result<()> {
+    /// Reads all containers. Processes of an earlier engine are killed: their streams are lost. What is damaged is set
+    /// aside, and costs no other container anything.
+    pub(crate) fn restore(&self) {
+        let damage = &self.0.damage;
+        // What was kept in memory ends with its engine, as it would with the machine.
+        let in_memory = Layout::in_memory(&self.0.run);
+        if crate::storage::is_mounted(&in_memory) {
+            // Detached: what still uses it is ended below.
+            let _ = sys::mount::unmount(&in_memory, sys::mount::UnmountFlags::DETACH);
+        }
+        clear(&in_memory);
         let directory = self.0.root.join("containers");
-        fs::create_dir_all(&directory)?;
-        for entry in fs::read_dir(&directory)?.flatten() {
-            let path = entry.path();
-            match Record::load(&path) {
-                Ok(record) => self.adopt(record),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    // Its creation or removal was cut short before (or after) it counted.
-                    if let Err(error) = fs::remove_dir_all(&path) {
-                        crate::report(&format!("clear {}: {error}", path.display()));
-                    }
-                }
-                Err(error) => crate::report(&format!(
-                    "read state of container {}: {error}",
-                    path.display()
-                )),
+        damage.directory(&directory, 0o711);
+        for path in damage.entries(&directory) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with(DOOMED) {
+                // Its removal was cut short.
+                clear(&path);
+            } else if !path.is_dir() {
+                damage.set_aside(&path, "not a directory");
+            } else if let Some(record) = Record::load(&path, damage) {
+                self.restore_one(record, &path);
+            } else if path.join("upper").exists() {
+                // Without its record nobody knows how to run it; what it wrote is there.
+                self.end_unknown(&name);
+                damage.set_aside(&path, "a container without its record");
+            } else {
+                // Its creation was cut short before it counted.
+                clear(&path);
             }
         }
-        Ok(())
+    }
+
+    fn restore_one(&self, record: Record, directory: &Path) {
+        if record.version > Record::version() {
+            return self.0.damage.say(format!(
+                "container {} was made by a later engine: its record has version {}, this engine knows {}",
+                record.name,
+                record.version,
+                Record::version()
+            ));
+        }
+        check_files(directory, &record.id, &self.0.damage);
+        self.adopt(record);
+    }
+
+    /// Ends what a container without a record may have left running.
+    fn end_unknown(&self, id: &str) {
+        let cgroup = self.0.cgroups.of(id, "");
+        if crate::cgroup::is_populated(&cgroup) {
+            // Without cgroup.kill there is no way to find them.
+            let _ = crate::cgroup::kill(&cgroup);
+        }
     }
 
     fn adopt(&self, mut record: Record) {
@@ -48,6 +79,7 @@ impl Engine {
             .cgroups
             .of(&record.id, &record.host_config.cgroup_parent);
         end_leftovers(&record, &cgroup);
+        let before = (record.name.clone(), record.state.pid);
         let was_alive = record.state.status.is_alive() || record.state.pid > 0;
         if was_alive {
             record.state.status = Status::Exited;
@@ -74,7 +106,10 @@ impl Engine {
         container
             .mounted
             .set(crate::storage::is_mounted(&container.layout.rootfs));
-        container.note(|_| {});
+        // A disk that takes nothing is not asked to where nothing has changed.
+        if was_alive || before != (container.name(), 0) {
+            container.note(|_| {});
+        }
         self.0
             .containers
             .borrow_mut()
@@ -136,6 +171,44 @@ impl Engine {
             return self.start_locked(container).await;
         }
         Ok(())
+    }
+}
+
+fn clear(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        crate::report(&format!(
+            "clear {}: {}",
+            path.display(),
+            crate::cause(&error)
+        ));
+    }
+}
+
+/// Sets aside what is not what a start expects: it would fail, or block on a named pipe.
+fn check_files(directory: &Path, id: &str, damage: &Damage) {
+    let is = |path: &Path| fs::metadata(path).map(|metadata| metadata.file_type());
+    for name in ["upper", "work", "init"] {
+        let path = directory.join(name);
+        if is(&path).is_ok_and(|kind| !kind.is_dir()) {
+            damage.set_aside(&path, "not a directory");
+        }
+    }
+    let own = ["hosts", "hostname", "resolv.conf"].map(|name| directory.join(name));
+    let logs = damage.entries(directory).into_iter().filter(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with(&format!("{id}-json.log")) && !name.ends_with(".damaged")
+    });
+    for path in own.into_iter().chain(logs) {
+        match is(&path) {
+            Ok(kind) if kind.is_file() => {}
+            Ok(_) => damage.set_aside(&path, "not a regular file"),
+            Err(error) if fs::symlink_metadata(&path).is_ok() => {
+                damage.set_aside(&path, &crate::cause(&error));
+            }
+            Err(_) => {}
+        }
     }
 }
 

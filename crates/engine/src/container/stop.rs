@@ -67,7 +67,7 @@ impl Engine {
                 error.context(&format!("Cannot restart container {}", container.id))
             })?;
             container.backoff.borrow_mut().reset();
-            container.change(|record| record.manually_stopped = false)?;
+            container.note(|record| record.manually_stopped = false);
             engine.start_locked(&container).await?;
             engine.publish(&container, "restart");
             Ok(())
@@ -85,7 +85,8 @@ impl Engine {
         container.backoff.borrow_mut().cancel();
         container.wake.notify_waiters();
         if !self.is_shutting_down() {
-            container.change(|record| record.manually_stopped = true)?;
+            // A full disk does not keep a container from being stopped.
+            container.note(|record| record.manually_stopped = true);
         }
         if container.status() == Status::Restarting {
             self.give_up_restart(container);

@@ -319,9 +319,11 @@ impl Images {
             state.table.set(target.clone(), id)?;
             if let Some(known) = state.images.get_mut(id) {
                 known.saved.last_tag = Some(Timestamp::now().to_string());
-                if !known.from_media {
-                    let json = serde_json::to_vec(&known.saved)?;
-                    crate::atomic_file::write(&self.record_path(id), &json, 0o600)?;
+                // The reference counts and is on disk; the time of it alone is no reason to fail.
+                if !known.from_media
+                    && let Err(error) = self.save_record(id, &known.saved)
+                {
+                    crate::report(&error.message);
                 }
             }
         }

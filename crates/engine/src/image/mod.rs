@@ -12,6 +12,7 @@ mod platform;
 mod register;
 mod remove;
 mod repository;
+mod restore;
 mod search;
 mod table;
 mod transfer;
@@ -32,6 +33,7 @@ use oci_image::store::Store;
 use oci_image::{Digest, Reference};
 use serde::{Deserialize, Serialize};
 
+use crate::damage::Damage;
 use crate::timestamp::Timestamp;
 use crate::worker::Launcher;
 pub use list::ImageListOptions;
@@ -141,6 +143,7 @@ struct Inner {
     registry: RefCell<RegistryOptions>,
     state: RefCell<State>,
     hooks: RefCell<Option<Rc<dyn ImageHooks>>>,
+    damage: Damage,
 }
 
 struct State {
@@ -189,20 +192,17 @@ fn no_such_image(text: &str) -> Error {
 
 impl Images {
     /// Opens the image store and reads what it holds.
-    ///
-    /// # Errors
-    /// When the directories cannot be made or read. A damaged image is kept and says so when it is used.
-    pub fn new(options: ImagesOptions) -> Result<Self> {
+    /// What is damaged is set aside; an image that misses a part says so when it is used.
+    pub(crate) fn new(options: ImagesOptions, damage: &Damage) -> Self {
         let launcher = Launcher::Program(options.worker.clone());
-        Self::with_launcher(options, launcher)
+        Self::with_launcher(options, launcher, damage)
     }
 
-    fn with_launcher(options: ImagesOptions, launcher: Launcher) -> Result<Self> {
-        let store = Store::open(&options.root).map_err(|error| api_error(&error))?;
-        store.clear_work().map_err(|error| api_error(&error))?;
+    fn with_launcher(options: ImagesOptions, launcher: Launcher, damage: &Damage) -> Self {
+        let store = restore::open_store(&options.root, damage);
         let images_dir = options.root.join("images");
-        std::fs::create_dir_all(&images_dir)?;
-        let table = Table::open(&options.root.join("repositories.json"))?;
+        damage.directory(&images_dir, 0o755);
+        let table = Table::open(&options.root.join("repositories.json"), damage);
         let state = State {
             images: BTreeMap::new(),
             table,
@@ -215,9 +215,10 @@ impl Images {
             registry: RefCell::new(options.registry),
             state: RefCell::new(state),
             hooks: RefCell::default(),
+            damage: damage.clone(),
         }));
-        images.restore()?;
-        Ok(images)
+        images.restore(damage);
+        images
     }
 
     /// Tells images about containers and events; the engine calls this once.
@@ -232,7 +233,10 @@ impl Images {
 
     /// Registers the images of a boot medium. A damaged image is left out and reported; the others work.
     pub fn add_media(&self, directory: &Path) -> Vec<Error> {
-        media::add(self, directory)
+        let errors = media::add(self, directory);
+        // Those that share layers with the medium.
+        self.find_lost(&self.0.damage);
+        errors
     }
 
     /// How many images there are.

@@ -1,53 +1,15 @@
-//! Registering images: those on disk when the engine starts, and new ones.
+//! Registering images.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use engine_api::Result;
+use engine_api::{Error, Result};
 use oci_image::Digest;
 use oci_image::config::ImageConfig;
 
 use super::{Images, Known, Saved, api_error};
 
 impl Images {
-    pub(super) fn restore(&self) -> Result<()> {
-        for entry in std::fs::read_dir(&self.0.images_dir)? {
-            let path = entry?.path();
-            let hex = path
-                .file_stem()
-                .and_then(|stem| stem.to_str())
-                .unwrap_or_default();
-            let is_record = path
-                .extension()
-                .is_some_and(|extension| extension == "json");
-            let Ok(id) = Digest::from_sha256_hex(hex) else {
-                continue;
-            };
-            if is_record {
-                self.restore_one(id, &path);
-            }
-        }
-        Ok(())
-    }
-
-    fn restore_one(&self, id: Digest, path: &Path) {
-        let saved = std::fs::read(path)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let known = match self.0.store.read_blob(&id) {
-            Ok(bytes) => self.known(&bytes, saved.unwrap_or_default(), false),
-            Err(error) => Known {
-                bytes: Rc::from(&b""[..]),
-                image: Rc::default(),
-                saved: saved.unwrap_or_default(),
-                from_media: false,
-                damage: Some(format!("configuration of image {id} is damaged: {error}")),
-                size: 0,
-            },
-        };
-        self.0.state.borrow_mut().images.insert(id, known);
-    }
-
     /// Reads a configuration; what is wrong with it is kept for those who use it.
     pub(super) fn known(&self, bytes: &[u8], saved: Saved, from_media: bool) -> Known {
         let (image, damage) = match ImageConfig::parse(bytes) {
@@ -85,11 +47,29 @@ impl Images {
             .store
             .read_blob(id)
             .map_err(|error| api_error(&error))?;
-        let json = serde_json::to_vec(&saved)?;
-        crate::atomic_file::write(&self.record_path(id), &json, 0o600)?;
+        if let Err(error) = self.save_record(id, &saved) {
+            // A configuration without a record would come back as an image at the next start.
+            if let Err(error) = self.0.store.remove_blob(id) {
+                crate::report(&error.to_string());
+            }
+            return Err(error);
+        }
         let known = self.known(&bytes, saved, false);
         self.0.state.borrow_mut().images.insert(id.clone(), known);
         Ok(())
+    }
+
+    /// Writes down what is kept of an image.
+    pub(super) fn save_record(&self, id: &Digest, saved: &Saved) -> Result<()> {
+        let path = self.record_path(id);
+        let json = serde_json::to_vec(saved)?;
+        crate::atomic_file::write_twice(&path, &json, 0o600).map_err(|error| {
+            Error::server(format!(
+                "write {}: {}",
+                path.display(),
+                crate::cause(&error)
+            ))
+        })
     }
 
     pub(super) fn record_path(&self, id: &Digest) -> PathBuf {

@@ -166,6 +166,11 @@ impl Images {
         items: &mut Vec<ImageDeleteItem>,
     ) -> Result<()> {
         self.0.state.borrow_mut().table.remove(references)?;
+        self.untagged(id, references, items);
+        Ok(())
+    }
+
+    fn untagged(&self, id: &Digest, references: &[Reference], items: &mut Vec<ImageDeleteItem>) {
         for reference in references {
             self.event("untag", &id.to_string(), &id.to_string());
             items.push(ImageDeleteItem {
@@ -173,7 +178,6 @@ impl Images {
                 deleted: String::new(),
             });
         }
-        Ok(())
     }
 
     /// Whether anything forbids deleting. `references` counts too, unless they have been dealt with.
@@ -225,8 +229,10 @@ impl Images {
 
     /// Deletes an image and the layers that only it had.
     async fn delete(&self, id: &Digest, items: &mut Vec<ImageDeleteItem>) -> Result<()> {
+        // Names go without a write that must succeed: on a full disk the files are to go first.
         let rest = self.references_of(id);
-        self.untag(id, &rest, items)?;
+        self.0.state.borrow_mut().table.forget(&rest);
+        self.untagged(id, &rest, items);
         self.event("delete", &id.to_string(), &id.to_string());
         let Some(known) = self.0.state.borrow_mut().images.remove(id) else {
             return Ok(());
@@ -238,14 +244,18 @@ impl Images {
         if known.from_media {
             return Ok(());
         }
-        match std::fs::remove_file(self.record_path(id)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-            _ => self
-                .0
-                .store
-                .remove_blob(id)
-                .map_err(|error| super::api_error(&error))?,
-        }
+        let record = self.record_path(id);
+        crate::atomic_file::remove(&record).map_err(|error| {
+            Error::server(format!(
+                "remove {}: {}",
+                record.display(),
+                crate::cause(&error)
+            ))
+        })?;
+        self.0
+            .store
+            .remove_blob(id)
+            .map_err(|error| super::api_error(&error))?;
         let kept = self.layers_to_keep();
         for layer in known.layers().iter().rev() {
             if !kept.contains(layer) && self.0.store.has_layer(layer) {
@@ -256,6 +266,8 @@ impl Images {
                 });
             }
         }
+        // Where the names could not be written off before, there is room now.
+        self.0.state.borrow_mut().table.settle();
         Ok(())
     }
 

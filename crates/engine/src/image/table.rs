@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use engine_api::Result;
+use engine_api::{Error, Result};
 use oci_image::{Digest, Reference};
 use serde::{Deserialize, Serialize};
+
+use crate::damage::Damage;
 
 /// Name of the file's only key, as in Docker's file of the same name.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Saved {
-    #[serde(default)]
     repositories: BTreeMap<String, BTreeMap<String, Digest>>,
 }
 
@@ -20,32 +21,24 @@ pub(super) struct Table {
     path: PathBuf,
     own: BTreeMap<Reference, Digest>,
     media: BTreeMap<Reference, Digest>,
+    /// What is on disk names images that are gone.
+    unsaved: bool,
 }
 
 impl Table {
-    /// Reads the table; a missing file is an empty one.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let saved: Saved = match std::fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-                engine_api::Error::server(format!("{} is damaged: {error}", path.display()))
-            })?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Saved::default(),
-            Err(error) => {
-                return Err(engine_api::Error::server(format!(
-                    "read {}: {error}",
-                    path.display()
-                )));
-            }
-        };
+    /// Reads the table; a missing file is an empty one, and so is one that is damaged together with its spare.
+    pub(super) fn open(path: &Path, damage: &Damage) -> Self {
+        let saved = damage.load(path, |_: &Saved| Ok(())).unwrap_or_default();
         let entries = saved.repositories.into_values().flatten();
         let own = entries
             .filter_map(|(text, id)| Some((Reference::parse(&text).ok()?, id)))
             .collect();
-        Ok(Self {
+        Self {
             path: path.to_owned(),
             own,
             media: BTreeMap::new(),
-        })
+            unsaved: false,
+        }
     }
 
     /// The image of a reference; what the user set goes before media.
@@ -104,12 +97,43 @@ impl Table {
 
     /// Forgets references.
     pub(super) fn remove(&mut self, references: &[Reference]) -> Result<()> {
-        let mut changed = false;
+        let before = self.own.clone();
         for reference in references {
-            changed |= self.own.remove(reference).is_some();
+            self.own.remove(reference);
+        }
+        if before.len() != self.own.len()
+            && let Err(error) = self.save()
+        {
+            self.own = before;
+            return Err(error);
+        }
+        self.forget_media(references);
+        Ok(())
+    }
+
+    /// Forgets references of an image that is being deleted, also where nothing can be written: see [`Self::settle`].
+    pub(super) fn forget(&mut self, references: &[Reference]) {
+        let before = self.own.len();
+        for reference in references {
+            self.own.remove(reference);
+        }
+        self.forget_media(references);
+        self.unsaved |= before != self.own.len();
+        self.settle();
+    }
+
+    /// Writes what could not be written before: a full disk has room when the image's files are gone. Until then what is on
+    /// disk names an image that is not there, which is no harm at a start.
+    pub(super) fn settle(&mut self) {
+        if self.unsaved {
+            self.unsaved = self.save().is_err();
+        }
+    }
+
+    fn forget_media(&mut self, references: &[Reference]) {
+        for reference in references {
             self.media.remove(reference);
         }
-        if changed { self.save() } else { Ok(()) }
     }
 
     fn save(&self) -> Result<()> {
@@ -119,8 +143,13 @@ impl Table {
             repository.insert(reference.to_string(), id.clone());
         }
         let bytes = serde_json::to_vec(&saved)?;
-        crate::atomic_file::write(&self.path, &bytes, 0o600)?;
-        Ok(())
+        crate::atomic_file::write_twice(&self.path, &bytes, 0o600).map_err(|error| {
+            Error::server(format!(
+                "write {}: {}",
+                self.path.display(),
+                crate::cause(&error)
+            ))
+        })
     }
 }
 
@@ -137,12 +166,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("repositories.json");
         let (one, two) = (Digest::sha256(b"1"), Digest::sha256(b"2"));
-        let mut table = Table::open(&path).unwrap();
+        let damage = Damage::new(directory.path());
+        let mut table = Table::open(&path, &damage);
         table.set(reference("a"), &one).unwrap();
         assert_eq!(table.set(reference("a"), &two).unwrap(), Some(one.clone()));
         table.set_media(reference("m"), &one);
         table.set(reference("m"), &two).unwrap();
-        let table = Table::open(&path).unwrap();
+        let table = Table::open(&path, &damage);
         assert_eq!(table.get(&reference("a")), Some(&two));
         assert_eq!(
             table.get(&reference("m")),
@@ -153,10 +183,18 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_table_is_reported() {
+    fn a_damaged_table_is_read_from_its_spare() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("repositories.json");
+        let damage = Damage::new(directory.path());
+        let id = Digest::sha256(b"1");
+        Table::open(&path, &damage)
+            .set(reference("a"), &id)
+            .unwrap();
         std::fs::write(&path, "{").unwrap();
-        assert!(Table::open(&path).is_err());
+        let table = Table::open(&path, &damage);
+        assert_eq!(table.get(&reference("a")), Some(&id));
+        assert_eq!(damage.said().len(), 2, "{:?}", damage.said());
+        assert!(directory.path().join("damaged/repositories.json").exists());
     }
 }

@@ -85,7 +85,8 @@ fn open(directory: &Path) -> Images {
         worker: PathBuf::new(),
         registry: RegistryOptions::default(),
     };
-    Images::with_launcher(options, Launcher::Thread).unwrap()
+    let damage = Damage::new(&options.root);
+    Images::with_launcher(options, Launcher::Thread, &damage)
 }
 
 fn body(bytes: Vec<u8>) -> ByteStream {

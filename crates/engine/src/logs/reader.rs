@@ -96,7 +96,7 @@ impl Reader {
         };
         let mut found = None;
         for age in 0..self.log.files_kept() {
-            let Ok(file) = File::open(self.log.rotated(age)) else {
+            let Ok(file) = open(&self.log.rotated(age)) else {
                 break;
             };
             let (offset, lines) = tail_offset(&file, wanted).unwrap_or((0, 0));
@@ -116,7 +116,7 @@ impl Reader {
 
     fn open_oldest(&self, newest: u64) -> Option<Source> {
         (0..self.log.files_kept()).rev().find_map(|age| {
-            let file = File::open(self.log.rotated(age)).ok()?;
+            let file = open(&self.log.rotated(age)).ok()?;
             Some(Source {
                 file,
                 generation: newest.saturating_sub(age),
@@ -133,7 +133,7 @@ impl Reader {
             .saturating_sub(generation)
             .min(self.log.files_kept() - 1);
         (0..=age).rev().find_map(|age| {
-            let file = File::open(self.log.rotated(age)).ok()?;
+            let file = open(&self.log.rotated(age)).ok()?;
             Some(Source {
                 file,
                 generation: newest - age,
@@ -235,10 +235,11 @@ async fn wait_for_more(watch: &mut watch::Receiver<Position>, source: &Source) -
 
 /// Where the last `wanted` lines of a file begin, and how many there are.
 fn tail_offset(file: &File, wanted: usize) -> io::Result<(u64, usize)> {
-    let length = file.metadata()?.len();
+    let mut block = vec![0; BLOCK];
+    // What follows the last newline is a line that a power cut tore: it is none.
+    let length = end_of_lines(file, &mut block)?;
     let mut end = length;
     let mut found = 0;
-    let mut block = vec![0; BLOCK];
     while end > 0 {
         let start = end.saturating_sub(BLOCK as u64);
         let size = usize::try_from(end - start).unwrap_or(BLOCK);
@@ -260,6 +261,33 @@ fn tail_offset(file: &File, wanted: usize) -> io::Result<(u64, usize)> {
     Ok((0, found + usize::from(length > 0)))
 }
 
+/// Where the last whole line ends.
+fn end_of_lines(file: &File, block: &mut [u8]) -> io::Result<u64> {
+    let mut end = file.metadata()?.len();
+    while end > 0 {
+        let start = end.saturating_sub(block.len() as u64);
+        let size = usize::try_from(end - start).unwrap_or(block.len());
+        read_exactly(file, &mut block[..size], start)?;
+        if let Some(at) = block[..size].iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+/// Opens a file of the log for reading; a named pipe in its place must not hold the engine up.
+fn open(path: &std::path::Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is not a regular file"))
+    }
+}
+
 fn read_exactly(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
     struct At<'a>(&'a File, u64);
     impl Read for At<'_> {
@@ -273,142 +301,4 @@ fn read_exactly(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::logs::LogLimits;
-
-    fn on_one_thread(test: impl Future<Output = ()>) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        tokio::task::LocalSet::new().block_on(&runtime, test);
-    }
-
-    fn log(directory: &tempfile::TempDir, max_size: u64) -> Rc<LogFile> {
-        let limits = LogLimits {
-            max_size: Some(max_size),
-            max_file: 3,
-        };
-        let log = Rc::new(LogFile::new(
-            directory.path().join("log"),
-            limits,
-            BTreeMap::new(),
-        ));
-        log.open().unwrap();
-        log
-    }
-
-    fn all() -> LogsOptions {
-        LogsOptions {
-            stdout: true,
-            stderr: true,
-            ..LogsOptions::default()
-        }
-    }
-
-    async fn collect(mut receiver: mpsc::Receiver<OutputChunk>) -> String {
-        let mut text = String::new();
-        while let Some((_, bytes)) = receiver.recv().await {
-            text.push_str(std::str::from_utf8(&bytes).unwrap());
-        }
-        text
-    }
-
-    #[test]
-    fn tail_counts_back_across_rotated_files() {
-        on_one_thread(async {
-            let directory = tempfile::tempdir().unwrap();
-            let log = log(&directory, 1500);
-            for number in 0..40 {
-                log.append(StreamKind::Stdout, format!("{number}\n").as_bytes());
-            }
-            for wanted in [0, 1, 7, 30] {
-                let text = collect(log.read(LogsOptions {
-                    tail: Some(wanted),
-                    ..all()
-                }))
-                .await;
-                let expected: String = (40 - wanted..40)
-                    .map(|number| format!("{number}\n"))
-                    .collect();
-                assert_eq!(text, expected, "tail {wanted}");
-            }
-        });
-    }
-
-    #[test]
-    fn a_follower_sees_every_line_across_rotations_and_ends_with_the_log() {
-        on_one_thread(async {
-            let directory = tempfile::tempdir().unwrap();
-            let log = log(&directory, 2000);
-            let follower = tokio::task::spawn_local(collect(log.read(LogsOptions {
-                follow: true,
-                ..all()
-            })));
-            for number in 0..200 {
-                log.append(StreamKind::Stdout, format!("{number}\n").as_bytes());
-                tokio::task::yield_now().await;
-                tokio::task::yield_now().await;
-                tokio::task::yield_now().await;
-            }
-            log.close();
-            let expected: String = (0..200).map(|number| format!("{number}\n")).collect();
-            assert_eq!(follower.await.unwrap(), expected);
-        });
-    }
-
-    #[test]
-    fn streams_and_times_are_filtered() {
-        on_one_thread(async {
-            let directory = tempfile::tempdir().unwrap();
-            let log = log(&directory, 1_000_000);
-            log.append(StreamKind::Stdout, b"out\n");
-            log.append(StreamKind::Stderr, b"err\n");
-            let only = LogsOptions {
-                stderr: true,
-                ..LogsOptions::default()
-            };
-            assert_eq!(collect(log.read(only)).await, "err\n");
-            let future = Timestamp::from_unix(Timestamp::now().unix() + 1000, 0);
-            assert_eq!(
-                collect(log.read(LogsOptions {
-                    since: Some(future),
-                    ..all()
-                }))
-                .await,
-                ""
-            );
-            let past = Timestamp::from_unix(1, 0);
-            assert_eq!(
-                collect(log.read(LogsOptions {
-                    until: Some(past),
-                    ..all()
-                }))
-                .await,
-                ""
-            );
-            assert!(
-                collect(log.read(LogsOptions {
-                    timestamps: true,
-                    ..all()
-                }))
-                .await
-                .contains("Z out\n")
-            );
-        });
-    }
-
-    #[test]
-    fn a_damaged_line_is_passed_over() {
-        on_one_thread(async {
-            let directory = tempfile::tempdir().unwrap();
-            let path = directory.path().join("log");
-            std::fs::write(&path, b"{\"log\":\"half\n").unwrap();
-            let log = Rc::new(LogFile::new(path, LogLimits::DEFAULT, BTreeMap::new()));
-            log.open().unwrap();
-            log.append(StreamKind::Stdout, b"whole\n");
-            assert_eq!(collect(log.read(all())).await, "whole\n");
-        });
-    }
-}
+mod tests;

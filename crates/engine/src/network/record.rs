@@ -48,7 +48,7 @@ pub(super) struct Subnet {
 }
 
 /// A network as stored.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct NetworkRecord {
     pub(super) id: String,

@@ -2,14 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use engine_api::{Error, Ipam, IpamConfig, Result};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use sys::netlink::{Rtnetlink, netns_of};
 
 use super::helper::Launcher;
@@ -20,29 +17,30 @@ use super::{
     DEFAULT_NETWORK, Driver, EventSink, Inner, NetworkOptions, Networks, State, bridge, create,
     driver_options, macvlan,
 };
+use crate::damage::Damage;
 use crate::{atomic_file, ids};
-
-/// Longest state file that is read back, in bytes.
-const FILE_MAX: u64 = 4 * 1024 * 1024;
 
 impl Networks {
     /// Reads what is stored, makes the predefined networks and all devices, and rebuilds the firewall. What fails
-    /// for one network does not stop the others; see [`Self::warnings`]. `launcher`: how the network child is started,
-    /// when it is needed.
+    /// for one network does not stop the others; see [`Self::warnings`]. What is damaged is set aside. `launcher`: how the
+    /// network child is started, when it is needed.
     ///
     /// # Errors
-    /// When the directories cannot be made or random numbers are not to be had.
-    pub fn open(options: NetworkOptions, launcher: Launcher, events: EventSink) -> Result<Self> {
-        for directory in [&options.root, &options.run] {
-            fs::create_dir_all(directory)
-                .map_err(|e| Error::server(format!("create {}: {e}", directory.display())))?;
-        }
+    /// When random numbers are not to be had.
+    pub(crate) fn open(
+        options: NetworkOptions,
+        launcher: Launcher,
+        events: EventSink,
+        damage: &Damage,
+    ) -> Result<Self> {
+        damage.directory(&options.root, 0o700);
+        damage.directory(&options.run, 0o700);
         let mut state = State::default();
-        for record in read_all::<NetworkRecord>(&options.root, &mut state.warnings) {
+        for record in read_networks(&options.root, damage) {
             state.networks.insert(record.id.clone(), record);
         }
-        predefine(&mut state, &options)?;
-        for record in read_all::<SandboxRecord>(&options.run, &mut state.warnings) {
+        predefine(&mut state, &options, damage)?;
+        for record in read_sandboxes(&options.run, damage) {
             let sandbox = Sandbox {
                 record,
                 ..Sandbox::default()
@@ -178,7 +176,9 @@ impl Networks {
     }
 
     pub(super) fn save_sandbox(&self, record: &SandboxRecord) -> Result<()> {
-        write(&self.0.options.run, &record.container_id, record)
+        let path = path_of(&self.0.options.run, &record.container_id);
+        atomic_file::write(&path, &serde_json::to_vec(record)?, 0o600)
+            .map_err(|e| Error::server(format!("write {}: {}", path.display(), crate::cause(&e))))
     }
 
     pub(super) fn forget_sandbox(&self, id: &str) -> Result<()> {
@@ -200,7 +200,7 @@ pub(super) fn ensure_device(network: &NetworkRecord) -> Result<()> {
 }
 
 /// Adds the networks that always exist; the default bridge follows the options, its id stays.
-fn predefine(state: &mut State, options: &NetworkOptions) -> Result<()> {
+fn predefine(state: &mut State, options: &NetworkOptions, damage: &Damage) -> Result<()> {
     for (name, driver) in [
         ("host", Driver::Host),
         ("none", Driver::Null),
@@ -211,14 +211,18 @@ fn predefine(state: &mut State, options: &NetworkOptions) -> Result<()> {
             .values()
             .find(|network| network.name == name)
             .cloned();
-        let mut record = match existing {
+        let mut record = match existing.clone() {
             Some(record) => record,
             None => create::new_record(name, driver)?,
         };
         if driver == Driver::Bridge {
             default_bridge(&mut record, options);
         }
-        write(&options.root, &record.id, &record)?;
+        // It works without being written down; its id is another one at the next start then.
+        let is_written = existing.is_some_and(|existing| existing == record);
+        if !is_written && let Err(error) = write(&options.root, &record.id, &record) {
+            damage.say(format!("network {name}: {}", error.message));
+        }
         state.networks.insert(record.id.clone(), record);
     }
     Ok(())
@@ -249,48 +253,52 @@ fn default_bridge(record: &mut NetworkRecord, options: &NetworkOptions) {
 }
 
 fn write(directory: &Path, id: &str, record: &impl Serialize) -> Result<()> {
-    let path = directory.join(format!("{id}.json"));
-    atomic_file::write(&path, &serde_json::to_vec(record)?, 0o600)
-        .map_err(|e| Error::server(format!("write {}: {e}", path.display())))
+    let path = path_of(directory, id);
+    atomic_file::write_twice(&path, &serde_json::to_vec(record)?, 0o600)
+        .map_err(|e| Error::server(format!("write {}: {}", path.display(), crate::cause(&e))))
 }
 
 fn remove(directory: &Path, id: &str) -> Result<()> {
-    let path = directory.join(format!("{id}.json"));
-    match fs::remove_file(&path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => {
-            Err(Error::server(format!("remove {}: {e}", path.display())))
-        }
-        _ => Ok(()),
-    }
+    let path = path_of(directory, id);
+    atomic_file::remove(&path)
+        .map_err(|e| Error::server(format!("remove {}: {}", path.display(), crate::cause(&e))))
 }
 
-/// Reads every `*.json` of a directory; a broken one is a warning. What an earlier engine began to write is cleared.
-fn read_all<T: DeserializeOwned>(directory: &Path, warnings: &mut Vec<String>) -> Vec<T> {
-    let mut records = Vec::new();
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if path.extension().is_some_and(|extension| extension == "tmp") {
-            // The engine was killed while it wrote: the file beside it, if any, is the truth.
-            if let Err(error) = fs::remove_file(&path) {
-                warnings.push(format!("clear {}: {error}", path.display()));
+fn path_of(directory: &Path, id: &str) -> PathBuf {
+    directory.join(format!("{id}.json"))
+}
+
+/// All networks that were written down. Two of one name cannot be: the later one in the order of files is set aside.
+fn read_networks(directory: &Path, damage: &Damage) -> Vec<NetworkRecord> {
+    let mut networks: Vec<NetworkRecord> = Vec::new();
+    for path in damage.records(directory) {
+        let fits = |record: &NetworkRecord| {
+            if path != path_of(directory, &record.id) || record.name.is_empty() {
+                return Err("it describes another network".to_owned());
             }
-            continue;
-        }
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        match read(&path) {
-            Ok(record) => records.push(record),
-            Err(error) => warnings.push(format!("ignored {}: {error}", path.display())),
-        }
+            match networks.iter().find(|other| other.name == record.name) {
+                Some(other) => Err(format!("network {} has its name", ids::short(&other.id))),
+                None => Driver::parse(&record.driver)
+                    .map(drop)
+                    .map_err(|error| error.message),
+            }
+        };
+        let record = damage.load(&path, fits);
+        networks.extend(record);
     }
-    records
+    networks
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
-    let size = fs::metadata(path)?.len();
-    if size > FILE_MAX {
-        return Err(io::Error::other(format!("{size} bytes are too many")));
-    }
-    serde_json::from_slice(&fs::read(path)?).map_err(io::Error::from)
+fn read_sandboxes(directory: &Path, damage: &Damage) -> Vec<SandboxRecord> {
+    let read = |path: &PathBuf| {
+        damage.load(path, |record: &SandboxRecord| {
+            if *path == path_of(directory, &record.container_id) {
+                Ok(())
+            } else {
+                Err("it describes another container".to_owned())
+            }
+        })
+    };
+    let records = damage.records(directory);
+    records.iter().filter_map(read).collect()
 }

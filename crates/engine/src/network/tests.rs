@@ -133,7 +133,7 @@ impl World {
     fn reopen(&mut self) {
         self.networks.0.state.borrow_mut().sandboxes.clear();
         let options = Self::options(&self.directory);
-        self.networks = Networks::open(options, Launcher::Thread, Box::new(|_, _, _| {})).unwrap();
+        self.networks = open(options);
         assert_eq!(self.networks.warnings(), Vec::<String>::new());
     }
 
@@ -145,6 +145,11 @@ impl World {
         change(&mut request);
         self.networks.create(&request).unwrap().id
     }
+}
+
+fn open(options: NetworkOptions) -> Networks {
+    let damage = crate::damage::Damage::new(&options.root);
+    Networks::open(options, Launcher::Thread, Box::new(|_, _, _| {}), &damage).unwrap()
 }
 
 /// Runs a test in a fresh "host" with a neighbour on its `uplink`.
@@ -164,8 +169,7 @@ fn in_world<F: Future<Output = ()>>(test: impl FnOnce(World) -> F + Send) {
             uplink(&neighbour);
             let directory = tempfile::tempdir().unwrap();
             let options = World::options(&directory);
-            let networks =
-                Networks::open(options, Launcher::Thread, Box::new(|_, _, _| {})).unwrap();
+            let networks = open(options);
             let warnings = networks.warnings();
             if warnings
                 .iter()

@@ -55,8 +55,9 @@ impl Engine {
         let layout = &container.layout;
         let failed = |error: io::Error| {
             Error::server(format!(
-                "prepare root file system of container {}: {error}",
-                container.id
+                "prepare root file system of container {}: {}",
+                container.id,
+                crate::cause(&error)
             ))
         };
         let layers = self
@@ -67,13 +68,13 @@ impl Engine {
         let lowers = self.lowers(container)?;
         let (upper, work) = (layout.upper(), layout.work());
         if !upper.exists() {
-            fs::create_dir(&upper)?;
+            made(&upper, fs::create_dir(&upper))?;
             let root = fs::metadata(&lowers[0])?;
             fs::set_permissions(&upper, fs::Permissions::from_mode(root.mode() & 0o7777))?;
             std::os::unix::fs::chown(&upper, Some(root.uid()), Some(root.gid()))?;
         }
-        fs::create_dir_all(&work)?;
-        fs::create_dir_all(&layout.rootfs)?;
+        made(&work, fs::create_dir_all(&work))?;
+        made(&layout.rootfs, fs::create_dir_all(&layout.rootfs))?;
         sys::mount::overlay(&lowers, Some(&upper), Some(&work), &layout.rootfs).map_err(
             |error| {
                 Error::server(format!(
@@ -83,6 +84,16 @@ impl Engine {
             },
         )?;
         container.mounted.set(true);
+        // Without room for its work directory the kernel mounts an overlay read-only and says so on its log alone.
+        if is_read_only(&layout.rootfs) {
+            self.unmount_rootfs(container)?;
+            return Err(Error::server(format!(
+                "mount root file system of container {}: nothing can be written in {}: {}",
+                container.id,
+                layout.directory.display(),
+                self.check_state().err().unwrap_or_default()
+            )));
+        }
         Ok(())
     }
 
@@ -138,8 +149,23 @@ impl Engine {
     }
 }
 
+fn made(path: &Path, result: io::Result<()>) -> Result<()> {
+    result.map_err(|error| {
+        Error::server(format!(
+            "mkdir {}: {}",
+            path.display(),
+            crate::cause(&error)
+        ))
+    })
+}
+
+fn is_read_only(path: &Path) -> bool {
+    rustix::fs::statvfs(path)
+        .is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+}
+
 /// Bytes of all regular files below a directory, each inode once.
-fn tree_size(root: &Path) -> i64 {
+pub(crate) fn tree_size(root: &Path) -> i64 {
     let mut seen = std::collections::BTreeSet::new();
     let mut total: i64 = 0;
     // Errors end a branch, not the walk.

@@ -19,6 +19,7 @@ use std::rc::Rc;
 use engine_api::{Error, Filters, Result, Volume, VolumeCreate, VolumeList};
 use serde::{Deserialize, Serialize};
 
+use crate::damage::Damage;
 use crate::pattern::Patterns;
 use crate::timestamp::Timestamp;
 
@@ -105,34 +106,35 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 impl Volumes {
-    /// Opens the volumes below the engine's root.
-    ///
-    /// # Errors
-    /// When the directory cannot be made or read.
-    pub fn new(root: &Path) -> Result<Self> {
+    /// Opens the volumes below the engine's root. What is damaged is set aside; a volume without its description still has
+    /// its content.
+    pub(crate) fn new(root: &Path, damage: &Damage) -> Self {
         let root = root.join("volumes");
-        fs::create_dir_all(&root)?;
+        damage.directory(&root, 0o755);
         let mut records = BTreeMap::new();
-        for entry in fs::read_dir(&root)? {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().into_string() else {
+        for path in damage.entries(&root) {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let Some(name) = name.map(str::to_owned) else {
                 continue;
             };
             if name.starts_with('.') {
                 // removed halfway; the next removal of a volume of that name would trip over it
-                let _ = fs::remove_dir_all(entry.path());
+                let _ = fs::remove_dir_all(&path);
                 continue;
             }
-            if check_name(&name).is_ok() && entry.path().join("_data").is_dir() {
-                records.insert(name, read_record(&entry.path()));
+            if check_name(&name).is_err() {
+                continue;
+            }
+            if let Some(record) = open_one(&path, damage) {
+                records.insert(name, record);
             }
         }
-        Ok(Self(Rc::new(Inner {
+        Self(Rc::new(Inner {
             root,
             records: RefCell::new(records),
             mounted: RefCell::default(),
             hooks: RefCell::default(),
-        })))
+        }))
     }
 
     /// Tells volumes about containers and events; the engine calls this once.
@@ -198,15 +200,18 @@ impl Volumes {
             options: (!options.is_empty()).then(|| options.clone()),
         };
         let directory = self.directory(name);
-        let failed =
-            |error: std::io::Error| Error::server(format!("create volume {name}: {error}"));
-        fs::create_dir_all(directory.join("_data")).map_err(failed)?;
-        crate::atomic_file::write(
-            &directory.join(RECORD),
-            &serde_json::to_vec(&record)?,
-            0o600,
-        )
-        .map_err(failed)?;
+        let bytes = serde_json::to_vec(&record)?;
+        let made = fs::create_dir_all(directory.join("_data"))
+            .and_then(|()| crate::atomic_file::write_twice(&directory.join(RECORD), &bytes, 0o600));
+        if let Err(error) = made {
+            // Half a volume would be a volume at the next start.
+            let _ = fs::remove_dir_all(&directory);
+            return Err(Error::server(format!(
+                "create volume {name}: {}: {}",
+                directory.display(),
+                crate::cause(&error)
+            )));
+        }
         self.0.records.borrow_mut().insert(name.to_owned(), record);
         self.event("create", name);
         Ok(())
@@ -273,15 +278,30 @@ impl Volumes {
     }
 }
 
-fn read_record(directory: &Path) -> Record {
-    let read = fs::read(directory.join(RECORD)).ok();
-    // a volume whose description is lost still has its content
-    read.and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_else(|| Record {
-            created: now(),
-            labels: None,
-            options: None,
-        })
+/// Reads a volume's description; none when the directory is not a volume.
+fn open_one(directory: &Path, damage: &Damage) -> Option<Record> {
+    match fs::metadata(directory) {
+        Ok(metadata) if metadata.is_dir() => {}
+        Ok(_) => {
+            damage.set_aside(directory, "not a directory");
+            return None;
+        }
+        Err(error) => {
+            damage.set_aside(directory, &crate::cause(&error));
+            return None;
+        }
+    }
+    let saved = damage.load(&directory.join(RECORD), |_: &Record| Ok(()));
+    let content = directory.join("_data");
+    if saved.is_none() && fs::symlink_metadata(&content).is_err() {
+        return None; // its creation was cut short
+    }
+    damage.directory(&content, 0o755);
+    Some(saved.unwrap_or_else(|| Record {
+        created: now(),
+        labels: None,
+        options: None,
+    }))
 }
 
 /// The present in whole seconds: Docker shows the creation of a volume so.

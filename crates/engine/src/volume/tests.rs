@@ -43,7 +43,7 @@ fn names(volumes: &Volumes, filters: Filters) -> Vec<String> {
 #[test]
 fn volumes_survive_a_restart() {
     let work = tempfile::tempdir().unwrap();
-    let volumes = Volumes::new(work.path()).unwrap();
+    let volumes = Volumes::new(work.path(), &Damage::new(work.path()));
     let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
     let made = volumes
         .create(&VolumeCreate {
@@ -53,7 +53,7 @@ fn volumes_survive_a_restart() {
         .unwrap();
     assert!(Path::new(&made.mountpoint).is_dir());
     fs::write(Path::new(&made.mountpoint).join("f"), "kept").unwrap();
-    let again = Volumes::new(work.path()).unwrap();
+    let again = Volumes::new(work.path(), &Damage::new(work.path()));
     assert_eq!(again.inspect("data").unwrap().labels, Some(labels));
     assert_eq!(
         again.create(&request("data")).unwrap().created_at,
@@ -69,7 +69,7 @@ fn volumes_survive_a_restart() {
 #[test]
 fn names_cannot_leave_the_directory() {
     let work = tempfile::tempdir().unwrap();
-    let volumes = Volumes::new(work.path()).unwrap();
+    let volumes = Volumes::new(work.path(), &Damage::new(work.path()));
     for bad in ["..", "../x", "a/b", ".hidden", "a", "é1", &"n".repeat(256)] {
         assert_eq!(
             volumes.create(&request(bad)).unwrap_err().status,
@@ -96,7 +96,7 @@ fn names_cannot_leave_the_directory() {
 #[test]
 fn lists_are_filtered() {
     let work = tempfile::tempdir().unwrap();
-    let volumes = Volumes::new(work.path()).unwrap();
+    let volumes = Volumes::new(work.path(), &Damage::new(work.path()));
     let containers = Rc::new(Containers::default());
     volumes.set_hooks(containers.clone());
     volumes.create(&request("used")).unwrap();
@@ -144,7 +144,7 @@ fn lists_are_filtered() {
 fn volumes_in_use_stay() {
     run(async {
         let work = tempfile::tempdir().unwrap();
-        let volumes = Volumes::new(work.path()).unwrap();
+        let volumes = Volumes::new(work.path(), &Damage::new(work.path()));
         let containers = Rc::new(Containers::default());
         volumes.set_hooks(containers.clone());
         volumes.create(&request("data")).unwrap();
@@ -172,7 +172,7 @@ fn volumes_in_use_stay() {
 fn a_volume_whose_directory_is_gone_is_removed() {
     run(async {
         let work = tempfile::tempdir().unwrap();
-        let volumes = Volumes::new(work.path()).unwrap();
+        let volumes = Volumes::new(work.path(), &Damage::new(work.path()));
         volumes.set_hooks(Rc::new(Containers::default()));
         let made = volumes.create(&request("data")).unwrap();
         let directory = Path::new(&made.mountpoint).parent().unwrap();
@@ -187,7 +187,7 @@ fn a_volume_whose_directory_is_gone_is_removed() {
 fn prune_takes_anonymous_ones_unless_told_otherwise() {
     run(async {
         let work = tempfile::tempdir().unwrap();
-        let volumes = Volumes::new(work.path()).unwrap();
+        let volumes = Volumes::new(work.path(), &Damage::new(work.path()));
         volumes.create(&request("named")).unwrap();
         let anonymous = volumes.create(&request("")).unwrap();
         fs::write(Path::new(&anonymous.mountpoint).join("f"), vec![1; 100_000]).unwrap();
@@ -218,7 +218,7 @@ fn options_are_mounted_while_used() {
         let source = work.path().join("source");
         fs::create_dir(&source).unwrap();
         fs::write(source.join("f"), "bound").unwrap();
-        let volumes = Volumes::new(work.path()).unwrap();
+        let volumes = Volumes::new(work.path(), &Damage::new(work.path()));
         let options = [
             ("type", "none"),
             ("o", "bind"),
@@ -243,7 +243,7 @@ fn options_are_mounted_while_used() {
         assert!(!file.exists());
         volumes.acquire("bound").await.unwrap();
         // the engine was killed: nobody remembers the mount
-        let volumes = Volumes::new(work.path()).unwrap();
+        let volumes = Volumes::new(work.path(), &Damage::new(work.path()));
         volumes.remove("bound", false).await.unwrap();
         assert!(
             source.join("f").exists(),

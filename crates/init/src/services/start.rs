@@ -37,6 +37,18 @@ pub(super) async fn fetch_and_start<E: engine_api::Engine>(
         log::info(&format!("service: {}: pulls {image}", step.name));
         pull(engine, step).await?;
     }
+    match start_in_time(engine, step, made, stage).await {
+        Err(error) => start_in_memory(engine, step, stage, error).await,
+        started => started,
+    }
+}
+
+async fn start_in_time<E: engine_api::Engine>(
+    engine: &E,
+    step: &Step,
+    made: bool,
+    stage: &watch::Sender<Stage>,
+) -> anyhow::Result<()> {
     timeout(START_DEADLINE, start(engine, step, made, stage))
         .await
         .unwrap_or_else(|_| {
@@ -45,6 +57,36 @@ pub(super) async fn fetch_and_start<E: engine_api::Engine>(
                 START_DEADLINE.as_secs()
             ))
         })
+}
+
+/// Another try for a service that failed where the disk takes nothing (full, read-only, broken): its container is kept in
+/// memory, so that the owner of the machine can get in.
+///
+/// # Errors
+/// `error` when the disk is well, or when this fails, too.
+async fn start_in_memory<E: engine_api::Engine>(
+    engine: &E,
+    step: &Step,
+    stage: &watch::Sender<Stage>,
+    error: anyhow::Error,
+) -> anyhow::Result<()> {
+    let (name, request) = (step.container_name.as_str(), step.request.clone());
+    let made = engine.container_create_in_memory(name, request).await;
+    let second = match made {
+        Ok(None) => return Err(error),
+        Ok(Some(_)) => {
+            log::warning(&format!(
+                "service: {}: {error:#}: again in memory",
+                step.name
+            ));
+            match start_in_time(engine, step, true, stage).await {
+                Ok(()) => return Ok(()),
+                Err(second) => second,
+            }
+        }
+        Err(second) => second.into(),
+    };
+    Err(error.context(format!("in memory: {second:#}")))
 }
 
 /// Pulls the image of a service. The network may come up late: only the last attempt's error counts.

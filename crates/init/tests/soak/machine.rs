@@ -71,9 +71,9 @@ impl Machine {
         self.engine.id()
     }
 
-    /// Kills the engine at this instant.
+    /// Kills the engine at this instant, if it runs.
     pub(crate) fn kill(&mut self) {
-        self.engine.kill().unwrap();
+        let _ = self.engine.kill();
         self.engine.wait().unwrap();
     }
 
@@ -171,6 +171,34 @@ impl Machine {
         populated
     }
 
+    /// Does something where the engine's network is.
+    pub(crate) fn in_netns(&self, work: impl FnOnce() + Send) {
+        in_netns(self.netns.as_fd(), work).unwrap();
+    }
+
+    /// The engine's root.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
+    /// Copies the state of an engine that does not run.
+    pub(crate) fn keep_state(&self) -> PathBuf {
+        let copy = self.folder.path().join("kept");
+        copy_tree(&self.root(), &copy);
+        copy
+    }
+
+    /// Makes the state what [`Self::keep_state`] kept; the engine does not run.
+    pub(crate) fn restore_state(&self, kept: &Path) {
+        fs::remove_dir_all(self.root()).unwrap();
+        copy_tree(kept, &self.root());
+    }
+
+    /// Puts what was kept into an empty directory that is there.
+    pub(crate) fn copy_state(&self, kept: &Path) {
+        copy_tree(&kept.join("."), &self.root());
+    }
+
     /// Entries of a directory of the engine's state.
     pub(crate) fn state_entries(&self, what: &str) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path().join(what));
@@ -222,6 +250,15 @@ fn launch(folder: &Path, netns: &OwnedFd, cgroup: &str) -> Child {
             .spawn()
     };
     in_netns(netns.as_fd(), spawn).unwrap().unwrap()
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    let copied = sys::process::Command::new("cp")
+        .arg("-a")
+        .args([from, to])
+        .run()
+        .unwrap();
+    assert!(copied.status.success(), "cp -a: {:?}", copied.stderr);
 }
 
 /// Children of a process that have ended and were not waited for.
@@ -282,15 +319,14 @@ pub(crate) fn run(socket: &Path, name: &str, command: &[&str], network: &str) ->
 }
 
 pub(crate) fn create(socket: &Path, name: &str, command: &[&str], network: &str) -> bool {
-    let body = json!({
-        "Image": "soak",
-        "Cmd": command,
-        "HostConfig": {
-            "NetworkMode": network,
-            // A machine of tests may not raise the limit to the default.
-            "Ulimits": [{"Name": "nofile", "Soft": 1024, "Hard": 1024}],
-        },
-    });
+    create_with(socket, name, command, json!({ "NetworkMode": network }))
+}
+
+/// The same with any `HostConfig`.
+pub(crate) fn create_with(socket: &Path, name: &str, command: &[&str], mut host: Value) -> bool {
+    // A machine of tests may not raise the limit to the default.
+    host["Ulimits"] = json!([{"Name": "nofile", "Soft": 1024, "Hard": 1024}]);
+    let body = json!({ "Image": "soak", "Cmd": command, "HostConfig": host });
     let path = format!("/containers/create?name={name}");
     http::request(
         socket,

@@ -5,8 +5,11 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml's exception does not see
 
 mod copies;
+mod damage;
 mod files;
+mod full;
 mod http;
+mod in_memory;
 mod kill;
 mod load;
 mod machine;

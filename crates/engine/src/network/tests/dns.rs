@@ -214,12 +214,7 @@ fn a_child_is_handed_over_with_its_sockets() {
         world.networks.attach(&request).unwrap();
         web.greet(80).await;
         let child = world.networks.hand_over_child().unwrap().unwrap();
-        world.networks = Networks::open(
-            World::options(&world.directory),
-            Launcher::Thread,
-            Box::new(|_, _, _| {}),
-        )
-        .unwrap();
+        world.networks = open(World::options(&world.directory));
         world.networks.adopt_child(child).unwrap();
         let pids = [(web.id.clone(), web.pid), (db.id.clone(), db.pid)];
         let errors = world.networks.reconcile(|id| {
