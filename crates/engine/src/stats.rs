@@ -121,7 +121,7 @@ fn memory(cgroup: &Path) -> MemoryStats {
         limit: limit
             .unwrap_or_else(system::memory_total)
             .min(system::memory_total()),
-        failcnt: crate::cgroup::value(cgroup, "memory.events", "oom_kill"),
+        failcnt: crate::cgroup::value(cgroup, "memory.events", "oom"),
         stats,
         ..MemoryStats::default()
     }

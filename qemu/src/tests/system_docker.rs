@@ -41,6 +41,11 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             "system_docker_follows_logs_to_their_end",
             follows_logs,
         ),
+        shared(
+            context,
+            "system_docker_tells_of_memory_kills_as_docker_does",
+            tells_of_memory_kills,
+        ),
     ]
 }
 
@@ -263,4 +268,27 @@ fn follows_logs(guest: &Guest) -> anyhow::Result<()> {
         "--tail 1"
     );
     guest.run("system-docker rm talker").map(drop)
+}
+
+/// A process of a container is killed for want of memory and the container goes on: both engines tell it at once.
+fn tells_of_memory_kills(guest: &Guest) -> anyhow::Result<()> {
+    guest.run("docker save busybox | system-docker load")?;
+    for docker in ["docker", "system-docker"] {
+        // `dd` has no more than its one block.
+        guest.run(&format!(
+            "{docker} run -d --name hungry -m 30m --memory-swap 30m busybox sh -c \
+             'sleep 1; dd if=/dev/zero of=/dev/null bs=100M count=1; sleep 100000'"
+        ))?;
+        let told = format!(
+            "{docker} events --since 0 --until $(date +%s) --filter container=hungry --filter event=oom \
+             --format '{{{{.Action}}}}' | grep -x oom"
+        );
+        guest.run_until(&told, BOOT_DEADLINE)?;
+        let state = guest.run(&format!(
+            "{docker} inspect -f '{{{{.State.Status}}}} {{{{.State.OOMKilled}}}}' hungry"
+        ))?;
+        guest.run(&format!("{docker} rm -f hungry"))?;
+        ensure!(state == "running true", "{docker} says {state}");
+    }
+    Ok(())
 }

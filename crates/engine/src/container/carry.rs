@@ -104,6 +104,8 @@ impl Engine {
         container.exits.send_modify(|exits| exits.alive = true);
         let (engine, watched) = (self.clone(), Rc::clone(container));
         tokio::task::spawn_local(async move { engine.monitor(watched, ended, pumps).await });
+        container.oom_kills.set(state.oom_kills);
+        self.watch_memory(container);
         let due = state
             .probe_at_ms
             .map_or_else(sys::clock::boottime, Duration::from_millis);
@@ -123,6 +125,7 @@ impl Container {
             run,
             volumes: self.volumes.borrow().clone(),
             backoff: *self.backoff.borrow(),
+            oom_kills: self.oom_kills.get(),
             restart_at_ms: self.restart_at.get().map(milliseconds),
             probe_at_ms: self.probe_at.get().map(milliseconds),
             execs: self.execs.borrow().iter().cloned().collect(),

@@ -20,6 +20,7 @@ mod monitor;
 mod mounts;
 mod names;
 mod networks;
+mod oom;
 mod pause;
 mod ports;
 mod prune;
@@ -129,6 +130,8 @@ pub(crate) struct Container {
     pub(crate) volumes: RefCell<Vec<String>>,
     /// Whether its root file system is mounted.
     pub(crate) mounted: Cell<bool>,
+    /// Processes of its present run that the kernel killed for want of memory, as far as that was told.
+    pub(crate) oom_kills: Cell<u64>,
     record: RefCell<Record>,
 }
 
@@ -164,6 +167,7 @@ impl Container {
             adopted: Cell::default(),
             volumes: RefCell::default(),
             mounted: Cell::default(),
+            oom_kills: Cell::default(),
             record: RefCell::new(record),
         }
     }

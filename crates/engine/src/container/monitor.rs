@@ -34,7 +34,8 @@ impl Engine {
     }
 
     async fn run_ended(&self, container: &Rc<Container>, code: i32) {
-        let oom_killed = crate::cgroup::oom_kills(&container.cgroup) > 0;
+        // Before `die`, as in Docker.
+        self.tell_oom_kills(container);
         if let Some(live) = container.live.borrow_mut().take() {
             live.ended.notify_waiters();
         }
@@ -68,14 +69,13 @@ impl Engine {
             record.state.pid = 0;
             record.state.pid_start_time = 0;
             record.state.exit_code = code;
-            record.state.oom_killed = oom_killed;
             record.state.finished_at = Timestamp::now();
             if let Some(health) = &mut record.health {
                 "unhealthy".clone_into(&mut health.status);
             }
         });
         self.forget_execs(container, false);
-        self.publish_exit(container, code, oom_killed);
+        self.publish_exit(container, code);
         container.exits.send_modify(|exits| {
             exits.count += 1;
             exits.code = code;
@@ -104,10 +104,7 @@ impl Engine {
             .after_exit(&record.host_config.restart_policy, exit)
     }
 
-    fn publish_exit(&self, container: &Container, code: i32, oom_killed: bool) {
-        if oom_killed {
-            self.publish(container, "oom");
-        }
+    fn publish_exit(&self, container: &Container, code: i32) {
         let mut attributes = container.event_attributes();
         attributes.insert("exitCode".to_owned(), code.to_string());
         let ran_for = Timestamp::now().since(container.record().state.started_at);

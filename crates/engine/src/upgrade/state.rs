@@ -76,6 +76,10 @@ pub(crate) struct ContainerState {
     pub(crate) restart_at_ms: Option<u64>,
     /// When its health is probed, likewise.
     pub(crate) probe_at_ms: Option<u64>,
+    /// Processes of this run that the kernel killed for want of memory, as far as that was told. Earlier programs did
+    /// not tell while the container went on.
+    #[serde(default)]
+    pub(crate) oom_kills: u64,
     /// Execs of it that have not ended.
     pub(crate) execs: Vec<String>,
 }

@@ -295,7 +295,7 @@ fn image() -> Vec<u8> {
     header.set_size(program.len() as u64);
     tar.append_data(&mut header, "bin/busybox", &*program)
         .unwrap();
-    for name in ["sh", "sleep", "yes", "head", "true"] {
+    for name in ["sh", "sleep", "yes", "head", "tail", "true"] {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_size(0);

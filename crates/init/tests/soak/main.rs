@@ -13,6 +13,7 @@ mod in_memory;
 mod kill;
 mod load;
 mod machine;
+mod memory;
 mod network;
 #[path = "../upgrade/program.rs"]
 mod program;

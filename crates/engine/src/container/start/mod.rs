@@ -178,6 +178,7 @@ impl Engine {
         });
         let order = self.0.start_counter.get() + 1;
         self.0.start_counter.set(order);
+        container.oom_kills.set(0);
         container.note(|record| {
             record.state.status = Status::Running;
             record.state.error.clear();
@@ -196,6 +197,7 @@ impl Engine {
         self.publish(container, "start");
         let (engine, watched) = (self.clone(), Rc::clone(container));
         tokio::task::spawn_local(async move { engine.monitor(watched, ended, pumps).await });
+        self.watch_memory(container);
         self.start_health_checks(container);
     }
 

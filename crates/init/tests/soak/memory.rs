@@ -1,0 +1,41 @@
+//! A process that the kernel kills for want of memory is told of while its container goes on.
+
+use serde_json::json;
+
+use crate::machine::{Machine, create_with, start, wait_until};
+
+#[test]
+fn a_kill_for_want_of_memory_is_told_while_the_container_goes_on() {
+    let Some(machine) = Machine::new("memory") else {
+        return;
+    };
+    let info = machine.get("/info").unwrap().json();
+    if info["MemoryLimit"] != true {
+        println!("skipped: there is no memory controller of cgroup v2 here");
+        return;
+    }
+    assert_eq!(machine.import("soak").unwrap().status, 200);
+    let socket = machine.socket();
+    // `tail` keeps what it may have to print: more than the limit.
+    let script =
+        "sleep 1; tail -c 200000000 /dev/zero | head -c 1 >/dev/null; echo survived; sleep 98765";
+    let host = json!({"NetworkMode": "none", "Memory": 32 << 20, "MemorySwap": 32 << 20});
+    assert!(create_with(&socket, "hungry", &["sh", "-c", script], host));
+    assert!(start(&socket, "hungry"));
+    let inspect = || machine.get("/containers/hungry/json").unwrap().json();
+    wait_until("inspect says that there was a kill", || {
+        inspect()["State"]["OOMKilled"] == true
+    });
+    assert_eq!(inspect()["State"]["Status"], "running");
+    let until = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let events = machine
+        .get(&format!("/events?since=0&until={until}"))
+        .unwrap()
+        .text();
+    let count = |action: &str| events.matches(&format!("\"Action\":\"{action}\"")).count();
+    assert!(count("oom") >= 1, "{events}");
+    assert_eq!(count("die"), 0, "{events}");
+}
