@@ -21,6 +21,7 @@ mod mounts;
 mod names;
 mod networks;
 mod oom;
+mod order;
 mod pause;
 mod ports;
 mod prune;

@@ -117,11 +117,12 @@ impl Engine {
     }
 
     /// Starts what an earlier engine left and should run, by restart policy, and finishes removals that were cut short.
-    /// In the order of the last starts, so that a container that others join comes first.
+    /// In the order of the last starts, but a container that another one needs comes before it.
     pub fn resume(&self) {
         let mut containers = self.all_containers();
         containers.retain(|container| container.adopted.get());
         containers.sort_by_key(|container| container.record().start_order);
+        let containers = self.in_order(containers);
         let engine = self.clone();
         let work = self.0.quiet.work("the start of containers");
         tokio::task::spawn_local(async move {

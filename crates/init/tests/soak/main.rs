@@ -15,6 +15,7 @@ mod load;
 mod machine;
 mod memory;
 mod network;
+mod order;
 #[path = "../upgrade/program.rs"]
 mod program;
 mod volumes;
