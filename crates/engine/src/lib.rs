@@ -40,6 +40,7 @@ pub mod volume;
 mod worker;
 
 pub use container::CommitRequest;
+pub use container::signals::{TERM as STOP_SIGNAL, parse as parse_signal};
 pub use engine::{Engine, EngineOptions};
 pub use reaper::{Reaper, exit_code};
 

@@ -148,10 +148,7 @@ async fn serve(
         _ = requests.next() => {}
     }
     engine.forbid_upgrades();
-    for error in engine
-        .shutdown(Vec::new(), crate::shutdown::DEFAULT_DEADLINE)
-        .await
-    {
+    for error in engine.shutdown(crate::shutdown::DEFAULT_DEADLINE).await {
         eprintln!("init engine: {error}");
     }
     // Gone already if somebody else cleaned up.

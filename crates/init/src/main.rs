@@ -2,7 +2,7 @@
 //!
 //! The boot is the table in `boot.rs`. The same program is also its own helpers, chosen by its first
 //! argument: `runtime` (the first process of every container), `network` (embedded DNS and the proxy
-//! of published ports) and `engine` (System Docker on a developer's machine); `upgrade-check` and
+//! of published ports), `user-containers` (asks User Docker how its containers stop) and `engine` (System Docker on a developer's machine); `upgrade-check` and
 //! `take-over` are asked of a program that is to replace the running one. Under the names
 //! `docker-init` and `modprobe` it is what those are. Registries and archives, which PID 1 never
 //! touches itself, are the program `worker`.
@@ -35,6 +35,7 @@ mod take_over;
 mod timeline;
 mod toolbox;
 mod trial;
+mod user_containers;
 mod warnings;
 
 use std::ffi::OsString;
@@ -63,6 +64,9 @@ fn main() -> ExitCode {
     {
         Some("runtime") => engine::runtime::main(&arguments.collect::<Vec<_>>()),
         Some("network") => engine::network::helper::main(arguments.collect()),
+        Some(user_containers::ask::VERB) => {
+            user_containers::ask::main(&arguments.collect::<Vec<_>>())
+        }
         Some("engine") => developer::main(arguments.collect()),
         Some(engine::upgrade::CHECK_VERB) => take_over::check(),
         Some(engine::upgrade::TAKE_OVER_VERB) => take_over::main(&arguments.collect::<Vec<_>>()),

@@ -1,4 +1,4 @@
-//! The end: services, User Docker's containers, leftovers, file systems, power. It never hangs.
+//! The end: containers of both engines, services, leftovers, file systems, power. It never hangs.
 //!
 //! [`finish`] is the only caller of reboot(2). A thread with the last deadline does it should any
 //! step block: a dead disk must not keep a machine in a rack from coming back.
@@ -6,16 +6,16 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::Engine;
-use sys::mount::{self, MountFlags, UnmountFlags};
+use engine_api::Filters;
+use sys::mount::{self, MountEntry, MountFlags, UnmountFlags};
 use sys::process;
 use sys::reboot::{self, Action};
 use tokio::time::{sleep, timeout};
 
-use crate::log;
+use crate::{log, user_containers};
 
 /// How long the whole shutdown may take unless `rancher.shutdown_timeout` says otherwise
 /// (RancherOS: 60 s, at least 5 s).
@@ -23,47 +23,91 @@ pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
 /// The least that the configuration may set.
 pub(crate) const LEAST_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What a user's container gets to end after SIGTERM: docker stop's 10 s.
-const USER_CONTAINER_GRACE: Duration = Duration::from_secs(10);
 /// What processes outside any container get; there should be none.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
 /// Pause between two looks at what is still running.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// The service that User Docker runs in.
-const USER_DOCKER_SERVICE: &str = "docker";
-
 /// Milliseconds between two looks for a new disc; 0 for none (kernel-parameters, block.events_dfl_poll_msecs).
 const POLL_DRIVES: &str = "/sys/module/block/parameters/events_dfl_poll_msecs";
 
-/// Where dockerd with the cgroupfs driver puts its containers.
-const USER_CONTAINERS: &str = "/sys/fs/cgroup/docker";
-/// Where `ros user-docker` puts dockerd, containerd and the shims.
-const USER_DOCKER: &str = "/sys/fs/cgroup/user-docker";
+/// The label of system services: they end after the containers that may use them.
+const SERVICE_LABEL: &str = "io.rancher.os.scope=system";
+/// What the services get to end, and then processes, file systems and disks, when there is time enough.
+const STEP: Duration = Duration::from_secs(10);
+/// How long a file system may be busy after its last process: the kernel takes mount namespaces apart in the background.
+const BUSY_LIMIT: Duration = Duration::from_secs(3);
+/// Orders to the kernel itself (its admin-guide/sysrq).
+const SYSRQ: &str = "/proc/sysrq-trigger";
+/// What the kernel gets to make all file systems read-only by force; it takes milliseconds where the disk answers.
+const FORCE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How the whole time is shared out.
+struct Budget {
+    /// For the containers of both engines, all at the same time.
+    containers: Duration,
+    /// Then for the services.
+    services: Duration,
+}
+
+impl Budget {
+    fn new(whole: Duration) -> Budget {
+        let step = STEP.min(whole / 5);
+        Budget {
+            containers: whole - step * 2,
+            services: step,
+        }
+    }
+}
 
 /// Stops everything and leaves.
 pub(crate) async fn finish(engine: &Engine, action: Action, deadline: Duration) -> Infallible {
     log::info(&format!("shutdown: {action:?}"));
     arm(action, deadline);
     stop_polling_drives();
-    // User Docker first and gently: it stops taking orders, then its containers end, then the
-    // services that they may have used.
-    if let Err(error) = engine.container_stop(USER_DOCKER_SERVICE, None, None).await
-        && error.status != 304
-    {
-        log::warning(&format!("shutdown: {error}"));
-    }
-    stop_user_containers().await;
-    for error in engine.shutdown(Vec::new(), deadline / 2).await {
+    engine.forbid_starts();
+    let budget = Budget::new(deadline);
+    for error in stop_containers(engine, &budget).await {
         log::warning(&format!("shutdown: {error}"));
     }
     stop_leftovers().await;
     sys::fs::sync();
-    for error in unmount_all() {
+    for error in unmount_all().await {
         log::warning(&format!("shutdown: {error}"));
     }
     sys::fs::sync();
     leave(action)
+}
+
+/// Stops the containers of both engines at the same time, then the services that they may have used.
+async fn stop_containers(engine: &Engine, budget: &Budget) -> Vec<String> {
+    let services = service_names(engine).await;
+    let own = engine.stop_together(|name| !services.contains(name), budget.containers);
+    let both = async { tokio::join!(user_containers::stop(engine, budget.containers), own).1 };
+    // A process that hangs in the kernel cannot be killed: the rest does not wait for it.
+    let mut errors = timeout(budget.containers + LEFTOVER_GRACE, both)
+        .await
+        .unwrap_or_else(|_| vec!["some containers do not end".to_owned()]);
+    match timeout(
+        budget.services + LEFTOVER_GRACE,
+        engine.shutdown(budget.services),
+    )
+    .await
+    {
+        Ok(more) => errors.extend(more),
+        Err(_) => errors.push("some services do not end".to_owned()),
+    }
+    errors
+}
+
+async fn service_names(engine: &Engine) -> BTreeSet<String> {
+    let label = ("label".to_owned(), vec![SERVICE_LABEL.to_owned()]);
+    let filters = Filters([label].into());
+    let listed = engine_api::Engine::container_list(engine, false, &filters).await;
+    let names = listed.unwrap_or_default().into_iter().flat_map(|c| c.names);
+    names
+        .map(|name| name.trim_start_matches('/').to_owned())
+        .collect()
 }
 
 /// Leaves without an engine: the boot failed before there was one.
@@ -88,12 +132,14 @@ fn arm(action: Action, deadline: Duration) {
     let spawned = std::thread::Builder::new()
         .name("shutdown deadline".to_owned())
         .spawn(move || {
-            std::thread::sleep(deadline);
+            std::thread::sleep(deadline.saturating_sub(FORCE_LIMIT));
             log::error(&format!(
                 "shutdown: not done after {} s: leaving anyway",
                 deadline.as_secs()
             ));
-            // No sync here: it is the likeliest thing to be stuck.
+            // No sync here: it is the likeliest thing to be stuck. The kernel does this in the background.
+            force_read_only();
+            std::thread::sleep(FORCE_LIMIT);
             let _ = reboot::reboot(action);
         });
     if let Err(error) = spawned {
@@ -101,58 +147,11 @@ fn arm(action: Action, deadline: Duration) {
     }
 }
 
-/// Ends the containers of User Docker, which live on when dockerd stops (live-restore): SIGTERM to
-/// the first process of each, as `docker stop` does; then SIGKILL to what is left.
-///
-/// They are not stopped through dockerd: it would remember that and not start an `unless-stopped`
-/// container at the next boot.
-async fn stop_user_containers() {
-    for pid in pids_below(Path::new(USER_CONTAINERS))
-        .into_iter()
-        .filter(|pid| is_namespace_init(*pid))
-    {
-        // It may have ended since it was listed.
-        let _ = process::kill(pid, process::Signal::TERM);
+/// Has the kernel make all file systems read-only, whoever still writes: their journals are clean then.
+fn force_read_only() {
+    if let Err(error) = fs::write(SYSRQ, "u") {
+        log::error(&format!("shutdown: {SYSRQ}: {error}"));
     }
-    let all_ended = async {
-        while !pids_below(Path::new(USER_CONTAINERS)).is_empty() {
-            sleep(LOOK_AGAIN).await;
-        }
-    };
-    if timeout(USER_CONTAINER_GRACE, all_ended).await.is_err() {
-        log::warning("shutdown: some containers of User Docker did not end in time");
-    }
-    for cgroup in [USER_CONTAINERS, USER_DOCKER] {
-        // Absent when User Docker never ran.
-        let _ = fs::write(Path::new(cgroup).join("cgroup.kill"), "1");
-    }
-}
-
-/// All processes in a cgroup and the cgroups below it.
-fn pids_below(cgroup: &Path) -> Vec<i32> {
-    let mut pids: Vec<i32> = fs::read_to_string(cgroup.join("cgroup.procs"))
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| line.parse().ok())
-        .collect();
-    for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            pids.extend(pids_below(&entry.path()));
-        }
-    }
-    pids
-}
-
-/// Whether the process is number 1 of a pid namespace below ours (proc_pid_status(5), NSpid).
-fn is_namespace_init(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("NSpid:"))
-        .is_some_and(|pids| {
-            let pids: Vec<&str> = pids.split_whitespace().collect();
-            pids.len() > 1 && pids.last() == Some(&"1")
-        })
 }
 
 async fn stop_leftovers() {
@@ -171,9 +170,40 @@ async fn stop_leftovers() {
     }
 }
 
-/// Unmounts everything that can hold data, the last mounted first; what is still busy becomes
-/// read-only, so that its journal is clean.
-fn unmount_all() -> Vec<String> {
+/// Unmounts everything that can hold data, the last mounted first. What stays busy becomes read-only, by force if need be:
+/// its journal is clean then.
+async fn unmount_all() -> Vec<String> {
+    let busy_until = Instant::now() + BUSY_LIMIT;
+    while unmount_once() && Instant::now() < busy_until {
+        sleep(LOOK_AGAIN).await;
+    }
+    let mut errors = Vec::new();
+    for entry in data_mounts() {
+        let flags = MountFlags::REMOUNT | MountFlags::RDONLY;
+        if let Err(error) = mount::mount("none", &entry.target, "", flags, "") {
+            errors.push(format!("{} stays mounted: {error}", entry.target.display()));
+        }
+    }
+    let writable = || data_mounts().iter().any(is_writable);
+    if writable() {
+        force_read_only();
+        let forced_until = Instant::now() + FORCE_LIMIT;
+        while writable() && Instant::now() < forced_until {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+    errors
+}
+
+/// One round; returns whether something is left that can be written to.
+fn unmount_once() -> bool {
+    let mut left = data_mounts();
+    left.retain(|entry| mount::unmount(&entry.target, UnmountFlags::empty()).is_err());
+    left.iter().any(is_writable)
+}
+
+/// Mounts of file systems that can hold data, the last one first.
+fn data_mounts() -> Vec<MountEntry> {
     const KERNEL_OWN: [&str; 10] = [
         "proc",
         "sysfs",
@@ -186,21 +216,26 @@ fn unmount_all() -> Vec<String> {
         "rootfs",
         "tmpfs",
     ];
-    let mut errors = Vec::new();
-    let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
-    for entry in mount::mountinfo().unwrap_or_default().into_iter().rev() {
-        if KERNEL_OWN.contains(&entry.fstype.as_str()) {
-            continue;
-        }
-        if mount::unmount(&entry.target, UnmountFlags::empty()).is_ok() {
-            continue;
-        }
-        if seen.insert(entry.target.clone()) {
-            let flags = MountFlags::REMOUNT | MountFlags::RDONLY;
-            if let Err(error) = mount::mount("none", &entry.target, "", flags, "") {
-                errors.push(format!("{} stays mounted: {error}", entry.target.display()));
-            }
+    let mut mounts = mount::mountinfo().unwrap_or_default();
+    mounts.retain(|entry| !KERNEL_OWN.contains(&entry.fstype.as_str()));
+    mounts.reverse();
+    mounts
+}
+
+fn is_writable(entry: &MountEntry) -> bool {
+    entry.super_options.split(',').any(|option| option == "rw")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_leaves_time_for_services_and_disks() {
+        for (whole, containers, services) in [(60, 40, 10), (5, 3, 1), (600, 580, 10)] {
+            let budget = Budget::new(Duration::from_secs(whole));
+            assert_eq!(budget.containers.as_secs(), containers, "{whole} s");
+            assert_eq!(budget.services.as_secs(), services, "{whole} s");
         }
     }
-    errors
 }

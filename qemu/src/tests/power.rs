@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use anyhow::{Context as _, ensure};
 use libtest_mimic::Trial;
 
 use crate::context::{Context, alone};
+use crate::disk::Disk;
 use crate::guest::{Guest, OFF_DEADLINE};
 use crate::machine::{Boot, Machine};
 
@@ -20,6 +22,11 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             context,
             "power_commands_end_user_containers_gently",
             commands_end_user_containers_gently,
+        ),
+        alone(
+            context,
+            "power_off_stops_each_container_by_its_own_rules",
+            off_stops_each_container_by_its_own_rules,
         ),
     ]
 }
@@ -58,4 +65,76 @@ fn commands_end_user_containers_gently(context: &Context) -> anyhow::Result<()> 
         .console
         .wait_after(mark, "container-says-44", OFF_DEADLINE)?;
     guest.wait_off()
+}
+
+/// A shell that writes what signal it got, and when it was done, to files of the state partition; `/x` is there.
+fn witness(name: &str, signal: &str, before: &str) -> String {
+    format!(
+        "busybox sh -c \"trap '{before} echo done >/x/{name}; exit' {signal}; trap 'echo term >/x/{name}; exit' TERM; \
+         while :; do sleep 0.2; done\""
+    )
+}
+
+/// Containers of both engines with signals and times of their own, and eight that do not end by themselves: each gets what
+/// it asked for, and the state file system is clean.
+fn off_stops_each_container_by_its_own_rules(context: &Context) -> anyhow::Result<()> {
+    let disk = Disk::state()?;
+    let mut guest = Machine::new("power-own-rules", Boot::Kernel)
+        .state_disk(&disk.path)
+        .memory_mib(1536)
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    guest.wait_docker()?;
+    guest.run("sudo mkdir -m 777 /opt/x && docker save busybox | system-docker load")?;
+    for docker in ["docker", "system-docker"] {
+        let run = |options: &str, command: &str| {
+            guest.run(&format!("{docker} run -d -v /opt/x:/x {options} {command}"))
+        };
+        let quick = witness(&format!("{docker}-quit"), "QUIT", "");
+        run("--stop-signal SIGQUIT", &quick)?;
+        // Longer than anybody gets who does not ask for it.
+        let slow = format!(
+            "busybox sh -c \"trap 'sleep 13; echo done >/x/{docker}-slow; exit' TERM; while :; do sleep 0.2; done\""
+        );
+        run("--stop-timeout 30", &slow)?;
+    }
+    for number in 0..8 {
+        guest.run(&format!(
+            "system-docker run -d --name deaf{number} busybox sleep 100000"
+        ))?;
+    }
+    let _ = guest.ssh.answer("sudo poweroff");
+    guest.wait_off()?;
+    ensure!(
+        !guest.console.text().contains("leaving anyway"),
+        "the shutdown took its whole time\n{}",
+        guest.console.tail()
+    );
+    for name in [
+        "docker-quit",
+        "docker-slow",
+        "system-docker-quit",
+        "system-docker-slow",
+    ] {
+        let cat = format!("cat /opt/x/{name}");
+        let said = duct::cmd!("debugfs", "-R", &cat, &disk.path)
+            .stderr_null()
+            .read()
+            .context("debugfs")?;
+        ensure!(
+            said == "done",
+            "{name} says {said:?}\n{}",
+            guest.console.tail()
+        );
+    }
+    let superblock = duct::cmd!("dumpe2fs", "-h", &disk.path)
+        .stderr_null()
+        .read()
+        .context("dumpe2fs")?;
+    ensure!(
+        !superblock.contains("needs_recovery"),
+        "the state file system was not unmounted\n{}",
+        guest.console.tail()
+    );
+    Ok(())
 }

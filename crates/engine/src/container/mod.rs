@@ -30,7 +30,7 @@ mod remove;
 mod resolver;
 mod restart;
 mod restore;
-mod signals;
+pub(crate) mod signals;
 mod sources;
 mod start;
 mod state;

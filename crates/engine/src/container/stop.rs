@@ -1,6 +1,5 @@
 //! `docker stop` and `docker restart`, and the stop of everything at shutdown.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use engine_api::{Error, Result};
@@ -124,44 +123,68 @@ impl Engine {
         Ok(())
     }
 
-    /// Stops all containers, the last started first, each with its own timeout but none longer than `limit`.
-    /// Containers named in `last` are left to the end, in that order. Never hangs; returns what went wrong.
-    pub async fn shutdown(&self, last: Vec<String>, limit: Duration) -> Vec<String> {
+    /// Lets no container start any more. The first step of a shutdown.
+    pub fn forbid_starts(&self) {
         self.0.shutting_down.set(true);
-        let rank = |container: &Container| {
-            last.iter()
-                .position(|name| *name == container.name())
-                .map_or(0, |at| at + 1)
-        };
-        let mut running: Vec<Rc<Container>> = self.all_containers();
+    }
+
+    /// Stops containers whose names `chosen` takes, all at the same time: each gets its own signal and its own time to
+    /// end, but none more than `limit`; what does not end is killed. Returns what went wrong, after `limit` and the time
+    /// for a kill at the latest.
+    pub async fn stop_together(
+        &self,
+        chosen: impl Fn(&str) -> bool,
+        limit: Duration,
+    ) -> Vec<String> {
+        let mut running = self.all_containers();
         running.retain(|container| {
-            container.status().is_alive() || container.status() == Status::Restarting
+            let status = container.status();
+            (status.is_alive() || status == Status::Restarting) && chosen(&container.name())
         });
-        running.sort_by_key(|container| {
-            (
-                rank(container),
-                std::cmp::Reverse(container.record().start_order),
-            )
-        });
-        let mut errors = Vec::new();
+        let mut stops = tokio::task::JoinSet::new();
         for container in running {
-            let own = container
-                .record()
-                .config
-                .stop_timeout
-                .unwrap_or(STOP_TIMEOUT);
-            let seconds = own.clamp(0, i64::try_from(limit.as_secs()).unwrap_or(i64::MAX));
-            let stopping = async {
-                let _turn = tokio::time::timeout(limit, container.operation.lock()).await;
-                self.stop_locked(&container, None, Some(seconds)).await
-            };
-            // The stop itself ends in a kill with its own deadline; twice the limit bounds everything else.
-            match tokio::time::timeout(limit * 2 + Duration::from_secs(15), stopping).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => errors.push(format!("stop {}: {error}", container.name())),
-                Err(_) => errors.push(format!("stop {}: no answer", container.name())),
+            let engine = self.clone();
+            stops.spawn_local(async move { engine.stop_within(&container, limit).await });
+        }
+        let mut errors = Vec::new();
+        while let Some(stopped) = stops.join_next().await {
+            match stopped {
+                Ok(error) => errors.extend(error),
+                Err(panic) => errors.push(format!("stop a container: {panic}")),
             }
         }
+        errors
+    }
+
+    async fn stop_within(&self, container: &Container, limit: Duration) -> Option<String> {
+        let own = container.record().config.stop_timeout;
+        let most = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
+        let seconds = match own.unwrap_or(STOP_TIMEOUT) {
+            // "No limit" for a client; a machine that goes down has one.
+            negative if negative < 0 => most,
+            seconds => seconds.min(most),
+        };
+        let stopping = async {
+            let _turn = container.operation.lock().await;
+            self.stop_locked(container, None, Some(seconds)).await
+        };
+        let error = match tokio::time::timeout(limit, stopping).await {
+            Ok(Ok(())) => return None,
+            Ok(Err(error)) => error.message,
+            Err(_) => format!("no end within {} s", limit.as_secs()),
+        };
+        // A signal that does not exist, a change of the container that hangs: it ends all the same.
+        match self.kill_and_wait(container).await {
+            Ok(()) => None,
+            Err(_) => Some(format!("stop {}: {error}", container.name())),
+        }
+    }
+
+    /// Stops all containers as [`Self::stop_together`] does, then gives back what the engine holds: mounts, the network
+    /// child. Returns what went wrong.
+    pub async fn shutdown(&self, limit: Duration) -> Vec<String> {
+        self.forbid_starts();
+        let mut errors = self.stop_together(|_| true, limit).await;
         for container in self.all_containers() {
             if let Err(error) = self.unmount_rootfs(&container) {
                 errors.push(error.message);

@@ -69,10 +69,7 @@ async fn service(options: EngineOptions) {
         warnings.contains("container made is kept in memory"),
         "{warnings}"
     );
-    for error in engine
-        .shutdown(Vec::new(), std::time::Duration::from_secs(1))
-        .await
-    {
+    for error in engine.shutdown(std::time::Duration::from_secs(1)).await {
         panic!("{error}");
     }
 }

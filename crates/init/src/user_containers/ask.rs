@@ -1,0 +1,76 @@
+//! The program that asks User Docker how its containers want to be stopped, so that PID 1 need not read dockerd's answers:
+//! `init user-containers SOCKET SECONDS` prints lines that are words and numbers.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use engine_api::{Client, ContainerInspect, Filters};
+
+/// The first argument that means this program.
+pub(crate) const VERB: &str = "user-containers";
+/// First word of the line that says whether containers live on when dockerd ends.
+pub(crate) const LIVE_RESTORE: &str = "live-restore";
+
+/// Docker's own default of `--stop-timeout`, in seconds.
+pub(crate) const STOP_TIMEOUT: i64 = 10;
+
+/// Prints what it gets to know within the given time: each line at once, so that a slow dockerd costs only the rest.
+pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
+    let [socket, seconds] = arguments else {
+        eprintln!("init: {VERB} needs a socket and a number of seconds");
+        return ExitCode::FAILURE;
+    };
+    let seconds = seconds.to_str().and_then(|text| text.parse().ok());
+    let limit = Duration::from_secs_f32(seconds.unwrap_or(1.0_f32).clamp(0.1, 60.0));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let asked = runtime
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| {
+            let answer = runtime
+                .block_on(async { tokio::time::timeout(limit, ask(Client::new(socket))).await });
+            match answer {
+                Ok(answer) => answer.map_err(|error| error.message),
+                Err(_) => Err(format!("no end within {} s", limit.as_secs_f32())),
+            }
+        });
+    match asked {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("init: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn ask(client: Client) -> engine_api::Result<()> {
+    let info = client.info().await?;
+    say(&format!("{LIVE_RESTORE} {}", info.live_restore_enabled));
+    for container in client
+        .container_list(false, false, &Filters::default())
+        .await?
+    {
+        // One that is gone meanwhile needs no stop.
+        if let Ok(container) = client.container_inspect(&container.id, false).await {
+            let line = line(&container);
+            line.iter().for_each(|line| say(line));
+        }
+    }
+    Ok(())
+}
+
+/// `PID SIGNAL SECONDS` of a container that runs.
+fn line(container: &ContainerInspect) -> Option<String> {
+    let (config, state) = (&container.config, &container.state);
+    let signal = engine::parse_signal(&config.stop_signal).unwrap_or(engine::STOP_SIGNAL);
+    let seconds = config.stop_timeout.unwrap_or(STOP_TIMEOUT);
+    (state.pid > 0).then(|| format!("{} {signal} {seconds}", state.pid))
+}
+
+fn say(line: &str) {
+    // A closed pipe is PID 1 that has given up: there is nobody to be told.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
