@@ -21,7 +21,8 @@ const NO_PROGRAMS: MountFlags = MountFlags::NOSUID
     .union(MountFlags::NODEV);
 
 /// Modes and sizes follow Debian's: a fifth of RAM for /run, and /dev/shm sized by the kernel's
-/// default of half the RAM.
+/// default of half the RAM. Both engines' directories in /run are file systems of their own: whoever fills /run (the console
+/// and every container that binds it can) stops no container's start, and what they hold is bounded.
 #[rustfmt::skip]
 const API_FILE_SYSTEMS: &[ApiFileSystem] = &[
     ApiFileSystem { kind: "proc",     target: "/proc",          flags: NO_PROGRAMS, data: "" },
@@ -31,6 +32,9 @@ const API_FILE_SYSTEMS: &[ApiFileSystem] = &[
     ApiFileSystem { kind: "tmpfs",    target: "/dev/shm",       flags: MountFlags::NOSUID.union(MountFlags::NODEV), data: "mode=1777" },
     ApiFileSystem { kind: "mqueue",   target: "/dev/mqueue",    flags: NO_PROGRAMS, data: "" },
     ApiFileSystem { kind: "tmpfs",    target: "/run",           flags: MountFlags::NOSUID.union(MountFlags::NODEV), data: "mode=0755,size=20%" },
+    ApiFileSystem { kind: "tmpfs",    target: "/run/system-docker", flags: MountFlags::NOSUID.union(MountFlags::NODEV), data: "mode=0711,size=10%" },
+    ApiFileSystem { kind: "tmpfs",    target: "/run/docker",    flags: MountFlags::NOSUID.union(MountFlags::NODEV), data: "mode=0711,size=10%" },
+    ApiFileSystem { kind: "tmpfs",    target: "/run/containerd", flags: MountFlags::NOSUID.union(MountFlags::NODEV), data: "mode=0711,size=10%" },
     ApiFileSystem { kind: "cgroup2",  target: "/sys/fs/cgroup", flags: NO_PROGRAMS, data: "nsdelegate" },
 ];
 

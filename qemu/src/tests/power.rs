@@ -75,6 +75,19 @@ fn witness(name: &str, signal: &str, before: &str) -> String {
     )
 }
 
+/// Whoever fills /run stops no start of a container.
+fn full_run_stops_no_start(guest: &Guest) -> anyhow::Result<()> {
+    guest.run("sudo dd if=/dev/zero of=/run/filler bs=1M 2>/dev/null; ! echo x | sudo tee /run/more >/dev/null 2>&1")?;
+    for docker in ["docker", "system-docker"] {
+        let said = guest.run(&format!("{docker} run --rm busybox echo started"))?;
+        ensure!(
+            said == "started",
+            "{docker} says {said:?} when /run is full"
+        );
+    }
+    guest.run("sudo rm -f /run/filler /run/more").map(drop)
+}
+
 /// Containers of both engines with signals and times of their own, and eight that do not end by themselves: each gets what
 /// it asked for, and the state file system is clean.
 fn off_stops_each_container_by_its_own_rules(context: &Context) -> anyhow::Result<()> {
@@ -98,6 +111,7 @@ fn off_stops_each_container_by_its_own_rules(context: &Context) -> anyhow::Resul
         );
         run("--stop-timeout 30", &slow)?;
     }
+    full_run_stops_no_start(&guest)?;
     for number in 0..8 {
         guest.run(&format!(
             "system-docker run -d --name deaf{number} busybox sleep 100000"

@@ -222,11 +222,11 @@ fn prepare_view(spare: &OwnedFd) -> anyhow::Result<()> {
             .context("the console does not see docker's programs")?;
     }
     mount::set_propagation("/", Propagation::Shared, false)?;
-    if mount::mountinfo()?
-        .iter()
-        .any(|entry| entry.target == Path::new("/run"))
-    {
-        mount::set_propagation("/run", Propagation::Shared, false)?;
+    let mounts = mount::mountinfo()?;
+    for path in ["/run", "/run/docker", "/run/containerd"] {
+        if mounts.iter().any(|entry| entry.target == Path::new(path)) {
+            mount::set_propagation(path, Propagation::Shared, false)?;
+        }
     }
     if !Path::new(CLOSURE).join("bin/dockerd").exists() {
         bail!("{CLOSURE}/bin/dockerd does not exist");
