@@ -2,7 +2,9 @@
 //! `detachKeys` for `DetachKeys`), and `null` is the empty value of whatever is expected, at any depth.
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
+use serde::de::{
+    DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor,
+};
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Map, Value};
 
@@ -99,6 +101,8 @@ impl<'de> Deserializer<'de> for Lenient {
         let object = match self.0 {
             Value::Object(object) => object,
             Value::Null => Map::new(),
+            // Serde would take its elements for the fields in their order.
+            Value::Array(_) => return Err(Error::invalid_type(Unexpected::Seq, &visitor)),
             _ => return self.deserialize_any(visitor),
         };
         let mut named = Map::new();
@@ -183,6 +187,7 @@ mod tests {
         assert_eq!(host.mounts.len(), 1);
         assert_eq!(host.port_bindings.len(), 2);
         assert!(from_value::<HostConfig>(json!({"Memory": "1"})).is_err());
+        assert!(from_value::<HostConfig>(json!([])).is_err());
     }
 
     #[test]
