@@ -14,6 +14,7 @@ mod characters;
 mod container;
 mod damage;
 mod engine;
+mod engine_options;
 pub mod events;
 mod exec;
 #[cfg(any(test, fuzzing))]
@@ -41,7 +42,8 @@ mod worker;
 
 pub use container::CommitRequest;
 pub use container::signals::{TERM as STOP_SIGNAL, parse as parse_signal};
-pub use engine::{Engine, EngineOptions};
+pub use engine::Engine;
+pub use engine_options::EngineOptions;
 pub use reaper::{Reaper, exit_code};
 
 /// Says on the kernel's log what nobody else can be told.

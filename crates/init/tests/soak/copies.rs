@@ -71,7 +71,7 @@ fn clients_who_read_no_archive_hold_up_nobody() {
     };
     let all = workers(&machine);
     assert_eq!(all.len(), clients.len());
-    all.iter().for_each(confined);
+    all.iter().for_each(|process| confined(process));
     within_deadline("df", || ok(machine.get("/system/df"), 200));
     within_deadline("create with a volume", || {
         let body = json!({"Image": "soak", "Cmd": ["true"], "Volumes": {"/etc": {}},
@@ -118,7 +118,7 @@ fn workers(machine: &Machine) -> Vec<PathBuf> {
 }
 
 /// A worker that reads a container's files has given up everything else before it reads the first.
-fn confined(process: &PathBuf) {
+fn confined(process: &Path) {
     let status = || fs::read_to_string(process.join("status")).unwrap();
     wait_until("the worker is confined", || {
         status().contains("Seccomp:\t2\n")
