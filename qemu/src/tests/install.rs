@@ -95,7 +95,7 @@ fn starts_with_both_firmwares(context: &Context) -> anyhow::Result<()> {
     guest.wait_ready()?;
     write_cloud_config(context, &guest)?;
     let said = guest.run(
-        "sudo ros install -d /dev/vda -c /tmp/cloud-config.yml -a loglevel=8 -f --no-reboot",
+        "sudo ros install -d /dev/vda -c /tmp/cloud-config.yml -a 'loglevel=8 rancher.debug=true' -f --no-reboot",
     )?;
     ensure!(
         said.contains("the disk is empty") && said.contains("copying: 100 %"),
@@ -218,7 +218,7 @@ fn unattended_on_a_4kn_disk(context: &Context) -> anyhow::Result<()> {
     let disk = blank_disk(DISK_BYTES)?;
     let mut guest = Machine::new("install-4kn", Boot::Kernel)
         .in_ram()
-        .parameters("rancher.install.device=serial:install rancher.install.append=loglevel=8")
+        .parameters("rancher.install.device=serial:install rancher.install.append=\"loglevel=8 rancher.debug=true\"")
         .disk_behind(&disk.path, NVME_4KN)
         .reset_ends()
         .start(&context.artifacts)?;
@@ -262,7 +262,7 @@ fn upgrade_is_tried_and_kept_or_comes_back(context: &Context) -> anyhow::Result<
     guest.wait_ready()?;
     write_cloud_config(context, &guest)?;
     guest.run(
-        "sudo ros install -d /dev/vda -c /tmp/cloud-config.yml -a loglevel=8 -f --no-reboot",
+        "sudo ros install -d /dev/vda -c /tmp/cloud-config.yml -a 'loglevel=8 rancher.debug=true' -f --no-reboot",
     )?;
     guest.press_power()?;
     guest.wait_off()?;

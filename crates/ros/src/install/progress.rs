@@ -27,20 +27,27 @@ impl Progress {
         let percent = (self.done * 100 / self.total).min(100);
         let step = if self.terminal { 1 } else { 10 };
         if percent / step > self.shown / step {
-            self.shown = percent;
-            let (start, end) = if self.terminal {
-                ("\r", "")
-            } else {
-                ("", "\n")
-            };
-            print!("{start}  copying: {percent:3} %{end}");
-            // A line that is shown late is no harm
-            let _ = io::stdout().flush();
+            self.show(percent);
         }
     }
 
-    /// Ends the line.
-    pub(crate) fn end(&self) {
+    fn show(&mut self, percent: u64) {
+        self.shown = percent;
+        let (start, end) = if self.terminal {
+            ("\r", "")
+        } else {
+            ("", "\n")
+        };
+        print!("{start}  copying: {percent:3} %{end}");
+        // A line that is shown late is no harm
+        let _ = io::stdout().flush();
+    }
+
+    /// Everything is done: what was there before needed no copy.
+    pub(crate) fn end(&mut self) {
+        if self.shown < 100 {
+            self.show(100);
+        }
         if self.terminal {
             println!();
         }
