@@ -54,6 +54,7 @@ fn boots(context: &Context, name: &str, boot: Boot, firmware: Firmware) -> anyho
 
 fn network_boot_needs_no_drive(context: &Context) -> anyhow::Result<()> {
     let guest = Machine::new("network-boot", Boot::Network)
+        .in_ram()
         .memory_mib(1536)
         .start(&context.artifacts)?;
     guest.wait_ready()?;

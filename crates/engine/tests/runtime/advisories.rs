@@ -232,7 +232,9 @@ async fn leaked() {
     // A descriptor of this process that is not closed on execve(2), as the one that leaked.
     let host = fs::File::open("/").unwrap();
     rustix::io::fcntl_setfd(&host, rustix::io::FdFlags::empty()).unwrap();
-    let running = Bundle::new("sleep 1000").start(Stdio::Null).await;
+    // Its files go with the bundle, and the program is read after the start.
+    let sleeper = Bundle::new("sleep 1000");
+    let running = sleeper.start(Stdio::Null).await;
     for number in 0..40 {
         let mut bundle = Bundle::new("pwd; ls | head -n 3");
         bundle.process().cwd = format!("/proc/self/fd/{number}");

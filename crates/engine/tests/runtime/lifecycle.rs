@@ -57,7 +57,9 @@ async fn exit_codes() {
         .await;
     // A container's first process cannot kill itself: the kernel protects it.
     assert_eq!(outcome.code(), 3);
-    let process = Bundle::new("sleep 1000").start(Stdio::Null).await;
+    // Its files go with the bundle, and the program is read after the start.
+    let bundle = Bundle::new("sleep 1000");
+    let process = bundle.start(Stdio::Null).await;
     assert_eq!(
         std::os::unix::process::ExitStatusExt::signal(&end(&process)),
         Some(9)
