@@ -1,7 +1,7 @@
 //! The plan in the kernel, by rtnetlink(7).
 
 use sys::netlink::{
-    BridgeOptions, Cidr, Link, LinkChange, LinkKind, NewLink, Result, Route, Rtnetlink,
+    BondOptions, BridgeOptions, Cidr, Link, LinkChange, LinkKind, NewLink, Result, Route, Rtnetlink,
 };
 
 use crate::matching::Candidate;
@@ -51,7 +51,7 @@ pub fn make(netlink: &mut Rtnetlink, plan: &Plan) -> Vec<String> {
         ));
     }
     for (name, options) in &plan.bonds {
-        errors.extend(create(netlink, name, LinkKind::Bond(options)));
+        errors.extend(make_bond(netlink, name, options));
     }
     for vlan in &plan.vlans {
         let parent = match netlink.link(&vlan.parent) {
@@ -83,6 +83,25 @@ pub fn make(netlink: &mut Rtnetlink, plan: &Plan) -> Vec<String> {
         errors.extend(create(netlink, &vlan.name, kind));
     }
     errors
+}
+
+/// Makes a bond. The kernel's module makes bond0 by itself when it is loaded, perhaps by this very request, and a bond takes
+/// its mode only while it is down and has no members (bonding.rst, "mode" and "max_bonds"): one like that is made again.
+fn make_bond(netlink: &mut Rtnetlink, name: &str, options: &BondOptions) -> Option<String> {
+    remove_idle_bond(netlink, name);
+    create(netlink, name, LinkKind::Bond(options))?;
+    remove_idle_bond(netlink, name);
+    create(netlink, name, LinkKind::Bond(options))
+}
+
+fn remove_idle_bond(netlink: &mut Rtnetlink, name: &str) {
+    if let Ok(Some(link)) = netlink.link(name)
+        && link.kind == "bond"
+        && !link.up
+    {
+        // Should it stay, making it again says why
+        let _ = netlink.delete_link(name);
+    }
 }
 
 fn create(netlink: &mut Rtnetlink, name: &str, kind: LinkKind<'_>) -> Option<String> {

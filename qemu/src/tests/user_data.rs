@@ -116,7 +116,7 @@ fn console(guest: &Guest) -> anyhow::Result<()> {
         "boot\nstring 2\na  list\nstart",
     )?;
     guest.run("grep -q AAAAIDISC ~/.ssh/authorized_keys")?;
-    guest.run("grep -q 'tmpfs /mnt/small tmpfs' /proc/mounts")?;
+    guest.run("grep -q 'none /mnt/small tmpfs' /proc/mounts")?;
     prints(
         guest,
         "awk -F: '$3 == 1200 {print $1}' /etc/passwd; id -Gn ada | tr ' ' '\\n' | sort | tr '\\n' ' '",
