@@ -81,7 +81,7 @@ echo "call rlimit $(can sh -c 'ulimit -H -c 1 && ulimit -H -c 2')"
 echo "call setuid $(can su -s /bin/true daemon)"
 echo "limits $(ulimit -n) $(ulimit -c) $(ulimit -l) $(ulimit -u)"
 cut -d " " -f 5,6 /proc/self/mountinfo | grep -v "^/ " | sed "s/^/mount /"
-sed "s/^.* - //" /proc/self/mountinfo | cut -d " " -f 1 | sort | uniq -c | sed "s/^ */kinds /"
+grep -v " /proc/interrupts " /proc/self/mountinfo | sed "s/^.* - //" | cut -d " " -f 1 | sort | uniq -c | sed "s/^ */kinds /"
 ls /dev | sed "s/^/dev /"
 ls -l /proc/self/fd | sed -n "s/.* \([0-9]*\) -> .*/descriptor \1/p"
 "#;
