@@ -1,5 +1,6 @@
 //! Shows the sizes of what was built against their budgets (`ci/budgets.toml`).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -134,7 +135,8 @@ fn weight(media: &Path, repositories: &[String]) -> Result<u64> {
         .images
         .iter()
         .partition(|image| image.references.iter().any(|reference| of(reference)));
-    let mut size: u64 = named
+    // Images that stand on each other share layers, and each lies there once
+    let own: BTreeMap<&str, u64> = named
         .iter()
         .flat_map(|image| &image.layers)
         .filter(|layer| {
@@ -143,8 +145,9 @@ fn weight(media: &Path, repositories: &[String]) -> Result<u64> {
                 .flat_map(|image| &image.layers)
                 .any(|other| other.file == layer.file)
         })
-        .map(|layer| layer.size)
-        .sum();
+        .map(|layer| (layer.file.as_str(), layer.size))
+        .collect();
+    let mut size: u64 = own.values().sum();
     for name in repositories {
         // An image for User Docker lies there as an archive of its own
         size += fs::metadata(media.join(format!("user-images/{name}.tar")))
