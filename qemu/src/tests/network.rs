@@ -99,7 +99,7 @@ fn is_what_user_data_says_and_changes_on_restart(context: &Context) -> anyhow::R
     prints(
         &guest,
         "tr ' ' '\\n' < /sys/class/net/bond0/bonding/slaves | sort | tr '\\n' ' '",
-        "eth2 eth3 ",
+        "eth2 eth3",
     )?;
     guest.run(
         "ip -4 addr show bond0 | grep -q 10.9.3.2/24 && ip -4 addr show br0 | grep -q 10.9.2.1/24",
