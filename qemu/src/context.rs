@@ -72,7 +72,6 @@ impl Context {
 const NOT_SEEN_GREEN: &[&str] = &[
     "damage_full_disk_lets_its_owner_in",
     "engine_passes_its_own_tests",
-    "install_4kn_disk_without_a_person",
     "install_disk_starts_with_bios_and_uefi_and_keeps_state",
     "install_upgrade_is_tried_and_kept_or_comes_back",
     "modes_have_the_same_mounts_and_confinement",
