@@ -120,7 +120,7 @@ fn console(guest: &Guest) -> anyhow::Result<()> {
     prints(
         guest,
         "awk -F: '$3 == 1200 {print $1}' /etc/passwd; id -Gn ada | tr ' ' '\\n' | sort | tr '\\n' ' '",
-        "ada\nada docker makers testers ",
+        "ada\nada docker makers testers",
     )?;
     prints(guest, "sudo -u ada sudo -n id -u", "0")?;
     guest.run("sudo grep -q '^ada:[$]' /etc/shadow")?;
