@@ -79,7 +79,6 @@ const NOT_SEEN_GREEN: &[&str] = &[
     "network_is_what_user_data_says_and_changes_on_restart",
     "plugins_buildx_builds_an_image",
     "plugins_compose_starts_a_project_in_order",
-    "rights_of_default_containers_in_ram",
     "user_data_holds_in_the_same_boot_and_ros_shows_it",
 ];
 
