@@ -1,10 +1,11 @@
-//! What is written about the system services' rights, from the one place that gives them: rootfs/os-config.yml; and about
-//! the keys of the configuration, from the tables of crate config.
+//! What is written about the system services' rights, the kernel's options and the keys of the configuration, from the places
+//! that give them: rootfs/os-config.yml, kernel-config/kernel.toml and the tables of crate config.
 //!
-//! Made are the table of docs/security.md, and qemu/confinement.toml, which the test of the booted system compares with
+//! Made are tables of docs/security.md, and qemu/confinement.toml, which the test of the booted system compares with
 //! what runs. `cargo xtask tidy` fails when one of them is not up to date.
 
 mod configuration;
+mod kernel;
 mod service;
 
 use std::fmt::Write as _;
@@ -13,6 +14,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::kernel::Declaration;
 use crate::progress;
 use crate::workspace::Build;
 use service::{Reasoned, Service};
@@ -26,6 +28,9 @@ const DATA: &str = "qemu/confinement.toml";
 /// What stands between these is made.
 const BEGIN: &str = "<!-- made by `cargo xtask docs` from rootfs/os-config.yml: begin -->\n";
 const END: &str = "<!-- made by `cargo xtask docs`: end -->\n";
+
+/// Where the kernel's table begins.
+const KERNEL: &str = "<!-- made by `cargo xtask docs` from kernel-config/kernel.toml: begin -->\n";
 
 /// Options of `cargo xtask docs`.
 #[derive(clap::Args)]
@@ -62,18 +67,27 @@ fn made(root: &Path) -> Result<[(&'static str, String); 4]> {
         fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     };
     let services = service::read(SOURCE, &read(SOURCE)?)?;
-    let page = read(PAGE)?;
-    let (Some((before, _)), Some((_, after))) = (page.split_once(BEGIN), page.split_once(END))
-    else {
-        bail!("{PAGE} has not the lines {BEGIN:?} and {END:?}");
-    };
-    let page = format!("{before}{BEGIN}\n{}\n{END}{after}", tables(&services));
+    let declaration = Declaration::read_in(root)?;
+    let page = fill(&read(PAGE)?, BEGIN, &tables(&services))?;
+    let page = fill(&page, KERNEL, &kernel::table(&declaration.open))?;
     Ok([
         (PAGE, page),
         (DATA, data(&services)),
         (configuration::PAGE, configuration::page(&read(SOURCE)?)),
         (configuration::SCHEMA, configuration::schema()),
     ])
+}
+
+/// The page with `text` between the line `begin` and the end that follows it.
+fn fill(page: &str, begin: &str, text: &str) -> Result<String> {
+    let split = page.split_once(begin).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(END)?;
+        Some((before, after))
+    });
+    let Some((before, after)) = split else {
+        bail!("{PAGE} has not the lines {begin:?} and {END:?}");
+    };
+    Ok(format!("{before}{begin}\n{text}\n{END}{after}"))
 }
 
 fn data(services: &[Service]) -> String {

@@ -139,7 +139,7 @@ fn pack(
     archive.file("bin/busybox", 0o755, &unpacked)?;
     archive.link("bin/sh", "busybox")?;
     // The kernel loads modules by this name when a program asks for a protocol or a file system it does not have
-    archive.link("sbin/modprobe", "../init")?;
+    archive.link("sbin/usermode-helper", "../init")?;
     modules::add(build, kernel, &mut archive)?;
     archive.finish()?.commit()?;
     compress(&plain, target)

@@ -21,7 +21,7 @@ use crate::progress;
 use crate::setup::{self, Purpose};
 use crate::workspace::{Build, VERSION};
 
-pub(crate) use declaration::{Declaration, cross_prefix};
+pub(crate) use declaration::{Declaration, Open, cross_prefix};
 
 /// Options of `cargo xtask kernel`.
 #[derive(clap::Args)]

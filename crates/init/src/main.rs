@@ -2,10 +2,10 @@
 //!
 //! The boot is the table in `boot.rs`. The same program is also its own helpers, chosen by its first
 //! argument: `runtime` (the first process of every container), `network` (embedded DNS and the proxy
-//! of published ports), `user-containers` (asks User Docker how its containers stop) and `engine` (System Docker on a developer's machine); `upgrade-check` and
-//! `take-over` are asked of a program that is to replace the running one. Under the names
-//! `docker-init` and `modprobe` it is what those are. Registries and archives, which PID 1 never
-//! touches itself, are the program `worker`.
+//! of published ports), `user-containers` (asks User Docker how its containers stop) and `engine` (System Docker on a
+//! developer's machine); `upgrade-check` and `take-over` are asked of a program that is to replace the running one. Under the
+//! name `docker-init` it is that, and as `/sbin/usermode-helper` it answers the kernel. Registries and archives, which PID 1
+//! never touches itself, are the program `worker`.
 //!
 //! This crate does not parse configuration (crate config), know a container's insides (crate
 //! engine) or read from an internet socket.
@@ -36,6 +36,7 @@ mod timeline;
 mod toolbox;
 mod trial;
 mod user_containers;
+mod usermode_helper;
 mod warnings;
 
 use std::ffi::OsString;
@@ -45,6 +46,9 @@ use std::process::ExitCode;
 use machine::Machine;
 
 fn main() -> ExitCode {
+    if sys::process::executed_as() == usermode_helper::PATH {
+        return usermode_helper::main(&std::env::args_os().collect::<Vec<_>>());
+    }
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_default();
     if Path::new(&name).file_name() == Some("docker-init".as_ref()) {
@@ -53,9 +57,6 @@ fn main() -> ExitCode {
             .chain(arguments)
             .collect();
         return engine::runtime::main(&arguments);
-    }
-    if Path::new(&name).file_name() == Some("modprobe".as_ref()) {
-        return modprobe::main(&arguments.collect::<Vec<_>>());
     }
     match arguments
         .next()

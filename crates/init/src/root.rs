@@ -12,6 +12,7 @@ use anyhow::Context;
 use sys::mount::{self, MountFlags, Propagation};
 
 use crate::machine::Machine;
+use crate::usermode_helper;
 
 /// Where PID 1's program stays, read-only, for the children that it starts.
 pub(crate) const PROGRAM: &str = "/sbin/init";
@@ -110,7 +111,8 @@ fn populate(new_root: &Path) -> anyhow::Result<()> {
     sys::fs::set_mode(&new_root.join("tmp"), 0o1777)?;
     sys::fs::set_mode(&new_root.join("root"), 0o700)?;
     symlink("../run", new_root.join("var/run")).context("cannot link /var/run")?;
-    symlink("init", new_root.join("sbin/modprobe")).context("cannot link /sbin/modprobe")?;
+    symlink("init", new_root.join(&usermode_helper::PATH[1..]))
+        .with_context(|| format!("cannot link {}", usermode_helper::PATH))?;
     for (from, to) in COPIED {
         // With its mode.
         fs::copy(from, new_root.join(&to[1..])).with_context(|| format!("cannot copy {from}"))?;

@@ -41,6 +41,11 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
         ),
         shared(
             context,
+            "boot_kernel_runs_no_program_that_somebody_names",
+            kernel_runs_no_program_that_somebody_names,
+        ),
+        shared(
+            context,
             "boot_small_machines_keep_a_small_reserve",
             small_machines_keep_a_small_reserve,
         ),
@@ -162,6 +167,38 @@ fn kernel_gets_modules_it_asks_for(guest: &Guest) -> anyhow::Result<()> {
     guest.run("test ! -d /sys/module/dummy")?;
     guest.run("sudo ip link add asked type dummy && test -d /sys/module/dummy")?;
     guest.run("sudo ip link delete asked")?;
+    Ok(())
+}
+
+/// Root of a container that gets at these files would be root of the machine: the kernel runs what they name outside of it.
+fn kernel_runs_no_program_that_somebody_names(guest: &Guest) -> anyhow::Result<()> {
+    for (file, provoke) in [
+        (
+            "core_pattern",
+            "sh -c 'ulimit -c unlimited; kill -SEGV $$' || true",
+        ),
+        ("modprobe", "ip link add asked type ifb || true"),
+    ] {
+        let set = |text: &str| {
+            guest.run(&format!(
+                "echo '{text}' | sudo tee /proc/sys/kernel/{file} >/dev/null"
+            ))
+        };
+        let evil = format!("/tmp/evil-{file}");
+        guest.run(&format!(
+            "printf '#!/bin/sh\\nid > /tmp/taken\\n' > {evil} && chmod 755 {evil}"
+        ))?;
+        let before = guest.run(&format!("cat /proc/sys/kernel/{file}"))?;
+        let pipe = if file == "core_pattern" { "|" } else { "" };
+        set(&format!("{pipe}{evil}"))?;
+        guest.run(&format!("sudo {provoke}"))?;
+        set(&before)?;
+        guest.run_until(
+            &format!("sudo dmesg | grep 'was told to run {evil}'"),
+            std::time::Duration::from_secs(30),
+        )?;
+        guest.run("test ! -e /tmp/taken")?;
+    }
     Ok(())
 }
 

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use crate::workspace::{Arch, Build};
+
+/// Where it is.
+const DECLARATION: &str = "kernel-config/kernel.toml";
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -29,6 +32,8 @@ pub(crate) struct Declaration {
     pub(crate) built_in: Vec<Rule>,
     /// Options that must be off.
     pub(crate) absent: Vec<Rule>,
+    /// Where the configuration is not what guides to hardening ask for.
+    pub(crate) open: Vec<Open>,
     /// What the initrd carries.
     pub(crate) initrd: Initrd,
     /// Where firmware comes from.
@@ -73,6 +78,20 @@ pub(crate) struct Rule {
     pub(crate) options: Vec<String>,
 }
 
+/// Options that are not as guides to hardening have them, for one reason.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Open {
+    /// Why.
+    pub(crate) reason: String,
+    /// Names without `CONFIG_` of those that are off here.
+    #[serde(default)]
+    pub(crate) off: Vec<String>,
+    /// Names of those that are on here.
+    #[serde(default)]
+    pub(crate) on: Vec<String>,
+}
+
 /// What the initrd carries of the kernel.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,7 +114,12 @@ pub(crate) struct Firmware {
 impl Declaration {
     /// Reads the workspace's.
     pub(crate) fn read(build: &Build) -> Result<Self> {
-        let path = folder(build).join("kernel.toml");
+        Self::read_in(&build.root)
+    }
+
+    /// Reads that of the workspace at `root`.
+    pub(crate) fn read_in(root: &Path) -> Result<Self> {
+        let path = root.join(DECLARATION);
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("parse {}", path.display()))
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 
-use super::declaration::{Declaration, Rule};
+use super::declaration::{Declaration, Open, Rule};
 
 /// Values by option name (without `CONFIG_`); what is off is not there.
 type Values<'a> = BTreeMap<&'a str, &'a str>;
@@ -20,6 +20,7 @@ pub(super) fn check(declaration: &Declaration, fragments: &str, config: &str) ->
         found.get(option) == Some(&"y")
     }));
     complaints.extend(broken(&declaration.absent, "is on", |option| !on(option)));
+    complaints.extend(misstated(&declaration.open, on));
     if complaints.is_empty() {
         return Ok(());
     }
@@ -51,6 +52,16 @@ fn lost(fragments: &str, found: &Values<'_>) -> Vec<String> {
             .map(|option| format!("CONFIG_{option} was asked to be off and is on")),
     );
     complaints
+}
+
+/// Options that the table of what is left open does not have right. Those that an architecture does not know are off.
+fn misstated(open: &[Open], is_on: impl Fn(&str) -> bool) -> Vec<String> {
+    let off = open.iter().flat_map(|open| &open.off);
+    off.filter(|option| is_on(option))
+        .map(|option| {
+            format!("CONFIG_{option} is on, which hardening asks for: take it out of [[open]]")
+        })
+        .collect()
 }
 
 fn broken(rules: &[Rule], complaint: &str, holds: impl Fn(&str) -> bool) -> Vec<String> {
@@ -91,6 +102,19 @@ mod tests {
                 "CONFIG_D was asked to be off and is on"
             ]
         );
+    }
+
+    #[test]
+    fn what_is_said_to_be_open_and_is_not_is_told() {
+        let open = Open {
+            reason: "because".to_owned(),
+            off: vec!["A".to_owned(), "B".to_owned()],
+            on: Vec::new(),
+        };
+        let found = parse("CONFIG_A=y\n");
+        let complaints = misstated(&[open], |option| found.contains_key(option));
+        assert_eq!(complaints.len(), 1);
+        assert!(complaints[0].starts_with("CONFIG_A is on"));
     }
 
     #[test]

@@ -69,6 +69,13 @@ impl Signal {
     }
 }
 
+/// The path that execve(2) was given for this program: a link's name where it was called by a link (getauxval(3), AT_EXECFN).
+/// The first argument is whatever the caller likes.
+#[must_use]
+pub fn executed_as() -> &'static OsStr {
+    OsStr::from_bytes(rustix::param::linux_execfn().to_bytes())
+}
+
 /// Sends a signal to one process (kill(2)). Prefer [`Pidfd::send_signal`]: a number can be somebody else's by now.
 ///
 /// # Errors
