@@ -179,14 +179,7 @@ impl Console {
 
     /// The first line that holds one of [`FORBIDDEN`], except where it holds one of `allowed`.
     pub(crate) fn forbidden_line(&self, allowed: &[&str]) -> Option<String> {
-        let text = self.text();
-        text.lines()
-            .find(|line| {
-                FORBIDDEN
-                    .iter()
-                    .any(|bad| line.contains(bad) && !allowed.contains(bad))
-            })
-            .map(str::to_owned)
+        first_forbidden(&self.text(), allowed).map(str::to_owned)
     }
 
     /// The last lines and where the rest is.
@@ -198,5 +191,27 @@ impl Console {
             "last lines of the console ({}):\n  {shown}",
             self.log.display()
         )
+    }
+}
+
+fn first_forbidden<'a>(text: &'a str, allowed: &[&str]) -> Option<&'a str> {
+    let holds = |line: &str, texts: &[&str]| texts.iter().any(|text| line.contains(text));
+    text.lines()
+        .find(|line| holds(line, FORBIDDEN) && !holds(line, allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_allowed_by_any_part_of_it() {
+        let text = "fine\noom-kill:constraint=CONSTRAINT_MEMCG,cpuset=a\noom-kill:constraint=CONSTRAINT_NONE\n";
+        assert_eq!(
+            first_forbidden(text, &["constraint=CONSTRAINT_MEMCG"]),
+            Some("oom-kill:constraint=CONSTRAINT_NONE")
+        );
+        assert_eq!(first_forbidden(text, &["oom-kill:"]), None);
+        assert_eq!(first_forbidden("fine\n", &[]), None);
     }
 }
