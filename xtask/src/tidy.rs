@@ -2,6 +2,7 @@
 
 mod closure;
 mod edges;
+mod links;
 mod source;
 
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ pub(crate) fn check(build: &Build) -> Result<()> {
     complaints.extend(closure::check(build)?);
     for file in &files {
         complaints.extend(source::check(&build.root, file)?);
+        complaints.extend(links::check(&build.root, file)?);
     }
     complaints.extend(changelog(build)?);
     complaints.extend(docs::check(&build.root)?);

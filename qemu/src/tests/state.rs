@@ -21,6 +21,11 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
         ),
         alone(
             context,
+            "state_survives_as_the_page_says",
+            survives_as_the_page_says,
+        ),
+        alone(
+            context,
             "state_without_a_disk_starts_afresh",
             without_a_disk_starts_afresh,
         ),
@@ -89,6 +94,48 @@ fn state_is_kept_over_a_reboot(context: &Context) -> anyhow::Result<()> {
     let running =
         "test \"$(docker ps --format '{{.Names}}' | sort | tr '\\n' ' ')\" = 'unless web '";
     guest.run_until(running, crate::guest::BOOT_DEADLINE)?;
+    guest.check()
+}
+
+/// What users are told.
+const PAGE: &str = include_str!("../../../docs/persistence.md");
+
+/// The rows of the page's table: a directory, and whether it is kept.
+fn rows() -> Vec<(&'static str, bool)> {
+    PAGE.lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .map(|(directory, rest)| (directory, rest.starts_with("kept")))
+        .collect()
+}
+
+fn survives_as_the_page_says(context: &Context) -> anyhow::Result<()> {
+    const FILE: &str = "file-of-the-test";
+    let rows = rows();
+    ensure!(rows.len() > 10, "the page has {} rows only", rows.len());
+    let guest = Machine::new("state-page", Boot::Kernel).start(&context.artifacts)?;
+    guest.wait_ready()?;
+    for (directory, _) in &rows {
+        guest.run(&format!(
+            "sudo mkdir -p {directory} && echo x | sudo tee {directory}/{FILE} >/dev/null"
+        ))?;
+    }
+    let mark = guest.console.mark();
+    let _ = guest.ssh.answer("sudo reboot");
+    guest
+        .console
+        .wait_after(mark, "Linux version", crate::guest::OFF_DEADLINE)?;
+    guest.wait_ready_after(mark)?;
+    let mut wrong = Vec::new();
+    for (directory, kept) in rows {
+        let there = guest.run(&format!(
+            "sudo test -e {directory}/{FILE} && echo kept || echo gone"
+        ))?;
+        // In RAM nothing is.
+        if (there == "kept") != (kept && context.artifacts.state_disks) {
+            wrong.push(format!("{directory} is {there}"));
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join(", "));
     guest.check()
 }
 
