@@ -15,7 +15,8 @@ pub const SPARE: &str = "before";
 /// Writes `content` to a temporary file beside `path`, syncs it, renames it over `path` and syncs the directory.
 ///
 /// # Errors
-/// The first system call that failed; `path` then has its old content.
+/// The first system call that failed; `path` then has its old content. When the directory's sync fails and there is no spare to
+/// take the old content from, `path` has the new one.
 pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     put(path, content, mode, || ())
 }
@@ -103,6 +104,7 @@ fn put(path: &Path, content: &[u8], mode: u32, ready: impl FnOnce()) -> io::Resu
         .parent()
         .ok_or_else(|| io::Error::other("path has no parent directory"))?;
     let temporary = path.with_extension("tmp");
+    let is_first = !path.exists();
     let result = fill(&temporary, content, mode, true).and_then(|()| {
         ready();
         fs::rename(&temporary, path)
@@ -112,7 +114,21 @@ fn put(path: &Path, content: &[u8], mode: u32, ready: impl FnOnce()) -> io::Resu
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
-    File::open(directory)?.sync_all()
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    if synced.is_err() {
+        take_back(path, &temporary, is_first);
+    }
+    synced
+}
+
+/// What is answered as failed must not be there at the next start: the old content gets its name again, as far as the disk
+/// lets it.
+fn take_back(path: &Path, temporary: &Path, is_first: bool) {
+    if is_first {
+        let _ = fs::remove_file(path);
+    } else if fs::hard_link(spare_of(path), temporary).is_ok() {
+        let _ = fs::rename(temporary, path);
+    }
 }
 
 fn fill(path: &Path, content: &[u8], mode: u32, sync: bool) -> io::Result<()> {
@@ -167,5 +183,19 @@ mod tests {
         assert_eq!(spare(), "three");
         remove(&path).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_was_not_synced_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        write_keeping(&path, b"one", 0o600).unwrap();
+        write_keeping(&path, b"two", 0o600).unwrap();
+        let temporary = path.with_extension("tmp");
+        take_back(&path, &temporary, false);
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert!(!temporary.exists());
+        take_back(&path, &temporary, true);
+        assert!(!path.exists());
     }
 }

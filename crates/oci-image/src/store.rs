@@ -197,7 +197,12 @@ impl Store {
         match fs::rename(&path, &doomed) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             // A full disk can lack the room for the new name: what is removed first are the files then.
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                ) =>
+            {
                 return fs::remove_dir_all(&path).context(|| format!("remove {}", path.display()));
             }
             result => result.context(|| format!("remove {}", path.display()))?,

@@ -3,7 +3,8 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use sys::mount::{self, MountFlags, UnmountFlags};
@@ -12,15 +13,68 @@ use crate::damage::{prepared, seen};
 use crate::http::{self, Answer};
 use crate::machine::{Machine, start};
 
-/// A way for a disk to take nothing: options of the file system, what is done to it, and the cause that users read.
-type Kind = (&'static str, &'static str, fn(&Path), &'static str);
+/// A way for a disk to take nothing.
+struct Kind {
+    name: &'static str,
+    /// Mounts a small file system there.
+    mount: fn(&Path),
+    /// Makes it take nothing more; called again and again.
+    spoil: fn(&Path),
+    /// What users read.
+    cause: &'static str,
+    /// Whether removing works.
+    removes: bool,
+    /// Whether it is seen without a write, and said in `info`.
+    is_seen: bool,
+}
 
 #[rustfmt::skip]
-const KINDS: [Kind; 3] = [
-    ("blocks", "size=8m", fill, "no space left on device"),
-    ("files", "size=64m,nr_inodes=200", crowd, "no space left on device"),
-    ("read-only", "size=64m", |root| mount::mount("none", root, "", MountFlags::REMOUNT | MountFlags::RDONLY, "").unwrap(), "read-only file system"),
+const KINDS: [Kind; 4] = [
+    Kind { name: "blocks",    mount: |root| in_ram(root, "size=8m"),                spoil: fill,      cause: "no space left on device", removes: true, is_seen: true },
+    Kind { name: "files",     mount: |root| in_ram(root, "size=64m,nr_inodes=200"), spoil: crowd,     cause: "no space left on device", removes: true, is_seen: true },
+    Kind { name: "read-only", mount: |root| in_ram(root, "size=64m"),               spoil: read_only, cause: "read-only file system",   removes: false, is_seen: true },
+    Kind { name: "late",      mount: on_disk,                                       spoil: overcommit, cause: "no space left on device", removes: false, is_seen: false },
 ];
+
+fn in_ram(root: &Path, options: &str) {
+    mount::mount("tmpfs", root, "tmpfs", MountFlags::empty(), options).unwrap();
+}
+
+fn read_only(root: &Path) {
+    let flags = MountFlags::REMOUNT | MountFlags::RDONLY;
+    mount::mount("none", root, "", flags, "").unwrap();
+}
+
+/// Where the disk of [`on_disk`] is kept: a file in a small file system of its own.
+fn below(root: &Path) -> PathBuf {
+    root.with_file_name("below")
+}
+
+/// A disk that is larger than what keeps it, as thin volumes are: what does not fit there is an error of the disk, which write(2) does
+/// not know and fsync(2) tells. It has no journal, so that the file system goes on as if nothing were wrong.
+fn on_disk(root: &Path) {
+    let below = below(root);
+    fs::create_dir_all(&below).unwrap();
+    in_ram(&below, "size=32m");
+    let disk = below.join("disk");
+    File::create(&disk).unwrap().set_len(128 << 20).unwrap();
+    let disk = disk.to_str().unwrap();
+    tool(
+        "mke2fs",
+        &["-q", "-F", "-t", "ext4", "-O", "^has_journal", disk],
+    );
+    let options = "loop,discard,errors=continue";
+    tool("mount", &["-o", options, disk, root.to_str().unwrap()]);
+}
+
+fn overcommit(root: &Path) {
+    fill(&below(root));
+}
+
+fn tool(name: &str, arguments: &[&str]) {
+    let status = Command::new(name).args(arguments).status().unwrap();
+    assert!(status.success(), "{name} {arguments:?}: {status}");
+}
 
 fn fill(root: &Path) {
     let path = root.join("filler");
@@ -50,6 +104,7 @@ impl Drop for Small<'_> {
     fn drop(&mut self) {
         // The engine may still have something open.
         let _ = mount::unmount(self.0, UnmountFlags::DETACH);
+        let _ = mount::unmount(&below(self.0), UnmountFlags::DETACH);
     }
 }
 
@@ -91,27 +146,34 @@ fn a_disk_that_takes_nothing_stops_no_start_and_no_removal() {
     machine.start();
     let expected = seen(&machine);
     let root = machine.root();
-    for (kind, options, spoil, cause) in KINDS {
+    for kind in KINDS {
+        let name = kind.name;
         machine.kill();
-        mount::mount("tmpfs", &root, "tmpfs", MountFlags::empty(), options).unwrap();
         let _small = Small(&root);
+        (kind.mount)(&root);
         machine.copy_state(&whole);
-        spoil(&root);
+        (kind.spoil)(&root);
         machine.start();
-        assert_eq!(seen(&machine), expected, "{kind}");
+        assert_eq!(seen(&machine), expected, "{name}");
         let warnings = machine.get("/info").unwrap().json()["Warnings"].to_string();
-        let said = warnings.contains(cause) || warnings.contains("read-only");
-        assert!(said, "{kind}: {warnings}");
-        writes_fail_whole(&mut machine, kind, spoil, cause);
-        if kind != "read-only" {
-            removals_work(&mut machine, kind);
+        let said = warnings.contains(kind.cause) || warnings.contains("read-only");
+        assert!(said || !kind.is_seen, "{name}: {warnings}");
+        writes_fail_whole(&mut machine, &kind);
+        if kind.removes {
+            removals_work(&mut machine, name);
         }
         machine.kill();
     }
 }
 
 /// What cannot be written is answered with the cause and has not happened, neither now nor at the next start.
-fn writes_fail_whole(machine: &mut Machine, kind: &str, spoil: fn(&Path), cause: &str) {
+fn writes_fail_whole(machine: &mut Machine, kind: &Kind) {
+    let Kind {
+        name: kind,
+        spoil,
+        cause,
+        ..
+    } = kind;
     let mut refused = 0;
     for (method, path, body) in writes() {
         // The engine has given up spares, and what it has made of their room may be gone again.
