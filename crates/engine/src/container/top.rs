@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use engine_api::{ContainerTop, Error, Result};
 
 use crate::Engine;
 
+/// How long a process may take to show its command line; the name of its program stands for it then.
+const ANSWER_MOST: Duration = Duration::from_secs(2);
 /// Clock ticks per second in /proc (USER_HZ), the same on every architecture of ours.
 const TICKS: u64 = 100;
 
@@ -38,6 +41,7 @@ impl Engine {
         pids.extend(container.pid());
         let uptime = read_uptime();
         let mut found: Vec<Proc> = pids.into_iter().filter_map(Proc::read).collect();
+        self.read_commands(&mut found).await;
         if let Some(key) = sort {
             found.sort_by_cached_key(|process| {
                 let text = process.column(key, uptime);
@@ -57,6 +61,18 @@ impl Engine {
             titles: columns.iter().map(|column| title(column)).collect(),
             processes,
         })
+    }
+
+    /// Fills in the command lines: they are in the processes' own memory, which can be on a file system that does not answer.
+    async fn read_commands(&self, found: &mut [Proc]) {
+        let paths: Vec<String> = found
+            .iter()
+            .map(|process| format!("/proc/{}/cmdline", process.pid))
+            .collect();
+        let contents = self.0.runtime.read(&paths, ANSWER_MOST).await;
+        for (process, raw) in found.iter_mut().zip(contents.unwrap_or_default()) {
+            process.set_command(&raw);
+        }
     }
 }
 
@@ -161,10 +177,6 @@ impl Proc {
         let (head, tail) = stat.rsplit_once(") ")?;
         let name = head.split_once('(')?.1.to_owned();
         let fields: Vec<String> = tail.split_whitespace().map(str::to_owned).collect();
-        let raw = fs::read(directory.join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&raw)
-            .trim_end_matches('\0')
-            .replace('\0', " ");
         let status = fs::read_to_string(directory.join("status")).unwrap_or_default();
         let uid = status
             .lines()
@@ -177,11 +189,7 @@ impl Proc {
             .unwrap_or(0);
         Some(Self {
             pid,
-            command: if command.is_empty() {
-                format!("[{name}]")
-            } else {
-                command
-            },
+            command: format!("[{name}]"),
             name,
             uid: if uid == "0" {
                 "root".to_owned()
@@ -191,6 +199,16 @@ impl Proc {
             fields,
             rss_pages,
         })
+    }
+
+    /// The words of its command line, each with a zero after it; a process without one keeps its program's name.
+    fn set_command(&mut self, raw: &[u8]) {
+        let command = String::from_utf8_lossy(raw)
+            .trim_end_matches('\0')
+            .replace('\0', " ");
+        if !command.is_empty() {
+            self.command = command;
+        }
     }
 
     fn number(&self, field: usize) -> u64 {
@@ -277,9 +295,12 @@ mod tests {
     #[test]
     fn this_process_is_described() {
         let pid = i32::try_from(std::process::id()).unwrap();
-        let process = Proc::read(pid).unwrap();
+        let mut process = Proc::read(pid).unwrap();
         assert_eq!(process.column("pid", 0), pid.to_string());
-        assert!(process.column("cmd", 0).contains("engine"));
+        process.set_command(b"");
+        assert!(process.column("cmd", 0).starts_with('['));
+        process.set_command(b"engine\0--flag\0");
+        assert_eq!(process.column("cmd", 0), "engine --flag");
         assert!(process.column("rss", 0).parse::<u64>().unwrap() > 0);
     }
 

@@ -45,6 +45,11 @@ pub(super) enum Job {
         /// What to look at.
         paths: Vec<LookAt>,
     },
+    /// Read these files, one after the other.
+    Read {
+        /// Files that are not longer than memory has room for, such as those of /proc.
+        paths: Vec<String>,
+    },
 }
 
 /// A path of the machine to look at.
@@ -76,6 +81,8 @@ pub(super) enum Report {
     Created,
     /// What is at the next path.
     Found(Found),
+    /// A part of the file that is read; an empty one is its end.
+    Part(Vec<u8>),
     /// It did not work.
     Failed(Error),
     /// It closed: after `start` it runs.
@@ -92,6 +99,7 @@ impl Report {
                 bytes.extend(serde_json::to_vec(found).unwrap_or_default());
                 bytes
             }
+            Report::Part(part) => [b"t", part.as_slice()].concat(),
             Report::Failed(error) => {
                 let mut error = error.clone();
                 // Escapes may double the length; a message holds 16 KiB.
@@ -126,6 +134,7 @@ impl Report {
             Some((b'l', found)) => Ok(Report::Found(
                 serde_json::from_slice(found).map_err(|_| unknown())?,
             )),
+            Some((b't', part)) => Ok(Report::Part(part.to_vec())),
             Some((b'e', error)) => Ok(Report::Failed(
                 serde_json::from_slice(error).map_err(|_| unknown())?,
             )),
@@ -144,6 +153,9 @@ impl Report {
     }
 }
 
+/// Longest part of a file that one message carries, bytes.
+pub(super) const LONGEST_PART: usize = 8192;
+
 /// Longest error text that is sent, bytes.
 const LONGEST_TEXT: usize = 4096;
 
@@ -161,6 +173,8 @@ mod tests {
             Report::Created,
             failed,
             found,
+            Report::Part(b"text".to_vec()),
+            Report::Part(Vec::new()),
             Report::Closed,
         ] {
             assert_eq!(Report::decode(&report.encode()).unwrap(), report);

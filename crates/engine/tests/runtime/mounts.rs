@@ -383,6 +383,15 @@ async fn silent() {
     let words = format!("{} has not answered for 2 s", below.display());
     assert_eq!(error.message, words);
     assert_eq!(children(), before, "the process that looked is left");
+    // What answers before it is not lost, and a long text comes whole.
+    let long = "x".repeat(20_000);
+    fs::write(at("long"), &long).unwrap();
+    let paths = [at("long"), at("missing"), below, at("file")];
+    let paths = paths.map(|path| path.to_str().unwrap().to_owned());
+    let deadline = std::time::Duration::from_secs(2);
+    let read = crate::bundle::runtime().read(&paths, deadline).await;
+    assert_eq!(read.unwrap(), [long.as_bytes(), b""]);
+    assert_eq!(children(), before, "the process that read is left");
 }
 
 async fn unlike() {

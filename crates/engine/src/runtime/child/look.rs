@@ -6,12 +6,24 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::super::error::Result;
-use super::super::protocol::{Found, LookAt, Report};
+use super::super::protocol::{Found, LONGEST_PART, LookAt, Report};
 use super::{Engine, Role};
 
 pub(super) fn run(engine: &Engine, paths: &[LookAt]) -> Result<Role> {
     for wanted in paths {
         engine.report(&Report::Found(look(wanted)), &[])?;
+    }
+    Ok(Role::Helper)
+}
+
+/// Reads files: one that cannot be read is an empty one.
+pub(super) fn read(engine: &Engine, paths: &[String]) -> Result<Role> {
+    for path in paths {
+        let content = fs::read(path).unwrap_or_default();
+        for part in content.chunks(LONGEST_PART) {
+            engine.report(&Report::Part(part.to_vec()), &[])?;
+        }
+        engine.report(&Report::Part(Vec::new()), &[])?;
     }
     Ok(Role::Helper)
 }

@@ -44,12 +44,12 @@ enum Role {
     Helper,
 }
 
-/// Entry point of `runtime VERB ...`: `create`, `exec` and `look` are for the engine's launcher only, `docker-init ARGUMENTS` is
+/// Entry point of `runtime VERB ...`: `create`, `exec`, `look` and `read` are for the engine's launcher only, `docker-init ARGUMENTS` is
 /// the first process of `docker run --init`. Must be called before any thread is started.
 pub fn main(args: &[OsString]) -> ExitCode {
     match args.first().and_then(|verb| verb.to_str()) {
         Some("docker-init") => docker_init(&args[1..]),
-        Some("create" | "exec" | "look") => {
+        Some("create" | "exec" | "look" | "read") => {
             match take_inherited_fd(CONTROL_FD).map(|socket| Engine { socket }) {
                 Ok(engine) => work(&engine),
                 Err(error) => usage(&error.to_string()),
@@ -84,6 +84,7 @@ fn work(engine: &Engine) -> ExitCode {
             exec::run(engine, target, *process, seccomp.as_ref(), cgroup)
         }
         Job::Look { paths } => look::run(engine, &paths),
+        Job::Read { paths } => look::read(engine, &paths),
     });
     match outcome {
         Ok(Role::Helper) => ExitCode::SUCCESS,
