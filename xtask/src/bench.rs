@@ -11,7 +11,8 @@ const BOOT: &str = "boot";
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// What is measured: boot (beside a Debian peer), engine (beside Docker), pull (one row of it), or reexec (a thousand replacements of PID 1's program)
+    /// What is measured: boot (beside a Debian peer), engine (beside Docker), pull (one row of it), reexec (a thousand replacements of PID 1's
+    /// program) or slow-disk (`ps` while containers start on a disk of 50 operations a second)
     #[arg(default_value = BOOT)]
     name: String,
     /// How often each side is measured

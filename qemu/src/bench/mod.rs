@@ -8,6 +8,7 @@ mod pull;
 mod reexec;
 mod registry;
 mod run;
+mod slow_disk;
 
 use anyhow::{Context as _, bail};
 
@@ -47,7 +48,13 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
             pull::run(artifacts, rounds)
         }
         Some("reexec") => reexec::run(artifacts, rounds),
-        other => bail!("no benchmark is named {other:?}: there are boot, engine, pull and reexec"),
+        Some("slow-disk") => {
+            println!("{ENGINES}");
+            slow_disk::run(artifacts, rounds)
+        }
+        other => bail!(
+            "no benchmark is named {other:?}: there are boot, engine, pull, reexec and slow-disk"
+        ),
     }
 }
 

@@ -7,6 +7,7 @@ mod configuration;
 mod confinement;
 mod console;
 mod damage;
+mod dying_disk;
 mod engine;
 mod failure;
 mod install;
@@ -41,6 +42,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         engine::tests(context),
         boot_media::tests(context),
         damage::tests(context),
+        dying_disk::tests(context),
         state::tests(context),
         power::tests(context),
         failure::tests(context),
