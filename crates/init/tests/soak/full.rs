@@ -4,7 +4,6 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::{Value, json};
 use sys::mount::{self, MountFlags, UnmountFlags};
@@ -72,8 +71,12 @@ fn overcommit(root: &Path) {
 }
 
 fn tool(name: &str, arguments: &[&str]) {
-    let status = Command::new(name).args(arguments).status().unwrap();
-    assert!(status.success(), "{name} {arguments:?}: {status}");
+    let output = sys::process::Command::new(name)
+        .args(arguments)
+        .run()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name} {arguments:?}: {said}");
 }
 
 fn fill(root: &Path) {
@@ -104,7 +107,7 @@ impl Drop for Small<'_> {
     fn drop(&mut self) {
         // The engine may still have something open.
         let _ = mount::unmount(self.0, UnmountFlags::DETACH);
-        let _ = mount::unmount(&below(self.0), UnmountFlags::DETACH);
+        let _ = mount::unmount(below(self.0), UnmountFlags::DETACH);
     }
 }
 
