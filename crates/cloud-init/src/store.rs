@@ -36,14 +36,15 @@ impl Saved {
 
 /// Writes the documents of user data below `directory` (`/var/lib/rancher/conf`), in place of those of an earlier boot.
 ///
-/// A cloud-config that is not YAML, or not a map, is kept as [`REJECTED`], and when nothing else is there the
-/// configuration of an earlier boot stays; one with wrong values is taken, since its good parts count.
+/// One with wrong values is taken, since its good parts count. One that is not YAML is kept as [`REJECTED`], too: the
+/// configuration of an earlier boot stays, and where there is none, the parts that can be read are taken.
 ///
 /// # Errors
 /// A file that cannot be written.
 pub fn save(directory: &Path, name: &str, documents: &[UserData]) -> Result<Saved> {
     let mut saved = Saved::default();
     let (mut configs, mut scripts) = (Vec::new(), Vec::new());
+    let has_earlier = has_good(directory);
     for (index, document) in documents.iter().enumerate() {
         let name = match documents.len() {
             1 => name.to_owned(),
@@ -58,15 +59,20 @@ pub fn save(directory: &Path, name: &str, documents: &[UserData]) -> Result<Save
                 saved
                     .problems
                     .extend(note.iter().map(|note| Problem::warning(&at, "", note)));
-                match problems_of(&name, text) {
-                    Ok(problems) => {
-                        saved.problems.extend(problems);
-                        configs.push(text);
-                    }
-                    Err(problems) => {
-                        saved.problems.extend(problems);
-                        write_atomic(&directory.join(REJECTED), text.as_bytes(), 0o600)?;
-                    }
+                let (worth, problems) = look_at(&name, text);
+                saved.problems.extend(problems);
+                if worth != Worth::Whole {
+                    write_atomic(&directory.join(REJECTED), text.as_bytes(), 0o600)?;
+                }
+                match worth {
+                    Worth::Whole => configs.push(text),
+                    Worth::Parts if !has_earlier => configs.push(text),
+                    Worth::Parts => saved.problems.push(Problem::error(
+                        &at,
+                        "",
+                        "not taken: the user data of an earlier boot stays until this one is YAML",
+                    )),
+                    Worth::Nothing => {}
                 }
             }
         }
@@ -119,13 +125,36 @@ fn replace_all(directory: &Path, name: &str, texts: &[&String], mode: u32) -> Re
     Ok(())
 }
 
-/// What is wrong with a cloud-config; as an error when nothing of it can be used.
-fn problems_of(name: &str, text: &str) -> std::result::Result<Vec<Problem>, Vec<Problem>> {
-    let (node, mut problems) = parse(name, text).map_err(|problem| vec![problem])?;
-    match check(node, &CLOUD_CONFIG, &mut problems) {
-        Some(_) => Ok(problems),
-        None => Err(problems),
+/// How much of a cloud-config can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worth {
+    /// It is YAML with keys.
+    Whole,
+    /// It is not YAML, and parts of it are.
+    Parts,
+    Nothing,
+}
+
+/// How much of a cloud-config can be used, and what is wrong with it.
+fn look_at(name: &str, text: &str) -> (Worth, Vec<Problem>) {
+    let worth = if parse(name, text).is_ok() {
+        Worth::Whole
+    } else {
+        Worth::Parts
+    };
+    let (node, mut problems) = config::read(name, text);
+    let left = check(node, &CLOUD_CONFIG, &mut problems);
+    let has_keys = left.as_ref().and_then(config::Node::as_map);
+    match has_keys.map(|map| map.is_empty()) {
+        Some(false) => (worth, problems),
+        Some(true) if worth == Worth::Whole => (worth, problems),
+        _ => (Worth::Nothing, problems),
     }
+}
+
+/// Whether user data of an earlier boot is there, and good.
+fn has_good(directory: &Path) -> bool {
+    fs::read_to_string(directory.join(USER_DATA)).is_ok_and(|text| parse("", &text).is_ok())
 }
 
 /// Writes the metadata below `directory`.
@@ -215,6 +244,18 @@ mod tests {
         assert!(kept.contains("hostname: a"));
         let rejected = fs::read_to_string(directory.path().join(REJECTED)).unwrap();
         assert!(rejected.contains("hostname: ["));
+    }
+
+    #[test]
+    fn parts_of_what_is_not_yaml_are_taken_where_nothing_better_is() {
+        let text = "#cloud-config\nhostname: [\nssh_authorized_keys: [k]\n";
+        let (directory, saved) = saved(text);
+        assert!(saved.is_bad() && saved.taken == 1, "{saved:?}");
+        assert_eq!(saved.problems[0].at.to_string(), "user-data:2:11");
+        // The next boot finds the same.
+        assert_eq!(save_in(directory.path(), text), saved);
+        save_in(directory.path(), "#cloud-config\nhostname: a\n");
+        assert_eq!(save_in(directory.path(), text).taken, 0);
     }
 
     #[test]

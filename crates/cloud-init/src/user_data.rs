@@ -38,7 +38,7 @@ pub enum UserData {
 pub fn documents(bytes: &[u8]) -> Result<Vec<UserData>> {
     let bytes = unpacked(bytes)?;
     let Ok(text) = std::str::from_utf8(&bytes) else {
-        return Ok(vec![UserData::Unsupported("it is binary data".to_owned())]);
+        return Ok(vec![not_utf_8(&bytes)]);
     };
     if !mime::is_mime(text) {
         return Ok(vec![classify(text)]);
@@ -52,6 +52,18 @@ pub fn documents(bytes: &[u8]) -> Result<Vec<UserData>> {
         }
     };
     parts.iter().map(part).collect()
+}
+
+/// A cloud-config in an older encoding is taken: keys and most else are ASCII.
+fn not_utf_8(bytes: &[u8]) -> UserData {
+    if !bytes.starts_with(b"#cloud-config") {
+        return UserData::Unsupported("it is binary data".to_owned());
+    }
+    let note = "it is not UTF-8: save it in that encoding; other characters are replaced";
+    UserData::CloudConfig {
+        text: String::from_utf8_lossy(bytes).into_owned(),
+        note: Some(note.to_owned()),
+    }
 }
 
 fn part(part: &mime::Part) -> Result<UserData> {
@@ -263,6 +275,15 @@ mod tests {
                 UserData::Script("#!/bin/sh\n".into()),
                 UserData::Unsupported(INCLUDE.into()),
             ]
+        );
+    }
+
+    #[test]
+    fn a_cloud_config_in_latin_1_is_taken_with_a_word() {
+        let data = one(b"#cloud-config\n# Gr\xf6\xdfe\nhostname: a\n");
+        assert!(
+            matches!(&data, UserData::CloudConfig { text, note: Some(_) } if text.contains("hostname: a")),
+            "{data:?}"
         );
     }
 

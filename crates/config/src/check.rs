@@ -123,7 +123,16 @@ impl Checker<'_> {
 
     fn pairs(&mut self, items: Vec<Node>, path: &str) -> BTreeMap<String, Entry> {
         let mut map = BTreeMap::new();
-        for item in self.list(items, &Kind::String, path) {
+        // `- NAME: VALUE` is a map of one, and meant as `- NAME=VALUE`.
+        let (maps, texts): (Vec<Node>, Vec<Node>) = items
+            .into_iter()
+            .partition(|item| matches!(item.value, Value::Map(_)));
+        for item in maps {
+            if let Value::Map(one) = item.value {
+                map.extend(self.string_map(one, path));
+            }
+        }
+        for item in self.list(texts, &Kind::String, path) {
             let Some(pair) = item.as_str() else { continue };
             let (key, value) = match pair.split_once('=') {
                 Some((key, value)) => (key.to_owned(), Value::String(value.to_owned())),

@@ -4,7 +4,8 @@
 //! file, line and column; [`check`] compares the tree with the [`schema`], converts scalars to the types the schema
 //! names and drops what does not fit, one [`Problem`] for each; [`merge`] lays trees over each other (maps merge
 //! deeply, lists and scalars replace); [`load`] does all of it in the order of precedence and gives a typed
-//! [`Config`]. A bad part is reported and left out; the good parts around it stay.
+//! [`Config`]. A bad part is reported and left out; the good parts around it stay, even of a document that is not YAML
+//! as a whole ([`read`]).
 //!
 //! YAML is read from the events of serde-saphyr's parser rather than through serde, because the text of a scalar must
 //! survive until the schema says what it is: `0644` is a string in `permissions` and `yes` is a boolean in `dhcp`.
@@ -26,6 +27,7 @@ mod location;
 mod merge;
 mod node;
 mod parse;
+mod salvage;
 mod scalar;
 
 pub use check::check;
@@ -36,6 +38,7 @@ pub use location::{Location, Problem, Severity};
 pub use merge::merge;
 pub use node::{Entry, Node, Value};
 pub use parse::{MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_NODES, parse};
+pub use salvage::read;
 pub use service::Service;
 
 /// Version of the system this crate was built with; the default of `${VERSION}` in `rancher.environment`.

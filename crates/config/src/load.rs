@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::interpolate::interpolate;
 use crate::schema::CLOUD_CONFIG;
 use crate::{
-    CommandLine, Config, Entry, Location, Node, Problem, VERSION, Value, check, merge, parse,
+    CommandLine, Config, Entry, Location, Node, Problem, VERSION, Value, check, merge, read,
 };
 
 /// Where the keys are that may log in.
@@ -33,7 +33,7 @@ pub struct Loaded {
 
 /// Reads `sources` from the lowest to the highest precedence, then the command line over them.
 ///
-/// A document that is not YAML is left out as a whole, a wrong value alone; both are in
+/// Of a document that is not YAML the parts that are count, and a wrong value is left out alone; both are in
 /// [`Loaded::problems`]. `${VAR}` in services is filled from `rancher.environment`, where `VERSION` defaults to
 /// [`crate::VERSION`].
 pub fn load(sources: &[Source<'_>], command_line: &CommandLine) -> Loaded {
@@ -43,13 +43,9 @@ pub fn load(sources: &[Source<'_>], command_line: &CommandLine) -> Loaded {
     let version = Node::new(at.clone(), Value::String(VERSION.to_owned()));
     tree.set(&["rancher", "environment", "VERSION"], &at, version);
     for source in sources {
-        match parse(source.name, source.text) {
-            Ok((node, found)) => {
-                problems.extend(found);
-                lay_over(&mut tree, node, &mut problems);
-            }
-            Err(problem) => problems.push(problem),
-        }
+        let (node, found) = read(source.name, source.text);
+        problems.extend(found);
+        lay_over(&mut tree, node, &mut problems);
     }
     let (node, found) = command_line.to_node();
     problems.extend(found);

@@ -17,7 +17,7 @@ pub const MAX_NODES: usize = 100_000;
 /// Bytes of a scalar that count as one more node, so that copies of a long text by aliases are bounded too.
 const BYTES_PER_NODE: usize = 256;
 
-type Parsed<'t> = Parser<'t, serde_saphyr::granit_parser::StrInput<'t>>;
+type Events<'t> = Parser<'t, serde_saphyr::granit_parser::StrInput<'t>>;
 
 /// Parses one document; an empty one is an empty map, `name` is what it is reported under.
 ///
@@ -35,18 +35,55 @@ pub fn parse(name: &str, text: &str) -> Result<(Node, Vec<Problem>), Problem> {
     }
     // A byte order mark, as some editors write it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut composer = Composer {
+    let whole = Part {
         text,
-        parser: Parser::new_from_str(text),
-        file,
-        anchors: HashMap::new(),
-        nodes: 0,
-        problems: Vec::new(),
+        lines_before: 0,
+        nodes_before: 0,
     };
-    let node = composer
-        .document()?
+    let parsed = whole.parse(&file)?;
+    let node = parsed
+        .root
         .unwrap_or_else(|| Node::new(start, Value::Map(BTreeMap::new())));
-    Ok((node, composer.problems))
+    Ok((node, parsed.problems))
+}
+
+/// A part of a document.
+pub(crate) struct Part<'t> {
+    pub(crate) text: &'t str,
+    /// Lines of the document above it.
+    pub(crate) lines_before: usize,
+    /// Nodes that earlier parts have used up.
+    pub(crate) nodes_before: usize,
+}
+
+/// What became of it.
+pub(crate) struct Parsed {
+    /// None when it says nothing.
+    pub(crate) root: Option<Node>,
+    /// Nodes used up, those before included.
+    pub(crate) nodes: usize,
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Part<'_> {
+    /// Parses it, with the places of the document.
+    pub(crate) fn parse(&self, file: &Arc<str>) -> Result<Parsed, Problem> {
+        let mut composer = Composer {
+            text: self.text,
+            parser: Parser::new_from_str(self.text),
+            file: Arc::clone(file),
+            lines_before: self.lines_before,
+            anchors: HashMap::new(),
+            nodes: self.nodes_before,
+            problems: Vec::new(),
+        };
+        let root = composer.document()?;
+        Ok(Parsed {
+            root,
+            nodes: composer.nodes,
+            problems: composer.problems,
+        })
+    }
 }
 
 /// An anchored node and how many nodes its expansion costs.
@@ -57,8 +94,9 @@ struct Anchor {
 
 struct Composer<'t> {
     text: &'t str,
-    parser: Parsed<'t>,
+    parser: Events<'t>,
     file: Arc<str>,
+    lines_before: usize,
     anchors: HashMap<usize, Anchor>,
     nodes: usize,
     problems: Vec<Problem>,
@@ -92,7 +130,7 @@ impl<'t> Composer<'t> {
             Some(Ok(pair)) => Ok(Some(pair)),
             Some(Err(error)) => {
                 let mark = error.marker();
-                let at = Location::new(&self.file, mark.line(), mark.col() + 1);
+                let at = Location::new(&self.file, self.lines_before + mark.line(), mark.col() + 1);
                 Err(Problem::error(
                     &at,
                     "",
@@ -115,7 +153,7 @@ impl<'t> Composer<'t> {
             .skip(line.saturating_sub(2))
             .take(3);
         for (index, text) in lines {
-            let number = index + 1;
+            let number = self.lines_before + index + 1;
             let indentation = &text[..text.len() - text.trim_start().len()];
             if indentation.contains('\t') {
                 return format!(
@@ -141,7 +179,11 @@ impl<'t> Composer<'t> {
     }
 
     fn at(&self, span: &Span) -> Location {
-        Location::new(&self.file, span.start.line(), span.start.col() + 1)
+        Location::new(
+            &self.file,
+            self.lines_before + span.start.line(),
+            span.start.col() + 1,
+        )
     }
 
     fn charge(&mut self, cost: usize, at: &Location) -> Result<(), Problem> {

@@ -34,12 +34,15 @@ pub(crate) fn directory(directory: &Path) -> (Vec<PathBuf>, Vec<Problem>) {
 }
 
 /// The text of a file; none when it does not exist. Too much text is cut, and the parser reports that.
+///
+/// Bytes that are not UTF-8 (a comment in an older encoding, most often) are replaced and reported: they must not cost
+/// the keys that the file has.
 pub(crate) fn read(path: &Path, problems: &mut Vec<Problem>) -> Option<String> {
     let limit = config::MAX_DOCUMENT_BYTES as u64 + 1;
-    let mut text = String::new();
-    let result = fs::File::open(path).and_then(|file| file.take(limit).read_to_string(&mut text));
+    let mut bytes = Vec::new();
+    let result = fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     match result {
-        Ok(_) => Some(text),
+        Ok(_) => Some(text(path, bytes, problems)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             None
         }
@@ -48,6 +51,19 @@ pub(crate) fn read(path: &Path, problems: &mut Vec<Problem>) -> Option<String> {
             None
         }
     }
+}
+
+fn text(path: &Path, bytes: Vec<u8>, problems: &mut Vec<Problem>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let bytes = error.into_bytes();
+        let line = bytes[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let file = Arc::from(path.display().to_string());
+        let at = Location::new(&file, line, 1);
+        let message = "not UTF-8: save the file in that encoding; other characters are replaced";
+        problems.push(Problem::error(&at, "", message));
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 /// An error about a file as a whole.

@@ -10,6 +10,7 @@ mod damage;
 mod dying_disk;
 mod engine;
 mod failure;
+mod hostile;
 mod install;
 mod modes;
 mod neighbour;
@@ -49,6 +50,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         modes::tests(context),
         configuration::tests(context),
         user_data::tests(context),
+        hostile::tests(context),
         network::tests(context),
         boot::tests(context),
         console::tests(context),

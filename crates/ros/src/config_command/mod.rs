@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use config::schema::CLOUD_CONFIG;
-use config::{Node, Problem, Severity, check, emit, parse};
+use config::{Node, Problem, Severity, check, emit};
 
 use crate::cli::{Config, Format};
 use crate::machine_config::MachineConfig;
@@ -153,14 +153,11 @@ fn validate(input: Option<&Path>) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// As a boot would say it: a text that is not YAML is read in parts.
 fn problems_of(name: &str, text: &str) -> Vec<Problem> {
-    match parse(name, text) {
-        Ok((node, mut problems)) => {
-            check(node, &CLOUD_CONFIG, &mut problems);
-            problems
-        }
-        Err(problem) => vec![problem],
-    }
+    let (node, mut problems) = config::read(name, text);
+    check(node, &CLOUD_CONFIG, &mut problems);
+    problems
 }
 
 /// Lines of `KEY VALUE`, or JSON.

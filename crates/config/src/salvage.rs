@@ -1,0 +1,335 @@
+//! The good parts of a document that is not YAML as a whole: whoever wrote it must still get in to mend it.
+//!
+//! The text is cut by its indentation, the way a person reads it: a part begins where a line is no deeper than its
+//! first one. A part that reads alone is taken; one that does not is cut again below its key, or at its list's items,
+//! and what is left over is reported with its own place.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::parse::{MAX_DOCUMENT_BYTES, Part};
+use crate::{Entry, Location, Node, Problem, Value, parse};
+
+/// Most parts of a document that are tried, so that rubbish costs little time. A cloud-config has about a hundred lines.
+const MAX_PARTS: usize = 2_000;
+/// Deepest level that is cut: `rancher.network.interfaces.eth0.addresses[0]` needs six.
+const MAX_LEVEL: usize = 8;
+/// What a tab at the beginning of a line is taken for, as terminals show it.
+const TAB: &str = "        ";
+
+/// Reads a document; one that is not YAML gives what can be read of it, and problems for the rest.
+///
+/// Use [`parse`] where somebody waits for the answer and can mend the text first.
+pub fn read(name: &str, text: &str) -> (Node, Vec<Problem>) {
+    let whole = match parse(name, text) {
+        Ok((node, problems)) => return (node, problems),
+        Err(problem) => problem,
+    };
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut salvage = Salvage {
+        file: Arc::from(name),
+        nodes: 0,
+        parts: 0,
+        problems: Vec::new(),
+    };
+    if text.len() > MAX_DOCUMENT_BYTES {
+        let root = Node::new(whole.at.clone(), Value::Map(BTreeMap::new()));
+        return (root, vec![whole]);
+    }
+    let expanded = salvage.without_tabs(text);
+    let lines: Vec<&str> = expanded.split_inclusive('\n').collect();
+    let node = salvage.children(&lines, 0, 0, "");
+    let start = Location::new(&salvage.file, 1, 1);
+    let root = match node {
+        Some(node) if node.as_map().is_some_and(|map| !map.is_empty()) => node,
+        // Nothing to be taken: the parser's own words for the whole say more.
+        _ => {
+            return (Node::new(start, Value::Map(BTreeMap::new())), vec![whole]);
+        }
+    };
+    if salvage.problems.is_empty() {
+        // Each part reads, the whole does not: two documents, a stray line, or an alias to another part.
+        salvage.problems.push(whole);
+    }
+    (root, salvage.problems)
+}
+
+struct Salvage {
+    file: Arc<str>,
+    /// Nodes so far; all parts together may have as many as one document.
+    nodes: usize,
+    parts: usize,
+    problems: Vec<Problem>,
+}
+
+impl Salvage {
+    /// The text with spaces for tabs at the beginning of lines. Later ones stay: in a block of text they are content.
+    fn without_tabs(&mut self, text: &str) -> String {
+        let mut expanded = String::with_capacity(text.len());
+        let mut first = None;
+        for (index, line) in text.split_inclusive('\n').enumerate() {
+            let rest = line.trim_start_matches('\t');
+            let tabs = line.len() - rest.len();
+            // Of a line of 4 MiB of tabs nothing is to be salvaged.
+            if tabs > 0 && tabs <= 64 && !rest.trim().is_empty() {
+                first = first.or(Some(index + 1));
+                expanded.push_str(&TAB.repeat(tabs));
+                expanded.push_str(rest);
+            } else {
+                expanded.push_str(line);
+            }
+        }
+        if let Some(line) = first {
+            let at = Location::new(&self.file, line, 1);
+            let message =
+                "indented with a tab, and YAML takes only spaces: each tab is taken for eight";
+            self.problems.push(Problem::error(&at, "", message));
+        }
+        expanded
+    }
+
+    /// The parts of `lines`, which begin at line `first` (from 0), as one map or list.
+    fn children(&mut self, lines: &[&str], first: usize, level: usize, path: &str) -> Option<Node> {
+        let base = lines
+            .iter()
+            .find(|line| has_content(line))
+            .map(|line| indentation(line))?;
+        let mut starts = starts(lines, base);
+        starts.push(lines.len());
+        let mut map = BTreeMap::new();
+        let mut list = Vec::new();
+        let at = Location::new(&self.file, first + starts[0] + 1, base + 1);
+        for window in starts.windows(2) {
+            let (from, to) = (window[0], window[1]);
+            let Some(node) = self.part(&lines[from..to], first + from, level, path) else {
+                continue;
+            };
+            match node.value {
+                Value::Map(entries) => self.add(&mut map, entries),
+                Value::List(items) => list.extend(items),
+                // A stray word, which the schema could not place either.
+                _ => self.fail(
+                    &node.at,
+                    path,
+                    "this line is neither a key nor an item of a list",
+                ),
+            }
+        }
+        match (map.is_empty(), list.is_empty()) {
+            (false, _) => Some(Node::new(at, Value::Map(map))),
+            (true, false) => Some(Node::new(at, Value::List(list))),
+            (true, true) => None,
+        }
+    }
+
+    /// One part; cut further when it does not read.
+    fn part(&mut self, lines: &[&str], first: usize, level: usize, path: &str) -> Option<Node> {
+        self.parts += 1;
+        if self.parts > MAX_PARTS {
+            if self.parts == MAX_PARTS + 1 {
+                let at = Location::new(&self.file, first + 1, 1);
+                let message = format!("more than {MAX_PARTS} parts to try: the rest is not read");
+                self.problems.push(Problem::error(&at, "", message));
+            }
+            return None;
+        }
+        let part = Part {
+            text: &lines.concat(),
+            lines_before: first,
+            nodes_before: self.nodes,
+        };
+        let mut problem = match part.parse(&self.file) {
+            Ok(parsed) => {
+                self.nodes = parsed.nodes;
+                self.problems.extend(parsed.problems);
+                return parsed.root;
+            }
+            Err(problem) => problem,
+        };
+        let key = lines.first().and_then(|line| bare_key(line));
+        if let Some(key) = key
+            && level < MAX_LEVEL
+            && lines[1..].iter().any(|line| has_content(line))
+        {
+            let path = if path.is_empty() {
+                key.to_owned()
+            } else {
+                format!("{path}.{key}")
+            };
+            let inner = self.children(&lines[1..], first + 1, level + 1, &path)?;
+            let at = Location::new(&self.file, first + 1, indentation(lines[0]) + 1);
+            let entry = Entry {
+                key_at: at.clone(),
+                node: inner,
+            };
+            return Some(Node::new(at, Value::Map([(key.to_owned(), entry)].into())));
+        }
+        // A quote that does not close is noticed below the part.
+        let last = Location::new(&self.file, first + lines.len(), 1);
+        if problem.at.line > last.line {
+            problem.at = last;
+        }
+        problem.message.push_str("; this part is left out");
+        path.clone_into(&mut problem.key);
+        self.problems.push(problem);
+        None
+    }
+
+    fn add(&mut self, map: &mut BTreeMap<String, Entry>, entries: BTreeMap<String, Entry>) {
+        for (key, entry) in entries {
+            if map.contains_key(&key) {
+                let message = "the key stands twice in one map, the last one counts";
+                self.problems
+                    .push(Problem::warning(&entry.key_at, &key, message));
+            }
+            map.insert(key, entry);
+        }
+    }
+
+    fn fail(&mut self, at: &Location, path: &str, message: &str) {
+        self.problems.push(Problem::error(at, path, message));
+    }
+}
+
+/// The lines where parts begin. Items of a list may stand as deep as the key they belong to.
+fn starts(lines: &[&str], base: usize) -> Vec<usize> {
+    let mut starts = Vec::new();
+    let mut of_key = false;
+    for (index, line) in lines.iter().enumerate() {
+        if !has_content(line) || indentation(line) > base {
+            continue;
+        }
+        let is_item = line.trim_start().starts_with('-');
+        if is_item && of_key {
+            continue;
+        }
+        of_key = bare_key(line).is_some();
+        starts.push(index);
+    }
+    starts
+}
+
+/// Whether a line is more than blank, a comment, or a mark between documents.
+fn has_content(line: &str) -> bool {
+    let text = line.trim();
+    !text.is_empty()
+        && !text.starts_with('#')
+        && !matches!(text, "---" | "...")
+        && !text.starts_with("%YAML")
+}
+
+/// Blanks at the beginning, in characters, which are bytes here.
+fn indentation(line: &str) -> usize {
+    line.len() - line.trim_start_matches([' ', '\t']).len()
+}
+
+/// The key of a line that has nothing after it but a comment.
+fn bare_key(line: &str) -> Option<&str> {
+    let text = line.trim();
+    let (key, rest) = text.split_once(':')?;
+    let rest = rest.trim_start();
+    let key = key.trim_end().trim_matches(['"', '\'']);
+    let is_word =
+        !key.is_empty() && !key.contains(['{', '[', '#', '"', '\'', ' ']) && !key.starts_with('-');
+    (is_word && (rest.is_empty() || rest.starts_with('#'))).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_json(text: &str) -> (serde_json::Value, Vec<String>) {
+        let (node, problems) = read("t.yml", text);
+        let problems = problems.iter().map(ToString::to_string).collect();
+        (node.to_json(), problems)
+    }
+
+    #[test]
+    fn a_broken_part_costs_only_itself() {
+        let text = "#cloud-config\nhostname: \"unclosed\nssh_authorized_keys:\n- ssh-ed25519 AAAA me\n- \"ssh-rsa BBBB\nrancher:\n  network:\n    interfaces:\n      eth0: {address: 10.0.0.2/24, gateway: [}\n      eth1: {dhcp: true}\n    dns:\n      nameservers: [10.0.0.1]\n  debug: true\n";
+        let (json, problems) = read_json(text);
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "ssh_authorized_keys": ["ssh-ed25519 AAAA me"],
+                "rancher": {
+                    "network": {
+                        "interfaces": {"eth1": {"dhcp": true}},
+                        "dns": {"nameservers": ["10.0.0.1"]},
+                    },
+                    "debug": true,
+                },
+            })
+        );
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        for (problem, place) in problems.iter().zip(["t.yml:2:", "t.yml:5:", "t.yml:9:"]) {
+            assert!(problem.starts_with(place), "{problem}");
+            assert!(problem.ends_with("this part is left out"), "{problem}");
+        }
+        assert!(
+            problems[2].contains("rancher.network.interfaces: "),
+            "{problems:?}"
+        );
+    }
+
+    #[test]
+    fn mistakes_of_real_files_are_survived() {
+        for (text, want) in [
+            // A tab.
+            (
+                "rancher:\n  network:\n\tdns:\n\t  nameservers: [1.1.1.1]\nhostname: a\n",
+                serde_json::json!({"rancher": {"network": {"dns": {"nameservers": ["1.1.1.1"]}}}, "hostname": "a"}),
+            ),
+            // `write_files:` is missing, its entries are not.
+            (
+                "hostname: a\n- path: /x\n  content: y\nssh_authorized_keys: [k]\n",
+                serde_json::json!({"hostname": "a", "ssh_authorized_keys": ["k"]}),
+            ),
+            // A template that was not filled in.
+            (
+                "hostname: {{ .Name }}\nssh_authorized_keys:\n{{ range .Keys }}\n  - {{ . }}\n{{ end }}\nrancher: {debug: true}\n",
+                serde_json::json!({"hostname": {}, "ssh_authorized_keys": null, "rancher": {"debug": true}}),
+            ),
+            // Content that is not indented.
+            (
+                "write_files:\n- path: /a\n  content: |\n#!/bin/sh\necho: x: y\nhostname: a\n",
+                serde_json::json!({"write_files": [{"path": "/a", "content": ""}], "hostname": "a"}),
+            ),
+            // Levels that do not line up.
+            (
+                "rancher:\n    debug: true\n  ssh: {port: 2222}\nhostname: a\n",
+                serde_json::json!({"rancher": {"debug": true, "ssh": {"port": 2222}}, "hostname": "a"}),
+            ),
+        ] {
+            let (json, problems) = read_json(text);
+            assert_eq!(json, want, "{text}\n{problems:?}");
+            assert!(!problems.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn good_documents_are_read_as_ever_and_rubbish_has_one_word() {
+        let text = "a: 1\nb: [x]\n";
+        assert_eq!(read("t", text).0, parse("t", text).unwrap().0);
+        for rubbish in ["{ not: [closed", "\u{1}\u{2}: [", "- [\n- {\n", "\t\t\t["] {
+            let (json, problems) = read_json(rubbish);
+            assert_eq!(json, serde_json::json!({}), "{rubbish}");
+            assert!(!problems.is_empty());
+        }
+    }
+
+    #[test]
+    fn rubbish_without_end_costs_little() {
+        let start = std::time::Instant::now();
+        let (_, problems) = read("t", &"a: [\n".repeat(100_000));
+        assert!(problems.len() <= MAX_PARTS + 2);
+        let bomb = "a0: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned()
+            + &(1..500)
+                .map(|n| format!("b{n}: &b{n} [*a, *a, *a, *a, [{}]]\n", "y, ".repeat(500)))
+                .collect::<String>()
+            + "c: [\n";
+        read("t", &bomb);
+        // Far more than it takes, far less than a loop would.
+        assert!(start.elapsed().as_secs() < 60);
+    }
+}
