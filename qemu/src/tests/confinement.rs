@@ -14,6 +14,11 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![
         shared(
             context,
+            "confinement_files_of_the_system_are_closed_to_others",
+            files_are_closed_to_others,
+        ),
+        shared(
+            context,
             "confinement_services_have_no_more_than_they_declare",
             no_more_than_declared,
         ),
@@ -175,5 +180,33 @@ fn only_ssh_listens(guest: &Guest) -> anyhow::Result<()> {
         .filter(|port| !matches!(*port, "22" | "8080" | "8081"))
         .collect();
     ensure!(strange.is_empty(), "open ports: {open}");
+    Ok(())
+}
+
+/// What everybody may read of the system's own files: nothing of it is secret. A name that ends in `/` is all below it.
+const OPEN: &[&str] = &[
+    "/run/rancher/boot.json",
+    "/run/rancher/services.json",
+    "/run/rancher/warnings/",
+];
+
+/// A user without any group: of the system's files, what is not listed is closed, and no socket of an engine answers.
+fn files_are_closed_to_others(guest: &Guest) -> anyhow::Result<()> {
+    let nobody = |command: &str| guest.run(&format!("sudo -u nobody sh -c '{command}'"));
+    let found = nobody(
+        "find /run/rancher /run/system-docker /var/lib/rancher /var/lib/system-docker /var/lib/docker /etc/docker \
+         -xdev -type f -exec test -r {} \\; -print 2>/dev/null || true",
+    )?;
+    let is_open = |path: &&str| {
+        OPEN.iter()
+            .any(|open| path == open || open.ends_with('/') && path.starts_with(open))
+    };
+    let wrong: Vec<&str> = found.lines().filter(|path| !is_open(path)).collect();
+    ensure!(wrong.is_empty(), "anybody can read {wrong:#?}");
+    let sockets = nobody("find /run -type s -exec test -w {} \\; -print 2>/dev/null || true")?;
+    ensure!(
+        sockets.lines().all(|socket| socket == "/run/syslog/log"),
+        "anybody can write to {sockets}"
+    );
     Ok(())
 }

@@ -6,7 +6,8 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use engine_api::{Client, ContainerInspect, Filters};
+use engine_api::Client;
+use serde::Deserialize;
 
 /// The first argument that means this program.
 pub(crate) const VERB: &str = "user-containers";
@@ -46,15 +47,51 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
     }
 }
 
+/// Of `GET /info`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Info {
+    live_restore_enabled: bool,
+}
+
+/// Of an entry of `GET /containers/json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Listed {
+    id: String,
+}
+
+/// Of `GET /containers/ID/json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Container {
+    state: State,
+    config: Config,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct State {
+    pid: i32,
+}
+
+/// What the image or the user asked for.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Config {
+    #[serde(default)]
+    stop_signal: String,
+    #[serde(default)]
+    stop_timeout: Option<i64>,
+}
+
 async fn ask(client: Client) -> engine_api::Result<()> {
-    let info = client.info().await?;
+    let info: Info = client.get_part("/info").await?;
     say(&format!("{LIVE_RESTORE} {}", info.live_restore_enabled));
-    for container in client
-        .container_list(false, false, &Filters::default())
-        .await?
-    {
+    let listed: Vec<Listed> = client.get_part("/containers/json").await?;
+    for Listed { id } in listed {
         // One that is gone meanwhile needs no stop.
-        if let Ok(container) = client.container_inspect(&container.id, false).await {
+        if let Ok(container) = client.get_part(&format!("/containers/{id}/json")).await {
             let line = line(&container);
             line.iter().for_each(|line| say(line));
         }
@@ -63,8 +100,7 @@ async fn ask(client: Client) -> engine_api::Result<()> {
 }
 
 /// `PID SIGNAL SECONDS` of a container that runs.
-fn line(container: &ContainerInspect) -> Option<String> {
-    let (config, state) = (&container.config, &container.state);
+fn line(Container { state, config }: &Container) -> Option<String> {
     let signal = engine::parse_signal(&config.stop_signal).unwrap_or(engine::STOP_SIGNAL);
     let seconds = config.stop_timeout.unwrap_or(STOP_TIMEOUT);
     (state.pid > 0).then(|| format!("{} {signal} {seconds}", state.pid))
