@@ -4,6 +4,7 @@
 
 mod apparmor;
 mod archive;
+mod keys;
 mod modules;
 
 use std::fs;
@@ -80,6 +81,7 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
         inputs
             .text("kernel", &kernel.key)
             .text("version", VERSION)
+            .text("keys", &keys::all(build)?)
             .text("compressor", &COMPRESSOR.join(" "));
         inputs.text(
             "modules",
@@ -127,6 +129,11 @@ fn pack(
     archive.bytes("etc/os-release", 0o644, os_release().as_bytes())?;
     archive.file("usr/share/ros/apparmor-policy", 0o644, policy)?;
     archive.file("usr/share/ros/os-config.yml", 0o644, config)?;
+    archive.bytes(
+        "usr/share/ros/upgrade-keys",
+        0o644,
+        keys::all(build)?.as_bytes(),
+    )?;
     archive.bytes(
         "usr/share/ros/version",
         0o644,

@@ -138,7 +138,7 @@ fn write(
     if let Some(bios) = &loader.bios {
         cache::place(&bios.boot, &folder.join("boot/grub/boot.img"))?;
     }
-    manifest::write(build, &declaration, &loader, &folder)?;
+    manifest::write(build, kernel, &declaration, &loader, &folder)?;
     let pending = Pending::create(iso)?;
     xorriso(build, &declaration.label, &loader, &folder, pending.path())?;
     pending.commit()

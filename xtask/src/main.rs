@@ -21,6 +21,7 @@ mod images;
 mod initrd;
 mod iso;
 mod kernel;
+mod os_image;
 mod peer;
 mod progress;
 mod qemu_test;
@@ -70,6 +71,8 @@ enum Command {
     Iso(iso::Options),
     /// Build a disk image of an installed system
     CloudImage(cloud_image::Options),
+    /// Build the system as an OCI image, for registries and `ros os upgrade`
+    OsImage(os_image::Options),
     /// Start the ISO in a virtual machine in this terminal
     Run(run::Options),
     /// Boot the media and test the running system
@@ -115,6 +118,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Initrd(options) => initrd::run(&build, &options),
         Command::Iso(options) => iso::run(&build, &options),
         Command::CloudImage(options) => cloud_image::run(&build, &options),
+        Command::OsImage(options) => os_image::run(&build, &options),
         Command::Run(options) => run::run(&build, &options),
         Command::QemuTest(options) => qemu_test::run(&build, &options),
         Command::Bench(options) => bench::run(&build, &options),

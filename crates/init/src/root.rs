@@ -59,11 +59,15 @@ const FILES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Public keys that new versions are signed with, for `ros os upgrade`.
+const UPGRADE_KEYS: &str = "/usr/share/ros/upgrade-keys";
+
 /// Files of the initramfs that stay.
 const COPIED: &[(&str, &str)] = &[
     ("/init", PROGRAM),
     (WORKER, WORKER),
     (APPARMOR_POLICY, APPARMOR_POLICY),
+    (UPGRADE_KEYS, UPGRADE_KEYS),
     (
         "/usr/share/ros/os-config.yml",
         "/usr/share/ros/os-config.yml",

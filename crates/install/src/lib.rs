@@ -16,6 +16,7 @@ pub mod fat;
 mod gpt;
 mod guid;
 mod history;
+pub mod image;
 mod layout;
 mod loader;
 mod manifest;
@@ -25,6 +26,7 @@ mod records;
 mod slot;
 mod steps;
 pub mod store;
+mod version;
 
 pub use bios::{BOOT_CODE_BYTES, boot_code, embed_core};
 pub use chooser::{Decision, Why, choose};
@@ -35,9 +37,10 @@ pub use guid::Guid;
 pub use history::{Event, History, Outcome};
 pub use layout::{Layout, MIB, Partition, Role};
 pub use loader::{BOOT_IMAGE, CORE_IMAGE, Loader, core_of_disc, plain_core, wipe};
-pub use manifest::{Item, Manifest};
+pub use manifest::{Item, Manifest, Release, State};
 pub use records::{
     BLOCK_BYTES, Block, Choice, RECORD_BYTES, Records, TRIES, Tries, Which, envelope,
 };
 pub use slot::{Slot, SlotFiles, clear_slot, environment, environment_values, write_slot};
 pub use steps::{Step, arm, cancel, commit, free, install, reject, repair};
+pub use version::{Refusal, compare, refusal};

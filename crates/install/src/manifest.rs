@@ -39,6 +39,41 @@ pub struct Manifest {
     pub files: Vec<Item>,
     /// The boot loader's parts: `boot.img`, `core.img`, and the program for UEFI by its name.
     pub loader: Vec<Item>,
+    /// What it says about upgrades to it.
+    #[serde(flatten)]
+    pub release: Release,
+}
+
+/// What a version says about upgrades to it: `iso/release.toml` of its sources, and what the build knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Release {
+    /// The oldest version that may upgrade to it directly; empty for any.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub from: String,
+    /// Security floor: grows with a version that closes a hole which no older version may open again.
+    pub floor: u32,
+    /// Forms of what lies on the state partition.
+    pub state: State,
+    /// Release of the kernel, such as `6.12.118`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub linux: String,
+    /// Version of User Docker, such as `26.1.5`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub docker: String,
+    /// For people, one line.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+}
+
+/// Forms of the state partition's content, counted from 1; 0 in versions from before they were counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    /// The form that it writes once it is kept.
+    pub writes: u32,
+    /// The newest form that it can read.
+    pub reads: u32,
 }
 
 impl Manifest {
@@ -84,6 +119,7 @@ impl Manifest {
             initrd,
             files: Vec::new(),
             loader: Vec::new(),
+            release: Release::default(),
         }
     }
 
@@ -93,6 +129,11 @@ impl Manifest {
             .into_iter()
             .chain(&self.files)
             .chain(&self.loader)
+    }
+
+    /// What a slot and the store of layers hold: kernel, initrd, layers, modules.
+    pub fn payload(&self) -> impl Iterator<Item = &Item> {
+        [&self.kernel, &self.initrd].into_iter().chain(&self.files)
     }
 
     /// Bytes that the store of layers has to hold.

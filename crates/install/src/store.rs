@@ -35,5 +35,13 @@ pub fn manifest(slot: Slot) -> String {
     format!("{}/{MANIFEST}", slot_folder(slot))
 }
 
+/// The signatures over it: `slots/4/rancheros/manifest.json.minisig`; not there for what nobody has signed.
+#[must_use]
+pub fn signature(slot: Slot) -> String {
+    format!("{}/{SIGNATURE}", slot_folder(slot))
+}
+
 /// The manifest on a medium.
 pub const MANIFEST: &str = "rancheros/manifest.json";
+/// Signatures over the manifest of a medium, in minisign's form.
+pub const SIGNATURE: &str = "rancheros/manifest.json.minisig";

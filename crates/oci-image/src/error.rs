@@ -93,6 +93,7 @@ impl Error {
             Self::Reference(_) | Self::Platform(_) | Self::Refused(_) => 400,
             Self::NotFound(_) => 404,
             Self::Denied(_) => 404,
+            Self::Registry { status, .. } if *status == crate::task::UNVERIFIED => *status,
             Self::Io { .. }
             | Self::Invalid(_)
             | Self::Limit { .. }

@@ -18,7 +18,9 @@ use oci_transfer::registry::{self, PushImage, Transfer};
 use crate::confine::World;
 use crate::copy::copy_up;
 use crate::files;
-use oci_image::task::{Answer, MadeImage, Outcome, Question, Request, SavedImage, Task};
+use oci_image::task::{
+    Answer, MadeImage, Outcome, Question, Request, SavedImage, Task, UNVERIFIED, WantedFile,
+};
 
 /// Does what the request asks for.
 pub(super) fn run(
@@ -45,6 +47,28 @@ pub(super) fn run(
             return Err(Error::invalid(
                 "files of containers need a confined process",
             ));
+        }
+        (
+            Task::FetchFiles {
+                question,
+                files,
+                folder,
+            },
+            _,
+        ) => {
+            let report = |progress| say(Answer::Progress(progress));
+            return ask(question, &report, |reference, transfer| {
+                fetch(reference, files, folder, transfer)
+            });
+        }
+        (Task::Tags(question), _) => {
+            let report = |progress| say(Answer::Progress(progress));
+            return ask(question, &report, |reference, transfer| {
+                Ok(Outcome {
+                    tags: registry::tags(reference, transfer)?,
+                    ..Outcome::default()
+                })
+            });
         }
         _ => {}
     }
@@ -82,12 +106,6 @@ fn images(
             };
             pull(reference, &layers, &transfer)
         }
-        Task::Tags(question) => ask(question, report, |reference, transfer| {
-            Ok(Outcome {
-                tags: registry::tags(reference, transfer)?,
-                ..Outcome::default()
-            })
-        }),
         Task::Describe(question) => ask(question, report, |reference, transfer| {
             Ok(Outcome {
                 description: Some(registry::describe(reference, transfer)?),
@@ -129,7 +147,9 @@ fn images(
         }
         Task::Import { url: None, .. } => made(&layers, layers.stage_layer(input)?),
         Task::Commit { upper, leave_out } => commit(upper, leave_out, &layers),
-        Task::Files(_) | Task::CopyUp(_) => Err(Error::invalid("this task is about no image")),
+        Task::Files(_) | Task::CopyUp(_) | Task::Tags(_) | Task::FetchFiles { .. } => {
+            Err(Error::invalid("this task needs no store of images"))
+        }
         Task::Login {
             domain,
             registry,
@@ -151,6 +171,33 @@ fn ask(
         report,
     };
     answer(&Reference::parse(&question.reference)?, &transfer)
+}
+
+/// Files of an image; an answer tells bytes that are not what was promised from a registry that does not answer.
+fn fetch(
+    reference: &Reference,
+    files: &[WantedFile],
+    folder: &Path,
+    transfer: &Transfer<'_>,
+) -> Result<Outcome> {
+    let fetched = registry::fetch_files(reference, files, folder, transfer);
+    let digest = fetched.map_err(|error| match error {
+        Error::Invalid(_) | Error::DigestMismatch { .. } | Error::Limit { .. } => Error::Registry {
+            status: UNVERIFIED,
+            message: error.to_string(),
+        },
+        other => other,
+    })?;
+    Ok(Outcome {
+        images: vec![MadeImage {
+            id: digest.clone(),
+            layers: Vec::new(),
+            references: Vec::new(),
+            digest: Some(digest),
+            manifest_size: 0,
+        }],
+        ..Outcome::default()
+    })
 }
 
 fn pull(reference: &str, layers: &LayerSet, transfer: &Transfer<'_>) -> Result<Outcome> {

@@ -9,7 +9,7 @@ pub(crate) mod declaration;
 mod elf;
 mod glob;
 mod layer;
-mod oci;
+pub(crate) mod oci;
 mod patchelf;
 mod tree;
 

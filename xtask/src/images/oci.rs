@@ -176,7 +176,8 @@ impl Image {
     }
 }
 
-fn header(size: u64, epoch: u64) -> tar::Header {
+/// The header of a file in an archive.
+pub(crate) fn header(size: u64, epoch: u64) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Regular);
     header.set_mode(0o644);
@@ -187,7 +188,13 @@ fn header(size: u64, epoch: u64) -> tar::Header {
     header
 }
 
-fn append(tar: &mut tar::Builder<impl Write>, name: &str, bytes: &[u8], epoch: u64) -> Result<()> {
+/// Adds a file to an archive.
+pub(crate) fn append(
+    tar: &mut tar::Builder<impl Write>,
+    name: &str,
+    bytes: &[u8],
+    epoch: u64,
+) -> Result<()> {
     tar.append_data(&mut header(bytes.len() as u64, epoch), name, bytes)
         .with_context(|| format!("add {name}"))
 }

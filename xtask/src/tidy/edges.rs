@@ -41,13 +41,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "compose",
             "engine-api",
             "netconf",
+            "oci-image",
             "cloud-init",
             "install",
             "machine-config",
             "sys",
         ],
     ),
-    ("xtask", &["config", "install", "oci-image"]),
+    ("xtask", &["config", "install", "oci-image", "oci-transfer"]),
     ("qemu-test", &[]),
 ];
 

@@ -14,7 +14,7 @@ pub use files::{CopyUp, FilePath, FileStat, Files, FilesAction, View, ViewMount}
 use crate::registry::{Credentials, Description, Found, RegistryOptions};
 
 /// Version of what engine and worker say to each other. Raise it when a worker could misunderstand a request.
-pub const PROTOCOL: &str = "2";
+pub const PROTOCOL: &str = "3";
 
 /// Descriptor of the answers.
 pub const ANSWERS_FD: i32 = 3;
@@ -39,6 +39,15 @@ pub enum Task {
         registry: RegistryOptions,
         /// Who asks.
         credentials: Credentials,
+    },
+    /// Fetch single files of an image that has a layer for each.
+    FetchFiles {
+        /// Which image, and who asks.
+        question: Question,
+        /// What to fetch.
+        files: Vec<WantedFile>,
+        /// Where to.
+        folder: PathBuf,
     },
     /// List the tags of a repository.
     Tags(Question),
@@ -112,6 +121,27 @@ pub struct Question {
     /// Who asks.
     pub credentials: Credentials,
 }
+
+/// A file of an image in which every file is a layer of its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WantedFile {
+    /// Its path in the image, without a slash in front.
+    pub path: String,
+    /// What the history says about its layer.
+    pub history: String,
+    /// Its name in the folder that it is fetched into.
+    pub name: String,
+    /// Longest that it may be, in bytes.
+    pub limit: u64,
+    /// Its digest, where that is known.
+    pub digest: Option<Digest>,
+    /// Whether an image that does not have it is good, too.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// Status of [`Answer::Failed`] when a registry has given other bytes than were promised.
+pub const UNVERIFIED: u16 = 422;
 
 /// An image to save.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -26,11 +26,22 @@ impl<'a> BlobReader<'a> {
         digest: &Digest,
         size: u64,
     ) -> Result<Self> {
+        Self::open_at(http, repository, digest, size, 0)
+    }
+
+    /// The same, from `position` on: what is before it is at hand.
+    pub(super) fn open_at(
+        http: &'a Http<'a>,
+        repository: &str,
+        digest: &Digest,
+        size: u64,
+        position: u64,
+    ) -> Result<Self> {
         let mut reader = Self {
             http,
             path: format!("/v2/{repository}/blobs/{digest}"),
             size,
-            position: 0,
+            position,
             body: None,
             failures: 0,
             pause: http.options().retry_pause,

@@ -6,20 +6,26 @@
 
 mod auth;
 mod blob;
+mod documents;
+mod files;
 mod head;
 mod http;
 mod pull;
 mod push;
+mod push_files;
 mod query;
 mod search;
+mod uploads;
 
 use std::collections::BTreeMap;
 
 use ureq::http::StatusCode;
 
+pub use files::fetch_files;
 pub use oci_image::registry::{Credentials, Description, Found, RegistryOptions};
 pub use pull::{Pulled, pull};
 pub use push::{PushImage, Pushed, push};
+pub use push_files::{Blob, push_files};
 pub use query::{describe, tags};
 pub use search::search;
 

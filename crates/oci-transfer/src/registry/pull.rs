@@ -5,18 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::blob::BlobReader;
+use super::documents::Documents;
 use super::head::digest_of_tag;
-use super::http::{Http, failure, read_body};
+use super::http::Http;
 use super::{Credentials, Endpoint, Transfer, endpoints};
 use crate::ahead::read_ahead;
 use crate::layers::{LayerSet, StagedLayer};
 use crate::reporting::Reporting;
-use oci_image::config::{CONFIG_MAX, ImageConfig};
+use oci_image::config::ImageConfig;
 use oci_image::digest::{Digest, DigestReader};
 use oci_image::error::{Error, Result};
-use oci_image::manifest::{
-    ACCEPTED, Descriptor, Document, Index, MANIFEST_MAX, Manifest, Platform,
-};
+use oci_image::manifest::{Descriptor, Document, Manifest, Platform};
 use oci_image::progress::{Progress, short};
 use oci_image::reference::Reference;
 use oci_image::store::CompressedForm;
@@ -63,6 +62,7 @@ fn pull_from(
     let http = Http::connect(endpoint, transfer.options, credentials, scope)?;
     let puller = Puller {
         http: &http,
+        documents: Documents::new(&http, reference, transfer.platform),
         reference,
         layers,
         transfer,
@@ -72,6 +72,7 @@ fn pull_from(
 
 struct Puller<'a> {
     http: &'a Http<'a>,
+    documents: Documents<'a>,
     reference: &'a Reference,
     layers: &'a LayerSet,
     transfer: &'a Transfer<'a>,
@@ -79,13 +80,7 @@ struct Puller<'a> {
 
 impl Puller<'_> {
     fn run(&self) -> Result<Pulled> {
-        let name = match (self.reference.digest(), self.reference.tag()) {
-            (Some(digest), _) => digest.to_string(),
-            (None, Some(tag)) => tag.to_owned(),
-            (None, None) => {
-                return Err(Error::Reference(": a tag or a digest is needed".to_owned()));
-            }
-        };
+        let name = self.documents.name()?;
         let named = self.digest(&name)?;
         if let Some(digest) = &named
             && let Some(id) = self.transfer.known.get(digest)
@@ -97,12 +92,13 @@ impl Puller<'_> {
         }
         let target = named.as_ref().map_or(name.clone(), Digest::to_string);
         let (digest, document) = self
+            .documents
             .manifest(&target, named.as_ref())
-            .map_err(|error| self.explain(error))?;
+            .map_err(|error| self.documents.explain(error))?;
         self.begin(&name);
         let manifest = match document {
             Document::Image(manifest) => *manifest,
-            Document::Index(index) => self.platform_manifest(&index)?,
+            Document::Index(index) => self.documents.platform_manifest(&index)?,
         };
         let (id, layers) = match self.present(&manifest.config.digest) {
             Some((_, layers)) => (manifest.config.digest, layers),
@@ -115,9 +111,8 @@ impl Puller<'_> {
     fn digest(&self, name: &str) -> Result<Option<Digest>> {
         match self.reference.digest() {
             Some(digest) => Ok(Some(digest.clone())),
-            None => {
-                digest_of_tag(self.http, self.reference, name).map_err(|error| self.explain(error))
-            }
+            None => digest_of_tag(self.http, self.reference, name)
+                .map_err(|error| self.documents.explain(error)),
         }
     }
 
@@ -153,7 +148,7 @@ impl Puller<'_> {
 
     /// Fetches configuration and missing layers; what is stored last makes the image whole.
     fn fetch(&self, manifest: &Manifest) -> Result<(Digest, Vec<Digest>)> {
-        let bytes = self.config(&manifest.config)?;
+        let bytes = self.documents.config(&manifest.config)?;
         let diff_ids = ImageConfig::parse(&bytes)?.rootfs.diff_ids;
         if diff_ids.len() != manifest.layers.len() {
             return Err(Error::invalid(format!(
@@ -165,64 +160,6 @@ impl Puller<'_> {
         self.fetch_layers(&manifest.layers, &diff_ids)?;
         let id = self.layers.store.put_blob(&bytes)?;
         Ok((id, diff_ids))
-    }
-
-    fn manifest(&self, name: &str, expected: Option<&Digest>) -> Result<(Digest, Document)> {
-        let path = format!("/v2/{}/manifests/{name}", self.reference.path());
-        let accept = ACCEPTED.join(", ");
-        let response = self.http.get(&path, &[("accept", &accept)])?;
-        if response.status().as_u16() != 200 {
-            return Err(failure(response, "get the manifest"));
-        }
-        let content_type = response
-            .headers()
-            .get("content-type")
-            .and_then(|v| v.to_str().ok())
-            .map(str::to_owned);
-        let bytes = read_body(response, MANIFEST_MAX)?;
-        let digest = match expected {
-            Some(expected) => {
-                expected.check_bytes(&bytes)?;
-                expected.clone()
-            }
-            None => Digest::sha256(&bytes),
-        };
-        Ok((digest, Document::parse(&bytes, content_type.as_deref())?))
-    }
-
-    fn platform_manifest(&self, index: &Index) -> Result<Manifest> {
-        let host = Platform::host();
-        let platform = self.transfer.platform.unwrap_or(&host);
-        let chosen = index.select(platform).ok_or_else(|| {
-            Error::NotFound(format!(
-                "no matching manifest for {} in the manifest list entries",
-                platform.name()
-            ))
-        })?;
-        match self.manifest(&chosen.digest.to_string(), Some(&chosen.digest))? {
-            (_, Document::Image(manifest)) => Ok(*manifest),
-            (_, Document::Index(_)) => Err(Error::invalid("index of indexes")),
-        }
-    }
-
-    fn config(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
-        if descriptor.size > CONFIG_MAX {
-            return Err(Error::Limit {
-                what: "image configuration".to_owned(),
-                limit: CONFIG_MAX,
-            });
-        }
-        let mut reader = BlobReader::open(
-            self.http,
-            self.reference.path(),
-            &descriptor.digest,
-            descriptor.size,
-        )?;
-        let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut reader, &mut bytes)
-            .map_err(|error| Error::Transport(format!("get the image configuration: {error}")))?;
-        descriptor.digest.check_bytes(&bytes)?;
-        Ok(bytes)
     }
 
     fn fetch_layers(&self, descriptors: &[Descriptor], diff_ids: &[Digest]) -> Result<()> {
@@ -338,22 +275,5 @@ impl Puller<'_> {
         diff_id.check(&staged.info().diff_id)?;
         report(Progress::step(&id, "Download complete"));
         Ok(staged)
-    }
-
-    /// Docker's words for the usual failures.
-    fn explain(&self, error: Error) -> Error {
-        let familiar = self.reference.familiar();
-        let name = self.reference.familiar_name();
-        match error {
-            Error::NotFound(message)
-                if message.starts_with("manifest unknown") || message.starts_with("get the") =>
-            {
-                Error::NotFound(format!("manifest for {familiar} not found: {message}"))
-            }
-            Error::NotFound(message) | Error::Denied(message) => Error::Denied(format!(
-                "pull access denied for {name}, repository does not exist or may require 'docker login': {message}"
-            )),
-            other => other,
-        }
     }
 }

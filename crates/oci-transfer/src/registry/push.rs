@@ -1,15 +1,14 @@
 //! Pushes an image: layers and configuration that the repository lacks, then the manifest.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use ureq::http::Method;
 
-use super::auth::query_value;
-use super::http::{Http, Open, failure};
+use super::http::Http;
+use super::uploads::Uploads;
 use super::{Transfer, endpoints};
 use crate::archive::with_diff_ids;
 use crate::layers::LayerSet;
@@ -77,7 +76,7 @@ pub fn push(image: &PushImage, layers: &LayerSet, transfer: &Transfer<'_>) -> Re
         scope,
     )?;
     let pusher = Pusher {
-        http: &http,
+        uploads: Uploads::new(&http, reference),
         reference,
         layers,
         transfer,
@@ -102,8 +101,8 @@ pub fn push(image: &PushImage, layers: &LayerSet, transfer: &Transfer<'_>) -> Re
     };
     let config_digest = Digest::sha256(&bytes);
     let config_size = bytes.len() as u64;
-    if !pusher.has_blob(&config_digest)? {
-        pusher.upload(&config_digest, config_size, &|| {
+    if !pusher.uploads.has_blob(&config_digest)? {
+        pusher.uploads.upload(&config_digest, config_size, &|| {
             Ok(Box::new(bytes.as_slice()))
         })?;
     }
@@ -114,34 +113,27 @@ pub fn push(image: &PushImage, layers: &LayerSet, transfer: &Transfer<'_>) -> Re
         layers: descriptors,
         annotations: Default::default(),
     };
-    pusher.manifest(tag, &manifest)
+    let bytes = serde_json::to_vec_pretty(&manifest)
+        .map_err(|error| Error::invalid(format!("encode JSON: {error}")))?;
+    let digest = pusher.uploads.document(tag, DOCKER_MANIFEST, &bytes)?;
+    let size = bytes.len() as u64;
+    let line = format!("{tag}: digest: {digest} size: {size}");
+    (transfer.report)(Progress::step("", line));
+    Ok(Pushed {
+        tag: tag.to_owned(),
+        digest,
+        size,
+    })
 }
 
 struct Pusher<'a> {
-    http: &'a Http<'a>,
+    uploads: Uploads<'a>,
     reference: &'a Reference,
     layers: &'a LayerSet,
     transfer: &'a Transfer<'a>,
 }
 
 impl Pusher<'_> {
-    fn has_blob(&self, digest: &Digest) -> Result<bool> {
-        let path = format!("/v2/{}/blobs/{digest}", self.reference.path());
-        // The first that is asked of a registry. Docker does not say what it asked.
-        let response = self.http.head(&path, &[]).map_err(|error| match error {
-            Error::NoCredentials { .. } => Error::Denied("no basic auth credentials".to_owned()),
-            other => other,
-        })?;
-        match response.status().as_u16() {
-            200 => Ok(true),
-            404 => Ok(false),
-            401 | 403 => Err(Error::Denied(
-                "denied: requested access to the resource is denied".to_owned(),
-            )),
-            _ => Err(failure(response, "look for a blob")),
-        }
-    }
-
     /// Makes the registry have a layer; what describes it there, and its digest unpacked.
     fn layer(&self, diff_id: &Digest) -> Result<(Descriptor, Digest)> {
         let id = short(diff_id);
@@ -154,17 +146,17 @@ impl Pusher<'_> {
             .map(|info| info.compressed)
             .unwrap_or_default();
         for form in known {
-            if self.has_blob(&form.digest)? {
+            if self.uploads.has_blob(&form.digest)? {
                 report(Progress::step(&id, "Layer already exists"));
                 let descriptor = Descriptor::new(&form.media_type, form.digest, form.size);
                 return Ok((descriptor, diff_id.clone()));
             }
         }
         let packed = self.pack(diff_id)?;
-        if self.has_blob(&packed.digest)? {
+        if self.uploads.has_blob(&packed.digest)? {
             report(Progress::step(&id, "Layer already exists"));
         } else {
-            self.upload(&packed.digest, packed.size, &|| {
+            self.uploads.upload(&packed.digest, packed.size, &|| {
                 let file = File::open(&packed.path)
                     .context(|| format!("open {}", packed.path.display()))?;
                 Ok(Box::new(Reporting::new(
@@ -202,67 +194,6 @@ impl Pusher<'_> {
         let result = checked.and_then(|()| compress(&tar, &work, digest));
         fs::remove_file(&tar).context(|| format!("remove {}", tar.display()))?;
         result
-    }
-
-    fn upload(&self, digest: &Digest, size: u64, open: Open<'_>) -> Result<()> {
-        let path = format!("/v2/{}/blobs/uploads/", self.reference.path());
-        let response = self
-            .http
-            .send(&Method::POST, &path, &[("content-length", "0")], None)?;
-        if response.status().as_u16() != 202 {
-            return Err(self.explain(failure(response, "start an upload")));
-        }
-        let location = self.http.location(&path, &response)?;
-        let separator = if location.contains('?') { '&' } else { '?' };
-        let target = format!(
-            "{location}{separator}digest={}",
-            query_value(&digest.to_string())
-        );
-        let length = size.to_string();
-        let headers = [
-            ("content-type", "application/octet-stream"),
-            ("content-length", length.as_str()),
-        ];
-        let response = self
-            .http
-            .send(&Method::PUT, &target, &headers, Some(open))?;
-        match response.status().as_u16() {
-            201 | 204 => Ok(()),
-            _ => Err(self.explain(failure(response, "upload a blob"))),
-        }
-    }
-
-    fn manifest(&self, tag: &str, manifest: &Manifest) -> Result<Pushed> {
-        let bytes = serde_json::to_vec_pretty(manifest)
-            .map_err(|error| Error::invalid(format!("encode JSON: {error}")))?;
-        let path = format!("/v2/{}/manifests/{tag}", self.reference.path());
-        let length = bytes.len().to_string();
-        let headers = [
-            ("content-type", DOCKER_MANIFEST),
-            ("content-length", length.as_str()),
-        ];
-        let open = || Ok(Box::new(bytes.as_slice()) as Box<dyn Read>);
-        let response = self.http.send(&Method::PUT, &path, &headers, Some(&open))?;
-        if !matches!(response.status().as_u16(), 200..=202) {
-            return Err(self.explain(failure(response, "put the manifest")));
-        }
-        let pushed = Pushed {
-            tag: tag.to_owned(),
-            digest: Digest::sha256(&bytes),
-            size: bytes.len() as u64,
-        };
-        let line = format!("{tag}: digest: {} size: {}", pushed.digest, pushed.size);
-        (self.transfer.report)(Progress::step("", line));
-        Ok(pushed)
-    }
-
-    fn explain(&self, error: Error) -> Error {
-        match error {
-            Error::Denied(_) => {
-                Error::Denied("denied: requested access to the resource is denied".to_owned())
-            }
-            other => other,
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Pull and push against a registry in this process that behaves, and misbehaves, as real ones do.
 
 mod client;
+mod files;
 pub(in crate::registry) mod server;
 
 use std::fs;

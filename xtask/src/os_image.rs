@@ -1,0 +1,205 @@
+//! `cargo xtask os-image`: the system as one ordinary OCI image, in which every file is a layer of its own.
+//!
+//! Any registry, `docker load`, `skopeo` and a USB stick carry it; two versions share the layers of all files that they have in
+//! common. docs/upgrade.md has the layout.
+
+mod archive;
+mod builder;
+mod sign;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use install::{Manifest, image};
+use oci_image::reference::Reference;
+use oci_image::registry::{Credentials, RegistryOptions};
+use oci_transfer::registry::{Blob, Transfer, push_files};
+
+use crate::cache;
+use crate::workspace::{Build, VERSION};
+use crate::{iso, progress, rust};
+use builder::{Image, Layer};
+
+/// Options of `cargo xtask os-image`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Push it, too: `registry/name:tag`. Credentials are docker's, from ~/.docker/config.json
+    #[arg(long)]
+    push: Option<Reference>,
+    /// Sign the manifest with this minisign secret key; repeated, with several
+    #[arg(long)]
+    sign: Vec<PathBuf>,
+    /// Make a key pair FILE and FILE.pub, and nothing else
+    #[arg(long, conflicts_with_all = ["push", "sign"])]
+    new_key: Option<PathBuf>,
+}
+
+/// Name of the image when it is not pushed.
+const NAME: &str = "rancher/os";
+
+/// Entry point of the command.
+pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
+    if let Some(path) = &options.new_key {
+        return sign::new_key(path);
+    }
+    iso::build(build)?;
+    let program = rust::build(build, "ros")?;
+    let folder = build.scratch().join("iso");
+    let manifest = fs::read(folder.join(install::store::MANIFEST)).context("read the manifest")?;
+    let signatures = sign::sign(&manifest, VERSION, &options.sign)?;
+    let reference = match &options.push {
+        Some(reference) => reference.clone().or_latest(),
+        None => Reference::parse(&format!("{NAME}:v{VERSION}"))?,
+    };
+    let target = build
+        .dist()
+        .join(format!("os-{VERSION}-{}.oci.tar", build.arch.name()));
+    let image = progress::step("os-image", || {
+        let layers = layers(build, &folder, &program, &manifest, signatures)?;
+        let image = Image::new(build.arch.oci(), VERSION, build.epoch()?, layers)?;
+        archive::write(&image, &reference, &target, build.epoch()?)?;
+        Ok(image)
+    })?;
+    progress::note("os-image", &target.display().to_string());
+    if options.sign.is_empty() {
+        progress::warn(
+            "the image is not signed: machines take it with --insecure only (--sign KEY)",
+        );
+    }
+    match &options.push {
+        Some(_) => push(&image, &reference),
+        None => Ok(()),
+    }
+}
+
+/// What the image has, what rarely changes first: the order is that of `docker history`, and of downloads.
+fn layers(
+    build: &Build,
+    folder: &Path,
+    program: &Path,
+    manifest: &[u8],
+    signatures: String,
+) -> Result<Vec<Layer>> {
+    let epoch = build.epoch()?;
+    let known = Manifest::parse(manifest)?;
+    let mut layers = vec![Layer::file(image::PROGRAM, program, 0o755, epoch)?];
+    let file = |path: &str| Layer::file(&image::file(path), &folder.join(path), 0o644, epoch);
+    for item in &known.files {
+        layers.push(file(&item.path)?);
+    }
+    let grub = build.scratch().join("grub");
+    for item in &known.loader {
+        let source = match item.path.as_str() {
+            install::BOOT_IMAGE => folder.join("boot/grub/boot.img"),
+            install::CORE_IMAGE => grub.join("plain-core.img"),
+            name => grub.join(name),
+        };
+        cache::verify(&source, &item.sha256)?;
+        layers.push(Layer::file(
+            &image::loader(&item.path),
+            &source,
+            0o644,
+            epoch,
+        )?);
+    }
+    layers.push(file(&known.kernel.path)?);
+    layers.push(file(&known.initrd.path)?);
+    layers.push(Layer::bytes(image::MANIFEST, manifest.to_vec(), epoch)?);
+    if !signatures.is_empty() {
+        layers.push(Layer::bytes(
+            image::SIGNATURE,
+            signatures.into_bytes(),
+            epoch,
+        )?);
+    }
+    Ok(layers)
+}
+
+fn push(image: &Image, reference: &Reference) -> Result<()> {
+    let options = RegistryOptions::default();
+    let credentials = credentials(reference.domain())?;
+    let report = |step: oci_image::progress::Progress| {
+        println!("{} {}", step.id, step.status);
+    };
+    let transfer = Transfer {
+        options: &options,
+        credentials: &credentials,
+        platform: None,
+        known: &Default::default(),
+        report: &report,
+    };
+    let mut blobs: Vec<Blob<'_>> = image.layers().iter().map(Layer::blob).collect();
+    blobs.push(image.config());
+    let digest = push_files(
+        reference,
+        &blobs,
+        image.manifest(),
+        image.index(),
+        &transfer,
+    )
+    .with_context(|| format!("push {reference}"))?;
+    progress::note("os-image", &format!("{reference}@{digest}"));
+    Ok(())
+}
+
+/// What `docker login` has left for a registry; nobody when there is nothing.
+fn credentials(domain: &str) -> Result<Credentials> {
+    let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
+    let Some(path) = folder.or(home).map(|folder| folder.join("config.json")) else {
+        return Ok(Credentials::default());
+    };
+    let Ok(text) = fs::read(&path) else {
+        return Ok(Credentials::default());
+    };
+    let document: serde_json::Value =
+        serde_json::from_slice(&text).with_context(|| format!("parse {}", path.display()))?;
+    let key = if domain == "docker.io" {
+        "https://index.docker.io/v1/"
+    } else {
+        domain
+    };
+    let entry = &document["auths"][key];
+    let Some(auth) = entry["auth"].as_str() else {
+        return Ok(Credentials::default());
+    };
+    let Some((username, password)) = decode_basic(auth) else {
+        bail!(
+            "{}: the entry of {key} is not base64 of user:password",
+            path.display()
+        );
+    };
+    Ok(Credentials {
+        username,
+        password,
+        identity_token: entry["identitytoken"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+        ..Credentials::default()
+    })
+}
+
+/// `user:password` in base64 (RFC 7617).
+fn decode_basic(text: &str) -> Option<(String, String)> {
+    let text = String::from_utf8(STANDARD.decode(text).ok()?).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some((user.to_owned(), password.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_docker_login_left_is_read() {
+        let decoded = decode_basic("bWU6YTpi");
+        assert_eq!(decoded, Some(("me".to_owned(), "a:b".to_owned())));
+        assert_eq!(decode_basic("dTpw"), Some(("u".to_owned(), "p".to_owned())));
+        assert_eq!(decode_basic("dQ=="), None);
+        assert_eq!(decode_basic("?"), None);
+    }
+}
