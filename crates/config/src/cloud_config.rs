@@ -278,9 +278,15 @@ pub struct State {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Upgrade {
-    /// Image of the system.
+    /// Commands of the console that a new version has to pass.
+    pub checks: Vec<String>,
+    /// Image of the system, whose registry is asked for versions.
     pub image: Option<String>,
-    /// List of releases.
+    /// Whether versions that nobody has signed are taken.
+    pub insecure: Option<bool>,
+    /// Public keys of minisign, in addition to the system's own.
+    pub keys: Vec<String>,
+    /// List of releases, which nothing here reads.
     pub url: Option<String>,
 }
 

@@ -182,7 +182,7 @@ fn refuses_what_would_lose_data(context: &Context) -> anyhow::Result<()> {
         ("-d /dev/vdc -t noformat", "not possible yet"),
         ("-d /dev/vdc -t bogus", "unexpected install type bogus"),
         ("-d /dev/vdc -c /no/such/file", "cannot read"),
-        ("-d /dev/vdc -i rancher/os:v2", "is not an ISO file"),
+        ("-d /dev/vdc -i /no/such.iso", "is not an ISO file"),
     ] {
         let answer = guest
             .ssh
@@ -279,7 +279,7 @@ fn upgrade_is_tried_and_kept_or_comes_back(context: &Context) -> anyhow::Result<
         .ssh
         .answer("sudo ros os upgrade -i /dev/sr0 --no-reboot")?;
     ensure!(
-        refused.code == 1 && refused.stderr.contains("already at version"),
+        refused.code == 2 && refused.stderr.contains("already at version"),
         "the same version: {refused:?}"
     );
     let status = |guest: &Guest| guest.run("sudo ros os status --format json");

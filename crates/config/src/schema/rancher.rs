@@ -104,10 +104,13 @@ const STATE: Kind = Kind::Object(&[
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const UPGRADE: Kind = Kind::Object(&[
-    f("image", Kind::String, Command("ros os"), "Image of the system."),
+    f("checks", Kind::Strings, Command("ros os"), "Shell commands that must succeed in the console before a new version is kept.").from(Origin::Here),
+    f("image", Kind::String, Command("ros os"), "Image of the system, without a tag: its registry is asked for versions."),
+    f("insecure", Kind::Bool, Command("ros os"), "Whether versions are taken from images that nobody has signed.").from(Origin::Here),
+    f("keys", Kind::Strings, Command("ros os"), "Public keys of minisign that versions may be signed with, in addition to the system's own.").from(Origin::Here),
     f("policy", Kind::String, Never("nothing upgrades by itself"), ""),
     f("rollback", Kind::String, Never("RancherOS never read it"), ""),
-    f("url", Kind::String, Command("ros os"), "List of releases."),
+    f("url", Kind::String, Never("versions are the tags of rancher.upgrade.image in its registry"), ""),
 ]);
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table

@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use install::{Item, Slot, store};
 use sha2::{Digest as _, Sha256};
 
 use super::medium::{Medium, hex};
 use super::progress::Progress;
+use crate::os::failure::fail;
 
 /// Bytes copied at once.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -27,12 +28,12 @@ pub(crate) fn version(
         fs::remove_dir_all(&folder)
             .with_context(|| format!("cannot empty {}", folder.display()))?;
     }
+    medium.fetch(root, progress)?;
     for item in &medium.manifest.files {
         let content = root.join(store::stored(item));
         // A content has its name only once it was whole
         if !content.exists() {
-            let source = medium.root.join(&item.path);
-            copy(&source, &content, item, progress)?;
+            copy(&medium.file(item, root), &content, item, progress)?;
         }
         let link = root.join(store::linked(slot, item));
         create_parent(&link)?;
@@ -43,7 +44,23 @@ pub(crate) fn version(
     create_parent(&manifest)?;
     fs::write(&manifest, &medium.manifest_text)
         .with_context(|| format!("cannot write {}", manifest.display()))?;
+    if let Some(signature) = &medium.signature {
+        let path = root.join(store::signature(slot));
+        fs::write(&path, signature).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     sys::fs::sync();
+    Ok(())
+}
+
+/// Removes kernel and initrd of an image from the store, where nothing needs them once a slot has them.
+pub(crate) fn forget_kernel(medium: &Medium, root: &Path) -> anyhow::Result<()> {
+    if !medium.is_remote() {
+        return Ok(());
+    }
+    for item in [&medium.manifest.kernel, &medium.manifest.initrd] {
+        let path = root.join(store::stored(item));
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
     Ok(())
 }
 
@@ -74,11 +91,9 @@ fn copy(source: &Path, target: &Path, item: &Item, progress: &mut Progress) -> a
             .with_context(|| format!("cannot write {}", temporary.display()))?;
         progress.add(length as u64);
     }
-    ensure!(
-        hex(&digest.finalize()) == item.sha256,
-        "{} is damaged on the medium",
-        item.path
-    );
+    if hex(&digest.finalize()) != item.sha256 {
+        fail!(Verification, "{} is damaged on the medium", item.path);
+    }
     to.sync_all()
         .with_context(|| format!("cannot sync {}", temporary.display()))?;
     fs::rename(&temporary, target).with_context(|| format!("cannot rename {}", temporary.display()))

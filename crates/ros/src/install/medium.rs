@@ -1,17 +1,21 @@
-//! What is installed from: the disc or stick that runs, or an ISO file.
+//! What is installed from: the disc or stick that runs, an ISO file, or an image.
 
-use std::fs::{self, File};
+use std::fs;
+use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use install::{BOOT_IMAGE, CORE_IMAGE, Item, Layout, Loader, Manifest, Role, Slot, store};
+use install::{BOOT_IMAGE, CORE_IMAGE, Item, Layout, Loader, Manifest, Role, Slot, image, store};
 use sha2::{Digest as _, Sha256};
 use sys::blockdev;
 use sys::mount::{self, MountFlags, UnmountFlags};
 
 use super::device::DiskFile;
+use super::progress::Progress;
 use super::running_medium;
+use crate::os::policy::Policy;
+use crate::os::source::{File, Folder, Source};
 
 /// Sectors of the partition table of an ISO, also on a disc.
 const ISO_SECTOR_BYTES: u64 = 512;
@@ -20,77 +24,99 @@ const LARGEST_LOADER_BYTES: usize = 16 << 20;
 /// Where the medium has GRUB's parts for BIOS.
 const BOOT_IMAGE_PATH: &str = "boot/grub/boot.img";
 const DISC_IMAGE_PATH: &str = "boot/grub/eltorito.img";
+/// Read at once.
+const BUFFER_BYTES: usize = 256 << 10;
 /// What a slot needs beside kernel and initrd: tables, `slot.env`, the manifest.
 const SLOT_OVERHEAD_BYTES: u64 = 1 << 20;
 
-/// A medium, read and checked as far as it can be without reading everything.
+/// A version that can be put on a disk, read and checked as far as it can be without reading everything.
 pub(crate) struct Medium {
     /// For people.
     pub(crate) name: String,
-    /// The folder with `boot` and `rancheros`.
-    pub(crate) root: PathBuf,
     /// The device that it is on, which nobody may install on.
     pub(crate) device: Option<PathBuf>,
     /// What it has.
     pub(crate) manifest: Manifest,
     /// The manifest's bytes.
     pub(crate) manifest_text: Vec<u8>,
-    /// GRUB.
-    pub(crate) loader: Loader,
-    _mounted: Option<Mounted>,
+    /// Signatures over these.
+    pub(crate) signature: Option<Vec<u8>>,
+    /// Whose signature was found good.
+    pub(crate) signed_by: Option<String>,
+    place: Place,
+}
+
+/// Where its files are.
+enum Place {
+    /// In the folder with `boot` and `rancheros`; `image` is what it is mounted from.
+    Folder {
+        root: PathBuf,
+        image: PathBuf,
+        _mounted: Option<Mounted>,
+    },
+    /// In an image, from which they are fetched into the store.
+    Image(Source),
 }
 
 impl Medium {
-    /// Opens the medium that runs, or an ISO file.
-    pub(crate) fn open(image: Option<&str>) -> anyhow::Result<Self> {
-        match image {
-            None => {
-                let root = running_medium().to_owned();
-                let device = source_of(&root)?;
-                let name = device.display().to_string();
-                Self::read(name, root, device.clone(), Some(device), None)
-            }
-            Some(image) => {
-                let path = Path::new(image);
-                let is_device =
-                    fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device());
-                ensure!(
-                    is_device || path.is_file(),
-                    "{image} is not an ISO file; images from a registry cannot be installed yet"
-                );
-                let mounted = Mounted::iso(path, is_device)?;
-                let root = mounted.0.clone();
-                Self::read(image.to_owned(), root, path.to_owned(), None, Some(mounted))
-            }
+    /// Opens the medium that runs, an ISO file or device, or an image by its name.
+    pub(crate) fn open(image: Option<&str>, policy: &Policy) -> anyhow::Result<Self> {
+        let Some(image) = image else {
+            let root = running_medium().to_owned();
+            let device = source_of(&root)?;
+            let name = device.display().to_string();
+            let place = Place::Folder {
+                root,
+                image: device.clone(),
+                _mounted: None,
+            };
+            return Self::in_folder(name, Some(device), place, policy);
+        };
+        let path = Path::new(image);
+        let is_device =
+            fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device());
+        if !is_device && !path.is_file() {
+            ensure!(
+                !image.starts_with(['/', '.']),
+                "{image} is not an ISO file, and not the name of an image"
+            );
+            return Self::in_image(Source::find(image, &policy.rancher)?, policy);
         }
+        let mounted = Mounted::iso(path, is_device)?;
+        let place = Place::Folder {
+            root: mounted.0.clone(),
+            image: path.to_owned(),
+            _mounted: Some(mounted),
+        };
+        Self::in_folder(image.to_owned(), None, place, policy)
     }
 
-    fn read(
+    /// Whoever named the file, or started the medium, is trusted with it: it may be unsigned, but not signed wrongly.
+    fn in_folder(
         name: String,
-        root: PathBuf,
-        image: PathBuf,
         device: Option<PathBuf>,
-        mounted: Option<Mounted>,
+        place: Place,
+        policy: &Policy,
     ) -> anyhow::Result<Self> {
+        let Place::Folder { root, .. } = &place else {
+            bail!("{name} is not a folder");
+        };
         let path = root.join(store::MANIFEST);
-        let manifest_text = fs::read(&path).with_context(|| {
+        let text = fs::read(&path).with_context(|| {
             format!(
                 "{name} cannot be installed from: cannot read {}",
                 path.display()
             )
         })?;
-        let manifest = Manifest::parse(&manifest_text)?;
-        ensure!(
-            manifest.arch == std::env::consts::ARCH,
-            "{name} is for {}, this machine is {}",
-            manifest.arch,
-            std::env::consts::ARCH
-        );
-        for item in [&manifest.kernel, &manifest.initrd]
-            .into_iter()
-            .chain(&manifest.files)
-        {
-            let path = root.join(&item.path);
+        let signature = fs::read(root.join(store::SIGNATURE)).ok();
+        let signed_by = match &signature {
+            Some(signature) => policy.check(&name, &text, Some(signature))?,
+            None => None,
+        };
+        let medium = Self::new(name, device, text, (signature, signed_by), place)?;
+        for item in medium.manifest.payload() {
+            let path = medium.file(item, Path::new(""));
+            let name = &medium.name;
             let length = fs::metadata(&path)
                 .with_context(|| format!("{name} has no {}: name an ISO file with -i", item.path))?
                 .len();
@@ -101,17 +127,110 @@ impl Medium {
                 item.size
             );
         }
-        let loader =
-            loader(&root, &image, &manifest).with_context(|| format!("boot loader of {name}"))?;
+        Ok(medium)
+    }
+
+    /// Anybody may have made an image: it must be signed, before anything but its manifest is fetched.
+    fn in_image(source: Source, policy: &Policy) -> anyhow::Result<Self> {
+        let (text, signature) = source.manifest().with_context(|| source.name.clone())?;
+        let signed_by = policy.check(&source.name, &text, signature.as_deref())?;
+        let name = source.name.clone();
+        Self::new(
+            name,
+            None,
+            text,
+            (signature, signed_by),
+            Place::Image(source),
+        )
+    }
+
+    fn new(
+        name: String,
+        device: Option<PathBuf>,
+        manifest_text: Vec<u8>,
+        (signature, signed_by): (Option<Vec<u8>>, Option<String>),
+        place: Place,
+    ) -> anyhow::Result<Self> {
+        let manifest = Manifest::parse(&manifest_text).with_context(|| name.clone())?;
+        ensure!(
+            manifest.arch == std::env::consts::ARCH,
+            "{name} is for {}, this machine is {}",
+            manifest.arch,
+            std::env::consts::ARCH
+        );
         Ok(Self {
             name,
-            root,
             device,
             manifest,
             manifest_text,
-            loader,
-            _mounted: mounted,
+            signature,
+            signed_by,
+            place,
         })
+    }
+
+    /// Whether its files have to be fetched.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.place, Place::Image(_))
+    }
+
+    /// Brings what the store of layers at `root` does not have into it, kernel and initrd too: the slot is written from there.
+    /// Nothing, where the files are at hand.
+    pub(crate) fn fetch(&self, root: &Path, progress: &mut Progress) -> anyhow::Result<()> {
+        let Place::Image(source) = &self.place else {
+            return Ok(());
+        };
+        let files: Vec<File<'_>> = self
+            .manifest
+            .payload()
+            .map(|item| File {
+                path: image::file(&item.path),
+                item,
+            })
+            .collect();
+        let folder = root.join(store::STORE);
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
+        source.fetch(&files, &folder, Some(progress))
+    }
+
+    /// Where a file is that is at hand; after [`Medium::fetch`] for images.
+    pub(crate) fn file(&self, item: &Item, store: &Path) -> PathBuf {
+        match &self.place {
+            Place::Folder { root, .. } => root.join(&item.path),
+            Place::Image(_) => store.join(store::stored(item)),
+        }
+    }
+
+    /// GRUB, each part with the digest that the manifest says.
+    pub(crate) fn loader(&self) -> anyhow::Result<Loader> {
+        let read = |item: &Item| -> anyhow::Result<Vec<u8>> {
+            match &self.place {
+                Place::Folder { root, image, .. } => part_of_medium(root, image, &item.path),
+                Place::Image(source) => {
+                    let folder = Folder::new("loader")?;
+                    let file = File {
+                        path: image::loader(&item.path),
+                        item,
+                    };
+                    source.fetch(&[file], folder.path(), None)?;
+                    fs::read(folder.path().join(&item.sha256))
+                        .context("cannot read what was fetched")
+                }
+            }
+        };
+        loader(&self.manifest, read).with_context(|| format!("boot loader of {}", self.name))
+    }
+
+    /// The version in a folder, as a medium that is mounted there.
+    #[cfg(test)]
+    pub(crate) fn of_folder(root: &Path, policy: &Policy) -> anyhow::Result<Self> {
+        let place = Place::Folder {
+            root: root.to_owned(),
+            image: root.to_owned(),
+            _mounted: None,
+        };
+        Self::in_folder("the medium".to_owned(), None, place, policy)
     }
 
     /// SHA-256 of the manifest, which stands for the version.
@@ -137,18 +256,15 @@ impl Medium {
     }
 }
 
-/// GRUB's parts, each with the digest that the manifest says.
-fn loader(root: &Path, image: &Path, manifest: &Manifest) -> anyhow::Result<Loader> {
+/// GRUB's parts, which `read` brings.
+fn loader(
+    manifest: &Manifest,
+    read: impl Fn(&Item) -> anyhow::Result<Vec<u8>>,
+) -> anyhow::Result<Loader> {
     let mut bios = (None, None);
     let mut uefi = None;
     for item in &manifest.loader {
-        let read =
-            |path: &str| fs::read(root.join(path)).with_context(|| format!("cannot read {path}"));
-        let bytes = match item.path.as_str() {
-            BOOT_IMAGE => read(BOOT_IMAGE_PATH)?,
-            CORE_IMAGE => install::core_of_disc(&read(DISC_IMAGE_PATH)?)?,
-            name => from_efi_partition(image, name)?,
-        };
+        let bytes = read(item)?;
         check(item, &bytes)?;
         match item.path.as_str() {
             BOOT_IMAGE => bios.0 = Some(bytes),
@@ -162,6 +278,17 @@ fn loader(root: &Path, image: &Path, manifest: &Manifest) -> anyhow::Result<Load
     })
 }
 
+/// A part of GRUB, from where a medium has it.
+fn part_of_medium(root: &Path, image: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
+    let read =
+        |path: &str| fs::read(root.join(path)).with_context(|| format!("cannot read {path}"));
+    match name {
+        BOOT_IMAGE => read(BOOT_IMAGE_PATH),
+        CORE_IMAGE => Ok(install::core_of_disc(&read(DISC_IMAGE_PATH)?)?),
+        name => from_efi_partition(image, name),
+    }
+}
+
 fn check(item: &Item, bytes: &[u8]) -> anyhow::Result<()> {
     ensure!(
         hex(&Sha256::digest(bytes)) == item.sha256,
@@ -173,7 +300,7 @@ fn check(item: &Item, bytes: &[u8]) -> anyhow::Result<()> {
 
 /// The program of the EFI system partition behind the ISO's own file system.
 fn from_efi_partition(image: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
-    let file = File::open(image).with_context(|| format!("cannot open {}", image.display()))?;
+    let file = fs::File::open(image).with_context(|| format!("cannot open {}", image.display()))?;
     let mut disk = DiskFile(file);
     let table = install::read_table(&mut disk, ISO_SECTOR_BYTES)?;
     let partition = table
@@ -232,6 +359,21 @@ impl Drop for Mounted {
 /// The digest of bytes.
 pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
+}
+
+/// The digest of a file.
+pub(crate) fn sha256_file(path: &Path) -> anyhow::Result<[u8; 32]> {
+    let mut file =
+        fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let read = io::Read::read(&mut file, &mut buffer);
+        match read.with_context(|| format!("cannot read {}", path.display()))? {
+            0 => return Ok(digest.finalize().into()),
+            length => digest.update(&buffer[..length]),
+        }
+    }
 }
 
 /// In hexadecimal.

@@ -3,6 +3,8 @@
 //! Everything that can be wrong is looked for before the first byte is written: the cloud-config, the medium, the disk. Until
 //! "Installing" is printed the disk is untouched.
 
+#[cfg(test)]
+mod broken;
 mod cloud_config;
 pub(crate) mod copy;
 pub(crate) mod device;
@@ -17,19 +19,24 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
-use install::Layout;
+use install::{Layout, Loader};
 
 use cloud_config::CloudConfig;
 use medium::Medium;
 use target::Target;
+
+use crate::os::policy::Policy;
 pub(crate) use unattended::start;
 
 /// RancherOS's flags, and ours at the end.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Options {
-    /// ISO file to install from; the medium that runs when absent
-    #[arg(short, long)]
+    /// ISO file, or name of an image, to install from; the medium that runs when absent
+    #[arg(short, long, visible_alias = "from-image")]
     image: Option<String>,
+    /// Install from an image that nobody has signed
+    #[arg(long)]
+    insecure: bool,
     /// Kind of installation: generic; names of RancherOS for GRUB or syslinux on a whole disk mean the same
     #[arg(short = 't', long, default_value = "generic")]
     install_type: String,
@@ -93,6 +100,7 @@ const OTHER: [&str; 6] = [
 /// All that is known before anything is written.
 struct Plan<'a> {
     medium: Medium,
+    loader: Loader,
     target: Target,
     layout: Layout,
     cloud_config: CloudConfig,
@@ -161,7 +169,8 @@ fn refuse_what_is_not_there(options: &Options) -> anyhow::Result<()> {
 fn prepare(options: &Options) -> anyhow::Result<Plan<'_>> {
     let append = options.append.as_deref().unwrap_or_default();
     let cloud_config = CloudConfig::get(options.cloud_config.as_deref(), append)?;
-    let medium = Medium::open(options.image.as_deref())?;
+    let policy = Policy::of_machine(options.insecure)?;
+    let medium = Medium::open(options.image.as_deref(), &policy)?;
     let Some(device) = options.device.as_deref() else {
         bail!(
             "can not proceed without -d DEVICE; disks of this machine:\n{}",
@@ -170,13 +179,15 @@ fn prepare(options: &Options) -> anyhow::Result<Plan<'_>> {
     };
     let node = device::resolve(device, &medium)?;
     let target = Target::open(&node, &medium, options.force)?;
-    let layout = target.layout(medium.loader.bios.is_some())?;
+    let loader = medium.loader()?;
+    let layout = target.layout(loader.bios.is_some())?;
     medium.check_room(&layout)?;
     if options.keep_state {
         target.check_kept_state(&layout)?;
     }
     Ok(Plan {
         medium,
+        loader,
         target,
         layout,
         cloud_config,
@@ -193,6 +204,9 @@ impl Plan<'_> {
             self.medium.name,
             self.target.describe()
         )];
+        if let Some(key) = &self.medium.signed_by {
+            lines.push(format!("  signed, checked with {key}"));
+        }
         let lost = self.target.contents();
         if lost.is_empty() {
             lines.push("  the disk is empty".to_owned());

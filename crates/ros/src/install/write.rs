@@ -16,6 +16,7 @@ use super::device::DiskFile;
 use super::medium::{Medium, hex};
 use super::progress::Progress;
 use super::{Plan, copy};
+use crate::os::failure::fail;
 
 /// The slot that a new installation is in.
 const FIRST: Slot = Slot::A;
@@ -47,8 +48,7 @@ impl Plan<'_> {
         let manifest = &self.medium.manifest;
         let mut progress =
             Progress::new(manifest.store_bytes() + manifest.kernel.size + manifest.initrd.size);
-        self.write_store(&mut progress)?;
-        self.write_slot(&mut disk, &mut progress)?;
+        self.write_version(&mut disk, &mut progress)?;
         progress.end();
         for empty in Slot::ALL.into_iter().filter(|slot| *slot != FIRST) {
             let partition = self.layout.get(Role::Kernel(empty))?;
@@ -57,7 +57,7 @@ impl Plan<'_> {
         self.write_state(keep)?;
         let records = install::envelope(&install::install(FIRST))?;
         disk.write_at(self.layout.get(Role::BootState)?.start, &records)?;
-        let code = self.medium.loader.write(&mut disk, &self.layout)?;
+        let code = self.loader.write(&mut disk, &self.layout)?;
         disk.flush()?;
         if let Some(code) = code {
             disk.write_at(0, &code)?;
@@ -66,13 +66,15 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// The partition of layers.
-    fn write_store(&self, progress: &mut Progress) -> anyhow::Result<()> {
+    /// The partition of layers, and the slot.
+    fn write_version(&self, disk: &mut DiskFile, progress: &mut Progress) -> anyhow::Result<()> {
         let device = self.partition(Role::Os)?;
         // Few and large files: fewer inodes, no reserve for root
         format(&device, Role::Os, &["-m", "0", "-N", "4096"])?;
         let mounted = Mounted::at(&device, "os")?;
         copy::version(&self.medium, &mounted.0, FIRST, progress)?;
+        self.write_slot(disk, &mounted.0, progress)?;
+        copy::forget_kernel(&self.medium, &mounted.0)?;
         let mut history = History::default();
         history.add(Event {
             time: SystemTime::now()
@@ -89,16 +91,23 @@ impl Plan<'_> {
         mounted.end()
     }
 
-    fn write_slot(&self, disk: &mut DiskFile, progress: &mut Progress) -> anyhow::Result<()> {
+    fn write_slot(
+        &self,
+        disk: &mut DiskFile,
+        store: &Path,
+        progress: &mut Progress,
+    ) -> anyhow::Result<()> {
         let partition = self.layout.get(Role::Kernel(FIRST))?;
         slot(
             disk,
             partition,
             self.layout.sector_bytes,
-            &self.medium,
+            (&self.medium, store),
             &self.arguments(),
         )?;
-        progress.add(self.medium.manifest.kernel.size + self.medium.manifest.initrd.size);
+        if !self.medium.is_remote() {
+            progress.add(self.medium.manifest.kernel.size + self.medium.manifest.initrd.size);
+        }
         Ok(())
     }
 
@@ -127,30 +136,43 @@ impl Plan<'_> {
     }
 }
 
-/// Writes a slot: kernel and initrd, read back from the disk afterwards.
+/// Writes a slot: kernel and initrd of a medium, or of the store that they were fetched into, read back from the disk
+/// afterwards.
 pub(crate) fn slot(
     disk: &mut DiskFile,
     partition: Partition,
     sector_bytes: u64,
-    medium: &Medium,
+    (medium, store): (&Medium, &Path),
+    arguments: &str,
+) -> anyhow::Result<()> {
+    fill(disk, partition, sector_bytes, (medium, store), arguments)?;
+    // Compares what the disk, not the cache, has
+    blockdev::drop_buffers(&disk.0)?;
+    verify(disk, partition, medium)
+}
+
+/// Writes the slot without reading it back.
+pub(super) fn fill(
+    disk: &mut DiskFile,
+    partition: Partition,
+    sector_bytes: u64,
+    (medium, store): (&Medium, &Path),
     arguments: &str,
 ) -> anyhow::Result<()> {
     let manifest = &medium.manifest;
     let environment = install::environment(&manifest.version, &medium.digest(), arguments)?;
-    let open = |path: &str| {
-        let path = medium.root.join(path);
+    let open = |item| {
+        let path = medium.file(item, store);
         File::open(&path).with_context(|| format!("cannot open {}", path.display()))
     };
-    let (mut kernel, mut initrd) = (open(&manifest.kernel.path)?, open(&manifest.initrd.path)?);
+    let (mut kernel, mut initrd) = (open(&manifest.kernel)?, open(&manifest.initrd)?);
     let files = SlotFiles {
         environment: &environment,
         kernel: (&mut kernel, manifest.kernel.size),
         initrd: (&mut initrd, manifest.initrd.size),
         manifest: &medium.manifest_text,
     };
-    install::write_slot(disk, partition, sector_bytes, files)?;
-    let (kernel, initrd) = (&manifest.kernel.sha256, &manifest.initrd.sha256);
-    verify(disk, partition, &[("VMLINUZ", kernel), ("INITRD", initrd)])
+    Ok(install::write_slot(disk, partition, sector_bytes, files)?)
 }
 
 /// The node of a partition of this disk.
@@ -198,15 +220,21 @@ fn format(device: &Path, role: Role, options: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Compares what the disk, not the cache, has.
-fn verify(disk: &mut DiskFile, partition: Partition, files: &[(&str, &str)]) -> anyhow::Result<()> {
-    blockdev::drop_buffers(&disk.0)?;
-    for (name, sha256) in files {
+/// Compares a slot with the manifest.
+pub(super) fn verify(
+    disk: &mut DiskFile,
+    partition: Partition,
+    medium: &Medium,
+) -> anyhow::Result<()> {
+    let manifest = &medium.manifest;
+    for (name, item) in [("VMLINUZ", &manifest.kernel), ("INITRD", &manifest.initrd)] {
         let content = install::fat::read(disk, partition.start, name, LARGEST_FILE_BYTES)?;
-        ensure!(
-            hex(&Sha256::digest(&content)) == **sha256,
-            "the disk gives other bytes than were written ({name}): it or the medium is damaged"
-        );
+        if hex(&Sha256::digest(&content)) != item.sha256 {
+            fail!(
+                Verification,
+                "the disk gives other bytes than were written ({name}): it or the medium is damaged"
+            );
+        }
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::install::device::DiskFile;
 use crate::install::medium::{hex, sha256};
 
 /// Where PID 1 has mounted the store of layers.
-const STORE: &str = "/run/rancher/os";
+pub(super) const STORE: &str = "/run/rancher/os";
 
 /// An installed machine, as it was booted.
 pub(super) struct Installed {
@@ -40,6 +40,8 @@ pub(super) struct Version {
     pub(super) manifest: Manifest,
     /// SHA-256 of the manifest.
     pub(super) digest: String,
+    /// The manifest's bytes.
+    pub(super) text: Vec<u8>,
 }
 
 impl Installed {
@@ -119,6 +121,7 @@ impl Installed {
         Some(Version {
             manifest: Manifest::parse(&text).ok()?,
             digest: hex(&sha256(&text)),
+            text,
         })
     }
 

@@ -5,26 +5,74 @@ use install::{Choice, Outcome, Slot, Tries};
 use serde_json::json;
 
 use super::installed::Installed;
+use super::policy::Policy;
+use super::{pin, source};
 
-/// One line a version, RancherOS's form: `IMAGE local latest running`.
-pub(super) fn list(update: bool) -> anyhow::Result<()> {
-    if update {
-        bail!("-u is not possible yet: this version does not ask for newer ones");
-    }
+/// One line a version, RancherOS's form: `IMAGE local latest running`. With `update` those of the registry, too.
+pub(super) fn list(update: bool, format: &str) -> anyhow::Result<()> {
+    let json = is_json(format)?;
     let machine = Installed::here()?;
     let choice = machine.records()?.choice();
+    let mut rows = Vec::new();
     for slot in Slot::ALL {
         let Some(version) = machine.version(slot) else {
             continue;
         };
-        let mut line = format!("rancher/os:v{} local slot {slot}", version.manifest.version);
-        for word in words(&machine, choice, slot) {
+        let version = version.manifest.version;
+        let words = words(&machine, choice, slot);
+        if json {
+            rows.push(
+                json!({"version": version, "place": "local", "slot": slot.number(), "is": words}),
+            );
+            continue;
+        }
+        let mut line = format!("rancher/os:v{version} local slot {slot}");
+        for word in words {
             line.push(' ');
             line.push_str(word);
         }
         println!("{line}");
     }
+    if update {
+        rows.extend(remote(json)?);
+    }
+    if json {
+        println!("{:#}", serde_json::Value::from(rows));
+    }
     Ok(())
+}
+
+/// The registry's versions, the newest first.
+fn remote(json: bool) -> anyhow::Result<Vec<serde_json::Value>> {
+    let policy = Policy::of_machine(false)?;
+    let image = policy.image()?;
+    let versions = source::versions(image, &policy.rancher)?;
+    let newest = source::newest(&versions);
+    let mut rows = Vec::new();
+    for tag in &versions {
+        let mut words = Vec::new();
+        if newest == Some(tag) {
+            words.push("latest");
+        }
+        if install::compare(tag, config::VERSION).is_eq() {
+            words.push("running");
+        }
+        if json {
+            let version = tag.trim_start_matches('v');
+            rows.push(json!({"version": version, "place": "remote", "image": format!("{image}:{tag}"), "is": words}));
+        } else {
+            println!("{image}:{tag} remote {}", words.join(" "));
+        }
+    }
+    Ok(rows)
+}
+
+fn is_json(format: &str) -> anyhow::Result<bool> {
+    match format {
+        "json" => Ok(true),
+        "text" => Ok(false),
+        other => bail!("format {other:?} is not known, only text and json"),
+    }
 }
 
 fn words(machine: &Installed, choice: Option<Choice>, slot: Slot) -> Vec<&'static str> {
@@ -60,8 +108,8 @@ pub(super) fn status(format: &str) -> anyhow::Result<()> {
     };
     let number = |slot: Option<Slot>| slot.map(Slot::number);
     let last = machine.history().events.pop();
-    match format {
-        "json" => {
+    match is_json(format)? {
+        true => {
             let value = json!({
                 "state": state,
                 "running": machine.slot.number(),
@@ -72,10 +120,11 @@ pub(super) fn status(format: &str) -> anyhow::Result<()> {
                 "attempt": machine.attempt,
                 "tries_left": tries.map(|tries| tries.left),
                 "last": last,
+                "pinned": pin::read(),
             });
             println!("{value:#}");
         }
-        "text" => {
+        false => {
             println!("state: {state}");
             println!("running: v{} in slot {}", config::VERSION, machine.slot);
             if let Some(next) = choice.and_then(|choice| choice.next) {
@@ -85,18 +134,25 @@ pub(super) fn status(format: &str) -> anyhow::Result<()> {
             if let Some(previous) = choice.and_then(|choice| choice.prev) {
                 println!("previous: slot {previous}");
             }
+            if let Some(version) = pin::read() {
+                println!("pinned: v{version}");
+            }
             if let Some(event) = last {
                 println!("last event: {}", line(&event));
             }
         }
-        other => bail!("format {other:?} is not known, only text and json"),
     }
     Ok(())
 }
 
 /// All events, the oldest first.
-pub(super) fn history() -> anyhow::Result<()> {
-    for event in Installed::here()?.history().events {
+pub(super) fn history(format: &str) -> anyhow::Result<()> {
+    let history = Installed::here()?.history();
+    if is_json(format)? {
+        println!("{:#}", json!(history.events));
+        return Ok(());
+    }
+    for event in history.events {
         println!("{}", line(&event));
     }
     Ok(())

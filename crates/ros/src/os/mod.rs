@@ -1,9 +1,18 @@
 //! `ros os`: the versions on this machine's disk. States and records: docs/install.md.
 
+mod check;
+pub(crate) mod failure;
 mod gate;
 mod installed;
 mod listing;
+mod pin;
+pub(crate) mod policy;
+mod rules;
+pub(crate) mod source;
+mod stage;
+mod trust;
 mod upgrade;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -16,12 +25,17 @@ pub(crate) use gate::start as start_gate;
 pub(crate) enum Os {
     /// Print the version that runs
     Version,
-    /// Print the versions on this disk
+    /// Print the versions on this disk, and with -u those in the registry of rancher.upgrade.image
     List {
-        /// Ask for newer ones; not possible yet
+        /// Ask the registry
         #[arg(short, long)]
         update: bool,
+        /// text or json
+        #[arg(long, default_value = "text")]
+        format: String,
     },
+    /// Tell whether there is a newer version that this machine would take; the exit code is 10 when there is none
+    Check(check::Options),
     /// Print what runs, what is tried next and what became of earlier tries
     Status {
         /// text or json
@@ -29,7 +43,11 @@ pub(crate) enum Os {
         format: String,
     },
     /// Print what became of each version on this machine
-    History,
+    History {
+        /// text or json
+        #[arg(long, default_value = "text")]
+        format: String,
+    },
     /// Put another version on the disk and try it
     Upgrade(upgrade::Options),
     /// Try the version before this one again
@@ -45,6 +63,17 @@ pub(crate) enum Os {
     Commit,
     /// Take back the order to try another version
     Cancel,
+    /// Take no version but this one, until `off`
+    Pin {
+        /// The version; the one that runs when absent
+        version: Option<String>,
+    },
+    /// Read the versions on the disk again, and compare them with their manifests
+    Verify {
+        /// Only this slot: 4, 5 or 6
+        #[arg(long)]
+        slot: Option<u32>,
+    },
     /// Judge the version that is tried
     #[command(hide = true)]
     Gate,
@@ -58,15 +87,22 @@ pub(crate) fn print_version() -> anyhow::Result<ExitCode> {
 
 /// Runs one of the subcommands.
 pub(crate) fn main(command: &Os) -> anyhow::Result<ExitCode> {
+    Ok(run(command).unwrap_or_else(|error| failure::report(&error)))
+}
+
+fn run(command: &Os) -> anyhow::Result<ExitCode> {
     match command {
         Os::Version => println!("v{VERSION}"),
-        Os::List { update } => listing::list(*update)?,
+        Os::List { update, format } => listing::list(*update, format)?,
+        Os::Check(options) => return check::main(options),
         Os::Status { format } => listing::status(format)?,
-        Os::History => listing::history()?,
+        Os::History { format } => listing::history(format)?,
         Os::Upgrade(options) => return upgrade::upgrade(options),
         Os::Rollback { force, no_reboot } => return upgrade::rollback(*force, *no_reboot),
         Os::Commit => upgrade::commit()?,
         Os::Cancel => upgrade::cancel()?,
+        Os::Pin { version } => pin::main(version.as_deref())?,
+        Os::Verify { slot } => verify::main(*slot)?,
         Os::Gate => gate::main()?,
     }
     Ok(ExitCode::SUCCESS)

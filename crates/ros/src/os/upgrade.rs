@@ -1,25 +1,31 @@
 //! `ros os upgrade`, `rollback`, `commit` and `cancel`.
 
-use std::fs::{self, File};
-use std::io::{Seek as _, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
-use install::{Manifest, Outcome, Partition, Role, Slot, store};
+use config::VERSION;
+use install::{Outcome, Slot};
 
-use super::installed::{Installed, Writable};
+use super::failure::fail;
+use super::gate::facts::Facts;
+use super::installed::Installed;
+use super::policy::Policy;
+use super::{rules, source, stage};
+use crate::install::confirm;
 use crate::install::medium::Medium;
-use crate::install::progress::Progress;
-use crate::install::{confirm, copy, write};
 
 /// RancherOS's flags.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// ISO file of the other version; the one that is staged when absent
+    /// Name of an image, or ISO file; when absent the version that is staged, else the newest of rancher.upgrade.image
+    #[arg(value_name = "IMAGE", conflicts_with = "image")]
+    reference: Option<String>,
+    /// The same, as in RancherOS
     #[arg(short, long)]
     image: Option<String>,
+    /// Take it although nobody has signed it
+    #[arg(long)]
+    insecure: bool,
     /// Only put it on the disk
     #[arg(short, long)]
     stage: bool,
@@ -57,19 +63,32 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
     if let Some(next) = choice.next {
         bail!("the version in slot {next} is tried first: `ros os commit` or `ros os cancel`");
     }
-    let Some(image) = options.image.as_deref() else {
-        return arm_staged(&machine, options);
+    let policy = Policy::of_machine(options.insecure)?;
+    let named = options.image.clone().or_else(|| options.reference.clone());
+    let image = match named {
+        Some(image) => image,
+        None => match staged(&machine)? {
+            Some(slot) => {
+                ensure!(
+                    !options.stage,
+                    "the version in slot {slot} is staged already"
+                );
+                return try_slot(&machine, slot, options.force, options.no_reboot);
+            }
+            None => newest(&policy)?,
+        },
     };
-    let medium = Medium::open(Some(image))?;
-    refuse(&machine, &medium, options.force)?;
-    println!(
-        "Upgrading to rancher/os:v{} from {image}",
-        medium.manifest.version
-    );
+    let medium = Medium::open(Some(&image), &policy)?;
+    rules::check(&machine, &medium, options.force)?;
+    for line in rules::describe(&machine, &medium)? {
+        println!("{line}");
+    }
+    let slot = stage::slot(&machine)?;
+    stage::check_room(slot, &medium)?;
     if asks(options.force) && !confirm("Continue")? {
         return Ok(ExitCode::FAILURE);
     }
-    let slot = stage(&machine, &medium, options.append.as_deref())?;
+    stage::stage(&machine, &medium, slot, options.append.as_deref())?;
     if options.stage {
         println!(
             "v{} is staged in slot {slot}; `ros os upgrade` tries it.",
@@ -84,141 +103,32 @@ fn asks(force: bool) -> bool {
     !force && sys::tty::is_terminal(std::io::stdin())
 }
 
-fn refuse(machine: &Installed, medium: &Medium, force: bool) -> anyhow::Result<()> {
-    let digest = medium.digest();
-    if force {
-        return Ok(());
-    }
-    if let Some(event) = machine.history().rejected(&digest) {
-        bail!(
-            "this version was rejected before ({}); -f tries it again",
-            event.reason
-        );
-    }
-    let running = machine.version(machine.slot);
-    ensure!(
-        running.is_none_or(|running| running.digest != digest),
-        "already at version v{}; -f installs it again",
-        medium.manifest.version
-    );
-    Ok(())
-}
-
-/// Writes layers and slot. Nothing in the records changes, so a power cut leaves the machine as it was.
-fn stage(machine: &Installed, medium: &Medium, append: Option<&str>) -> anyhow::Result<Slot> {
-    let records = machine.records()?;
-    let free = install::free(&records, machine.slot)?;
-    let slot = *free.first().context("no slot is free")?;
-    let arguments = arguments(machine, &medium.manifest, append)?;
-    let mut progress = Progress::new(
-        medium.manifest.store_bytes() + medium.manifest.kernel.size + medium.manifest.initrd.size,
-    );
-    {
-        let writable = Writable::new()?;
-        collect(writable.root(), slot)?;
-        check_room(writable.root(), &medium.manifest)?;
-        copy::version(medium, writable.root(), slot, &mut progress)?;
-    }
-    let role = Role::Kernel(slot);
-    let mut disk = machine.open(role)?;
-    let size = end_of(&mut disk.0).context("cannot size a slot")?;
-    let partition = Partition {
-        role,
-        start: 0,
-        size,
-    };
-    write::slot(
-        &mut disk,
-        partition,
-        machine.sector_bytes,
-        medium,
-        &arguments,
-    )?;
-    progress.add(medium.manifest.kernel.size + medium.manifest.initrd.size);
-    progress.end();
-    machine.note(slot, Outcome::Staged, "")?;
-    Ok(slot)
-}
-
-/// Bytes of a device.
-fn end_of(file: &mut File) -> std::io::Result<u64> {
-    file.seek(SeekFrom::End(0))
-}
-
-/// The other version's parameters, with those that this machine's user has added to the running one's.
-fn arguments(
-    machine: &Installed,
-    other: &Manifest,
-    append: Option<&str>,
-) -> anyhow::Result<String> {
-    let running = machine
-        .version(machine.slot)
-        .context("the running version has no manifest")?;
-    let environment = machine.environment(machine.slot)?;
-    let now = environment.into_iter().find(|(name, _)| name == "args");
-    let now = now.map(|(_, value)| value).unwrap_or_default();
-    let own = now
-        .split_whitespace()
-        .filter(|word| !running.manifest.arguments.iter().any(|known| known == word))
-        .map(str::to_owned);
-    let mut words: Vec<String> = other.arguments.iter().cloned().chain(own).collect();
-    words.extend(append.map(str::to_owned));
-    Ok(words.join(" "))
-}
-
-/// Removes the folder of the slot that is written next, and contents that no slot has any more.
-fn collect(root: &Path, slot: Slot) -> anyhow::Result<()> {
-    let folder = root.join(store::slot_folder(slot));
-    if folder.exists() {
-        fs::remove_dir_all(&folder)
-            .with_context(|| format!("cannot empty {}", folder.display()))?;
-    }
-    let contents = root.join(store::STORE);
-    for entry in
-        fs::read_dir(&contents).with_context(|| format!("cannot list {}", contents.display()))?
-    {
-        let entry = entry.context("cannot list the store")?;
-        let metadata = entry.metadata().context("cannot stat a content")?;
-        if metadata.nlink() == 1 {
-            fs::remove_file(entry.path()).context("cannot remove a content that nobody has")?;
-        }
-    }
-    Ok(())
-}
-
-/// Looks for room before the first byte.
-fn check_room(root: &Path, manifest: &Manifest) -> anyhow::Result<()> {
-    let missing = manifest
-        .files
-        .iter()
-        .filter(|item| !root.join(store::stored(item)).exists());
-    let wanted: u64 = missing.map(|item| item.size).sum();
-    let free = sys::fs::free_bytes(root)?;
-    ensure!(
-        wanted < free,
-        "{wanted} bytes are to be stored, the disk has room for {free}"
-    );
-    Ok(())
-}
-
-fn arm_staged(machine: &Installed, options: &Options) -> anyhow::Result<ExitCode> {
+/// The slot with a version that was put there and not tried yet.
+fn staged(machine: &Installed) -> anyhow::Result<Option<Slot>> {
     let free = install::free(&machine.records()?, machine.slot)?;
     let history = machine.history();
-    let staged = free.into_iter().find(|slot| {
+    let is_staged = |slot: &Slot| {
         history
             .last(*slot)
             .is_some_and(|event| event.outcome == Outcome::Staged)
-    });
-    let Some(slot) = staged else {
-        bail!(
-            "name an ISO file with -i: images from registries and lists of releases are not possible yet"
-        );
     };
-    ensure!(
-        !options.stage,
-        "the version in slot {slot} is staged already"
-    );
-    try_slot(machine, slot, options.force, options.no_reboot)
+    Ok(free.into_iter().find(is_staged))
+}
+
+/// The name of the newest version that the registry has, unless it runs.
+fn newest(policy: &Policy) -> anyhow::Result<String> {
+    let image = policy.image()?;
+    let versions = source::versions(image, &policy.rancher)?;
+    let Some(newest) = source::newest(&versions) else {
+        fail!(Download, "{image} has no tag that is a version");
+    };
+    if !install::compare(newest, VERSION).is_gt() {
+        fail!(
+            Refused,
+            "v{VERSION} runs, and the newest of {image} is {newest}"
+        );
+    }
+    Ok(format!("{image}:{newest}"))
 }
 
 /// Has the next boot try a slot.
@@ -228,6 +138,7 @@ fn try_slot(
     force: bool,
     no_reboot: bool,
 ) -> anyhow::Result<ExitCode> {
+    Facts::gather().note()?;
     machine.apply(&install::arm(&machine.records()?, slot)?)?;
     machine.note(slot, Outcome::Armed, "")?;
     println!(

@@ -65,6 +65,14 @@ pub(crate) enum Service {
         #[arg(long, conflicts_with = "force_recreate")]
         no_recreate: bool,
     },
+    /// Replace a service's container, by one of another image if one is named; the old one comes back if the new one fails
+    #[command(after_help = "Example:\n  ros service upgrade web nginx:1.27")]
+    Upgrade {
+        /// The service
+        name: String,
+        /// Its new image; the one of the configuration when absent
+        image: Option<String>,
+    },
     /// Start containers
     Start {
         /// Services

@@ -3,6 +3,7 @@
 mod arguments;
 mod enable;
 mod up;
+mod upgrade;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ pub(crate) fn main(command: &Service) -> anyhow::Result<ExitCode> {
                 keep: *no_recreate,
             },
         ),
+        Service::Upgrade { name, image } => upgrade::main(name, image.as_deref()),
         Service::Start { names, .. } => each(names, &["start"]),
         Service::Stop { names, timeout } => each(names, &["stop", "--time", &timeout.to_string()]),
         Service::Restart { names, timeout } => {

@@ -141,6 +141,14 @@ pub(super) fn for_image(image: &str) -> anyhow::Result<Option<RegistryAuth>> {
     Ok(known.as_ref().map(RegistryAuth::new).transpose()?)
 }
 
+/// Credentials for a registry by its host; `docker.io` is Docker Hub.
+///
+/// # Errors
+/// When docker's file cannot be read.
+pub(crate) fn for_registry(domain: &str) -> anyhow::Result<Option<AuthConfig>> {
+    Ok(Credentials::open()?.get(domain))
+}
+
 /// The registry that an image's name begins with; empty for Docker Hub.
 fn registry_of(image: &str) -> &str {
     match image.split_once('/') {

@@ -6,7 +6,7 @@
 mod arguments;
 mod containers;
 mod create;
-mod credentials;
+pub(crate) mod credentials;
 mod engine;
 mod groups;
 mod images;

@@ -1,29 +1,33 @@
-//! Judges a version that is tried: it is kept when Docker has run a container, else given up.
+//! Judges a version that is tried: it is kept when Docker has run a container, and when what worked before works again, else
+//! given up. What worked before are the facts that were noted when the version was armed ([`facts`]).
 //!
 //! The console starts this at every boot of an installed machine. Should there be no console, PID 1 gives the version up when
 //! its own deadline passes (`crates/init/src/trial.rs`).
 
+mod canary;
+mod checks;
+pub(super) mod facts;
+
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
-use engine_api::Client;
+use anyhow::Context as _;
 use install::Outcome;
+use serde_json::json;
 use sys::kmsg::{self, Priority};
 use sys::process::Command;
 
 use super::installed::Installed;
+use crate::machine_config::MachineConfig;
 use crate::supervisor;
+use checks::{CHECKS, Machine};
+use facts::Facts;
 
-/// System Docker's socket.
-const ENGINE: &str = "/run/system-docker.sock";
+/// What the checks have said so far, for `ros os status` and for people who look in.
+const RESULTS: &str = "/run/rancher/upgrade.json";
 /// Longest wait for the services and for User Docker to run a container: balenaOS's figure for a whole update is 15 min.
 const DEADLINE: Duration = Duration::from_secs(600);
 /// Pause between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// One run of the canary; an emulated machine needs 20 s.
-const CANARY_DEADLINE: Duration = Duration::from_secs(120);
-/// Prints this when its own files and network are there.
-const CANARY: &str = "ifconfig lo >/dev/null && echo alive";
 
 /// Starts the judgement beside the console's logins.
 pub(crate) fn start() -> anyhow::Result<()> {
@@ -105,10 +109,16 @@ fn say(priority: Priority, text: &str) {
 /// What does not work, when the deadline has passed.
 fn judge() -> anyhow::Result<()> {
     let end = Instant::now() + DEADLINE;
+    let rancher = MachineConfig::load().loaded.config.rancher;
+    let facts = Facts::noted();
+    let machine = Machine {
+        facts: &facts,
+        rancher: &rancher,
+    };
     loop {
-        let failed = match services().and_then(|()| canary()) {
-            Ok(()) => return Ok(()),
-            Err(failed) => failed,
+        let failed = match round(&machine) {
+            None => return Ok(()),
+            Some(failed) => failed,
         };
         if Instant::now() > end {
             return Err(failed);
@@ -117,58 +127,21 @@ fn judge() -> anyhow::Result<()> {
     }
 }
 
-/// Every system service that is to run does.
-fn services() -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
-    let client = Client::new(ENGINE);
-    let filters = engine_api::Filters::default();
-    let containers = runtime.block_on(client.container_list(true, false, &filters))?;
-    let is_service = |container: &&engine_api::ContainerSummary| {
-        container
-            .labels
-            .get("io.rancher.os.scope")
-            .is_some_and(|scope| scope == "system")
-    };
-    for container in containers.iter().filter(is_service) {
-        if container.state == "restarting" || container.state == "dead" {
-            let name = container
-                .names
-                .first()
-                .map_or("a service", |name| name.trim_start_matches('/'));
-            bail!("service {name} is {}", container.state);
+/// Asks one check after the other, up to the first that fails.
+fn round(machine: &Machine<'_>) -> Option<anyhow::Error> {
+    let mut said = Vec::new();
+    let mut failed = None;
+    for (name, check) in CHECKS {
+        let result = check(machine).with_context(|| (*name).to_owned());
+        let reason = result.as_ref().err().map(|error| format!("{error:#}"));
+        said.push(json!({"check": name, "passed": result.is_ok(), "reason": reason}));
+        if let Err(error) = result {
+            failed = Some(error);
+            break;
         }
     }
-    Ok(())
-}
-
-/// User Docker runs a container of the image that every medium brings.
-fn canary() -> anyhow::Result<()> {
-    let machine = crate::machine_config::MachineConfig::load();
-    if !machine
-        .loaded
-        .config
-        .rancher
-        .services
-        .contains_key("docker")
-    {
-        return Ok(());
-    }
-    let output = Command::new("docker")
-        .args([
-            "run", "--rm", "--pull", "never", "busybox", "sh", "-c", CANARY,
-        ])
-        .deadline(CANARY_DEADLINE)
-        .run()
-        .context("docker did not run a container")?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    if said.trim() != "alive" {
-        bail!(
-            "docker did not run a container: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(())
+    let text = json!({"checks": said}).to_string();
+    // It is for who looks in: a judgement does not depend on it
+    let _ = cloud_init::store::write_atomic(std::path::Path::new(RESULTS), text.as_bytes(), 0o644);
+    failed
 }

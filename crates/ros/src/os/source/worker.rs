@@ -1,0 +1,96 @@
+//! Asks a registry through the program `worker`, which has no right of this process and ends with it.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow, bail};
+use oci_image::progress::Progress;
+use oci_image::task::{ANSWERS_FD, Answer, LINE_MAX, Outcome, PROTOCOL, Request, Task, UNVERIFIED};
+use sys::process::{CloneOptions, SpawnIn, spawn_in};
+
+use crate::os::failure::Failure;
+
+/// Where PID 1 has put it.
+const WORKER: &str = "/usr/lib/rancher/worker";
+
+/// Has a worker do `task`; `say` takes its progress.
+///
+/// # Errors
+/// [`Failure::Verification`] when a registry gave something else than it should, else [`Failure::Download`].
+pub(super) fn ask(task: Task, say: &mut dyn FnMut(&Progress)) -> anyhow::Result<Outcome> {
+    let request = Request {
+        task,
+        // These tasks have no store of images
+        root: PathBuf::new(),
+        external: Default::default(),
+    };
+    let mut line = serde_json::to_vec(&request).context("cannot write a request")?;
+    line.push(b'\n');
+    let (answers, mut input) = start()?;
+    input
+        .write_all(&line)
+        .context("the worker does not listen")?;
+    drop(input);
+    let mut reader = BufReader::new(answers);
+    loop {
+        let mut line = String::new();
+        let length = std::io::Read::take(&mut reader, LINE_MAX as u64)
+            .read_line(&mut line)
+            .context("cannot hear the worker")?;
+        if length == 0 {
+            bail!("the worker ended without an answer");
+        }
+        if line.starts_with('!') {
+            bail!("{WORKER} cannot be started");
+        }
+        match serde_json::from_str(&line).context("the worker answers nonsense")? {
+            Answer::Progress(progress) => say(&progress),
+            Answer::Stat(_) => {}
+            Answer::Done(outcome) => return Ok(*outcome),
+            Answer::Failed { status, message } => {
+                let kind = if status == UNVERIFIED {
+                    Failure::Verification
+                } else {
+                    Failure::Download
+                };
+                return Err(anyhow!(message).context(kind));
+            }
+        }
+    }
+}
+
+/// Starts it: what it says, and its standard input.
+fn start() -> anyhow::Result<(UnixStream, std::io::PipeWriter)> {
+    let (answers, theirs) = UnixStream::pair().context("cannot make a socket")?;
+    let (input, writer) = std::io::pipe().context("cannot make a pipe")?;
+    let nothing = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/null")
+        .context("cannot open /dev/null")?;
+    // Proxies, by the variables that every client of registries knows
+    let environment: Vec<_> = std::env::vars_os()
+        .map(|(name, value)| {
+            [name.as_os_str(), OsStr::new("="), value.as_os_str()].join(OsStr::new(""))
+        })
+        .collect();
+    let environment: Vec<&OsStr> = environment.iter().map(|word| word.as_os_str()).collect();
+    spawn_in(&SpawnIn {
+        program: Path::new(WORKER),
+        argv: &[OsStr::new(WORKER), OsStr::new(PROTOCOL)],
+        env: &environment,
+        options: CloneOptions::default(),
+        fds: &[
+            (input.as_fd(), 0),
+            (nothing.as_fd(), 1),
+            (nothing.as_fd(), 2),
+            (theirs.as_fd(), ANSWERS_FD),
+        ],
+        report: ANSWERS_FD,
+        wait_for_go: false,
+    })
+    .with_context(|| format!("cannot start {WORKER}"))?;
+    Ok((answers, writer))
+}
