@@ -132,6 +132,21 @@ impl Artifacts {
         Ok(path)
     }
 
+    /// The system as an OCI image layout in a tar.
+    pub(crate) fn os_image(&self) -> anyhow::Result<PathBuf> {
+        // Named as the ISO is, which carries the version
+        let iso = self.iso.file_name().unwrap_or_default().to_string_lossy();
+        let name = iso.replacen("rancheros-", "os-", 1);
+        let path = self.dist.join(name.replace(".iso", ".oci.tar"));
+        if !path.exists() {
+            bail!(
+                "{} is missing: run `cargo xtask qemu-test`, which builds it",
+                path.display()
+            );
+        }
+        Ok(path)
+    }
+
     /// One of the engine's own tests as a program: `engine`, `runtime`, `soak` or `upgrade`.
     pub(crate) fn engine_test(&self, name: &str) -> anyhow::Result<PathBuf> {
         let folder = format!("engine-tests-{}", self.arch);

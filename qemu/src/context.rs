@@ -73,6 +73,7 @@ const NOT_SEEN_GREEN: &[&str] = &[
     "damage_full_disk_lets_its_owner_in",
     "engine_passes_its_own_tests",
     "install_disk_starts_with_bios_and_uefi_and_keeps_state",
+    "install_upgrade_from_a_registry_and_docker_fetches_what_is_missing",
     "install_upgrade_is_tried_and_kept_or_comes_back",
     "modes_have_the_same_mounts_and_confinement",
     "neighbour_reaches_published_ports_only",

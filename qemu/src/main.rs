@@ -14,6 +14,7 @@ mod disk;
 mod guest;
 mod machine;
 mod qmp;
+mod registry;
 mod ssh;
 mod tests;
 mod tries;

@@ -45,25 +45,11 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     if let Some(path) = &options.new_key {
         return sign::new_key(path);
     }
-    iso::build(build)?;
-    let program = rust::build(build, "ros")?;
-    let folder = build.scratch().join("iso");
-    let manifest = fs::read(folder.join(install::store::MANIFEST)).context("read the manifest")?;
-    let signatures = sign::sign(&manifest, VERSION, &options.sign)?;
     let reference = match &options.push {
         Some(reference) => reference.clone().or_latest(),
-        None => Reference::parse(&format!("{NAME}:v{VERSION}"))?,
+        None => own_name()?,
     };
-    let target = build
-        .dist()
-        .join(format!("os-{VERSION}-{}.oci.tar", build.arch.name()));
-    let image = progress::step("os-image", || {
-        let layers = layers(build, &folder, &program, &manifest, signatures)?;
-        let image = Image::new(build.arch.oci(), VERSION, build.epoch()?, layers)?;
-        archive::write(&image, &reference, &target, build.epoch()?)?;
-        Ok(image)
-    })?;
-    progress::note("os-image", &target.display().to_string());
+    let image = make(build, &reference, &options.sign)?;
     if options.sign.is_empty() {
         progress::warn(
             "the image is not signed: machines take it with --insecure only (--sign KEY)",
@@ -73,6 +59,34 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
         Some(_) => push(&image, &reference),
         None => Ok(()),
     }
+}
+
+/// Builds the ISO and of it the image, without a signature.
+pub(crate) fn unsigned(build: &Build) -> Result<()> {
+    make(build, &own_name()?, &[]).map(|_| ())
+}
+
+fn own_name() -> Result<Reference> {
+    Ok(Reference::parse(&format!("{NAME}:v{VERSION}"))?)
+}
+
+/// Makes the archive in `dist`.
+fn make(build: &Build, reference: &Reference, keys: &[PathBuf]) -> Result<Image> {
+    iso::build(build)?;
+    let program = rust::build(build, "ros")?;
+    let folder = build.scratch().join("iso");
+    let manifest = fs::read(folder.join(install::store::MANIFEST)).context("read the manifest")?;
+    let signatures = sign::sign(&manifest, VERSION, keys)?;
+    let name = format!("os-{VERSION}-{}.oci.tar", build.arch.name());
+    let target = build.dist().join(name);
+    let image = progress::step("os-image", || {
+        let layers = layers(build, &folder, &program, &manifest, signatures)?;
+        let image = Image::new(build.arch.oci(), VERSION, build.epoch()?, layers)?;
+        archive::write(&image, reference, &target, build.epoch()?)?;
+        Ok(image)
+    })?;
+    progress::note("os-image", &target.display().to_string());
+    Ok(image)
 }
 
 /// What the image has, what rarely changes first: the order is that of `docker history`, and of downloads.

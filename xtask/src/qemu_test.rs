@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use xshell::{Shell, cmd};
 
 use crate::workspace::Build;
-use crate::{clients, engine_tests, iso, progress, setup};
+use crate::{clients, engine_tests, os_image, progress, setup};
 
 /// Options of `cargo xtask qemu-test`.
 #[derive(clap::Args)]
@@ -22,7 +22,7 @@ pub(crate) struct Options {
 
 /// Builds the media if need be, then boots them.
 pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
-    iso::build(build)?;
+    os_image::unsigned(build)?;
     setup::ensure(build, &[setup::Purpose::Machine])?;
     clients::ensure(build)?;
     engine_tests::ensure(build)?;

@@ -1,9 +1,9 @@
 //! Pull of an image of 200 MB from a registry beside the guest: `system-docker pull` beside `docker pull`.
 
-use super::registry::Registry;
 use super::{guest_with_busybox, row, timed};
 use crate::artifacts::Artifacts;
 use crate::guest::Guest;
+use crate::registry::Registry;
 
 /// Room for the image unpacked, in both engines' state, which is kept in RAM.
 const MEMORY_MIB: u32 = 4096;
@@ -31,7 +31,7 @@ pub(super) fn table_row(ours: &[f64], peer: &[f64]) -> String {
 /// Starts the registry and makes it the guest's own port 5000. The guest's kernel forwards: a relay of processes would
 /// take more of an emulated machine's time than the pull.
 pub(super) fn serve(artifacts: &Artifacts, guest: &Guest) -> anyhow::Result<Registry> {
-    let registry = Registry::start(artifacts.docker_arch())?;
+    let registry = super::registry::start(artifacts.docker_arch())?;
     let port = registry.port;
     guest.run(&format!(
         "echo 1 | sudo tee /proc/sys/net/ipv4/conf/all/route_localnet >/dev/null \

@@ -38,17 +38,17 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
 }
 
 /// Sparse, so it costs what is written.
-const DISK_BYTES: u64 = 3 << 30;
+pub(super) const DISK_BYTES: u64 = 3 << 30;
 
 /// A disk of NVMe with sectors of 4096 bytes only.
 const NVME_4KN: &str = "nvme,serial=install,logical_block_size=4096,physical_block_size=4096";
 
-struct Disk {
-    path: PathBuf,
+pub(super) struct Disk {
+    pub(super) path: PathBuf,
     _folder: TempDir,
 }
 
-fn blank_disk(bytes: u64) -> anyhow::Result<Disk> {
+pub(super) fn blank_disk(bytes: u64) -> anyhow::Result<Disk> {
     let folder = tempfile::tempdir().context("cannot make a folder for a disk")?;
     let path = folder.path().join("disk");
     File::create(&path)
@@ -61,7 +61,7 @@ fn blank_disk(bytes: u64) -> anyhow::Result<Disk> {
 }
 
 /// Writes the cloud-config that lets the test in, in the guest.
-fn write_cloud_config(context: &Context, guest: &Guest) -> anyhow::Result<()> {
+pub(super) fn write_cloud_config(context: &Context, guest: &Guest) -> anyhow::Result<()> {
     let key = &context.artifacts.key.public;
     guest
         .run(&format!(
@@ -71,7 +71,7 @@ fn write_cloud_config(context: &Context, guest: &Guest) -> anyhow::Result<()> {
 }
 
 /// The installed disk in a machine of its own, without any medium.
-fn start(
+pub(super) fn start(
     context: &Context,
     name: &str,
     disk: &Path,
@@ -240,7 +240,7 @@ fn unattended_on_a_4kn_disk(context: &Context) -> anyhow::Result<()> {
 }
 
 /// Reboots, and waits for the boot that stays: a version that fails reboots by itself before it is ready.
-fn reboot(guest: &Guest, starts: usize) -> anyhow::Result<()> {
+pub(super) fn reboot(guest: &Guest, starts: usize) -> anyhow::Result<()> {
     let mut mark = guest.console.mark();
     // The connection ends with the machine.
     let _ = guest.ssh.answer("sudo reboot");

@@ -15,6 +15,7 @@ mod install;
 mod modes;
 mod neighbour;
 mod network;
+mod os_image;
 mod plugins;
 mod power;
 mod rights;
@@ -38,6 +39,7 @@ use crate::context::Context;
 pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
     [
         install::tests(context),
+        os_image::tests(context),
         services::tests(context),
         upgrade::tests(context),
         engine::tests(context),

@@ -135,12 +135,9 @@ fn stage(root: &Path, disk: &Path, slot_mib: u64) -> anyhow::Result<()> {
     let folder = disk.join("os");
     fs::create_dir_all(folder.join(store::STORE))?;
     copy::version(&medium, &folder, Slot::B, &mut Progress::new(1))?;
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true);
-    let file = file.open(disk.join("slot"))?;
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(true);
+    let file = options.open(disk.join("slot"))?;
     file.set_len(slot_mib << 20)?;
     let mut file = DiskFile(file);
     let partition = Partition {
