@@ -134,7 +134,7 @@ fn full_disk_lets_its_owner_in(context: &Context) -> anyhow::Result<()> {
     guest.run("docker save busybox | system-docker load -q")?;
     // Not more than a container gets: what is reserved is the system's.
     let fill = "dd if=/dev/zero of=/full bs=1M 2>&1 | grep -o 'No space left'";
-    for docker in ["system-docker", "docker"] {
+    for docker in ["docker", "system-docker"] {
         let filled = guest.run(&format!(
             "{docker} run --name filler busybox sh -c \"{fill}\""
         ))?;
@@ -144,6 +144,9 @@ fn full_disk_lets_its_owner_in(context: &Context) -> anyhow::Result<()> {
             left > 1000,
             "{docker}'s container took the system's reserve: {left} blocks are left"
         );
+        if docker == "docker" {
+            guest.run("docker rm filler")?;
+        }
     }
     // Root with all capabilities is not held back.
     guest.run("sudo dd if=/dev/zero of=/home/full bs=64k 2>/dev/null; sudo dd if=/dev/zero of=/home/rest bs=512 2>/dev/null; sync; true")?;

@@ -100,7 +100,7 @@ fn goes_away(context: &Context) -> anyhow::Result<()> {
     // Something is written, so that the kernel finds out.
     let _ = guest.run("sudo sh -c 'echo x > /home/note; sync'");
     guest.run_until(
-        "ros status --problems | grep -q '/dev/sda has become read-only'",
+        "ros status --problems | grep -q '/dev/sda gives errors'",
         BOOT_DEADLINE,
     )?;
     system_docker_answers(&guest)?;

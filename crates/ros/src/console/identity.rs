@@ -52,16 +52,14 @@ fn hosts_with(hosts: &str, name: &str) -> String {
 pub(crate) fn install_keys(machine: &MachineConfig) -> anyhow::Result<()> {
     let (good, bad) = authorized_keys(machine);
     let mut failures = Vec::new();
-    if !good.is_empty() {
-        for name in [RANCHER, DOCKER] {
-            if let Err(error) = install_keys_of(name, &good) {
-                failures.push(format!("{name}: {error:#}"));
-                failures.extend(
-                    keep_in_ram(name, &good)
-                        .err()
-                        .map(|e| format!("{name}: {e:#}")),
-                );
-            }
+    for name in [RANCHER, DOCKER] {
+        if !good.is_empty()
+            && let Err(error) = install_keys_of(name, &good)
+        {
+            failures.push(format!("{name}: {error:#}"));
+        }
+        if let Err(error) = keep_in_ram(name, &good) {
+            failures.push(format!("{name}: {error:#}"));
         }
     }
     failures.extend(bad.iter().map(|key| {
@@ -88,7 +86,7 @@ fn install_keys_of(name: &str, keys: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Where sshd looks too: a home that cannot be written must not lock its owner out.
+/// Where sshd looks too: a home that cannot be written now, or read later, must not lock its owner out.
 fn keep_in_ram(name: &str, keys: &[String]) -> anyhow::Result<()> {
     let directory = Path::new(ssh::IN_RAM);
     fs::create_dir_all(directory)
