@@ -60,6 +60,8 @@ pub(crate) fn bind(machine: Machine) -> anyhow::Result<Machine> {
         return Ok(machine);
     };
     mount::bind(Path::new(EARLY_STATE), Path::new(STATE), false)?;
+    // The console has all of /run, and needs no second way to what is kept.
+    mount::unmount(EARLY_STATE, mount::UnmountFlags::DETACH)?;
     for kept in KEPT {
         if let Err(error) = keep(state, kept) {
             let path = kept.path;
@@ -152,7 +154,7 @@ mod tests {
     }
 
     fn on_disk(file: &str) -> String {
-        fs::read_to_string(Path::new(EARLY_STATE).join(file)).unwrap_or_default()
+        fs::read_to_string(Path::new(STATE).join(file)).unwrap_or_default()
     }
 
     #[test]
@@ -164,6 +166,8 @@ mod tests {
             assert_eq!(on_disk("opt/new"), "kept");
             assert_eq!(on_disk(".opt.damaged"), "no directory");
             assert!(Path::new("/var/lib/rancher/conf").is_dir());
+            let left = fs::read_dir(EARLY_STATE).expect("a directory").count();
+            assert_eq!(left, 0, "the disk is mounted twice");
         });
     }
 
@@ -189,7 +193,7 @@ mod tests {
             bind(machine(Use::Full)).expect("bound");
             fs::write("/var/lib/system-docker/record", "").expect("written");
             assert!(
-                !Path::new(EARLY_STATE)
+                !Path::new(STATE)
                     .join("var/lib/system-docker/record")
                     .exists()
             );

@@ -187,6 +187,8 @@ fn only_ssh_listens(guest: &Guest) -> anyhow::Result<()> {
 const OPEN: &[&str] = &[
     "/run/rancher/boot.json",
     "/run/rancher/services.json",
+    "/run/rancher/console-files",
+    "/run/rancher/runcmd-done",
     "/run/rancher/warnings/",
 ];
 
