@@ -140,6 +140,7 @@ fn try_slot(
 ) -> anyhow::Result<ExitCode> {
     Facts::gather().note()?;
     machine.apply(&install::arm(&machine.records()?, slot)?)?;
+    crate::problems::clear("upgrade");
     machine.note(slot, Outcome::Armed, "")?;
     println!(
         "The next boot tries the version in slot {slot}; if it fails, the one that runs comes back by itself."

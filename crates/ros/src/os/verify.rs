@@ -32,10 +32,12 @@ pub(super) fn main(slot: Option<u32>) -> anyhow::Result<()> {
         let found = damage(&machine, slot)?;
         let signed = match std::fs::read(Path::new(STORE).join(store::signature(slot))) {
             Err(_) => "not signed".to_owned(),
-            Ok(signature) => match policy.check("", &version.text, Some(&signature)) {
-                Ok(key) => format!("signed, checked with {}", key.unwrap_or_default()),
-                Err(error) => format!("signature: {}", error.root_cause()),
-            },
+            Ok(signature) => {
+                match policy.check(&version.manifest.version, &version.text, Some(&signature)) {
+                    Ok(key) => format!("signed, checked with {}", key.unwrap_or_default()),
+                    Err(error) => format!("signature: {}", error.root_cause()),
+                }
+            }
         };
         let name = &version.manifest.version;
         match found.as_slice() {

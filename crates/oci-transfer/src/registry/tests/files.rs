@@ -7,7 +7,9 @@ use super::server::{Fault, Registry, Settings};
 use super::*;
 use crate::layer::TarWriter;
 use oci_image::config::{History, ImageConfig};
-use oci_image::manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST};
+use oci_image::manifest::{
+    Descriptor, Manifest, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, Platform,
+};
 use oci_image::task::WantedFile;
 
 /// Larger than what is copied at once.
@@ -247,4 +249,69 @@ fn a_file_that_the_image_does_not_have_is_named() {
         Err(Error::NotFound(_))
     ));
     assert!(bench.fetch(&[bench.wanted(1)]).is_ok());
+}
+
+#[test]
+fn blobs_of_a_build_are_pushed_once_and_fetched_again() {
+    let registry = Registry::start(Settings::default());
+    let client = Client::new();
+    let file = content(5, LARGE);
+    let mut writer = TarWriter::new(Vec::new());
+    writer.append_bytes("dist/a", &file).unwrap();
+    let tar = writer.finish().unwrap();
+    let mut config = ImageConfig {
+        os: "linux".to_owned(),
+        architecture: "amd64".to_owned(),
+        ..ImageConfig::default()
+    };
+    config.rootfs.diff_ids.push(Digest::sha256(&tar));
+    config.history.push(History {
+        created_by: "file dist/a".to_owned(),
+        ..History::default()
+    });
+    let config = config.to_bytes();
+    let describe =
+        |kind: &str, bytes: &[u8]| Descriptor::new(kind, Digest::sha256(bytes), bytes.len() as u64);
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: OCI_MANIFEST.to_owned(),
+        config: describe(OCI_CONFIG, &config),
+        layers: vec![describe(OCI_LAYER, &tar)],
+        annotations: BTreeMap::new(),
+    };
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    let mut entry = describe(OCI_MANIFEST, &manifest);
+    entry.platform = Some(Platform::parse("linux/amd64").unwrap());
+    let index =
+        serde_json::json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]});
+    let index = index.to_string().into_bytes();
+    let blob = |bytes: &'static [u8]| Blob {
+        digest: Digest::sha256(bytes),
+        size: bytes.len() as u64,
+        open: Box::new(move || Ok(Box::new(bytes))),
+    };
+    let reference = Reference::parse(&format!("{}/os:v2", registry.address)).unwrap();
+    let (tar, config): (&'static [u8], &'static [u8]) = (tar.leak(), config.leak());
+    let push = || {
+        let blobs = [blob(tar), blob(config)];
+        client
+            .with(|transfer| push_files(&reference, &blobs, &manifest, &index, transfer))
+            .unwrap()
+    };
+    assert_eq!(push(), Digest::sha256(&index));
+    let uploads = || {
+        registry
+            .requests()
+            .iter()
+            .filter(|line| line.starts_with("POST"))
+            .count()
+    };
+    assert_eq!(uploads(), 2);
+    push();
+    assert_eq!(uploads(), 2);
+    let folder = tempfile::tempdir().unwrap();
+    let wanted = [wanted("dist/a", &file)];
+    let found = client.with(|transfer| fetch_files(&reference, &wanted, folder.path(), transfer));
+    assert_eq!(found.unwrap(), Digest::sha256(&index));
+    assert_eq!(fs::read(folder.path().join(&wanted[0].name)).unwrap(), file);
 }

@@ -7,7 +7,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use engine_api::{Client, Filters};
 use serde::{Deserialize, Serialize};
-use sys::mount;
 
 use super::super::installed::{STORE, Writable};
 
@@ -192,14 +191,9 @@ pub(super) fn has_name_server() -> bool {
         .any(|line| line.trim_start().starts_with("nameserver "))
 }
 
-/// Whether what users keep is on a disk, which can be written.
+/// Whether what users keep is on a disk.
 pub(super) fn state_is_on_disk() -> bool {
-    let mounts = mount::mountinfo().unwrap_or_default();
-    let found = mounts
-        .iter()
-        .rev()
-        .find(|entry| entry.target == Path::new("/var/lib/rancher"));
-    found.is_some_and(|entry| entry.source.starts_with("/dev/"))
+    crate::problems::state_mount().is_some_and(|mount| crate::problems::is_disk(&mount))
 }
 
 #[cfg(test)]

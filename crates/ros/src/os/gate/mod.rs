@@ -52,6 +52,7 @@ pub(super) fn main() -> anyhow::Result<()> {
     let records = machine.records()?;
     let choice = records.choice().context("the boot records are lost")?;
     let Some(next) = choice.next else {
+        tell(&machine);
         return Ok(());
     };
     // An order that was given after this boot waits for the next one
@@ -71,7 +72,9 @@ pub(super) fn main() -> anyhow::Result<()> {
             &format!("the version in slot {next} is given up: {reason}"),
         );
         machine.apply(&install::reject(&records)?)?;
-        return machine.note(next, Outcome::Rejected, reason);
+        machine.note(next, Outcome::Rejected, reason)?;
+        tell(&machine);
+        return Ok(());
     }
     match judge() {
         Ok(()) => {
@@ -96,6 +99,23 @@ pub(super) fn main() -> anyhow::Result<()> {
             machine.apply(&install::reject(&records)?)?;
             crate::power::reboot()
         }
+    }
+}
+
+/// Tells who logs in, and `ros status`, that an upgrade has failed, until something else happens to a version.
+fn tell(machine: &Installed) {
+    let Some(event) = machine.history().events.pop() else {
+        return;
+    };
+    if event.outcome == Outcome::Rejected {
+        let (failed, reason) = (event.version, event.reason);
+        crate::problems::warn(
+            "upgrade",
+            &format!(
+                "v{failed} was given up: {reason}; v{} runs",
+                config::VERSION
+            ),
+        );
     }
 }
 

@@ -21,6 +21,14 @@ const WORKER: &str = "/usr/lib/rancher/worker";
 /// # Errors
 /// [`Failure::Verification`] when a registry gave something else than it should, else [`Failure::Download`].
 pub(super) fn ask(task: Task, say: &mut dyn FnMut(&Progress)) -> anyhow::Result<Outcome> {
+    ask_program(Path::new(WORKER), task, say)
+}
+
+fn ask_program(
+    program: &Path,
+    task: Task,
+    say: &mut dyn FnMut(&Progress),
+) -> anyhow::Result<Outcome> {
     let request = Request {
         task,
         // These tasks have no store of images
@@ -29,7 +37,7 @@ pub(super) fn ask(task: Task, say: &mut dyn FnMut(&Progress)) -> anyhow::Result<
     };
     let mut line = serde_json::to_vec(&request).context("cannot write a request")?;
     line.push(b'\n');
-    let (answers, mut input) = start()?;
+    let (answers, mut input) = start(program)?;
     input
         .write_all(&line)
         .context("the worker does not listen")?;
@@ -44,7 +52,7 @@ pub(super) fn ask(task: Task, say: &mut dyn FnMut(&Progress)) -> anyhow::Result<
             bail!("the worker ended without an answer");
         }
         if line.starts_with('!') {
-            bail!("{WORKER} cannot be started");
+            bail!("{} cannot be started", program.display());
         }
         match serde_json::from_str(&line).context("the worker answers nonsense")? {
             Answer::Progress(progress) => say(&progress),
@@ -63,7 +71,7 @@ pub(super) fn ask(task: Task, say: &mut dyn FnMut(&Progress)) -> anyhow::Result<
 }
 
 /// Starts it: what it says, and its standard input.
-fn start() -> anyhow::Result<(UnixStream, std::io::PipeWriter)> {
+fn start(program: &Path) -> anyhow::Result<(UnixStream, std::io::PipeWriter)> {
     let (answers, theirs) = UnixStream::pair().context("cannot make a socket")?;
     let (input, writer) = std::io::pipe().context("cannot make a pipe")?;
     let nothing = std::fs::OpenOptions::new()
@@ -78,8 +86,8 @@ fn start() -> anyhow::Result<(UnixStream, std::io::PipeWriter)> {
         .collect();
     let environment: Vec<&OsStr> = environment.iter().map(|word| word.as_os_str()).collect();
     spawn_in(&SpawnIn {
-        program: Path::new(WORKER),
-        argv: &[OsStr::new(WORKER), OsStr::new(PROTOCOL)],
+        program,
+        argv: &[program.as_os_str(), OsStr::new(PROTOCOL)],
         env: &environment,
         options: CloneOptions::default(),
         fds: &[
@@ -91,6 +99,61 @@ fn start() -> anyhow::Result<(UnixStream, std::io::PipeWriter)> {
         report: ANSWERS_FD,
         wait_for_go: false,
     })
-    .with_context(|| format!("cannot start {WORKER}"))?;
+    .with_context(|| format!("cannot start {}", program.display()))?;
     Ok((answers, writer))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use oci_image::registry::{Credentials, RegistryOptions};
+    use oci_image::task::Question;
+
+    use super::*;
+
+    /// Asks a program of /bin/sh, which has the answers' descriptor as the worker has it.
+    fn ask_script(answer: &str) -> (anyhow::Result<Outcome>, Vec<Option<u64>>) {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("worker");
+        let text = format!("#!/bin/sh\nread request\ncase $request in *tags*) {answer};; esac\n");
+        fs::write(&program, text).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let task = Task::Tags(Question {
+            reference: "r.example/os".to_owned(),
+            registry: RegistryOptions::default(),
+            credentials: Credentials::default(),
+        });
+        let mut seen = Vec::new();
+        let result = ask_program(&program, task, &mut |progress| seen.push(progress.current));
+        (result, seen)
+    }
+
+    #[test]
+    fn answers_are_taken_and_failures_told_apart() {
+        let done = r#"echo '{"progress":{"id":"a","status":"Downloading","current":5,"total":9}}' >&3;
+            echo '{"done":{"images":[],"layer":null,"tags":["v1.0"]}}' >&3"#;
+        let (outcome, seen) = ask_script(done);
+        assert_eq!(outcome.unwrap().tags, ["v1.0"]);
+        assert_eq!(seen, [Some(5)]);
+        for (status, kind) in [
+            (UNVERIFIED, Failure::Verification),
+            (500, Failure::Download),
+        ] {
+            let failed = format!(r#"echo '{{"failed":{{"status":{status},"message":"no"}}}}' >&3"#);
+            let error = ask_script(&failed).0.unwrap_err();
+            assert_eq!(error.downcast_ref(), Some(&kind));
+            assert!(format!("{error:#}").ends_with(": no"), "{error:#}");
+        }
+        let error = ask_script("exit 1").0.unwrap_err();
+        assert_eq!(error.to_string(), "the worker ended without an answer");
+        let error = ask_script("echo nonsense >&3").0.unwrap_err();
+        assert_eq!(error.to_string(), "the worker answers nonsense");
+        let none = ask_program(Path::new("/nonexistent/worker"), Task::Load, &mut |_| ());
+        assert_eq!(
+            none.unwrap_err().to_string(),
+            "/nonexistent/worker cannot be started"
+        );
+    }
 }
