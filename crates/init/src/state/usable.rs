@@ -105,9 +105,7 @@ fn mount_read_only(device: &Path, kind: &str, at: &Path) -> anyhow::Result<()> {
 /// Keeps or uses the reserve, and says when the disk is full.
 fn room_for_a_boot(device: &Path, state: &Path) -> Use {
     let name = device.display();
-    let is_short =
-        || sys::fs::space(state).is_ok_and(|space| reserve::is_short(&space)) || !can_write(state);
-    if !is_short() {
+    if can_write(state) && !reserve::is_short(state) {
         if let Err(error) = reserve::take(state) {
             log::warning(&format!("state: {name} has no reserve: {error:#}"));
         }
@@ -157,7 +155,7 @@ fn try_to_write(state: &Path) -> std::io::Result<()> {
     result.and(removed)
 }
 
-fn is_full(error: &std::io::Error) -> bool {
+pub(super) fn is_full(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded
