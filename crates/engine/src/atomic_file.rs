@@ -88,14 +88,18 @@ pub fn spare_of(path: &Path) -> PathBuf {
 /// # Errors
 /// `error`, when that is not what it says or there is no spare.
 fn make_room(path: &Path, error: io::Error) -> io::Result<()> {
-    let full = matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    );
-    if full && fs::remove_file(spare_of(path)).is_ok() {
+    if is_full(&error) && fs::remove_file(spare_of(path)).is_ok() {
         return Ok(());
     }
     Err(error)
+}
+
+/// Whether the disk has no room, or its owner may have none.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// `ready` is called when the new content is on disk, just before it takes its name.

@@ -175,6 +175,12 @@ fn full_disk_lets_its_owner_in(context: &Context) -> anyhow::Result<()> {
         left.trim().parse::<u64>()? > 500,
         "only {left} MiB are left"
     );
+    let text = guest.console.text();
+    let restarts = text.matches("restart container").count();
+    ensure!(
+        restarts < 30,
+        "{restarts} restarts failed one after the other"
+    );
     guest.check()
 }
 

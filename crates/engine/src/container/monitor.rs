@@ -59,7 +59,8 @@ impl Engine {
         container.streams.finish();
         self.release_sources(container);
 
-        let wait = self.wait_before_restart(container, code);
+        let ran_for = Timestamp::now().since(container.record().state.started_at);
+        let wait = self.wait_before_restart(container, code, ran_for);
         container.note(|record| {
             record.state.status = if wait.is_some() {
                 Status::Restarting
@@ -87,11 +88,16 @@ impl Engine {
         }
     }
 
-    fn wait_before_restart(&self, container: &Container, code: i32) -> Option<Duration> {
+    fn wait_before_restart(
+        &self,
+        container: &Container,
+        code: i32,
+        ran_for: Duration,
+    ) -> Option<Duration> {
         let record = container.record();
         let exit = Exit {
             code,
-            ran_for: Timestamp::now().since(record.state.started_at),
+            ran_for,
             restarts: record.restart_count,
             manually_stopped: record.manually_stopped || self.is_shutting_down(),
         };
@@ -174,7 +180,8 @@ impl Engine {
                 };
                 crate::report(&format!("restart container {}: {error}", container.name()));
                 let code = container.record().state.exit_code;
-                match engine.wait_before_restart(&container, code) {
+                // It has not run: `started_at` is of the run before, however long ago.
+                match engine.wait_before_restart(&container, code, Duration::ZERO) {
                     Some(longer) => wait = longer,
                     None => return,
                 }

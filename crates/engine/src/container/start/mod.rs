@@ -126,13 +126,15 @@ impl Engine {
             .attach_network(container, process.pid)
             .map_err(failed)?;
         self.announce_volumes(container);
-        if let Some(log) = &container.streams.log {
-            log.open().map_err(|error| {
-                failed(Error::server(format!(
-                    "open log of container {}: {error}",
-                    container.id
-                )))
-            })?;
+        if let Some(log) = &container.streams.log
+            && let Err(error) = log.open()
+        {
+            let what = format!("open log of container {}: {error}", container.id);
+            if !crate::atomic_file::is_full(&error) {
+                return Err(failed(Error::server(what)));
+            }
+            // The machine's own services must start on a full disk, too: what this run says is not kept.
+            crate::report(&what);
         }
         let pumps = match process.console.take() {
             Some(master) => {
