@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use sys::process::{Command, Pidfd};
 
-use super::CLOSURE;
+use super::{CLOSURE, starts};
 use crate::preload;
 
 /// A bit of the packet mark that neither dockerd nor Kubernetes nor Tailscale uses.
@@ -51,6 +51,9 @@ pub(super) fn start(environment: &[(String, String)]) -> anyhow::Result<()> {
 /// When the parent cannot be watched.
 pub(super) fn keep() -> anyhow::Result<ExitCode> {
     let dockerd = Pidfd::open(parent_id().cast_signed())?;
+    if preload::wait_for_docker().is_ok() {
+        starts::succeeded();
+    }
     when_answering();
     dockerd.wait_ended(None)?;
     Ok(ExitCode::SUCCESS)

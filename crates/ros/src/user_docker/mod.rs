@@ -8,13 +8,15 @@
 mod containerd;
 mod databases;
 mod firewall;
+mod last_good;
 mod options;
 mod starts;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -27,6 +29,7 @@ use sys::namespace::{CloneFlags, setns};
 use crate::console::FILES_DONE;
 use crate::machine_config::MachineConfig;
 use crate::tls;
+use last_good::{Choice, Settings};
 
 /// The closure, in this container's image and in every console.
 const CLOSURE: &str = "/usr/lib/rancher/docker";
@@ -58,7 +61,7 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
         return firewall::keep();
     }
     let machine = MachineConfig::load();
-    let docker = &machine.loaded.config.rancher.docker;
+    let docker = &settings(&machine);
     let context = docker.storage_context.as_deref().unwrap_or("console");
     let closure = open_closure()?;
     // A custom console may lack the host's directory: this copy is mounted in it then.
@@ -82,21 +85,21 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
     {
         eprintln!("user-docker: tls: {error:#}");
     }
-    let daemon_json = fs::read_to_string(DAEMON_JSON).unwrap_or_default();
-    let in_file = options::daemon_json_keys(&daemon_json);
-    let environment = environment(&machine, docker);
-    let address = containerd::start(docker, &in_file, &environment).unwrap_or_else(|error| {
-        eprintln!("user-docker: containerd: {error:#}: dockerd starts its own");
-        None
-    });
+    let start = Start::choose(docker);
+    let environment = environment(&machine, &start.environment);
+    let address =
+        containerd::start(&start.docker, &start.in_file, &environment).unwrap_or_else(|error| {
+            eprintln!("user-docker: containerd: {error:#}: dockerd starts its own");
+            None
+        });
     if address.is_none()
         && let Err(error) = firewall::start(&environment)
     {
         eprintln!("user-docker: {error:#}");
     }
-    wait_for_group(context, docker.group.as_deref().unwrap_or("docker"))?;
+    wait_for_group(context, start.docker.group.as_deref().unwrap_or("docker"))?;
     let mut arguments = vec!["dockerd".to_owned()];
-    arguments.extend(options::arguments(docker, &in_file));
+    arguments.extend(start.arguments);
     arguments.extend(address.map(|path| format!("--containerd={}", path.display())));
     println!("starting {}", arguments.join(" "));
     let arguments: Vec<OsString> = arguments.into_iter().map(OsString::from).collect();
@@ -106,6 +109,88 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
         .collect();
     let dockerd = Path::new(CLOSURE).join("bin/dockerd");
     Err(sys::process::exec(&dockerd, &arguments, &environment).into())
+}
+
+/// `rancher.docker`, with the mirrors of Docker Hub from `rancher.registry_mirrors`: this dockerd knows no others.
+fn settings(machine: &MachineConfig) -> Docker {
+    let rancher = &machine.loaded.config.rancher;
+    let mut docker = rancher.docker.clone();
+    for mirror in rancher
+        .registry_mirrors
+        .get("docker.io")
+        .into_iter()
+        .flatten()
+    {
+        let url = if mirror.contains("://") {
+            mirror.clone()
+        } else {
+            format!("https://{mirror}")
+        };
+        if !docker.registry_mirror.contains(&url) {
+            docker.registry_mirror.push(url);
+        }
+    }
+    docker
+}
+
+/// What dockerd is started with.
+struct Start {
+    /// The settings that its companions need: places and the group.
+    docker: Docker,
+    /// Keys of its file of settings.
+    in_file: BTreeSet<String>,
+    arguments: Vec<String>,
+    environment: Vec<String>,
+}
+
+impl Start {
+    /// What the configuration says, unless dockerd has refused that.
+    fn choose(docker: &Docker) -> Start {
+        let wanted = Settings::new(docker, fs::read_to_string(DAEMON_JSON).unwrap_or_default());
+        let refused = |why: &str| starts::warn(&format!("{why}: dockerd gets its own file"));
+        let (mut settings, docker) = match last_good::choose(&wanted) {
+            Choice::Wanted => return Start::of(wanted, docker.clone()),
+            Choice::LastGood(good) => {
+                let docker = good.places.clone().into_docker(docker);
+                (good, docker)
+            }
+            Choice::BuiltIn => {
+                let docker = built_in();
+                (Settings::new(&docker, String::new()), docker)
+            }
+        };
+        if settings.daemon_json != wanted.daemon_json {
+            match last_good::daemon_json_copy(&settings) {
+                Ok(path) => settings
+                    .arguments
+                    .push(format!("--config-file={}", path.display())),
+                Err(error) => refused(&format!("{error:#}")),
+            }
+        }
+        Start::of(settings, docker)
+    }
+
+    fn of(settings: Settings, docker: Docker) -> Start {
+        Start {
+            docker,
+            in_file: options::daemon_json_keys(&settings.daemon_json),
+            arguments: settings.arguments,
+            environment: settings.environment,
+        }
+    }
+}
+
+/// What the system itself says about dockerd.
+fn built_in() -> Docker {
+    let nowhere = PathBuf::from("/nonexistent");
+    let places = machine_config::Places {
+        oem: nowhere.clone(),
+        conf: nowhere.clone(),
+        command_line: nowhere,
+        ..machine_config::Places::default()
+    };
+    let machine = MachineConfig::load_from(&places);
+    machine.loaded.config.rancher.docker
 }
 
 /// A detached, read-only copy of the mount of the closure.
@@ -235,7 +320,7 @@ fn prepare_view(spare: &OwnedFd) -> anyhow::Result<()> {
 }
 
 /// The daemon's environment: nothing of this container's, the closure's places, proxies, then the configuration's own.
-fn environment(machine: &MachineConfig, docker: &Docker) -> Vec<(String, String)> {
+fn environment(machine: &MachineConfig, own: &[String]) -> Vec<(String, String)> {
     let network = &machine.loaded.config.rancher.network;
     let mut environment = vec![
         ("PATH".to_owned(), PATH.to_owned()),
@@ -253,7 +338,7 @@ fn environment(machine: &MachineConfig, docker: &Docker) -> Vec<(String, String)
     for (name, value) in proxies {
         environment.extend(value.clone().map(|value| (name.to_owned(), value)));
     }
-    environment.extend(docker.environment.iter().filter_map(|entry| {
+    environment.extend(own.iter().filter_map(|entry| {
         let (name, value) = entry.split_once('=')?;
         Some((name.to_owned(), value.to_owned()))
     }));

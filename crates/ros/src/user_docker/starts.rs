@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::last_good;
 use crate::problems;
 
 /// How often it was started since it last answered.
@@ -34,9 +35,11 @@ pub(super) fn count() {
     }
 }
 
-/// It answers: what kept it from that is over.
+/// It answers: what kept it from that is over, unless it answers with other settings than it should.
 pub(super) fn succeeded() {
     // Absent when somebody has tidied up.
     let _ = fs::remove_file(STARTS);
-    problems::clear(SUBJECT);
+    if last_good::answered() {
+        problems::clear(SUBJECT);
+    }
 }
