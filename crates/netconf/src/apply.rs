@@ -4,6 +4,7 @@ use sys::netlink::{
     BondOptions, BridgeOptions, Cidr, Link, LinkChange, LinkKind, NewLink, Result, Route, Rtnetlink,
 };
 
+use crate::clean;
 use crate::matching::Candidate;
 use crate::plan::{LinkPlan, Plan, Role};
 
@@ -49,9 +50,11 @@ pub fn make(netlink: &mut Rtnetlink, plan: &Plan) -> Vec<String> {
             name,
             LinkKind::Bridge(BridgeOptions::default()),
         ));
+        errors.extend(mark(netlink, plan, name));
     }
     for (name, options) in &plan.bonds {
         errors.extend(make_bond(netlink, name, options));
+        errors.extend(mark(netlink, plan, name));
     }
     for vlan in &plan.vlans {
         let parent = match netlink.link(&vlan.parent) {
@@ -81,8 +84,15 @@ pub fn make(netlink: &mut Rtnetlink, plan: &Plan) -> Vec<String> {
             id: vlan.id,
         };
         errors.extend(create(netlink, &vlan.name, kind));
+        errors.extend(mark(netlink, plan, &vlan.name));
     }
     errors
+}
+
+/// So that a later plan that does not have the link knows that it may go.
+fn mark(netlink: &mut Rtnetlink, plan: &Plan, name: &str) -> Option<String> {
+    let marked = clean::mark_made(netlink, plan, name);
+    marked.err().map(|error| error.to_string())
 }
 
 /// Makes a bond. The kernel's module makes bond0 by itself when it is loaded, perhaps by this very request, and a bond takes
@@ -132,6 +142,7 @@ pub fn configure(netlink: &mut Rtnetlink, plan: &LinkPlan) -> Vec<String> {
     };
     let mut errors = Vec::new();
     let mut step = |result: Result<()>| errors.extend(result.err().map(|error| error.to_string()));
+    step(clean::mark_given(netlink, &link, plan));
     let mac = plan.mac.as_deref().map(str::parse);
     if let Some(Ok(mac)) = mac
         && link.mac != Some(mac)

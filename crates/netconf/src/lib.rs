@@ -10,9 +10,11 @@
 //! This crate does not run programs, resolve names or touch the links of containers.
 
 pub mod apply;
+mod clean;
 pub mod dhcp;
 pub mod matching;
 mod plan;
 pub mod resolver;
 
+pub use clean::clean;
 pub use plan::{LinkPlan, Plan, Role, StaticRoute, Vlan};

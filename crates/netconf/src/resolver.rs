@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use config::cloud_config::Network;
 
+/// The first line of the file that this crate writes; others are DHCP clients'.
+pub const HEADER: &str = "# written by ros netconf from rancher.network.dns";
+
 /// What is wanted of the resolver.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resolver {
@@ -62,7 +65,7 @@ impl Resolver {
 
     /// The file with these servers.
     pub fn text(&self, servers: &[String]) -> String {
-        let mut text = String::from("# written by ros netconf from rancher.network.dns\n");
+        let mut text = format!("{HEADER}\n");
         if !self.search.is_empty() {
             text.push_str(&format!("search {}\n", self.search.join(" ")));
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use config::cloud_config::Command as Entry;
-use netconf::resolver::{Resolver, has_server};
+use netconf::resolver::{HEADER, Resolver, has_server};
 use netconf::{LinkPlan, Plan, apply, dhcp};
 use sys::netlink::Rtnetlink;
 use sys::process::{Child, Command};
@@ -41,7 +41,9 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         && network.pre_cmds.is_empty()
         && network.post_cmds.is_empty()
         && network.dns == Default::default();
+    forget_servers(&resolver)?;
     if is_plain {
+        clean_up(network);
         // dhcpcd looks for links itself, and this process need not stay.
         let environment: Vec<_> = std::env::vars_os()
             .map(|(mut name, value)| {
@@ -71,6 +73,27 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         dhcpcd: None,
     }
     .run(timeout)
+}
+
+/// Takes away what an earlier configuration has made; dhcpcd, which finds its links itself, does not look for it.
+fn clean_up(network: &config::cloud_config::Network) {
+    let cleaned = Rtnetlink::open().and_then(|mut netlink| {
+        let plan = Plan::new(network, &apply::candidates(&mut netlink)?);
+        Ok(netconf::clean(&mut netlink, &plan))
+    });
+    match cleaned {
+        Ok(errors) => errors.iter().for_each(|error| loudly(error)),
+        Err(error) => loudly(&error.to_string()),
+    }
+}
+
+/// Name servers that the configuration does not name any more.
+fn forget_servers(resolver: &Resolver) -> anyhow::Result<()> {
+    let text = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+    if resolver.servers.is_empty() && text.starts_with(HEADER) {
+        fs::write(RESOLV_CONF, "").with_context(|| format!("cannot write {RESOLV_CONF}"))?;
+    }
+    Ok(())
 }
 
 struct Service {
@@ -121,6 +144,10 @@ impl Service {
             .filter(|problem| !self.plan.problems.contains(problem))
         {
             loudly(&format!("interfaces: {problem}"));
+        }
+        // What an earlier plan, of this program or of the one before, has made and this one does not have.
+        for error in netconf::clean(&mut self.netlink, &plan) {
+            loudly(&error);
         }
         for error in apply::make(&mut self.netlink, &plan) {
             loudly(&error);

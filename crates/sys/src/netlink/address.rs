@@ -15,6 +15,8 @@ const IFA_BROADCAST: u16 = 4;
 const IFA_FLAGS: u16 = 8;
 /// No duplicate address detection: the address is usable at once.
 const IFA_F_NODAD: u32 = 2;
+/// In the eight bits of the header.
+const IFA_F_PERMANENT: u8 = 0x80;
 const SCOPE_LINK: u8 = 253;
 
 /// An address of a link.
@@ -26,6 +28,8 @@ pub struct Address {
     pub cidr: Cidr,
     /// True for link-local scope (`fe80::/10`, `169.254.0.0/16`).
     pub link_local: bool,
+    /// It has no end (`IFA_F_PERMANENT`), as those of a DHCP client and of router advertisements have.
+    pub permanent: bool,
 }
 
 fn message(kind: u16, flags: u16, link: u32, cidr: Cidr) -> Message {
@@ -55,6 +59,7 @@ fn decode(reply: Reply<'_>) -> Option<Address> {
         link: u32_at(reply.body, 4)?,
         cidr,
         link_local: scope == SCOPE_LINK,
+        permanent: reply.body.get(2)? & IFA_F_PERMANENT != 0,
     })
 }
 

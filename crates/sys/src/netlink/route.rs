@@ -16,7 +16,8 @@ const RTA_PRIORITY: u16 = 6;
 const RTA_PREFSRC: u16 = 7;
 const RTA_TABLE: u16 = 15;
 const TABLE_MAIN: u8 = 254;
-const PROTOCOL_BOOT: u8 = 3;
+/// Set by an administrator (`ip route`, proto static): whoever reads the table sees that no DHCP client did it.
+const PROTOCOL_STATIC: u8 = 4;
 const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
 const TYPE_UNICAST: u8 = 1;
@@ -101,7 +102,7 @@ impl Route {
             0,
             0,
             TABLE_MAIN,
-            PROTOCOL_BOOT,
+            PROTOCOL_STATIC,
             scope,
             TYPE_UNICAST,
             0,
@@ -195,6 +196,19 @@ impl Rtnetlink {
     pub fn routes(&mut self) -> Result<Vec<Route>> {
         let mut message = Message::new(libc::RTM_GETROUTE, REQUEST | DUMP, &[0; HEADER_LEN]);
         self.socket().dump("list routes", &mut message, decode)
+    }
+
+    /// Those of them that this program, or another administrator's one, has set: `proto static`.
+    ///
+    /// # Errors
+    /// As [`Self::routes`].
+    pub fn own_routes(&mut self) -> Result<Vec<Route>> {
+        let mut message = Message::new(libc::RTM_GETROUTE, REQUEST | DUMP, &[0; HEADER_LEN]);
+        let own = |reply: Reply<'_>| {
+            let is_own = reply.body.get(5) == Some(&PROTOCOL_STATIC);
+            decode(reply).filter(|_| is_own)
+        };
+        self.socket().dump("list routes", &mut message, own)
     }
 
     /// Adds `route`, in place of one with the same destination and metric.
