@@ -196,6 +196,8 @@ pub struct Rancher {
     pub recovery: Option<bool>,
     /// Accounts at registries.
     pub registry_auths: BTreeMap<String, RegistryAuth>,
+    /// Mirrors by registry, as URLs.
+    pub registry_mirrors: BTreeMap<String, Vec<String>>,
     /// Disk whose first partition grows once.
     pub resize_device: Option<String>,
     /// System services.
@@ -210,8 +212,22 @@ pub struct Rancher {
     pub state: State,
     /// Kernel settings, `/proc/sys` names with dots or slashes.
     pub sysctl: StringMap,
+    /// What RancherOS's early Docker was told of registries.
+    pub bootstrap_docker: Registries,
+    /// What System Docker is told of registries.
+    pub system_docker: Registries,
     /// Where new versions come from.
     pub upgrade: Upgrade,
+}
+
+/// What of `rancher.system_docker` and `rancher.bootstrap_docker` holds for the engine in PID 1.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Registries {
+    /// Registries without TLS.
+    pub insecure_registry: Vec<String>,
+    /// Mirrors of Docker Hub.
+    pub registry_mirror: Vec<String>,
 }
 
 /// `rancher.cloud_init`.

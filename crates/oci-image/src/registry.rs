@@ -1,5 +1,6 @@
 //! What is asked of registries and what they answer, without the way there (crate oci-transfer).
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,8 +45,13 @@ impl Credentials {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RegistryOptions {
-    /// Mirrors of docker.io, as URLs, asked before it.
-    pub mirrors: Vec<String>,
+    /// Mirrors by the registry they stand for (`docker.io`, `ghcr.io`, `r.example:5000`), as URLs, asked before it in this
+    /// order.
+    pub mirrors: BTreeMap<String, Vec<String>>,
+    /// Accounts by registry, for whoever brings none.
+    pub accounts: BTreeMap<String, Credentials>,
+    /// Proxies on the way.
+    pub proxies: Proxies,
     /// Registries with unverified TLS or none: hosts, `host:port`, or networks in CIDR form. Loopback always is one.
     pub insecure: Vec<String>,
     /// Directory with `HOST[:PORT]/*.crt` files: private authorities for that registry.
@@ -63,7 +69,9 @@ pub struct RegistryOptions {
 impl Default for RegistryOptions {
     fn default() -> Self {
         Self {
-            mirrors: Vec::new(),
+            mirrors: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            proxies: Proxies::default(),
             insecure: Vec::new(),
             certificates: PathBuf::from("/etc/docker/certs.d"),
             connect_timeout: Duration::from_secs(20),
@@ -74,7 +82,79 @@ impl Default for RegistryOptions {
     }
 }
 
+/// Proxies, as the variables `http_proxy`, `https_proxy` and `no_proxy` name them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Proxies {
+    /// For plain HTTP.
+    pub http: Option<String>,
+    /// For HTTPS.
+    pub https: Option<String>,
+    /// Hosts, domains and networks that are reached without one, with commas between; `*` is all.
+    pub no: String,
+}
+
+impl Proxies {
+    /// The proxy for `HOST[:PORT]`, if there is one on the way.
+    #[must_use]
+    pub fn between(&self, is_tls: bool, authority: &str) -> Option<&str> {
+        let host = host_of(authority);
+        let is_near = host == "localhost"
+            || is_loopback(host)
+            || self.no.split([',', ' ']).map(str::trim).any(|known| {
+                let domain = known.trim_start_matches('*').trim_start_matches('.');
+                known == "*"
+                    || known == authority
+                    || (!domain.is_empty()
+                        && (host == domain
+                            || host
+                                .strip_suffix(domain)
+                                .is_some_and(|rest| rest.ends_with('.'))))
+                    || in_network(host, known)
+            });
+        let proxy = if is_tls { &self.https } else { &self.http };
+        proxy
+            .as_deref()
+            .filter(|proxy| !is_near && !proxy.is_empty())
+    }
+}
+
+/// The names that Docker's clients have for Docker Hub.
+const HUB: &[&str] = &[
+    "docker.io",
+    "index.docker.io",
+    "registry-1.docker.io",
+    "https://index.docker.io/v1/",
+];
+
+/// What stands for a registry in a table by registries; a `https://` before it does not count.
+fn of_registry<'t, T>(table: &'t BTreeMap<String, T>, domain: &str) -> Option<&'t T> {
+    let is_it = |name: &str| {
+        let plain = name
+            .trim_start_matches("https://")
+            .trim_start_matches("http://");
+        name == domain
+            || plain.trim_end_matches('/') == domain
+            || (domain == HUB[0] && HUB.contains(&name))
+    };
+    table
+        .iter()
+        .find_map(|(name, value)| is_it(name).then_some(value))
+}
+
 impl RegistryOptions {
+    /// Mirrors of a registry, in order.
+    #[must_use]
+    pub fn mirrors_of(&self, domain: &str) -> &[String] {
+        of_registry(&self.mirrors, domain).map_or(&[], Vec::as_slice)
+    }
+
+    /// The account for a registry, if there is one.
+    #[must_use]
+    pub fn account_of(&self, domain: &str) -> Option<&Credentials> {
+        of_registry(&self.accounts, domain)
+    }
+
     /// Whether plain HTTP and unverified TLS are allowed with `HOST[:PORT]`.
     #[must_use]
     pub fn is_insecure(&self, authority: &str) -> bool {
@@ -144,4 +224,68 @@ pub struct Found {
     pub is_official: bool,
     /// Stars.
     pub star_count: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_by_registry_whatever_it_is_called() {
+        let options = RegistryOptions {
+            mirrors: [
+                ("docker.io".to_owned(), vec!["http://hub-mirror".to_owned()]),
+                (
+                    "https://r.example:5000/".to_owned(),
+                    vec!["http://m".to_owned()],
+                ),
+            ]
+            .into(),
+            accounts: [(
+                "https://index.docker.io/v1/".to_owned(),
+                Credentials {
+                    username: "a".to_owned(),
+                    ..Credentials::default()
+                },
+            )]
+            .into(),
+            ..RegistryOptions::default()
+        };
+        assert_eq!(options.mirrors_of("docker.io"), ["http://hub-mirror"]);
+        assert_eq!(options.mirrors_of("r.example:5000"), ["http://m"]);
+        assert!(options.mirrors_of("r.example").is_empty());
+        assert_eq!(
+            options
+                .account_of("docker.io")
+                .map(|account| account.username.as_str()),
+            Some("a")
+        );
+        assert_eq!(options.account_of("ghcr.io"), None);
+    }
+
+    #[test]
+    fn what_needs_no_proxy_gets_none() {
+        let proxies = Proxies {
+            http: Some("http://p:1".to_owned()),
+            https: Some("http://p:2".to_owned()),
+            no: ".example.org, 10.0.0.0/8,host:5000".to_owned(),
+        };
+        for (is_tls, host, want) in [
+            (true, "ghcr.io", Some("http://p:2")),
+            (false, "ghcr.io:80", Some("http://p:1")),
+            (true, "r.example.org:5000", None),
+            (true, "example.org", None),
+            (true, "badexample.org", Some("http://p:2")),
+            (true, "10.1.2.3:5000", None),
+            (true, "host:5000", None),
+            (true, "127.0.0.1:5000", None),
+        ] {
+            assert_eq!(proxies.between(is_tls, host), want, "{host}");
+        }
+        let all = Proxies {
+            no: "*".to_owned(),
+            ..proxies
+        };
+        assert_eq!(all.between(true, "ghcr.io"), None);
+    }
 }

@@ -55,9 +55,9 @@ pub(super) const SYSTEM: Kind = Kind::Object(&unused(PID_1));
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 pub(super) const BOOTSTRAP: Kind = Kind::Object(&unused(NO_BOOTSTRAP));
 
-/// The keys of a daemon that does not exist here, each with the reason.
+/// The keys of a daemon that does not exist here, each with the reason, and those that the engine in PID 1 takes in its place.
 const fn unused(reason: &'static str) -> [Field; 34] {
-    const NAMES: [&str; 34] = [
+    const NAMES: [&str; 32] = [
         "args",
         "bip",
         "bridge",
@@ -75,13 +75,11 @@ const fn unused(reason: &'static str) -> [Field; 34] {
         "graph",
         "group",
         "host",
-        "insecure_registry",
         "live_restore",
         "log_driver",
         "log_opts",
         "mtu",
         "pid_file",
-        "registry_mirror",
         "restart",
         "selinux_enabled",
         "server_cert",
@@ -99,5 +97,17 @@ const fn unused(reason: &'static str) -> [Field; 34] {
         fields[index].name = NAMES[index];
         index += 1;
     }
+    fields[32] = f(
+        "insecure_registry",
+        Kind::Strings,
+        Effect::Boot,
+        "Registries that System Docker reaches without TLS, or with a certificate that is not checked.",
+    );
+    fields[33] = f(
+        "registry_mirror",
+        Kind::Strings,
+        Effect::Boot,
+        "Mirrors of Docker Hub for System Docker; rancher.registry_mirrors has those of any registry.",
+    );
     fields
 }

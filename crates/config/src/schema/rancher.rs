@@ -49,6 +49,7 @@ pub const RANCHER: Kind = Kind::Object(&[
     f("preload_wait", Kind::Bool, Given("an image counts as loaded only when Docker has said so"), ""),
     f("recovery", Kind::Bool, EarlyBoot, "Start a rescue shell in place of the system."),
     f("registry_auths", Kind::MapOf(&REGISTRY_AUTH), CONSOLE, "Accounts at registries, for root's and rancher's docker and system-docker."),
+    f("registry_mirrors", Kind::MapOf(&Kind::Strings), Service("docker"), "Mirrors by registry, as URLs, asked first and in order: `ghcr.io: [https://mirror.example]`. System Docker takes those of every registry, User Docker those of docker.io.").from(Origin::Here),
     f("repositories", Kind::Any, Never("this version has no catalogue of services"), "Catalogues of services."),
     f("resize_device", Kind::String, CONSOLE, "Disk whose first partition grows once to its end; the file system follows."),
     f("restart_services", Kind::Strings, Never("services start after cloud-init and find its files"), ""),

@@ -1,6 +1,6 @@
 //! Registries: pull, push and search with the distribution API (and the index's older one) over HTTPS.
 //!
-//! Blocking, for worker processes. Tokens and basic credentials, mirrors of docker.io, insecure registries, private
+//! Blocking, for worker processes. Tokens and basic credentials, mirrors of any registry, insecure registries, private
 //! authorities under `certs.d/HOST/*.crt`, downloads that resume where they broke, every byte digested on its way.
 //! Source: OCI distribution-spec 1.1; distribution's token authentication specification.
 
@@ -59,8 +59,8 @@ fn endpoints(
 ) -> Vec<Endpoint> {
     let mut endpoints = Vec::new();
     let is_hub = reference.domain() == DEFAULT_DOMAIN;
-    if is_hub && with_mirrors {
-        for mirror in &options.mirrors {
+    if with_mirrors {
+        for mirror in options.mirrors_of(reference.domain()) {
             let base = mirror.trim_end_matches('/');
             let authority = base.split_once("://").map_or(base, |(_, rest)| rest);
             let authority = authority.split('/').next().unwrap_or_default().to_owned();

@@ -247,16 +247,39 @@ fn mirrors_serve_docker_io_and_a_broken_one_is_passed_over() {
     let sample = publish(&good);
     good.content().prefix = Some("library/busybox".to_owned());
     let mut client = Client::new();
-    client.options.mirrors = vec![
+    let mirrors = vec![
         format!("http://{}", broken.address),
         format!("http://{}/", good.address),
     ];
+    client.options.mirrors = [("docker.io".to_owned(), mirrors)].into();
     let pulled = client.pull("busybox").unwrap();
     assert_eq!(pulled.id, sample.id);
     assert!(
         !broken.requests().is_empty(),
         "the first mirror was not asked"
     );
+}
+
+#[test]
+fn any_registry_has_mirrors_and_one_that_lacks_the_image_is_passed_over() {
+    let (origin, mirror) = (
+        Registry::start(Settings::default()),
+        Registry::start(Settings::default()),
+    );
+    let sample = publish(&mirror);
+    let mut client = Client::new();
+    let domain = origin.address.to_string();
+    client.options.mirrors = [(domain.clone(), vec![format!("http://{}", mirror.address)])].into();
+    let pulled = client.pull(&format!("{domain}/a/b")).unwrap();
+    assert_eq!(pulled.id, sample.id);
+    assert!(origin.requests().is_empty(), "{:?}", origin.requests());
+    // The mirror has nothing, and the registry itself has it.
+    let empty = Registry::start(Settings::default());
+    let sample = publish(&origin);
+    let mut client = Client::new();
+    client.options.mirrors = [(domain.clone(), vec![format!("http://{}", empty.address)])].into();
+    assert_eq!(client.pull(&format!("{domain}/a/b")).unwrap().id, sample.id);
+    assert!(!empty.requests().is_empty());
 }
 
 #[test]

@@ -35,12 +35,19 @@ impl Images {
         if let Some(platform) = &platform {
             Platform::parse(platform).map_err(|error| api_error(&error))?;
         }
+        let registry = self.0.registry.borrow().clone();
+        let mut credentials = credentials(auth);
+        if credentials.is_empty()
+            && let Some(account) = registry.account_of(wanted.domain())
+        {
+            credentials = account.clone();
+        }
         let task = Task::Pull {
             reference: wanted.to_string(),
             platform: platform.clone(),
             known: self.0.state.borrow().table.digests_of(&wanted),
-            registry: self.0.registry.borrow().clone(),
-            credentials: credentials(auth),
+            registry,
+            credentials,
         };
         let Started {
             mut worker, input, ..

@@ -3,8 +3,8 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Proxy};
 
 use super::Http;
 use super::url::authority;
@@ -34,7 +34,16 @@ impl Http<'_> {
         } else {
             self.options.connect_timeout
         };
+        let is_tls = self.base.starts_with("https://");
+        let proxy = match self.options.proxies.between(is_tls, authority) {
+            Some(url) => Some(
+                Proxy::new(url).map_err(|error| Error::invalid(format!("proxy {url}: {error}")))?,
+            ),
+            // Of this process's environment: a developer's.
+            None => Proxy::try_from_env(),
+        };
         let config = Agent::config_builder()
+            .proxy(proxy)
             .http_status_as_error(false)
             .max_redirects(0)
             .user_agent(concat!("rancheros/", env!("CARGO_PKG_VERSION")))
