@@ -6,45 +6,69 @@ use std::fs;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+use crate::cli::Format;
 
 /// Where PID 1 leaves its trace.
 const TRACE: &str = "/run/rancher/boot.json";
 /// And that of the services, by name.
 const SERVICES: &str = "/run/rancher/services.json";
 
-#[derive(Debug, Deserialize)]
-struct Record {
-    name: String,
-    start_s: f64,
-    duration_s: f64,
+/// One phase; seconds after kernel start (crate init, phase.rs).
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Record {
+    pub(crate) name: String,
+    pub(crate) start_s: f64,
+    pub(crate) duration_s: f64,
     #[serde(default)]
-    error: Option<String>,
+    pub(crate) error: Option<String>,
+}
+
+impl Record {
+    /// When it ended.
+    pub(crate) fn end_s(&self) -> f64 {
+        self.start_s + self.duration_s
+    }
 }
 
 /// One service; seconds after kernel start (crate init, timeline.rs).
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
-struct Service {
+pub(crate) struct Service {
     after: Vec<String>,
-    made_s: Option<f64>,
-    started_s: Option<f64>,
+    pub(crate) made_s: Option<f64>,
+    pub(crate) started_s: Option<f64>,
     healthy_s: Option<f64>,
-    ended_s: Option<f64>,
-    exit_code: Option<String>,
+    pub(crate) ended_s: Option<f64>,
+    pub(crate) exit_code: Option<String>,
 }
 
 /// Prints the phases, the longest first, and the services in the order of their starts.
-pub(crate) fn main() -> anyhow::Result<ExitCode> {
-    let text = fs::read_to_string(TRACE).with_context(|| format!("cannot read {TRACE}"))?;
-    let records: Vec<Record> =
-        serde_json::from_str(&text).with_context(|| format!("{TRACE} is not a boot trace"))?;
+pub(crate) fn main(as_json: Format) -> anyhow::Result<ExitCode> {
+    let (records, services) = traces()?;
+    if as_json == Format::Json {
+        let both = serde_json::json!({"phases": records, "services": services});
+        println!("{}", serde_json::to_string_pretty(&both)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     print!("{}", format(records));
-    let text = fs::read_to_string(SERVICES).with_context(|| format!("cannot read {SERVICES}"))?;
-    let services: BTreeMap<String, Service> =
-        serde_json::from_str(&text).with_context(|| format!("{SERVICES} is not a trace"))?;
     print!("{}", format_services(&services));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What PID 1 has left.
+///
+/// # Errors
+/// A trace that is not there, or not one.
+pub(crate) fn traces() -> anyhow::Result<(Vec<Record>, BTreeMap<String, Service>)> {
+    let text = fs::read_to_string(TRACE).with_context(|| format!("cannot read {TRACE}"))?;
+    let records =
+        serde_json::from_str(&text).with_context(|| format!("{TRACE} is not a boot trace"))?;
+    let text = fs::read_to_string(SERVICES).with_context(|| format!("cannot read {SERVICES}"))?;
+    let services =
+        serde_json::from_str(&text).with_context(|| format!("{SERVICES} is not a trace"))?;
+    Ok((records, services))
 }
 
 /// When the boot was ready, in seconds after the kernel's start; none while it goes on.

@@ -32,10 +32,24 @@ pub(super) fn take_out(tree: &mut Node) {
 fn walk(node: &mut Node) {
     match &mut node.value {
         Value::Map(map) => {
-            map.retain(|key, _| !KEYS.contains(&key.as_str()));
+            map.retain(|key, entry| {
+                let text = entry.node.as_str();
+                !KEYS.contains(&key.as_str())
+                    && !(text.is_some() && is_secret_name(key))
+                    && !text.is_some_and(has_password)
+            });
             map.values_mut().for_each(|entry| walk(&mut entry.node));
         }
         Value::List(items) => {
+            // Variables and options: NAME=VALUE, --name=value.
+            items.retain(|item| {
+                !item.as_str().is_some_and(|text| {
+                    has_password(text)
+                        || text
+                            .split_once('=')
+                            .is_some_and(|(name, value)| !value.is_empty() && is_secret_name(name))
+                })
+            });
             for item in items {
                 // A file may hold a key as well as any other text.
                 let is_key = item
@@ -52,9 +66,61 @@ fn walk(node: &mut Node) {
     }
 }
 
+/// Parts of names that people give to secrets, of variables and of options of log drivers.
+const NAMES: &[&str] = &[
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "apikey",
+    "api_key",
+    "private_key",
+    "credential",
+];
+
+fn is_secret_name(name: &str) -> bool {
+    // A command with an equals sign in it is not a variable.
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    !name.contains(' ') && NAMES.iter().any(|part| name.contains(part))
+}
+
+/// Whether a text is an address with a password in it, as a proxy's may be (RFC 3986, section 3.2.1).
+fn has_password(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return false;
+    };
+    let authority = rest.split('/').next().unwrap_or("");
+    let is_scheme = scheme
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "+-.=_".contains(c));
+    is_scheme
+        && authority
+            .rsplit_once('@')
+            .is_some_and(|(user, _)| user.contains(':'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn variables_options_and_addresses_with_passwords_are_taken_out() {
+        let text = "rancher:\n  environment: {DB_PASSWORD: s3cret, MODE: a}\n  network: {http_proxy: 'http://u:s3cret@p:3128', https_proxy: 'http://p:3128'}\n  docker: {environment: [API_TOKEN=s3cret, A=b], log_opts: {splunk-token: s3cret}, extra_args: ['--log-opt=x-token=s3cret', --debug]}\n  services: {a: {image: b, environment: {SECRET_KEY: s3cret}}}\nruncmd: ['curl https://x/y?token=kept']\n";
+        let (mut node, _) = config::parse("t", text).unwrap();
+        take_out(&mut node);
+        let left = config::emit::to_yaml(&node);
+        assert!(!left.contains("s3cret"), "{left}");
+        for kept in [
+            "MODE: a",
+            "https_proxy",
+            "A=b",
+            "--debug",
+            "token=kept",
+            "image: b",
+        ] {
+            assert!(left.contains(kept), "{kept}: {left}");
+        }
+    }
 
     #[test]
     fn secrets_are_taken_out_with_the_maps_they_leave_empty() {
