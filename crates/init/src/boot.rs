@@ -27,7 +27,7 @@ pub(crate) const PHASES: &[Phase] = &[
     Phase { name: "mount state",            deadline: seconds(600), on_failure: RescueIf(state::is_required), work: state::mount },
     Phase { name: "switch root",            deadline: seconds(20), on_failure: Rescue,   work: root::switch },
     Phase { name: "keep directories",       deadline: seconds(20), on_failure: Continue, work: persistence::bind },
-    Phase { name: "read configuration",     deadline: seconds(20), on_failure: Continue, work: configuration::read },
+    Phase { name: "read configuration",     deadline: seconds(20), on_failure: Continue, work: configuration::read_first },
     Phase { name: "apply configuration",    deadline: seconds(20), on_failure: Continue, work: configuration::apply },
 ];
 

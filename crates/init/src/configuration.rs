@@ -13,7 +13,7 @@ use sys::mount::{self, MountFlags};
 use sys::sysctl;
 
 use crate::machine::Machine;
-use crate::{log, state, warnings};
+use crate::{apply, log, state, warnings};
 
 /// Kernel settings that User Docker and published ports need before they start.
 ///
@@ -83,7 +83,21 @@ pub(crate) fn read(mut machine: Machine) -> anyhow::Result<Machine> {
     read.hostname().clone_into(&mut machine.hostname);
     machine.problems = read.loaded.problems;
     machine.config = read.loaded.config;
+    machine.tree = read.loaded.tree;
     Ok(machine)
+}
+
+/// [`read`] at the boot. A change that waited for its confirmation when the power went is taken back first.
+pub(crate) fn read_first(machine: Machine) -> anyhow::Result<Machine> {
+    match apply::files::recover() {
+        Ok(true) => warnings::warn(
+            "config-apply",
+            "a change of the configuration was not confirmed before the machine stopped: the earlier one is back",
+        ),
+        Ok(false) => {}
+        Err(error) => warnings::warn("config-apply", &format!("{error:#}")),
+    }
+    read(machine)
 }
 
 /// Mounts the vendor's file system read-only, when there is one, so that its oem-config.yml is a layer of the
@@ -138,7 +152,7 @@ fn report(problem: &Problem) {
 /// Sets the loopback link up, and the host name, kernel settings and modules that the configuration names.
 ///
 /// What cannot be applied is reported here and costs nothing else.
-pub(crate) fn apply(machine: Machine) -> anyhow::Result<Machine> {
+pub(crate) fn apply(mut machine: Machine) -> anyhow::Result<Machine> {
     let config = &machine.config;
     let mut errors: Vec<String> = Vec::new();
     let mut part = |result: sys::Result<()>| errors.extend(result.err().map(|e| e.to_string()));
@@ -154,6 +168,9 @@ pub(crate) fn apply(machine: Machine) -> anyhow::Result<Machine> {
         errors.extend(load_modules(&config.rancher.modules));
     }
     for (key, value) in &config.rancher.sysctl {
+        if let Ok(now) = sysctl::read(key) {
+            machine.sysctls.entry(key.clone()).or_insert(now);
+        }
         let result = sysctl::write(key, value.as_deref().unwrap_or(""));
         errors.extend(result.err().map(|e| format!("rancher.sysctl: {e}")));
     }

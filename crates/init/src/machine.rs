@@ -1,5 +1,6 @@
 //! What PID 1 knows about the machine while it boots; every phase adds its part.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::phase::Record;
@@ -19,6 +20,10 @@ pub(crate) struct Machine {
     pub(crate) media: Option<PathBuf>,
     /// The state partition, or none when the machine keeps everything in RAM.
     pub(crate) state: Option<State>,
+    /// The same as a tree, for comparison with a later one.
+    pub(crate) tree: config::Node,
+    /// Kernel settings as they were before the configuration's own values were written.
+    pub(crate) sysctls: BTreeMap<String, String>,
     /// What was wrong with the configuration, as far as it is reported.
     pub(crate) problems: Vec<config::Problem>,
     /// The host name that is set.

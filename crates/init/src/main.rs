@@ -10,6 +10,7 @@
 //! This crate does not parse configuration (crate config), know a container's insides (crate
 //! engine) or read from an internet socket.
 
+mod apply;
 mod boot;
 mod coldplug;
 mod configuration;
@@ -24,6 +25,7 @@ mod modprobe;
 mod persistence;
 mod phase;
 mod power;
+mod registries;
 mod rescue;
 mod root;
 mod services;

@@ -1,6 +1,7 @@
 //! Phase "start services": the plan of crate compose, executed; each service as soon as those that
 //! it comes after are there.
 
+mod change;
 mod files;
 mod start;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+pub(crate) use self::change::Changed;
 use self::start::{START_DEADLINE, fetch_and_start, make, start_in_user_docker};
 use crate::machine::Machine;
 use crate::{configuration, log};
@@ -47,6 +49,8 @@ pub(crate) struct Launch<E> {
     stages: BTreeMap<String, watch::Receiver<Stage>>,
     /// Containers that are made while a service that reloads the configuration runs.
     early: BTreeMap<String, JoinHandle<Option<Made>>>,
+    /// Told of a configuration that was read again.
+    configured: Box<dyn Fn(&Machine)>,
     /// Reads and applies the configuration again.
     reread: fn(Machine) -> anyhow::Result<Machine>,
 }
@@ -72,10 +76,16 @@ impl<E: Engine + Clone + 'static> Launch<E> {
             progress: Rc::new(Progress::default()),
             stages: BTreeMap::new(),
             early: BTreeMap::new(),
+            configured: Box::new(|_| {}),
             reread: configuration::reread,
         };
         launch.plan(machine);
         launch
+    }
+
+    /// Has `told` called with every configuration that is read again, before services are planned from it.
+    pub(crate) fn on_configuration(&mut self, told: impl Fn(&Machine) + 'static) {
+        self.configured = Box::new(told);
     }
 
     fn plan(&mut self, machine: &Machine) {
@@ -226,6 +236,7 @@ impl<E: Engine + Clone + 'static> Launch<E> {
                     .fail(&format!("the configuration cannot be read again: {error}"));
             }
         }
+        (self.configured)(machine);
         self.plan(machine);
     }
 

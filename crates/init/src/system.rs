@@ -17,13 +17,14 @@ use sys::clock;
 use sys::reboot::Action;
 use tokio::net::UnixListener;
 
+use crate::apply::Applier;
 use crate::boot::{ENGINE_PHASES, PHASES, TOTAL};
 use crate::event_loop::block_on;
 use crate::machine::{MEDIA, Machine};
 use crate::phase::{self, Fatal, Record};
 use crate::power::Requests;
 use crate::take_over::Owner;
-use crate::{log, rescue, root, services, shutdown, timeline, trial};
+use crate::{log, registries, rescue, root, services, shutdown, timeline, trial};
 
 /// The engine's state; on the state partition when there is one.
 const ENGINE_ROOT: &str = "/var/lib/system-docker";
@@ -70,11 +71,11 @@ pub(crate) fn go_on(booted: Booted, inheritance: Rc<Inheritance>) -> anyhow::Res
         inheritance.commit();
         log::info("engine: a new program has taken over");
         tokio::task::spawn_local(engine::api::serve(engine.clone(), listener));
-        let deadline = booted.shutdown_deadline;
+        let applier = Applier::go_on(&engine);
         engine.allow_upgrades(Owner::Machine(booted).to_json());
         let action = requests.next().await;
         engine.forbid_upgrades();
-        Ok(shutdown::finish(&engine, action, deadline).await)
+        Ok(shutdown::finish(&engine, action, applier.shutdown_deadline()).await)
     })?;
     match never {}
 }
@@ -93,6 +94,9 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
     trace.end(Record::ended(ENGINE_PHASES[0], start_s, None));
 
     let mut launch = services::Launch::new(&engine, &machine);
+    set_registries(&engine, &machine);
+    let of_launch = engine.clone();
+    launch.on_configuration(move |machine| set_registries(&of_launch, machine));
     let start_s = clock::boottime().as_secs_f64();
     let mut overdue = std::pin::pin!(trial::overdue(machine.command_line.clone()));
     let action = tokio::select! {
@@ -102,6 +106,7 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
     };
     let deadline = shutdown_deadline(&machine);
     trace.end(Record::ended(ENGINE_PHASES[1], start_s, launch.errors()));
+    let mut applier = None;
     let action = match action {
         Some(action) => action,
         None => {
@@ -116,6 +121,7 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
                 media: machine.media.is_some(),
                 shutdown_deadline: deadline,
             };
+            applier = Some(Applier::start(&engine, machine.clone()));
             engine.allow_upgrades(Owner::Machine(booted).to_json());
             tokio::select! {
                 action = requests.next() => action,
@@ -124,6 +130,7 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
         }
     };
     engine.forbid_upgrades();
+    let deadline = applier.map_or(deadline, |applier| applier.shutdown_deadline());
     Ok(shutdown::finish(&engine, action, deadline).await)
 }
 
@@ -138,6 +145,13 @@ async fn start_engine(machine: &Machine) -> anyhow::Result<Engine> {
     sys::fs::set_mode(Path::new(SOCKET), 0o660)?;
     tokio::task::spawn_local(engine::api::serve(engine.clone(), listener));
     Ok(engine)
+}
+
+/// Has the engine reach registries as the configuration says.
+pub(crate) fn set_registries(engine: &Engine, machine: &Machine) {
+    engine
+        .images()
+        .set_registry_options(registries::options(&machine.config));
 }
 
 fn engine_options() -> EngineOptions {
@@ -158,7 +172,7 @@ fn add_media(engine: &Engine, media: bool) {
     }
 }
 
-fn shutdown_deadline(machine: &Machine) -> Duration {
+pub(crate) fn shutdown_deadline(machine: &Machine) -> Duration {
     machine
         .config
         .rancher

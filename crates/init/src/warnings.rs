@@ -19,6 +19,14 @@ pub(crate) fn warn(subject: &str, message: &str) {
     keep(Path::new(DIRECTORY), subject, message);
 }
 
+/// Takes back what was said of a subject.
+pub(crate) fn clear(subject: &str) {
+    if !cfg!(test) {
+        // Absent when all was well.
+        let _ = fs::remove_file(Path::new(DIRECTORY).join(subject));
+    }
+}
+
 fn keep(directory: &Path, subject: &str, message: &str) {
     let written = fs::create_dir_all(directory).and_then(|()| {
         let mut file = OpenOptions::new()

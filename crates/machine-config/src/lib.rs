@@ -4,10 +4,15 @@
 //! vendor's file (OEM), the directory of cloud-init and the installer, what `ros config set` wrote, the kernel command
 //! line, and the metadata of the datasource where all of these are silent.
 //!
+//! [`plan`] says what a change of it does to a running machine, and [`apply`] is what `ros` and PID 1 say to each other
+//! about one.
+//!
 //! This crate does not write, apply or fetch anything.
 
+pub mod apply;
 mod files;
 mod metadata;
+pub mod plan;
 
 use std::path::{Path, PathBuf};
 

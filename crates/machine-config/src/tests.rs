@@ -30,7 +30,7 @@ fn files_are_laid_over_each_other_in_order() {
             ),
             (
                 "oem.yml",
-                "hostname: vendor\nrancher: {upgrade: {url: foo}}",
+                "hostname: vendor\nrancher: {upgrade: {image: foo}}",
             ),
             (
                 "conf/cloud-config.d/a.yml",
@@ -50,7 +50,7 @@ fn files_are_laid_over_each_other_in_order() {
     assert_eq!(machine.hostname(), "b");
     assert_eq!(machine.loaded.config.rancher.debug, Some(false));
     assert_eq!(
-        machine.loaded.config.rancher.upgrade.url.as_deref(),
+        machine.loaded.config.rancher.upgrade.image.as_deref(),
         Some("foo")
     );
     assert_eq!(

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 
 use crate::service::Service;
 use crate::{
-    boot_blame, cloud_init_command, config_command, console, install, net_status, netconf_command,
-    os, preload, report, service, small_commands, status, tls, user_docker,
+    boot_blame, boot_plot, cloud_init_command, config_command, console, install, net_status,
+    netconf_command, os, preload, report, service, small_commands, status, tls, user_docker,
 };
 
 /// Manages this machine.
@@ -158,7 +158,14 @@ enum Net {
 #[derive(Debug, Subcommand)]
 enum Boot {
     /// Show how long each phase of the boot took
-    Blame,
+    Blame {
+        /// How to print it
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
+    },
+    /// Draw the boot: a bar for each phase and service (SVG)
+    #[command(after_help = "Example:\n  ros boot plot > boot.svg")]
+    Plot,
 }
 
 #[derive(Debug, Subcommand)]
@@ -191,6 +198,25 @@ pub(crate) enum Config {
         #[arg(long, value_enum, default_value = "table")]
         format: Format,
     },
+    /// Apply what the files say now to the running machine, after a look at what that does
+    #[command(
+        after_help = "Examples:\n  ros config apply --dry-run          what changes, and what it costs\n  ros config apply --confirm=2m       taken back after two minutes unless `ros config confirm` is run in a new login\n  ros config apply"
+    )]
+    Apply {
+        /// Take the change back by itself unless it is confirmed in this time (60s when no time is given, 120s when links are rebuilt)
+        #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true)]
+        confirm: Option<Option<String>>,
+        /// Only show the plan
+        #[arg(short = 'n', long)]
+        dry_run: bool,
+        /// How to print the plan
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
+    },
+    /// Keep the change that waits for it; counts only in a login that is newer than the change
+    Confirm,
+    /// Take the change that waits for its confirmation back now
+    Revert,
     /// List the images that the configuration names
     Images {
         /// A file in place of the machine's configuration
@@ -252,6 +278,9 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
                 | Config::Merge { .. }
                 | Config::Export { .. }
                 | Config::Diff { .. }
+                | Config::Apply { .. }
+                | Config::Confirm
+                | Config::Revert
         ) | Command::Service(_)
             | Command::Tls(_)
             | Command::Env { .. }
@@ -261,7 +290,8 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
         anyhow::bail!("Need to be root: sudo ros ...");
     }
     match command {
-        Command::Boot(Boot::Blame) => boot_blame::main(),
+        Command::Boot(Boot::Blame { format }) => boot_blame::main(format),
+        Command::Boot(Boot::Plot) => boot_plot::main(),
         Command::Config(command) => config_command::main(&command),
         Command::Install(options) => install::main(&options),
         Command::Os(command) => os::main(&command),
@@ -312,6 +342,7 @@ mod tests {
             "ros os version",
             "ros status --problems",
             "ros boot blame",
+            "ros boot plot",
             "ros os list",
             "ros os status --format json",
             "ros os upgrade -i x.iso --stage -f --no-reboot -k --append console=ttyS1 --upgrade-console --debug",
@@ -325,6 +356,10 @@ mod tests {
             "ros c merge -i x.yml",
             "ros config diff --format json",
             "ros config images -i x.yml",
+            "ros config apply --confirm --dry-run --format json",
+            "ros config apply --confirm=2m",
+            "ros config confirm",
+            "ros config revert",
             "ros s list -a",
             "ros service enable /var/lib/rancher/conf/a.yml",
             "ros service up --force-recreate a b",

@@ -11,6 +11,7 @@ mod output;
 
 mod autologin;
 mod boot_blame;
+mod boot_plot;
 mod cli;
 mod cloud_init_command;
 mod config_command;

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use engine_api::{Client, ContainerSummary, Filters};
 
 use crate::cli::Format;
-use crate::{boot_blame, net_status, problems};
+use crate::{boot_blame, config_command, net_status, problems};
 
 /// Sockets of the two Dockers.
 const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
@@ -23,6 +23,7 @@ pub(crate) fn main(only_problems: bool, format: Format) -> anyhow::Result<ExitCo
         .context("no event loop")?;
     let mut found = problems::all();
     found.extend(runtime.block_on(failed_services()));
+    found.extend(config_command::apply::pending());
     if format == Format::Json {
         return print_json(&runtime, &found);
     }

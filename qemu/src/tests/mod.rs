@@ -3,6 +3,7 @@
 mod boot;
 mod boot_media;
 mod compose;
+mod config_apply;
 mod configuration;
 mod confinement;
 mod console;
@@ -50,6 +51,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         power::tests(context),
         failure::tests(context),
         modes::tests(context),
+        config_apply::tests(context),
         configuration::tests(context),
         user_data::tests(context),
         hostile::tests(context),

@@ -138,7 +138,7 @@ fn origin(origin: Origin) -> &'static str {
 fn effect(effect: Effect) -> String {
     match effect {
         Effect::Service(names) => format!("this boot; a change: restart {names}"),
-        Effect::Boot => "this boot; a change: reboot".to_owned(),
+        Effect::Boot => "this boot; a change: `ros config apply`, or reboot".to_owned(),
         Effect::EarlyBoot => "before user data: kernel command line or files on disk".to_owned(),
         Effect::Command(command) => format!("`{command}`"),
         Effect::Given(reason) => format!("always so: {reason}"),

@@ -31,6 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "engine-api",
             "install",
             "machine-config",
+            "oci-image",
             "sys",
         ],
     ),

@@ -11,7 +11,7 @@ use super::Stage;
 use crate::log;
 
 /// User Docker's socket, for services of user scope.
-const USER_SOCKET: &str = "/run/docker.sock";
+pub(super) const USER_SOCKET: &str = "/run/docker.sock";
 /// Longest wait for a service that others wait to end (RancherOS's cloud-init gives up after 5 min).
 const EXIT_DEADLINE: Duration = Duration::from_secs(300);
 /// Longest wait for one service to be made and started, and for one attempt to pull its image.

@@ -1,5 +1,6 @@
 //! `ros config`: read, check and change the configuration.
 
+pub(crate) mod apply;
 mod secrets;
 mod show;
 
@@ -37,6 +38,13 @@ pub(crate) fn main(command: &Config) -> anyhow::Result<ExitCode> {
         } => export(output.as_deref(), *private, *full),
         Config::Validate { input } => validate(input.as_deref()),
         Config::Diff { format } => show::diff(*format),
+        Config::Apply {
+            confirm,
+            dry_run,
+            format,
+        } => apply::apply(confirm.as_ref().map(Option::as_deref), *dry_run, *format),
+        Config::Confirm => apply::confirm(),
+        Config::Revert => apply::revert(),
         Config::Images { input } => show::images(input.as_deref()),
         Config::Generate => bail!(
             "generate fills in templates of RancherOS's own build; this system's os-config.yml is not a template. \

@@ -34,9 +34,8 @@ fn walk(node: &mut Node) {
         Value::Map(map) => {
             map.retain(|key, entry| {
                 let text = entry.node.as_str();
-                !KEYS.contains(&key.as_str())
-                    && !(text.is_some() && is_secret_name(key))
-                    && !text.is_some_and(has_password)
+                let is_secret = text.is_some_and(|text| is_secret_name(key) || has_password(text));
+                !is_secret && !KEYS.contains(&key.as_str())
             });
             map.values_mut().for_each(|entry| walk(&mut entry.node));
         }
@@ -46,7 +45,7 @@ fn walk(node: &mut Node) {
                 !item.as_str().is_some_and(|text| {
                     has_password(text)
                         || text
-                            .split_once('=')
+                            .rsplit_once('=')
                             .is_some_and(|(name, value)| !value.is_empty() && is_secret_name(name))
                 })
             });

@@ -16,18 +16,12 @@ use crate::system_docker::table;
 /// When a change of a key holds, in words; none where the key has no effect of its own.
 pub(super) fn when(effect: Effect) -> Option<String> {
     match effect {
-        Effect::Service(names) => {
-            let names: Vec<&str> = names.split(", ").collect();
-            Some(format!(
-                "after: {}",
-                names
-                    .iter()
-                    .map(|name| format!("sudo system-docker restart {name}"))
-                    .collect::<Vec<_>>()
-                    .join("; ")
-            ))
-        }
-        Effect::Boot | Effect::EarlyBoot => Some("after a reboot".to_owned()),
+        Effect::Service(names) => Some(format!(
+            "after: sudo ros config apply, which restarts {}, or after a reboot",
+            names.replace(", ", " and ")
+        )),
+        Effect::Boot => Some("after: sudo ros config apply, or after a reboot".to_owned()),
+        Effect::EarlyBoot => Some("after a reboot".to_owned()),
         Effect::Command(command) => Some(format!("with the next `{command}`")),
         Effect::Given(_) | Effect::Never(_) | Effect::Only(..) | Effect::Inside => None,
     }

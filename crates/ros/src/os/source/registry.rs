@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use config::cloud_config::Rancher;
 use oci_image::Reference;
 use oci_image::progress::Progress as Report;
-use oci_image::registry::{Credentials, RegistryOptions};
+use oci_image::registry::{Credentials, Proxies, RegistryOptions};
 use oci_image::task::{Question, Task, WantedFile};
 
 use super::worker;
@@ -72,9 +72,18 @@ pub(super) fn tags(reference: &Reference, rancher: &Rancher) -> anyhow::Result<V
 
 /// Mirrors and registries without TLS are User Docker's; credentials are those of `docker login`.
 fn question(reference: &Reference, rancher: &Rancher) -> anyhow::Result<Question> {
+    let mut mirrors = rancher.registry_mirrors.clone();
+    let hub = mirrors.entry("docker.io".to_owned()).or_default();
+    hub.extend(rancher.docker.registry_mirror.iter().cloned());
+    let network = &rancher.network;
     let registry = RegistryOptions {
-        mirrors: rancher.docker.registry_mirror.clone(),
+        mirrors,
         insecure: rancher.docker.insecure_registry.clone(),
+        proxies: Proxies {
+            http: network.http_proxy.clone(),
+            https: network.https_proxy.clone(),
+            no: network.no_proxy.clone().unwrap_or_default(),
+        },
         ..RegistryOptions::default()
     };
     let known = docker_credentials::for_registry(reference.domain())

@@ -1,0 +1,201 @@
+//! Services whose definition has changed in the running machine.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use compose::{Rebuild, Scope, Step};
+use config::Problem;
+use engine_api::{Client, Engine};
+use tokio::sync::watch;
+
+use super::start::{USER_SOCKET, fetch_and_start, start_in_user_docker};
+use super::{Stage, files};
+use crate::log;
+use crate::machine::Machine;
+
+/// What changes between two configurations.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    /// Services to make, in order.
+    make: Vec<Step>,
+    /// Services to remove.
+    remove: Vec<Step>,
+    /// What is wrong with definitions.
+    problems: Vec<Problem>,
+    made: RefCell<BTreeSet<String>>,
+}
+
+impl Changed {
+    /// Compares definitions. With `keep_files` the files for services (`write_files`) are taken as they were put aside at
+    /// the boot, since their numbers have changed.
+    pub(crate) fn between(before: &Machine, after: &Machine, keep_files: bool) -> Changed {
+        let plan = |machine: &Machine, files: &Machine| {
+            let rancher = &machine.config.rancher;
+            let services = files::with_files(&rancher.services, &files.config.write_files);
+            compose::plan(&services, &rancher.environment)
+        };
+        let (old, new) = (
+            plan(before, before),
+            plan(after, if keep_files { before } else { after }),
+        );
+        let hashes: BTreeMap<&str, &str> = old
+            .steps
+            .iter()
+            .map(|step| (step.name.as_str(), step.hash()))
+            .collect();
+        let is_there = |step: &Step| {
+            new.steps
+                .iter()
+                .any(|new| new.container_name == step.container_name && new.scope == step.scope)
+        };
+        let remove = old
+            .steps
+            .iter()
+            .filter(|step| !is_there(step))
+            .cloned()
+            .collect();
+        let make = new
+            .steps
+            .iter()
+            .filter(|step| hashes.get(step.name.as_str()) != Some(&step.hash()))
+            // One that runs once per boot has run.
+            .filter(|step| !step.reloads_config)
+            .cloned()
+            .collect();
+        let problems = new
+            .problems
+            .into_iter()
+            .filter(|problem| !old.problems.contains(problem))
+            .collect();
+        Changed {
+            make,
+            remove,
+            problems,
+            made: RefCell::default(),
+        }
+    }
+
+    /// Whether a service was made anew, and has read the configuration with that.
+    pub(crate) fn is_made(&self, name: &str) -> bool {
+        self.made.borrow().contains(name)
+    }
+
+    /// Removes and makes the services of one of the Dockers; what failed. A service whose image is not here is not waited
+    /// for.
+    pub(crate) async fn make<E: Engine + Clone + 'static>(
+        &self,
+        engine: &E,
+        scope: Scope,
+    ) -> Vec<String> {
+        let mut failed = Vec::new();
+        for step in self.remove.iter().filter(|step| step.scope == scope) {
+            match remove(engine, step).await {
+                Ok(()) => log::info(&format!("service: {}: removed", step.name)),
+                Err(error) => failed.push(format!("{}: {error:#}", step.name)),
+            }
+        }
+        for step in self.make.iter().filter(|step| step.scope == scope) {
+            if step.rebuild == Rebuild::Never && exists(engine, step).await {
+                log::warning(&format!(
+                    "service: {}: its container is kept, as its label asks",
+                    step.name
+                ));
+                continue;
+            }
+            self.made.borrow_mut().insert(step.name.clone());
+            if let Err(error) = start(engine.clone(), step.clone()).await {
+                failed.push(format!("{}: {error:#}", step.name));
+            }
+        }
+        if scope == Scope::System {
+            failed.extend(self.problems.iter().map(ToString::to_string));
+        }
+        failed
+    }
+}
+
+async fn exists<E: Engine>(engine: &E, step: &Step) -> bool {
+    step.scope == Scope::System && engine.container_inspect(&step.container_name).await.is_ok()
+}
+
+async fn remove<E: Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
+    let name = step.container_name.as_str();
+    match step.scope {
+        Scope::System => stop_and_remove(engine, name).await,
+        Scope::User => stop_and_remove(&Client::new(USER_SOCKET), name).await,
+    }
+}
+
+async fn stop_and_remove<E: Engine>(engine: &E, name: &str) -> anyhow::Result<()> {
+    match engine.container_stop(name, None).await {
+        Err(error) if error.is_not_found() => return Ok(()),
+        result => result?,
+    }
+    Ok(engine.container_remove(name, true).await?)
+}
+
+/// Starts it in place of its earlier container; returns when it runs or its image is being pulled.
+async fn start<E: Engine + Clone + 'static>(engine: E, step: Step) -> anyhow::Result<()> {
+    if step.scope == Scope::System {
+        stop_and_remove(&engine, &step.container_name).await?;
+    }
+    let (stage, mut receiver) = watch::channel(Stage::Waiting);
+    let work = tokio::task::spawn_local(async move {
+        let done = match step.scope {
+            Scope::System => fetch_and_start(&engine, &step, false, &stage).await,
+            Scope::User => start_in_user_docker(&step, &stage).await,
+        };
+        let was_deferred = *stage.borrow() == Stage::Deferred;
+        if let (true, Err(error)) = (was_deferred, &done) {
+            log::error(&format!("service: {}: {error:#}", step.name));
+        }
+        stage.send_replace(Stage::Passed);
+        done
+    });
+    let deferred = receiver
+        .wait_for(|stage| *stage >= Stage::Deferred)
+        .await
+        .is_ok_and(|stage| *stage == Stage::Deferred);
+    if deferred {
+        return Ok(());
+    }
+    work.await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(text: &str) -> Machine {
+        let source = config::Source {
+            name: "t.yml",
+            text,
+        };
+        let loaded = config::load(&[source], &config::CommandLine::default());
+        Machine {
+            config: loaded.config,
+            ..Machine::default()
+        }
+    }
+
+    #[test]
+    fn only_what_changed_is_made_and_what_is_gone_is_removed() {
+        let before = machine(
+            "rancher: {environment: {TAG: '1'}, services: {a: {image: a, labels: {io.rancher.os.scope: system}}, b: {image: 'b:${TAG}'}, c: {image: c}, u: {image: u, environment: [TAG]}}}",
+        );
+        let after = machine(
+            "rancher: {environment: {TAG: '2'}, services: {a: {image: a, labels: {io.rancher.os.scope: system}}, b: {image: 'b:${TAG}'}, d: {image: d}, u: {image: u, environment: [TAG]}}}",
+        );
+        let changed = Changed::between(&before, &after, false);
+        let names = |steps: &[Step]| {
+            steps
+                .iter()
+                .map(|step| step.name.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(&changed.make), ["b", "d", "u"]);
+        assert_eq!(names(&changed.remove), ["c"]);
+        let same = Changed::between(&after, &after, false);
+        assert!(same.make.is_empty() && same.remove.is_empty());
+    }
+}
