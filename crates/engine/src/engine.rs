@@ -20,10 +20,10 @@ use crate::network::Networks;
 use crate::network::helper::Launcher;
 use crate::options::EventsQuery;
 use crate::reaper::Reaper;
-use crate::runtime::{NativeRuntime, RuntimeOptions};
 use crate::upgrade::{Inheritance, Quiet, Upgrades};
 use crate::volume::{VolumeHooks, Volumes};
-use crate::{apparmor, atomic_file, ids, open_files};
+use crate::{atomic_file, ids, open_files};
+use runtime::{NativeRuntime, RuntimeOptions, apparmor};
 
 /// The engine. Clones share it.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::network::NetworkOptions;
-use crate::runtime::Confinement;
+use runtime::Confinement;
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]

@@ -7,7 +7,6 @@
 //! This crate does not parse cloud-config, decide what runs at boot, or talk to registries itself (a child process does).
 
 pub mod api;
-mod apparmor;
 mod atomic_file;
 mod cgroup;
 mod characters;
@@ -30,7 +29,6 @@ pub mod options;
 mod pattern;
 mod reaper;
 mod room;
-pub mod runtime;
 mod spec;
 mod stats;
 mod storage;
@@ -48,7 +46,7 @@ pub use reaper::{Reaper, exit_code};
 
 /// Says on the kernel's log what nobody else can be told.
 pub(crate) fn report(message: &str) {
-    sys::kmsg::log(sys::kmsg::Priority::Warning, &format!("engine: {message}"));
+    sys::kmsg::warn("engine", message);
 }
 
 /// The words of a system call's error as Docker's users know them: `no space left on device`.

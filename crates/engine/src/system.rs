@@ -10,10 +10,10 @@ use engine_api::{
 };
 
 use crate::Engine;
-use crate::apparmor;
 use crate::container::{RUNTIME_NAME, Status};
 use crate::options::ListOptions;
 use crate::timestamp::Timestamp;
+use runtime::apparmor;
 
 /// The machine's resolver configuration.
 pub(crate) const RESOLV_CONF: &str = "/etc/resolv.conf";

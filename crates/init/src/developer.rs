@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::{Context, bail};
-use engine::runtime::Confinement;
 use engine::upgrade::Inheritance;
 use engine::{Engine, EngineOptions};
+use runtime::Confinement;
 use serde::{Deserialize, Serialize};
 use sys::mount::{self, Propagation};
 use tokio::net::UnixListener;

@@ -58,14 +58,14 @@ fn main() -> ExitCode {
         let arguments: Vec<OsString> = std::iter::once("docker-init".into())
             .chain(arguments)
             .collect();
-        return engine::runtime::main(&arguments);
+        return runtime::main(&arguments);
     }
     match arguments
         .next()
         .as_deref()
         .and_then(std::ffi::OsStr::to_str)
     {
-        Some("runtime") => engine::runtime::main(&arguments.collect::<Vec<_>>()),
+        Some("runtime") => runtime::main(&arguments.collect::<Vec<_>>()),
         Some("network") => engine::network::helper::main(arguments.collect()),
         Some(user_containers::ask::VERB) => {
             user_containers::ask::main(&arguments.collect::<Vec<_>>())

@@ -16,9 +16,10 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
 }
 
 /// The programs, and how many tests of each must have passed: one that finds nothing to run passes too.
-const PROGRAMS: [(&str, usize); 4] = [
+const PROGRAMS: [(&str, usize); 5] = [
     ("engine", 200),
-    ("runtime", 25),
+    ("runtime", 20),
+    ("containers", 25),
     ("soak", 8),
     ("upgrade", 9),
 ];

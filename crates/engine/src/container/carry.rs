@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 
 use super::{Container, Layout, Live, Status};
 use crate::Engine;
-use crate::runtime::Process;
 use crate::upgrade::{ContainerState, Inheritance, Kept, RunState, carry, revive};
+use runtime::Process;
 
 impl Engine {
     /// A container that something happens to in this moment.

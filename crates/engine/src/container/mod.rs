@@ -59,7 +59,7 @@ pub(crate) use state::Status;
 
 use crate::io::{Ends, Streams, Terminal};
 use crate::logs::LogFile;
-use crate::runtime::Process;
+use runtime::Process;
 
 /// Name of this engine's own runtime in `info` and `HostConfig.Runtime`.
 pub const RUNTIME_NAME: &str = "runc";

@@ -12,8 +12,8 @@ use crate::Engine;
 use crate::io::Pumps;
 use crate::options::RemoveOptions;
 use crate::reaper::exit_code;
-use crate::runtime::Runtime;
 use crate::timestamp::Timestamp;
+use runtime::Runtime;
 
 impl Engine {
     /// Waits for the end of a run and draws the consequences.

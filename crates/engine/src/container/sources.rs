@@ -7,7 +7,7 @@ use engine_api::{CreateRequest, Error, Result};
 
 use super::mounts::{MountKind, MountRecord};
 use crate::Engine;
-use crate::runtime::{Found, LookAt};
+use runtime::{Found, LookAt};
 
 /// How long a file system may take to say what is at a path: a server of NFS that wakes its disks takes seconds.
 const ANSWER_MOST: Duration = Duration::from_secs(20);

@@ -47,7 +47,7 @@ impl Engine {
 fn apply_limits(container: &Container, host: &HostConfig) -> Result<Vec<String>> {
     let resources = crate::spec::resources(host)?;
     let group = sys::cgroup::Cgroup::at(&container.cgroup);
-    crate::runtime::apply_resources(&group, &resources).map_err(|error| {
+    runtime::apply_resources(&group, &resources).map_err(|error| {
         Error::server(format!("Cannot update container {}: {error}", container.id))
     })
 }

@@ -9,8 +9,8 @@ use sys::process::Signal;
 
 use super::Exec;
 use crate::Engine;
-use crate::runtime::Process;
 use crate::upgrade::{ExecState, Inheritance, Kept, RunState, carry, revive};
+use runtime::Process;
 
 impl Engine {
     /// An exec whose process has ended and whose monitor has not seen it yet.

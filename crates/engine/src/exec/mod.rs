@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use crate::container::{Container, Status};
 use crate::io::{Ends, Streams, Terminal};
-use crate::runtime::Process;
 use crate::{Engine, ids};
+use runtime::Process;
 
 /// How long an exec that has ended can still be inspected.
 const KEPT: Duration = Duration::from_secs(5 * 60);

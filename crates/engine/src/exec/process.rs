@@ -4,8 +4,8 @@ use engine_api::{Error, Result};
 
 use super::Exec;
 use crate::container::Status;
-use crate::runtime::oci;
 use crate::spec::{self, security::Security};
+use runtime::oci;
 
 /// The process as the runtime wants it, confined as the container is; `apparmor_profile` as in [`spec::Input`].
 pub(super) fn exec_process(

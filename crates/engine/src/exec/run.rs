@@ -13,7 +13,7 @@ use crate::Engine;
 use crate::io::{Descriptors, Pumps, Wanted};
 use crate::options::{AttachSession, StreamKind};
 use crate::reaper::exit_code;
-use crate::runtime::{self, ErrorKind, ExecRequest, Runtime, Stdio};
+use runtime::{ErrorKind, ExecRequest, Runtime, Stdio};
 
 impl Engine {
     /// `POST /exec/{id}/start`; the session, unless detached. A program that cannot be run is told on the session's

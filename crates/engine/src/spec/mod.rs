@@ -17,7 +17,7 @@ pub(crate) use mounts::SHM_SIZE;
 pub(crate) use resources::resources;
 
 use crate::container::Record;
-use crate::runtime::oci::{self, Linux, Namespace, NamespaceType};
+use runtime::oci::{self, Linux, Namespace, NamespaceType};
 
 /// Other processes whose namespaces are joined.
 #[derive(Clone, Copy, Debug, Default)]

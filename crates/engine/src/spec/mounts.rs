@@ -5,7 +5,7 @@ use std::path::Path;
 use super::process::INIT_PATH;
 use super::{Files, Input};
 use crate::container::{MountKind, MountRecord, Record};
-use crate::runtime::oci::{Mount, SUBPATH_OPTION};
+use runtime::oci::{Mount, SUBPATH_OPTION};
 
 /// Size of /dev/shm in bytes unless told otherwise.
 pub(crate) const SHM_SIZE: i64 = 64 * 1024 * 1024;

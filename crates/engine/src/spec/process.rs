@@ -6,7 +6,7 @@ use super::Files;
 use super::security::Security;
 use crate::container::Record;
 use crate::open_files;
-use crate::runtime::oci;
+use runtime::oci;
 
 /// Where `--init` finds the small init.
 pub(crate) const INIT_PATH: &str = "/sbin/docker-init";

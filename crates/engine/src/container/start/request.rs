@@ -6,8 +6,8 @@ use crate::Engine;
 use crate::container::Container;
 use crate::io::Descriptors;
 use crate::network::{AttachRequest, Attachment};
-use crate::runtime::Stdio;
 use crate::spec;
+use runtime::Stdio;
 
 impl Engine {
     pub(super) fn standard_streams(&self, container: &Container) -> Result<(Descriptors, Stdio)> {
@@ -35,7 +35,7 @@ impl Engine {
         &self,
         container: &Container,
         files: &spec::Files,
-    ) -> Result<crate::runtime::oci::Spec> {
+    ) -> Result<runtime::oci::Spec> {
         let record = container.record();
         let host = &record.host_config;
         let joins = spec::Joins {

@@ -60,7 +60,7 @@ impl Engine {
         // As Docker: the owners are the archive's, or with `copyUIDGID` the container's own user, if it has one.
         let owner = if options.copy_uid_gid && !user.is_empty() {
             self.mount_rootfs(&container)?;
-            let account = crate::runtime::account_in(&container.layout.rootfs, &user)
+            let account = runtime::account_in(&container.layout.rootfs, &user)
                 .map_err(|error| Error::server(error.message))?;
             Some((account.uid, account.gid))
         } else {
