@@ -15,7 +15,16 @@ use crate::workspace::{Arch, Build};
 
 /// Test targets: the unit tests of the engine's crates, the runtime's against the kernel (`containers`), those that start the
 /// engine as a process and ill-treat it, and those that replace its program.
-const TARGETS: [&str; 5] = ["engine", "runtime", "containers", "soak", "upgrade"];
+const TARGETS: [&str; 8] = [
+    "engine",
+    "engine_server",
+    "images",
+    "network",
+    "runtime",
+    "containers",
+    "soak",
+    "upgrade",
+];
 
 /// One line of cargo's `--message-format=json`, as far as it is of interest.
 #[derive(Deserialize)]

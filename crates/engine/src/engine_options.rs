@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::network::NetworkOptions;
+use network::NetworkOptions;
 use runtime::Confinement;
 
 /// How an engine is set up.

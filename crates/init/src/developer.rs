@@ -144,7 +144,7 @@ async fn serve(
 ) -> anyhow::Result<()> {
     engine.allow_upgrades(Owner::Developer(options.clone()).to_json());
     tokio::select! {
-        () = engine::api::serve(engine.clone(), listener) => {}
+        () = engine_server::serve(engine.clone(), listener) => {}
         _ = requests.next() => {}
     }
     engine.forbid_upgrades();

@@ -14,11 +14,12 @@
 //!                   <- closed --------
 //! ```
 //!
-//! What belongs here: what happens between a specification ([`oci`]) and a running process, the profiles that confine it
+//! **Belongs here:** what happens between a specification ([`oci`]) and a running process, the profiles that confine it
 //! ([`apparmor`], [`seccomp_default`]) and the limits of its cgroup.
 //!
-//! This crate does not know Docker's API, images, networks or volumes, keeps no state on disk and restarts nothing. Of our
-//! crates it imports `sys` alone.
+//! This crate does not know Docker's API, images, networks or volumes, keeps no state on disk and restarts nothing.
+//!
+//! **May import:** `sys` of our crates.
 
 pub mod apparmor;
 mod child;

@@ -41,6 +41,23 @@ struct Condition {
     values: Vec<u64>,
 }
 
+impl Condition {
+    /// One rule for each value.
+    fn rules(&self) -> impl Iterator<Item = SeccompSyscall> {
+        self.values.iter().map(|value| SeccompSyscall {
+            names: vec![self.call.clone()],
+            action: "SCMP_ACT_ALLOW".into(),
+            errno_ret: None,
+            args: vec![SeccompArg {
+                index: self.arg,
+                value: *value,
+                value_two: (self.op == "SCMP_CMP_MASKED_EQ").then_some(0),
+                op: self.op.clone(),
+            }],
+        })
+    }
+}
+
 /// The default filter for a container with these capabilities (names with `CAP_`).
 ///
 /// # Panics
@@ -99,22 +116,10 @@ pub fn seccomp_default<S: AsRef<str>>(capabilities: &[S]) -> Seccomp {
             args: Vec::new(),
         }));
     }
-    for condition in &profile.conditions {
-        if condition.unless_capability.as_deref().is_some_and(has) {
-            continue;
-        }
-        syscalls.extend(condition.values.iter().map(|value| SeccompSyscall {
-            names: vec![condition.call.clone()],
-            action: "SCMP_ACT_ALLOW".into(),
-            errno_ret: None,
-            args: vec![SeccompArg {
-                index: condition.arg,
-                value: *value,
-                value_two: (condition.op == "SCMP_CMP_MASKED_EQ").then_some(0),
-                op: condition.op.clone(),
-            }],
-        }));
-    }
+    let conditions = profile.conditions.iter();
+    let held =
+        conditions.filter(|condition| !condition.unless_capability.as_deref().is_some_and(has));
+    syscalls.extend(held.flat_map(Condition::rules));
     Seccomp {
         default_action: "SCMP_ACT_ERRNO".into(),
         default_errno_ret: Some(1),

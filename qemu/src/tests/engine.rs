@@ -16,9 +16,12 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
 }
 
 /// The programs, and how many tests of each must have passed: one that finds nothing to run passes too.
-const PROGRAMS: [(&str, usize); 5] = [
-    ("engine", 200),
-    ("runtime", 20),
+const PROGRAMS: [(&str, usize); 8] = [
+    ("engine", 80),
+    ("engine_server", 45),
+    ("images", 15),
+    ("network", 45),
+    ("runtime", 10),
     ("containers", 25),
     ("soak", 8),
     ("upgrade", 9),

@@ -2,7 +2,9 @@
 
 use engine_api::{ContainerUpdate, Error, HostConfig, Result};
 
-use super::{Container, Status, restart, validate};
+use super::create::validate;
+use super::life::restart;
+use super::{Container, Status};
 use crate::Engine;
 
 impl Engine {

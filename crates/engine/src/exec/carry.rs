@@ -5,12 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine_api::Result;
+use runtime::Process;
 use sys::process::Signal;
 
 use super::Exec;
 use crate::Engine;
 use crate::upgrade::{ExecState, Inheritance, Kept, RunState, carry, revive};
-use runtime::Process;
 
 impl Engine {
     /// An exec whose process has ended and whose monitor has not seen it yet.

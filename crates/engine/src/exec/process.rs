@@ -1,11 +1,11 @@
 //! The process of an exec as the runtime wants it.
 
 use engine_api::{Error, Result};
+use runtime::oci;
 
 use super::Exec;
 use crate::container::Status;
 use crate::spec::{self, security::Security};
-use runtime::oci;
 
 /// The process as the runtime wants it, confined as the container is; `apparmor_profile` as in [`spec::Input`].
 pub(super) fn exec_process(

@@ -5,7 +5,6 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use engine_api::{DeviceMapping, Error, HostConfig, Result};
-
 use runtime::oci::{Device, DeviceCgroup};
 
 /// Nodes listed for a privileged container at most; /dev of a large server has some thousand.

@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use engine_api::{Error, HostConfig, Result};
-
 use runtime::oci::{
     BlockIo, CpuResources, MemoryResources, PidsResources, Resources, ThrottleDevice, WeightDevice,
 };

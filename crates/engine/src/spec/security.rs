@@ -1,10 +1,9 @@
 //! `SecurityOpt`, `Privileged`, masked and read-only paths; seccomp profiles in Docker's own JSON.
 
 use engine_api::{Error, HostConfig, Result};
-use serde::Deserialize;
-
 use runtime::apparmor::UNCONFINED;
 use runtime::oci::{Seccomp, SeccompArg, SeccompSyscall};
+use serde::Deserialize;
 
 /// Paths that show too much of the machine: Docker 26's list, which clients compare.
 const MASKED: [&str; 11] = [

@@ -239,6 +239,7 @@ pub(crate) fn new_cgroup() -> Option<PathBuf> {
     )
 }
 
+#[expect(clippy::too_many_lines, reason = "a specification is a table")]
 fn spec(script: &str) -> Spec {
     let names = |names: &[&str]| {
         names

@@ -5,15 +5,15 @@ mod request;
 
 use std::rc::Rc;
 
+use engine_api::Timestamp;
 use engine_api::{Error, Result};
+use network::Attachment;
+use runtime::{CreateRequest, ErrorKind, Process, Runtime};
 use tokio::sync::{Notify, oneshot};
 
 use super::{Container, Live, Status};
 use crate::Engine;
 use crate::io::{Descriptors, Pumps};
-use crate::network::Attachment;
-use crate::timestamp::Timestamp;
-use runtime::{CreateRequest, ErrorKind, Process, Runtime};
 
 impl Engine {
     /// `POST /containers/{id}/start`.

@@ -1,13 +1,13 @@
 //! What a start asks of the runtime and of the network: the specification, the streams, the endpoints.
 
 use engine_api::{Error, Result};
+use network::{AttachRequest, Attachment};
+use runtime::Stdio;
 
 use crate::Engine;
 use crate::container::Container;
 use crate::io::Descriptors;
-use crate::network::{AttachRequest, Attachment};
 use crate::spec;
-use runtime::Stdio;
 
 impl Engine {
     pub(super) fn standard_streams(&self, container: &Container) -> Result<(Descriptors, Stdio)> {

@@ -4,14 +4,14 @@
 mod stat;
 mod view;
 
+use engine_api::options::{ArchivePutOptions, ByteStream};
 use engine_api::{Error, PathStat, Result};
+use images::worker::{Said, Started, Worker, drain, feed};
 use oci_image::task::{FilePath, FileStat, Files, FilesAction, Outcome, Task};
 use tokio::sync::mpsc;
 
 use crate::Engine;
 use crate::container::{Container, clean};
-use crate::options::{ArchivePutOptions, ByteStream};
-use crate::worker::{Said, Started, Worker, drain, feed};
 use stat::{base_name, path_stat};
 use view::Held;
 
