@@ -1,10 +1,12 @@
 //! What is written about the system services' rights, the kernel's options and the keys of the configuration, from the places
-//! that give them: rootfs/os-config.yml, kernel-config/kernel.toml and the tables of crate config.
+//! that give them: rootfs/os-config.yml, kernel-config/kernel.toml and the tables of crate config. And the picture of the crates,
+//! from their manifests.
 //!
-//! Made are tables of docs/security.md, and qemu/confinement.toml, which the test of the booted system compares with
+//! Made are tables of docs/security.md, a part of ARCHITECTURE.md, and qemu/confinement.toml, which the test of the booted system compares with
 //! what runs. `cargo xtask tidy` fails when one of them is not up to date.
 
 mod configuration;
+mod crates;
 mod kernel;
 mod service;
 
@@ -16,6 +18,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::kernel::Declaration;
 use crate::progress;
+use crate::tidy::edges::Metadata;
 use crate::workspace::Build;
 use service::{Reasoned, Service};
 
@@ -61,31 +64,34 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>> {
 }
 
 /// The files with their text.
-fn made(root: &Path) -> Result<[(&'static str, String); 4]> {
+fn made(root: &Path) -> Result<[(&'static str, String); 5]> {
     let read = |name: &str| {
         let path = root.join(name);
         fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     };
     let services = service::read(SOURCE, &read(SOURCE)?)?;
     let declaration = Declaration::read_in(root)?;
-    let page = fill(&read(PAGE)?, BEGIN, &tables(&services))?;
-    let page = fill(&page, KERNEL, &kernel::table(&declaration.open))?;
+    let page = fill(PAGE, &read(PAGE)?, BEGIN, &tables(&services))?;
+    let page = fill(PAGE, &page, KERNEL, &kernel::table(&declaration.open))?;
+    let picture = crates::picture(&Metadata::read(root)?);
+    let architecture = fill(crates::PAGE, &read(crates::PAGE)?, crates::BEGIN, &picture)?;
     Ok([
         (PAGE, page),
+        (crates::PAGE, architecture),
         (DATA, data(&services)),
         (configuration::PAGE, configuration::page(&read(SOURCE)?)),
         (configuration::SCHEMA, configuration::schema()),
     ])
 }
 
-/// The page with `text` between the line `begin` and the end that follows it.
-fn fill(page: &str, begin: &str, text: &str) -> Result<String> {
+/// The page called `name` with `text` between the line `begin` and the end that follows it.
+fn fill(name: &str, page: &str, begin: &str, text: &str) -> Result<String> {
     let split = page.split_once(begin).and_then(|(before, rest)| {
         let (_, after) = rest.split_once(END)?;
         Some((before, after))
     });
     let Some((before, after)) = split else {
-        bail!("{PAGE} has not the lines {begin:?} and {END:?}");
+        bail!("{name} has not the lines {begin:?} and {END:?}");
     };
     Ok(format!("{before}{begin}\n{text}\n{END}{after}"))
 }

@@ -1,8 +1,11 @@
 //! Checks the layout rules of the workspace (ARCHITECTURE.md), which no compiler knows.
 
 mod closure;
-mod edges;
+mod commits;
+mod dependencies;
+pub(crate) mod edges;
 mod links;
+mod pages;
 mod source;
 
 use std::path::PathBuf;
@@ -15,11 +18,26 @@ use crate::{docs, progress};
 
 /// Options of `cargo xtask tidy`.
 #[derive(clap::Args)]
-pub(crate) struct Options {}
+pub(crate) struct Options {
+    /// Check the titles of commits, too
+    #[arg(long)]
+    commits: bool,
+}
 
 /// Entry point of the command.
-pub(crate) fn run(build: &Build, _options: &Options) -> Result<()> {
+pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
+    if options.commits {
+        let complaints = commits::check(build)?;
+        if !complaints.is_empty() {
+            bail!("{}", complaints.join("\n"));
+        }
+    }
     check(build)
+}
+
+/// What CI runs: everything.
+pub(crate) fn check_all(build: &Build) -> Result<()> {
+    run(build, &Options { commits: true })
 }
 
 /// Fails with every rule that is broken, and where.
@@ -27,6 +45,8 @@ pub(crate) fn check(build: &Build) -> Result<()> {
     let files = files(build)?;
     let mut complaints = edges::check(build)?;
     complaints.extend(closure::check(build)?);
+    complaints.extend(pages::check(build)?);
+    complaints.extend(dependencies::check(build)?);
     for file in &files {
         complaints.extend(source::check(&build.root, file)?);
         complaints.extend(links::check(&build.root, file)?);
