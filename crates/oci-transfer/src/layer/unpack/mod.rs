@@ -30,11 +30,17 @@ use oci_image::error::{Context, Error, Result};
 const BUFFER: usize = 128 * 1024;
 
 /// Unpacks the tar in `reader`, compressed or not, into the existing directory `target`.
+///
+/// # Errors
+/// When the archive is damaged, would leave `target`, goes over a limit, or a file cannot be made.
 pub fn unpack(reader: impl Read, target: &Path, options: UnpackOptions) -> Result<Unpacked> {
     unpack_in(reader, Root::open(target)?, options)
 }
 
 /// As [`unpack`], into an open directory.
+///
+/// # Errors
+/// As for [`unpack`].
 pub fn unpack_into(reader: impl Read, target: OwnedFd, options: UnpackOptions) -> Result<Unpacked> {
     unpack_in(reader, Root::new(target), options)
 }
