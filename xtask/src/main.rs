@@ -6,7 +6,7 @@
 //!
 //! This crate does not run on the machine it builds.
 //!
-//! **May import:** `config`, `install`, `oci-image` of our crates.
+//! **May import:** `config`, `install`, `oci-image`, `oci-transfer` of our crates.
 
 mod bench;
 mod cache;

@@ -7,7 +7,8 @@
 //!
 //! This crate does not make containers (that is PID 1's engine, reached by its socket).
 //!
-//! **May import:** `cloud-init`, `compose`, `config`, `engine-api`, `install`, `machine-config`, `netconf`, `sys` of our crates.
+//! **May import:** `cloud-init`, `compose`, `config`, `engine-api`, `install`, `machine-config`, `netconf`,
+//! `oci-image`, `sys` of our crates.
 
 // First, for its macros.
 #[macro_use]

@@ -11,6 +11,7 @@ mod bundle;
 mod confinement;
 mod lifecycle;
 mod mounts;
+mod sources;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         lifecycle::TESTS,
         confinement::TESTS,
         mounts::TESTS,
+        sources::TESTS,
         advisories::TESTS,
         accounts::TESTS,
     ]
