@@ -261,9 +261,8 @@ impl Machine {
         } else {
             &machine.tcg_cpu
         };
-        let mut line: Vec<String> = Vec::new();
-        let mut add = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
-        add(&[
+        let mut line = Line::default();
+        line.add(&[
             "-S",
             "-nodefaults",
             "-display",
@@ -272,7 +271,7 @@ impl Machine {
             "-smp",
             "2",
         ]);
-        add(&[
+        line.add(&[
             "-machine",
             &machine.machine,
             "-accel",
@@ -280,9 +279,9 @@ impl Machine {
             "-cpu",
             cpu,
         ]);
-        add(&["-m", &self.memory_mib.to_string(), "-rtc", "base=utc"]);
-        add(&["-device", "virtio-rng-pci", "-device", "virtio-vga"]);
-        add(&[
+        line.add(&["-m", &self.memory_mib.to_string(), "-rtc", "base=utc"]);
+        line.add(&["-device", "virtio-rng-pci", "-device", "virtio-vga"]);
+        line.add(&[
             "-chardev",
             &format!(
                 "socket,id=serial,path={}/serial,server=on,wait=off",
@@ -291,19 +290,30 @@ impl Machine {
             "-serial",
             "chardev:serial",
         ]);
-        add(&[
+        line.add(&[
             "-qmp",
             &format!("unix:{}/qmp,server=on,wait=off", folder.display()),
         ]);
-        add(&[
+        line.add(&[
             "-netdev",
             &format!("user,id=net,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"),
             "-device",
             "virtio-net-pci,netdev=net",
         ]);
         if self.reset_ends {
-            add(&["-no-reboot"]);
+            line.add(&["-no-reboot"]);
         }
+        self.medium(artifacts, &mut line);
+        self.program(artifacts, folder, &mut line)?;
+        for drive in &self.drives {
+            line.add(&["-drive", drive]);
+        }
+        line.0.extend(self.arguments.iter().cloned());
+        Ok(line.0)
+    }
+
+    /// The drive with the ISO.
+    fn medium(&self, artifacts: &Artifacts, line: &mut Line) {
         let iso = self
             .iso
             .as_deref()
@@ -311,11 +321,11 @@ impl Machine {
             .display()
             .to_string();
         match self.boot {
-            Boot::Disc => add(&[
+            Boot::Disc => line.add(&[
                 "-drive",
                 &format!("file={iso},format=raw,media=cdrom,readonly=on"),
             ]),
-            Boot::Kernel => add(&[
+            Boot::Kernel => line.add(&[
                 "-device",
                 "virtio-scsi-pci",
                 "-device",
@@ -323,7 +333,7 @@ impl Machine {
                 "-drive",
                 &format!("file={iso},format=raw,if=none,id=disc,media=cdrom,readonly=on"),
             ]),
-            Boot::Stick => add(&[
+            Boot::Stick => line.add(&[
                 "-device",
                 "qemu-xhci",
                 "-device",
@@ -333,15 +343,20 @@ impl Machine {
             ]),
             Boot::Network | Boot::Peer | Boot::Disk => {}
         }
+    }
+
+    /// What starts first: a kernel that QEMU loads, with its parameters, or the firmware.
+    fn program(&self, artifacts: &Artifacts, folder: &Path, line: &mut Line) -> anyhow::Result<()> {
+        let machine = &artifacts.machine;
         match self.boot {
-            Boot::Kernel => add(&["-kernel", &artifacts.kernel, "-initrd", &artifacts.initrd]),
-            Boot::Network => add(&[
+            Boot::Kernel => line.add(&["-kernel", &artifacts.kernel, "-initrd", &artifacts.initrd]),
+            Boot::Network => line.add(&[
                 "-kernel",
                 &artifacts.kernel,
                 "-initrd",
                 &artifacts.network_initrd,
             ]),
-            Boot::Peer => add(&["-kernel", &artifacts.kernel]),
+            Boot::Peer => line.add(&["-kernel", &artifacts.kernel]),
             Boot::Disc | Boot::Stick | Boot::Disk => {}
         }
         if matches!(self.boot, Boot::Kernel | Boot::Network) {
@@ -349,7 +364,7 @@ impl Machine {
                 "console={} printk.devkmsg=on panic=10 rancher.debug=true",
                 machine.serial
             );
-            add(&[
+            line.add(&[
                 "-append",
                 &format!(
                     "{console} cc.ssh_authorized_keys=[\"{}\"]{}",
@@ -357,7 +372,7 @@ impl Machine {
                 ),
             ]);
         } else if self.boot == Boot::Peer {
-            add(&[
+            line.add(&[
                 "-append",
                 &format!(
                     "console={} root=/dev/vda rw printk.devkmsg=on",
@@ -368,23 +383,29 @@ impl Machine {
             let variables = folder.join("firmware-variables");
             std::fs::copy(machine.firmware_variables()?, &variables)
                 .context("cannot copy the firmware's variables")?;
-            add(&[
+            line.add(&[
                 "-drive",
                 &format!(
                     "if=pflash,format=raw,readonly=on,file={}",
                     machine.firmware()?
                 ),
             ]);
-            add(&[
+            line.add(&[
                 "-drive",
                 &format!("if=pflash,format=raw,file={}", variables.display()),
             ]);
         }
-        for drive in &self.drives {
-            add(&["-drive", drive]);
-        }
-        line.extend(self.arguments.iter().cloned());
-        Ok(line)
+        Ok(())
+    }
+}
+
+/// QEMU's arguments.
+#[derive(Default)]
+struct Line(Vec<String>);
+
+impl Line {
+    fn add(&mut self, words: &[&str]) {
+        self.0.extend(words.iter().map(|word| (*word).to_owned()));
     }
 }
 

@@ -3,7 +3,11 @@
 //! The tests see what a user sees: the media, the serial port, the network and QEMU's buttons. Their
 //! names read as sentences. Run as `cargo xtask qemu-test [filter]`.
 //!
+//! **Belongs here:** virtual machines, tests of the booted system, and measurements.
+//!
 //! This crate does not build anything and knows nothing of the system's insides.
+//!
+//! **May import:** none of our crates.
 
 mod accelerator;
 mod artifacts;

@@ -34,7 +34,7 @@ const JOBS: &[Job] = &[
     },
     Job {
         name: "tidy",
-        run: tidy::check,
+        run: tidy::check_all,
     },
     Job {
         name: "clippy",

@@ -13,9 +13,18 @@ use crate::kernel::cross_prefix;
 use crate::progress;
 use crate::workspace::{Arch, Build};
 
-/// Test targets: the engine's unit tests, its runtime's, those that start it as a process and ill-treat it, and those that
-/// replace its program.
-const TARGETS: [&str; 4] = ["engine", "runtime", "soak", "upgrade"];
+/// Test targets: the unit tests of the engine's crates, the runtime's against the kernel (`containers`), those that start the
+/// engine as a process and ill-treat it, and those that replace its program.
+const TARGETS: [&str; 8] = [
+    "engine",
+    "engine_server",
+    "images",
+    "network",
+    "runtime",
+    "containers",
+    "soak",
+    "upgrade",
+];
 
 /// One line of cargo's `--message-format=json`, as far as it is of interest.
 #[derive(Deserialize)]

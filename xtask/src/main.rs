@@ -1,7 +1,12 @@
 //! `cargo xtask`: builds, checks and starts RancherOS on a developer's machine.
 //!
 //! Each command is a module with a `run` function; each build step is a function that returns the artifact it made.
+//!
+//! **Belongs here:** each step from the pinned sources to the media, the checks of CI, and the rules of `tidy`.
+//!
 //! This crate does not run on the machine it builds.
+//!
+//! **May import:** `config`, `install`, `oci-image`, `oci-transfer` of our crates.
 
 mod bench;
 mod cache;

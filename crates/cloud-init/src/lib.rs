@@ -7,7 +7,11 @@
 //!
 //! What is parsed here was written by strangers, so all of it runs in a short-lived process and every size is bounded.
 //!
+//! **Belongs here:** finding a datasource, understanding user data and metadata, and storing what they say.
+//!
 //! This crate does not speak to the network, apply a configuration or decide when a datasource is asked.
+//!
+//! **May import:** `config`, `machine-config`, `sys` of our crates.
 
 pub mod authorized_keys;
 #[cfg(any(test, fuzzing))]

@@ -5,7 +5,11 @@
 //! A step carries the [`engine_api::CreateRequest`] its container is made from. What is wrong with one service is
 //! reported and costs that service, or only the ordering edge, never the others.
 //!
+//! **Belongs here:** the order of services, and the translation of a service to Docker's create request.
+//!
 //! This crate does not call an engine, wait for anything or read files.
+//!
+//! **May import:** `config`, `engine-api` of our crates.
 
 pub mod convert;
 pub mod environment;

@@ -54,6 +54,9 @@ pub fn parse(text: &str) -> Result<Vec<Published>, String> {
 }
 
 /// `80` or `8000-8010`; the order and the bounds are checked.
+///
+/// # Errors
+/// What is wrong with it, in words.
 pub fn range(text: &str) -> Result<(u16, u16), String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let port = |text: &str| {

@@ -10,7 +10,11 @@
 //! YAML is read from the events of serde-saphyr's parser rather than through serde, because the text of a scalar must
 //! survive until the schema says what it is: `0644` is a string in `permissions` and `yes` is a boolean in `dhcp`.
 //!
+//! **Belongs here:** what a document means: the schema, parsing, checking, merging, and the typed result.
+//!
 //! This crate does not read files, talk to the kernel or know how a value is applied.
+//!
+//! **May import:** none of our crates.
 
 pub mod cloud_config;
 pub mod command_line;

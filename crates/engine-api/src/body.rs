@@ -22,6 +22,9 @@ pub enum Body {
 
 impl Body {
     /// The JSON of a value and a newline, as Docker writes it.
+    ///
+    /// # Errors
+    /// When the value cannot be written as JSON: a map whose keys are not text.
     pub fn json<T: serde::Serialize>(value: &T) -> serde_json::Result<Self> {
         let mut text = serde_json::to_vec(value)?;
         text.push(b'\n');

@@ -101,3 +101,16 @@ impl From<serde_json::Error> for Error {
         Self::bad_parameter(format!("invalid JSON: {error}"))
     }
 }
+
+/// The words of a system call's error as Docker's users know them: `no space left on device`.
+#[must_use]
+pub fn cause(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    if error.raw_os_error().is_none() {
+        return text;
+    }
+    let words = text.split(" (os error ").next().unwrap_or(&text);
+    let mut letters = words.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
+}

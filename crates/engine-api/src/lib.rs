@@ -1,7 +1,12 @@
 //! Docker's Engine API as data and as a client: the types both sides speak, the errors they answer with, the `Engine`
 //! trait that `init` hands services through, stream framing, and a client for a Unix socket.
 //!
-//! This crate does not run containers and does not listen on any socket: that is `engine`.
+//! **Belongs here:** what both an engine and its clients need: Docker's types and errors, its units and times, query parameters,
+//! streams, and the client.
+//!
+//! This crate does not run containers and does not listen on any socket: that is `engine-server`.
+//!
+//! **May import:** none of our crates.
 
 pub mod base64;
 pub mod body;
@@ -12,15 +17,18 @@ pub mod error;
 pub mod filters;
 pub mod framing;
 pub mod json;
+pub mod options;
+pub mod timestamp;
 pub mod types;
 pub mod units;
 
 pub use body::Body;
 pub use client::Client;
 pub use engine::Engine;
-pub use error::{Error, ErrorBody, Result};
+pub use error::{Error, ErrorBody, Result, cause};
 pub use filters::Filters;
 pub use framing::StreamKind;
+pub use timestamp::Timestamp;
 pub use types::*;
 
 /// Newest API version spoken: Docker 26's.

@@ -6,24 +6,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 
+use engine_api::options::EventsQuery;
 use engine_api::{Error, EventMessage, Result};
+use images::{ImageHooks, ImageUser, Images, ImagesOptions, LayerSource};
+use network::Networks;
+use network::helper::Launcher;
+use objects::Damage;
+use objects::{atomic_file, ids};
+use runtime::{NativeRuntime, RuntimeOptions, apparmor};
 use tokio::sync::mpsc;
 
 use crate::cgroup::Tree;
 use crate::container::{Container, MountKind, Status};
-use crate::damage::Damage;
 use crate::engine_options::EngineOptions;
 use crate::events::EventBus;
 use crate::exec::Exec;
-use crate::image::{ImageHooks, ImageUser, Images, ImagesOptions, LayerSource};
-use crate::network::Networks;
-use crate::network::helper::Launcher;
-use crate::options::EventsQuery;
+use crate::open_files;
 use crate::reaper::Reaper;
-use crate::runtime::{NativeRuntime, RuntimeOptions};
 use crate::upgrade::{Inheritance, Quiet, Upgrades};
 use crate::volume::{VolumeHooks, Volumes};
-use crate::{apparmor, atomic_file, ids, open_files};
 
 /// The engine. Clones share it.
 #[derive(Clone, Debug)]
@@ -97,13 +98,7 @@ impl Engine {
     fn open(options: EngineOptions) -> Result<Self> {
         open_files::raise();
         let damage = Damage::new(&options.root);
-        let own = ["containers", "layers"].map(|name| options.root.join(name));
-        for directory in [&options.root, &options.run].into_iter().chain(&own) {
-            damage.directory(directory, 0o710);
-            if let Err(error) = keep_private(directory) {
-                damage.say(format!("{}: {}", directory.display(), crate::cause(&error)));
-            }
-        }
+        make_directories(&options, &damage);
         let reaper = Reaper::start()
             .map_err(|error| Error::server(format!("watch child processes: {error}")))?;
         let images = ImagesOptions {
@@ -222,7 +217,10 @@ impl Engine {
 
     /// Runs work to its end even when the caller goes away (a client that hangs up must not leave a container half
     /// started), and contains its panics.
-    pub(crate) async fn detached<T, F>(&self, work: impl FnOnce(Self) -> F + 'static) -> Result<T>
+    ///
+    /// # Errors
+    /// Those of the work; 500 when it panicked.
+    pub async fn detached<T, F>(&self, work: impl FnOnce(Self) -> F + 'static) -> Result<T>
     where
         T: 'static,
         F: Future<Output = Result<T>> + 'static,
@@ -243,6 +241,12 @@ impl Engine {
         }
     }
 
+    /// How many panics of requests and of work behind them were contained, those before a replacement of the program included.
+    #[must_use]
+    pub fn contained_panics(&self) -> u64 {
+        crate::panics::contained() + self.0.panics.get()
+    }
+
     /// Publishes an event of a container.
     pub(crate) fn publish(&self, container: &Container, action: &str) {
         self.0.events.publish(
@@ -251,6 +255,21 @@ impl Engine {
             &container.id,
             container.event_attributes(),
         );
+    }
+}
+
+/// Makes the engine's own directories, which root alone enters.
+fn make_directories(options: &EngineOptions, damage: &Damage) {
+    let own = ["containers", "layers"].map(|name| options.root.join(name));
+    for directory in [&options.root, &options.run].into_iter().chain(&own) {
+        damage.directory(directory, PRIVATE);
+        if let Err(error) = keep_private(directory) {
+            damage.say(format!(
+                "{}: {}",
+                directory.display(),
+                engine_api::cause(&error)
+            ));
+        }
     }
 }
 
@@ -277,7 +296,7 @@ fn machine_id(root: &std::path::Path, damage: &Damage) -> String {
         damage.say(format!(
             "write {}: {}",
             path.display(),
-            crate::cause(&error)
+            engine_api::cause(&error)
         ));
     }
     uuid

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::network::NetworkOptions;
-use crate::runtime::Confinement;
+use network::NetworkOptions;
+use runtime::Confinement;
 
 /// How an engine is set up.
 #[derive(Debug, Clone)]

@@ -3,11 +3,10 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
+use engine_api::Timestamp;
+use engine_api::options::{EventsQuery, STREAM_DEPTH};
 use engine_api::{EventActor, EventMessage, Filters};
 use tokio::sync::{broadcast, mpsc};
-
-use crate::options::{EventsQuery, STREAM_DEPTH};
-use crate::timestamp::Timestamp;
 
 /// Events kept for `since`, as many as Docker keeps.
 const RING: usize = 256;

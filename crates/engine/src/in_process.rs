@@ -1,10 +1,10 @@
 //! The [`engine_api::Engine`] trait without a socket: how `init` hands services to the engine in its own process.
 
+use engine_api::options::{ListOptions, RemoveOptions, WaitCondition};
 use engine_api::{ContainerInspect, ContainerSummary, CreateRequest, Error, Filters, Result};
 use http::StatusCode;
 
 use crate::Engine;
-use crate::options::{ListOptions, RemoveOptions, WaitCondition};
 
 /// Turns "it is so already" into success.
 fn already(result: Result<()>) -> Result<()> {

@@ -4,61 +4,43 @@
 //! It is made for PID 1: one thread, no shims, its containers are its own children; every wait has a deadline and
 //! every queue a bound. State lives on disk (atomically replaced files) and in kernel objects, never in tasks alone.
 //!
+//! **Belongs here:** the life of containers and what surrounds it: their records, root file systems, volumes, streams, logs,
+//! events and statistics, and the replacement of the program.
+//!
 //! This crate does not parse cloud-config, decide what runs at boot, or talk to registries itself (a child process does).
+//!
+//! **May import:** `engine-api`, `images`, `network`, `objects`, `oci-image`, `runtime`, `sys` of our crates.
 
-pub mod api;
-mod apparmor;
-mod atomic_file;
 mod cgroup;
 mod characters;
 mod container;
-mod damage;
 mod engine;
 mod engine_options;
 pub mod events;
 mod exec;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
-pub mod ids;
-pub mod image;
 mod in_process;
 mod io;
 mod logs;
-pub mod network;
 mod open_files;
-pub mod options;
-mod pattern;
+pub mod panics;
 mod reaper;
 mod room;
-pub mod runtime;
 mod spec;
 mod stats;
 mod storage;
 mod system;
-pub mod timestamp;
 pub mod upgrade;
 pub mod volume;
-mod worker;
 
-pub use container::CommitRequest;
-pub use container::signals::{TERM as STOP_SIGNAL, parse as parse_signal};
+pub use container::stop::signals::{TERM as STOP_SIGNAL, parse as parse_signal};
+pub use container::{CommitRequest, apply_changes};
 pub use engine::Engine;
 pub use engine_options::EngineOptions;
 pub use reaper::{Reaper, exit_code};
 
 /// Says on the kernel's log what nobody else can be told.
 pub(crate) fn report(message: &str) {
-    sys::kmsg::log(sys::kmsg::Priority::Warning, &format!("engine: {message}"));
-}
-
-/// The words of a system call's error as Docker's users know them: `no space left on device`.
-pub(crate) fn cause(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    if error.raw_os_error().is_none() {
-        return text;
-    }
-    let words = text.split(" (os error ").next().unwrap_or(&text);
-    let mut letters = words.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
-    first.into_iter().chain(letters).collect()
+    sys::kmsg::warn("engine", message);
 }

@@ -38,9 +38,9 @@ pub(crate) fn complaint(root: &Path) -> Option<String> {
 /// The cause when that fails.
 pub(crate) fn check(root: &Path) -> Result<(), String> {
     let path = root.join("probe");
-    let written = crate::atomic_file::write(&path, &[0; PROBE_BYTES], 0o600);
+    let written = objects::atomic_file::write(&path, &[0; PROBE_BYTES], 0o600);
     let removed = fs::remove_file(&path);
     written
         .and(removed)
-        .map_err(|error| format!("{}: {}", root.display(), crate::cause(&error)))
+        .map_err(|error| format!("{}: {}", root.display(), engine_api::cause(&error)))
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
+use engine_api::Timestamp;
 use engine_api::{
     BlkioStatEntry, BlkioStats, CpuStats, CpuUsage, MemoryStats, NetworkStats, PidsStats, Result,
     Stats, ThrottlingData,
@@ -15,7 +16,6 @@ use tokio::sync::mpsc;
 use crate::Engine;
 use crate::container::Container;
 use crate::system;
-use crate::timestamp::Timestamp;
 
 /// Time between two readings of a stream.
 const INTERVAL: Duration = Duration::from_secs(1);

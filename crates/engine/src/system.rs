@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use engine_api::Timestamp;
+use engine_api::options::ListOptions;
 use engine_api::{
     API_VERSION, Commit, ComponentVersion, DOCKER_VERSION, DiskUsage, MIN_API_VERSION,
     PlatformName, PluginsInfo, RegistryConfig, Result, RuntimeInfo, SwarmInfo, SystemInfo,
     SystemVersion,
 };
+use runtime::apparmor;
 
 use crate::Engine;
-use crate::apparmor;
 use crate::container::{RUNTIME_NAME, Status};
-use crate::options::ListOptions;
-use crate::timestamp::Timestamp;
 
 /// The machine's resolver configuration.
 pub(crate) const RESOLV_CONF: &str = "/etc/resolv.conf";
@@ -274,7 +274,7 @@ impl Engine {
                 ..ListOptions::default()
             })
             .await?;
-        let images = self.0.images.list(&crate::image::ImageListOptions {
+        let images = self.0.images.list(&images::ImageListOptions {
             shared_size: true,
             ..Default::default()
         })?;

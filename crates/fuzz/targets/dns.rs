@@ -1,4 +1,4 @@
 //! DNS messages.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| engine::fuzz::dns(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| network::fuzz::dns(data));

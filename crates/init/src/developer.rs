@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::{Context, bail};
-use engine::runtime::Confinement;
 use engine::upgrade::Inheritance;
 use engine::{Engine, EngineOptions};
+use runtime::Confinement;
 use serde::{Deserialize, Serialize};
 use sys::mount::{self, Propagation};
 use tokio::net::UnixListener;
@@ -144,7 +144,7 @@ async fn serve(
 ) -> anyhow::Result<()> {
     engine.allow_upgrades(Owner::Developer(options.clone()).to_json());
     tokio::select! {
-        () = engine::api::serve(engine.clone(), listener) => {}
+        () = engine_server::serve(engine.clone(), listener) => {}
         _ = requests.next() => {}
     }
     engine.forbid_upgrades();

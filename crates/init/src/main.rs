@@ -7,8 +7,14 @@
 //! name `docker-init` it is that, and as `/sbin/usermode-helper` it answers the kernel. Registries and archives, which PID 1
 //! never touches itself, are the program `worker`.
 //!
+//! **Belongs here:** the phases of the boot, the shutdown, the services, and how the engine runs as PID 1 and on a developer's
+//! machine.
+//!
 //! This crate does not parse configuration (crate config), know a container's insides (crate
 //! engine) or read from an internet socket.
+//!
+//! **May import:** `compose`, `config`, `engine`, `engine-api`, `engine-server`, `images`, `install`, `machine-config`,
+//! `network`, `runtime`, `sys` of our crates.
 
 mod apply;
 mod boot;
@@ -58,15 +64,15 @@ fn main() -> ExitCode {
         let arguments: Vec<OsString> = std::iter::once("docker-init".into())
             .chain(arguments)
             .collect();
-        return engine::runtime::main(&arguments);
+        return runtime::main(&arguments);
     }
     match arguments
         .next()
         .as_deref()
         .and_then(std::ffi::OsStr::to_str)
     {
-        Some("runtime") => engine::runtime::main(&arguments.collect::<Vec<_>>()),
-        Some("network") => engine::network::helper::main(arguments.collect()),
+        Some("runtime") => runtime::main(&arguments.collect::<Vec<_>>()),
+        Some("network") => network::helper::main(arguments.collect()),
         Some(user_containers::ask::VERB) => {
             user_containers::ask::main(&arguments.collect::<Vec<_>>())
         }

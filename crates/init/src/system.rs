@@ -70,7 +70,7 @@ pub(crate) fn go_on(booted: Booted, inheritance: Rc<Inheritance>) -> anyhow::Res
         let listener = inheritance.listener()?;
         inheritance.commit();
         log::info("engine: a new program has taken over");
-        tokio::task::spawn_local(engine::api::serve(engine.clone(), listener));
+        tokio::task::spawn_local(engine_server::serve(engine.clone(), listener));
         let applier = Applier::go_on(&engine);
         engine.allow_upgrades(Owner::Machine(booted).to_json());
         let action = requests.next().await;
@@ -143,7 +143,7 @@ async fn start_engine(machine: &Machine) -> anyhow::Result<Engine> {
         UnixListener::bind(SOCKET).with_context(|| format!("cannot listen on {SOCKET}"))?;
     // The owner of the socket is the owner of the machine (Docker's rule for its own socket).
     sys::fs::set_mode(Path::new(SOCKET), 0o660)?;
-    tokio::task::spawn_local(engine::api::serve(engine.clone(), listener));
+    tokio::task::spawn_local(engine_server::serve(engine.clone(), listener));
     Ok(engine)
 }
 

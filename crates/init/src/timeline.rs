@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use config::service::{AFTER, SCOPE};
 use engine::Engine;
-use engine::options::EventsQuery;
+use engine_api::options::EventsQuery;
 use engine_api::{EventMessage, Filters};
 use serde::Serialize;
 use sys::clock;

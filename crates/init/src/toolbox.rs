@@ -41,7 +41,7 @@ impl Toolbox {
             .join("rancheros");
         let root = PathBuf::from(MOUNT_POINT);
         fs::create_dir_all(&root).with_context(|| format!("cannot create {MOUNT_POINT}"))?;
-        engine::image::mount_from_media(&media, IMAGE, &root)?;
+        images::mount_from_media(&media, IMAGE, &root)?;
         let toolbox = Toolbox { root };
         for name in ["dev", "proc", "sys"] {
             lend(&Path::new("/").join(name), &toolbox.root.join(name))?;

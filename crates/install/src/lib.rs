@@ -4,8 +4,12 @@
 //! boot loader reads what is written here with a script of its own, `iso/boot.cfg`; [`choose`] is the same choice in Rust,
 //! and `cargo xtask grub-test` holds one against the other.
 //!
+//! **Belongs here:** the layout of a disk, its boot records and slots, and the order in which they are written.
+//!
 //! This crate opens no file and no device: it returns bytes, or writes through [`Disk`]. It knows nothing about
 //! configuration, images or containers, and does not decide when a version is good.
+//!
+//! **May import:** none of our crates.
 
 #[macro_use]
 mod error;

@@ -7,7 +7,11 @@
 //! [`plan`] says what a change of it does to a running machine, and [`apply`] is what `ros` and PID 1 say to each other
 //! about one.
 //!
+//! **Belongs here:** paths, order of precedence and limits of the files of configuration on this machine.
+//!
 //! This crate does not write, apply or fetch anything.
+//!
+//! **May import:** `config` of our crates.
 
 pub mod apply;
 mod files;

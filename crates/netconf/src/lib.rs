@@ -7,7 +7,11 @@
 //! A bad entry costs itself only, and a machine whose entries fit none of its links asks for addresses on all of them: it
 //! must stay reachable.
 //!
+//! **Belongs here:** from the keys of `rancher.network` to what the kernel and dhcpcd are told.
+//!
 //! This crate does not run programs, resolve names or touch the links of containers.
+//!
+//! **May import:** `config`, `sys` of our crates.
 
 pub mod apply;
 mod clean;

@@ -231,6 +231,9 @@ where
 
 impl ImageConfig {
     /// Parses a configuration document.
+    ///
+    /// # Errors
+    /// When it is not JSON, is larger than allowed, or misses what an image needs.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         if bytes.len() as u64 > CONFIG_MAX {
             return Err(Error::Limit {

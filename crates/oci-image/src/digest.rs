@@ -52,6 +52,9 @@ impl Digest {
     }
 
     /// A SHA-256 digest from its 64 lower-case hexadecimal characters.
+    ///
+    /// # Errors
+    /// When it is anything else.
     pub fn from_sha256_hex(hex: &str) -> Result<Self> {
         format!("sha256:{hex}").parse()
     }
@@ -72,6 +75,9 @@ impl Digest {
     }
 
     /// An error unless `actual` is this digest.
+    ///
+    /// # Errors
+    /// When they differ.
     pub fn check(&self, actual: &Digest) -> Result<()> {
         if self == actual {
             return Ok(());
@@ -83,6 +89,9 @@ impl Digest {
     }
 
     /// An error unless `bytes` have this digest.
+    ///
+    /// # Errors
+    /// When they have another one.
     pub fn check_bytes(&self, bytes: &[u8]) -> Result<()> {
         let mut hasher = Hasher::new(self.algorithm);
         hasher.update(bytes);
@@ -214,6 +223,9 @@ impl<R: Read> DigestReader<R> {
     }
 
     /// Reads what is left, then returns the digest and the number of bytes.
+    ///
+    /// # Errors
+    /// What reading fails with.
     pub fn finish(mut self) -> io::Result<(Digest, u64)> {
         io::copy(&mut self, &mut io::sink())?;
         let bytes = self.hasher.bytes();

@@ -109,6 +109,9 @@ impl Error {
 /// Adds the object's name to system call errors.
 pub trait Context<T> {
     /// Wraps the error with `what`.
+    ///
+    /// # Errors
+    /// The same, with that name.
     fn context(self, what: impl FnOnce() -> String) -> Result<T>;
 }
 

@@ -3,8 +3,13 @@
 //! Everything here is synchronous, small enough for PID 1, and free of I/O except for the store. The parsers take bytes,
 //! have limits, and are what the fuzz targets call.
 //!
+//! **Belongs here:** what the OCI image and distribution specifications define and PID 1 needs: names, digests, JSON documents,
+//! and reading the content store; and the requests and answers between engine and worker.
+//!
 //! This crate does not mount anything, does not know which images or containers exist, does not speak Docker's API, and
 //! reads no archive and no registry: that is crate oci-transfer.
+//!
+//! **May import:** none of our crates.
 
 pub mod config;
 pub mod digest;

@@ -57,6 +57,9 @@ pub struct MediaLayer {
 
 impl MediaIndex {
     /// Parses an index; each image is checked on its own by [`MediaImage::check`].
+    ///
+    /// # Errors
+    /// When it is not JSON, or its version is unknown.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let index: Self = serde_json::from_slice(bytes)
             .map_err(|error| Error::invalid(format!("malformed {FILE_NAME}: {error}")))?;
@@ -65,6 +68,9 @@ impl MediaIndex {
     }
 
     /// The file's content.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         serde_json::to_vec_pretty(self)
             .map_err(|error| Error::invalid(format!("{FILE_NAME}: {error}")))
@@ -73,6 +79,9 @@ impl MediaIndex {
 
 impl MediaImage {
     /// Checks digests, references, paths and the agreement of layers and configuration; returns the configuration.
+    ///
+    /// # Errors
+    /// With the first of these that is wrong.
     pub fn check(&self) -> Result<ImageConfig> {
         self.config_digest.check_bytes(self.config.as_bytes())?;
         let config = ImageConfig::parse(self.config.as_bytes())?;

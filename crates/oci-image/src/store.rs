@@ -53,6 +53,9 @@ pub struct CompressedForm {
 
 impl Store {
     /// Opens the store, making its directories.
+    ///
+    /// # Errors
+    /// When a directory cannot be made.
     pub fn open(root: &Path) -> Result<Self> {
         for directory in ["blobs/sha256", "layers", "tmp"] {
             let path = root.join(directory);
@@ -76,6 +79,9 @@ impl Store {
     }
 
     /// Removes work that a killed process left behind. Only while no worker runs.
+    ///
+    /// # Errors
+    /// When the work directory cannot be listed, or something in it stays.
     pub fn clear_work(&self) -> Result<()> {
         let work = self.root.join("tmp");
         for entry in fs::read_dir(&work).context(|| format!("list {}", work.display()))? {
@@ -113,6 +119,9 @@ impl Store {
     }
 
     /// Stores bytes; their digest is the name.
+    ///
+    /// # Errors
+    /// When it cannot be written.
     pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::sha256(bytes);
         let path = self.blob_path(&digest);
@@ -124,6 +133,9 @@ impl Store {
     }
 
     /// Reads and verifies a small blob.
+    ///
+    /// # Errors
+    /// When it is missing, too large, or has another digest.
     pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.blob_path(digest);
         let what = || format!("read {}", path.display());
@@ -137,6 +149,9 @@ impl Store {
     }
 
     /// Removes a blob; absent is fine.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
     pub fn remove_blob(&self, digest: &Digest) -> Result<()> {
         let path = self.blob_path(digest);
         match fs::remove_file(&path) {
@@ -163,6 +178,9 @@ impl Store {
     }
 
     /// What is known about an unpacked layer.
+    ///
+    /// # Errors
+    /// When there is no such layer, or what is known about it is damaged.
     pub fn layer_info(&self, diff_id: &Digest) -> Result<LayerInfo> {
         let path = self.layer_path(diff_id).join("layer.json");
         let bytes = fs::read(&path).context(|| format!("read {}", path.display()))?;
@@ -171,6 +189,9 @@ impl Store {
     }
 
     /// Adds a compressed form to what is known about a layer.
+    ///
+    /// # Errors
+    /// When there is no such layer, or it cannot be written.
     pub fn note_compressed(&self, diff_id: &Digest, form: CompressedForm) -> Result<()> {
         let mut info = self.layer_info(diff_id)?;
         if info.compressed.contains(&form) {
@@ -181,6 +202,9 @@ impl Store {
     }
 
     /// Writes what is known about an unpacked layer.
+    ///
+    /// # Errors
+    /// When it cannot be written.
     pub fn describe(&self, info: &LayerInfo) -> Result<()> {
         let bytes = serde_json::to_vec(info).unwrap_or_default();
         write_atomic(
@@ -191,6 +215,9 @@ impl Store {
     }
 
     /// Removes a layer: out of sight by one rename, then its files.
+    ///
+    /// # Errors
+    /// When it cannot be moved out of sight or its files cannot be removed.
     pub fn remove_layer(&self, diff_id: &Digest) -> Result<()> {
         let path = self.layer_path(diff_id);
         let doomed = self.work_path("removed");
@@ -211,6 +238,9 @@ impl Store {
     }
 
     /// Diff ids of all unpacked layers.
+    ///
+    /// # Errors
+    /// When the directory of layers cannot be listed.
     pub fn layers(&self) -> Result<Vec<Digest>> {
         let path = self.root.join("layers");
         let mut found = Vec::new();
@@ -229,6 +259,9 @@ impl Store {
 }
 
 /// Digest and size of a file.
+///
+/// # Errors
+/// When it cannot be read.
 pub fn digest_file(path: &Path) -> Result<(Digest, u64)> {
     let file = File::open(path).context(|| format!("open {}", path.display()))?;
     DigestReader::new(file, Algorithm::Sha256)
@@ -237,6 +270,9 @@ pub fn digest_file(path: &Path) -> Result<(Digest, u64)> {
 }
 
 /// Writes `bytes` to `path` by way of `work`, a path on the same file system: write, fsync, rename, fsync the directory.
+///
+/// # Errors
+/// The first system call that failed; `path` then has its old content.
 pub fn write_atomic(path: &Path, work: &Path, bytes: &[u8]) -> Result<()> {
     let what = || format!("write {}", path.display());
     let mut file = File::create(work).context(what)?;
@@ -249,6 +285,9 @@ pub fn write_atomic(path: &Path, work: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Makes sure that the names in a directory are on disk.
+///
+/// # Errors
+/// When it cannot be opened or synced.
 pub fn sync_directory(path: &Path) -> Result<()> {
     File::open(path)
         .and_then(|directory| directory.sync_all())

@@ -21,6 +21,9 @@ const XZ_MAGIC: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 const BZIP2_MAGIC: [u8; 3] = *b"BZh";
 
 /// A reader of the uncompressed bytes of `reader`: gzip, zstd, xz, bzip2 (what Docker knows), or as it is.
+///
+/// # Errors
+/// When its first bytes cannot be read.
 pub fn decompress<'a, R: Read + 'a>(reader: R) -> Result<Box<dyn Read + 'a>> {
     let mut reader = Peek::new(BufReader::with_capacity(BUFFER, reader));
     let read = |error| Error::io("read the archive", error);

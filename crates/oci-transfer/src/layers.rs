@@ -62,6 +62,9 @@ impl LayerSet {
     }
 
     /// Puts a staged layer in its place above `below` (lowest first).
+    ///
+    /// # Errors
+    /// When it cannot be renamed or described.
     pub fn commit(&self, staged: StagedLayer, below: &[Digest]) -> Result<LayerInfo> {
         let lowers: Vec<PathBuf> = below
             .iter()
@@ -73,6 +76,9 @@ impl LayerSet {
     }
 
     /// Unpacks a layer stream into the work directory.
+    ///
+    /// # Errors
+    /// As for [`unpack`](crate::layer::unpack), or when the store cannot be written.
     pub fn stage_layer(&self, reader: impl Read) -> Result<StagedLayer> {
         let directory = self.store.work_path("layer");
         let diff = directory.join("diff");
@@ -142,6 +148,9 @@ impl LayerSet {
     ///
     /// An unpacked layer gives the very bytes it came from. One without a split (mounted from a medium, at `directory`) is
     /// packed afresh, and its digest can differ from its diff id.
+    ///
+    /// # Errors
+    /// When there is no such layer, it is damaged, or `directory` cannot be written.
     pub fn export_layer(
         &self,
         diff_id: &Digest,

@@ -3,7 +3,12 @@
 //! One binary under several names, chosen by the name it is started as: `system-docker`, `poweroff`, `reboot`, `halt`,
 //! `shutdown`, `autologin`, `respawn`, `wait-for-docker`; every other name is `ros` itself.
 //!
+//! **Belongs here:** the commands of the operator, and the programs that run in the console and in the services.
+//!
 //! This crate does not make containers (that is PID 1's engine, reached by its socket).
+//!
+//! **May import:** `cloud-init`, `compose`, `config`, `engine-api`, `install`, `machine-config`, `netconf`,
+//! `oci-image`, `sys` of our crates.
 
 // First, for its macros.
 #[macro_use]

@@ -43,6 +43,11 @@ pub fn log(priority: Priority, line: &str) {
     }
 }
 
+/// Says as a warning what `who` (such as `engine`) can tell nobody else.
+pub fn warn(who: &str, message: &str) {
+    log(Priority::Warning, &format!("{who}: {message}"));
+}
+
 /// The record with its priority prefix, on one line and not too long. Without the newline at its end the kernel would
 /// hold it back, since more of the line might follow (LOG_NEWLINE in kernel/printk/printk.c).
 fn record(priority: Priority, line: &str) -> String {

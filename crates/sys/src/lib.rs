@@ -3,8 +3,13 @@
 //! It is the only crate with `unsafe`. Every function is one step that a manual page describes; what to do, and in
 //! which order, is decided by its callers (PID 1, the engine, `ros`).
 //!
+//! **Belongs here:** one kernel interface or a few that belong together, as a manual page or the kernel's documentation describes
+//! them.
+//!
 //! This crate does not keep state (but for the set of children that [`process::Command`] waits for), does not log,
 //! does not read configuration and knows nothing of containers or images.
+//!
+//! **May import:** none of our crates.
 #![allow(unsafe_code)] // the one crate that may: see CONTRIBUTING.md
 
 mod error;

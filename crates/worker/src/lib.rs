@@ -5,7 +5,11 @@
 //! archive if the task writes one. Descriptor 3: answers, one JSON object a line. Its one argument is the version of
 //! all this, because the engine's program can be replaced while the worker's cannot.
 //!
+//! **Belongs here:** the tasks, and how a process gives up what its task does not need.
+//!
 //! This crate does not know containers or Docker's API, and decides nothing: the engine says what to do, and where.
+//!
+//! **May import:** `oci-image`, `oci-transfer`, `sys` of our crates.
 
 mod confine;
 mod copy;

@@ -77,6 +77,13 @@ pub(super) fn run(
     })
 }
 
+fn describe(reference: &Reference, transfer: &Transfer<'_>) -> Result<Outcome> {
+    Ok(Outcome {
+        description: Some(registry::describe(reference, transfer)?),
+        ..Outcome::default()
+    })
+}
+
 /// Tasks about images, which work on the content store.
 fn images(
     request: &Request,
@@ -106,46 +113,44 @@ fn images(
             };
             pull(reference, &layers, &transfer)
         }
-        Task::Describe(question) => ask(question, report, |reference, transfer| {
-            Ok(Outcome {
-                description: Some(registry::describe(reference, transfer)?),
-                ..Outcome::default()
-            })
-        }),
+        Task::Describe(question) => ask(question, report, describe),
         Task::Search {
             term,
             limit,
             registry,
             credentials,
-        } => Ok(Outcome {
-            found: registry::search(term, *limit, credentials, registry)?,
-            ..Outcome::default()
-        }),
+        } => {
+            let found = registry::search(term, *limit, credentials, registry)?;
+            Ok(Outcome {
+                found,
+                ..Outcome::default()
+            })
+        }
         Task::Push {
             references,
             config,
-            registry,
+            registry: options,
             credentials,
         } => {
+            let (platform, known) = (None, &BTreeMap::new());
             let transfer = Transfer {
-                options: registry,
+                options,
                 credentials,
-                platform: None,
-                known: &BTreeMap::new(),
+                platform,
+                known,
                 report,
             };
             push(references, config, &layers, &transfer)
         }
         Task::Load => load(input, &layers, report),
         Task::Save { images } => save(images, &layers, output),
-        Task::Import {
-            url: Some(url),
-            registry,
-        } => {
-            let archive = download::open(url, registry)?;
-            made(&layers, layers.stage_layer(archive)?)
+        Task::Import { url, registry } => {
+            let staged = match url {
+                Some(url) => layers.stage_layer(download::open(url, registry)?)?,
+                None => layers.stage_layer(input)?,
+            };
+            made(&layers, staged)
         }
-        Task::Import { url: None, .. } => made(&layers, layers.stage_layer(input)?),
         Task::Commit { upper, leave_out } => commit(upper, leave_out, &layers),
         Task::Files(_) | Task::CopyUp(_) | Task::Tags(_) | Task::FetchFiles { .. } => {
             Err(Error::invalid("this task needs no store of images"))

@@ -16,9 +16,13 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
 }
 
 /// The programs, and how many tests of each must have passed: one that finds nothing to run passes too.
-const PROGRAMS: [(&str, usize); 4] = [
-    ("engine", 200),
-    ("runtime", 25),
+const PROGRAMS: [(&str, usize); 8] = [
+    ("engine", 80),
+    ("engine_server", 45),
+    ("images", 15),
+    ("network", 45),
+    ("runtime", 10),
+    ("containers", 25),
     ("soak", 8),
     ("upgrade", 9),
 ];

@@ -49,6 +49,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     )]
 }
 
+#[expect(clippy::too_many_lines, reason = "one story")]
 fn is_what_user_data_says_and_changes_on_restart(context: &Context) -> anyhow::Result<()> {
     let mut arguments: Vec<String> = Vec::new();
     for card in 1..=4 {

@@ -1,6 +1,7 @@
 //! Which crate of ours may import which: only lower layers, never sideways or up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use duct::cmd;
@@ -9,14 +10,30 @@ use serde::Deserialize;
 use crate::workspace::Build;
 
 /// Every crate, and the crates of ours it may import. ARCHITECTURE.md says what each is for.
-const ALLOWED: &[(&str, &[&str])] = &[
+pub(super) const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("sys", &[]),
     ("oci-image", &[]),
     ("engine-api", &[]),
     ("oci-transfer", &["oci-image"]),
     ("worker", &["sys", "oci-image", "oci-transfer"]),
-    ("engine", &["sys", "oci-image", "engine-api"]),
+    ("objects", &["engine-api", "sys"]),
+    ("network", &["engine-api", "objects", "sys"]),
+    ("runtime", &["sys"]),
+    ("images", &["engine-api", "objects", "oci-image", "sys"]),
+    (
+        "engine",
+        &[
+            "engine-api",
+            "images",
+            "network",
+            "objects",
+            "oci-image",
+            "runtime",
+            "sys",
+        ],
+    ),
+    ("engine-server", &["engine", "engine-api", "images", "sys"]),
     ("compose", &["config", "engine-api"]),
     ("netconf", &["config", "sys"]),
     ("install", &[]),
@@ -29,9 +46,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "compose",
             "engine",
             "engine-api",
+            "engine-server",
+            "images",
             "install",
             "machine-config",
             "oci-image",
+            "network",
+            "runtime",
             "sys",
         ],
     ),
@@ -54,12 +75,43 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What only a crate's tests may import on top of that.
-const ALLOWED_IN_TESTS: &[(&str, &[&str])] = &[("engine", &["oci-transfer", "worker"])];
+const ALLOWED_IN_TESTS: &[(&str, &[&str])] = &[("images", &["oci-transfer", "worker"])];
 
 /// What is read of `cargo metadata`.
 #[derive(Deserialize)]
-struct Metadata {
+pub(crate) struct Metadata {
     packages: Vec<Package>,
+}
+
+impl Metadata {
+    /// Of the workspace at `root`.
+    ///
+    /// # Errors
+    /// When cargo fails, for one because a manifest is wrong.
+    pub(crate) fn read(root: &Path) -> Result<Self> {
+        let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+        let text = cmd!(cargo, "metadata", "--no-deps", "--format-version", "1")
+            .dir(root)
+            .read()
+            .context("run cargo metadata")?;
+        serde_json::from_str(&text).context("parse cargo metadata")
+    }
+
+    /// Every crate, and the crates of ours that it imports, tests aside; both in alphabetical order.
+    pub(crate) fn imports(&self) -> BTreeMap<String, Vec<String>> {
+        let imports = |package: &Package| {
+            let ours = package
+                .dependencies
+                .iter()
+                .filter(|dependency| dependency.path.is_some() && dependency.kind.is_none());
+            let names: BTreeSet<&str> = ours.map(|dependency| dependency.name.as_str()).collect();
+            names.into_iter().map(str::to_owned).collect()
+        };
+        self.packages
+            .iter()
+            .map(|package| (package.name.clone(), imports(package)))
+            .collect()
+    }
 }
 
 /// One crate of the workspace.
@@ -79,13 +131,7 @@ struct Dependency {
 
 /// Compares the manifests with the table.
 pub(super) fn check(build: &Build) -> Result<Vec<String>> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let text = cmd!(cargo, "metadata", "--no-deps", "--format-version", "1")
-        .dir(&build.root)
-        .read()
-        .context("run cargo metadata")?;
-    let metadata: Metadata = serde_json::from_str(&text).context("parse cargo metadata")?;
-    Ok(compare(&metadata))
+    Ok(compare(&Metadata::read(&build.root)?))
 }
 
 fn compare(metadata: &Metadata) -> Vec<String> {

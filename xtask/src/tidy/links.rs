@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// A complaint for each link of this file that leads to no file. Only Markdown has links.
+/// A complaint for each link of this file that leads to no file. Only Markdown has links; a part of a page is checked as the page
+/// that `cargo xtask docs` makes with it.
 pub(super) fn check(root: &Path, file: &Path) -> Result<Vec<String>> {
-    if file.extension().is_none_or(|extension| extension != "md") {
+    if file.extension().is_none_or(|extension| extension != "md") || file.starts_with("xtask/src") {
         return Ok(Vec::new());
     }
     let path = root.join(file);

@@ -39,9 +39,36 @@ pub(super) fn check(root: &Path, file: &Path) -> Result<Vec<String>> {
     }
     let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
     // What is not text has none of these rules
-    Ok(String::from_utf8(bytes)
+    let mut found = String::from_utf8(bytes)
         .map(|text| complaints(file, &text))
-        .unwrap_or_default())
+        .unwrap_or_default();
+    found.extend(spelling(file, |folder| holds_modules(&root.join(folder))));
+    Ok(found)
+}
+
+/// Whether a folder is there with Rust files in it.
+fn holds_modules(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|entries| {
+        entries.flatten().any(|entry| {
+            entry
+                .path()
+                .extension()
+                .is_some_and(|extension| extension == "rs")
+        })
+    })
+}
+
+/// A module with modules below it is `NAME/mod.rs`, so that a folder holds all that a room has.
+fn spelling(file: &Path, is_room: impl Fn(&Path) -> bool) -> Option<String> {
+    let folder = file.with_extension("");
+    let is_rust = file.extension().is_some_and(|extension| extension == "rs");
+    (is_rust && is_room(&folder)).then(|| {
+        format!(
+            "{}: stands next to its folder; it must be {}",
+            file.display(),
+            folder.join("mod.rs").display()
+        )
+    })
 }
 
 fn complaints(file: &Path, text: &str) -> Vec<String> {
@@ -125,6 +152,15 @@ mod tests {
     #[test]
     fn a_good_file_has_no_complaint() {
         assert!(check("crates/init/src/main.rs", "//! PID 1.\nfn main() {}\n").is_empty());
+    }
+
+    #[test]
+    fn a_module_stands_in_its_folder() {
+        let rooms = |folder: &Path| folder == Path::new("crates/a/src/b");
+        assert!(spelling(Path::new("crates/a/src/b.rs"), rooms).is_some());
+        assert!(spelling(Path::new("crates/a/src/b/mod.rs"), rooms).is_none());
+        assert!(spelling(Path::new("crates/a/src/c.rs"), rooms).is_none());
+        assert!(spelling(Path::new("crates/a/src/b.md"), rooms).is_none());
     }
 
     #[test]

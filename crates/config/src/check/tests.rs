@@ -116,6 +116,7 @@ fn a_document_that_is_not_a_map_leaves_nothing() {
 
 /// Mistakes of real files (config-apply.md, section 3.2): each gets its own words.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn mistakes_that_people_make_are_explained() {
     for (text, report) in [
         (

@@ -57,6 +57,9 @@ fn of(id: &str, rest: &str) -> Target {
 
 impl Client {
     /// Containers, those that do not run too when `all`.
+    ///
+    /// # Errors
+    /// 400 for an unknown filter.
     pub async fn container_list(
         &self,
         all: bool,
@@ -72,6 +75,9 @@ impl Client {
 
     /// Makes a container; the engine names it when `name` is none. With `platform` (`os[/architecture[/variant]]`) its image
     /// must be for that one.
+    ///
+    /// # Errors
+    /// 400 for a wrong request, 404 when the image is not there, 409 when the name is taken.
     pub async fn container_create(
         &self,
         name: Option<&str>,
@@ -85,17 +91,26 @@ impl Client {
     }
 
     /// One container.
+    ///
+    /// # Errors
+    /// 404 when there is no such container.
     pub async fn container_inspect(&self, id: &str, size: bool) -> Result<ContainerInspect> {
         self.get(&of(id, "/json").flag("size", size)).await
     }
 
     /// Its processes as `ps` with `ps_args` shows them.
+    ///
+    /// # Errors
+    /// 404 when there is no such container, 409 when it does not run.
     pub async fn container_top(&self, id: &str, ps_args: Option<&str>) -> Result<ContainerTop> {
         self.get(&of(id, "/top").with_some("ps_args", ps_args))
             .await
     }
 
     /// Its output so far, framed unless it has a terminal.
+    ///
+    /// # Errors
+    /// 404 when there is no such container.
     pub async fn container_logs(&self, id: &str, query: &LogsQuery) -> Result<ByteStream> {
         let target = of(id, "/logs")
             .flag("follow", query.follow)
@@ -110,17 +125,26 @@ impl Client {
     }
 
     /// What it changed in its root file system; null means nothing.
+    ///
+    /// # Errors
+    /// 404 when there is no such container.
     pub async fn container_changes(&self, id: &str) -> Result<Vec<FilesystemChange>> {
         let changes: Option<Vec<FilesystemChange>> = self.get(&of(id, "/changes")).await?;
         Ok(changes.unwrap_or_default())
     }
 
     /// Its root file system as a tar archive.
+    ///
+    /// # Errors
+    /// 404 when there is no such container. An archive that is cut short ends in an error.
     pub async fn container_export(&self, id: &str) -> Result<ByteStream> {
         self.stream(Method::GET, &of(id, "/export")).await
     }
 
     /// Its use of resources: one sample, or one per second until dropped.
+    ///
+    /// # Errors
+    /// 404 when there is no such container.
     pub async fn container_stats(
         &self,
         id: &str,
@@ -134,6 +158,9 @@ impl Client {
     }
 
     /// Sets its terminal's size in characters.
+    ///
+    /// # Errors
+    /// 404 when there is no such container, 409 when it does not run.
     pub async fn container_resize(&self, id: &str, height: u16, width: u16) -> Result<()> {
         let target = of(id, "/resize")
             .with("h", height.to_string())
@@ -142,11 +169,17 @@ impl Client {
     }
 
     /// Starts it; fails with 304 when it runs.
+    ///
+    /// # Errors
+    /// 304 when it runs already, 404 when there is no such container, 409 when its state forbids it, 500 when the program cannot be started.
     pub async fn container_start(&self, id: &str) -> Result<()> {
         self.unit(Method::POST, &of(id, "/start")).await
     }
 
     /// Stops it; fails with 304 when it does not run.
+    ///
+    /// # Errors
+    /// 304 when it does not run, 404 when there is no such container.
     pub async fn container_stop(
         &self,
         id: &str,
@@ -160,6 +193,9 @@ impl Client {
     }
 
     /// Stops and starts it.
+    ///
+    /// # Errors
+    /// 404 when there is no such container, 500 when it does not start again.
     pub async fn container_restart(
         &self,
         id: &str,
@@ -173,12 +209,18 @@ impl Client {
     }
 
     /// Sends it a signal; none means SIGKILL.
+    ///
+    /// # Errors
+    /// 400 for an unknown signal, 404 when there is no such container, 409 when it does not run.
     pub async fn container_kill(&self, id: &str, signal: Option<&str>) -> Result<()> {
         self.unit(Method::POST, &of(id, "/kill").with_some("signal", signal))
             .await
     }
 
     /// Changes limits and restart policy.
+    ///
+    /// # Errors
+    /// 400 for wrong limits, 404 when there is no such container.
     pub async fn container_update(
         &self,
         id: &str,
@@ -188,22 +230,34 @@ impl Client {
     }
 
     /// Renames it.
+    ///
+    /// # Errors
+    /// 400 for a wrong name, 404 when there is no such container, 409 when the name is taken.
     pub async fn container_rename(&self, id: &str, name: &str) -> Result<()> {
         self.unit(Method::POST, &of(id, "/rename").with("name", name))
             .await
     }
 
     /// Freezes it.
+    ///
+    /// # Errors
+    /// 404 when there is no such container, 409 when it does not run or is paused.
     pub async fn container_pause(&self, id: &str) -> Result<()> {
         self.unit(Method::POST, &of(id, "/pause")).await
     }
 
     /// Thaws it.
+    ///
+    /// # Errors
+    /// 404 when there is no such container, 409 when it is not paused.
     pub async fn container_unpause(&self, id: &str) -> Result<()> {
         self.unit(Method::POST, &of(id, "/unpause")).await
     }
 
     /// Attaches to its streams.
+    ///
+    /// # Errors
+    /// 404 when there is no such container, 409 when it is paused or restarts.
     pub async fn container_attach(&self, id: &str, query: &AttachQuery) -> Result<Hijacked> {
         let target = of(id, "/attach")
             .flag("stream", query.stream)
@@ -217,6 +271,9 @@ impl Client {
 
     /// Begins to wait for it; the condition is `not-running`, `next-exit` or `removed`. When this has returned, the
     /// engine watches: start the container, then read the one value.
+    ///
+    /// # Errors
+    /// 400 for an unknown condition, 404 when there is no such container.
     pub async fn container_wait(
         &self,
         id: &str,
@@ -232,6 +289,9 @@ impl Client {
     }
 
     /// Removes it, with its anonymous volumes when `volumes`, running or not when `force`.
+    ///
+    /// # Errors
+    /// 404 when there is no such container, 409 when it runs and `force` is not given.
     pub async fn container_remove(&self, id: &str, volumes: bool, force: bool) -> Result<()> {
         self.unit(
             Method::DELETE,
@@ -241,6 +301,9 @@ impl Client {
     }
 
     /// Removes those that do not run.
+    ///
+    /// # Errors
+    /// 400 for an unknown filter, 409 while another prune is under way.
     pub async fn containers_prune(&self, filters: &Filters) -> Result<ContainersPruneReport> {
         self.post_empty(
             &Target::new("/containers/prune").with_some("filters", filters_text(filters)),
@@ -249,6 +312,9 @@ impl Client {
     }
 
     /// What is at a path in it.
+    ///
+    /// # Errors
+    /// 404 when there is no such container or path.
     pub async fn archive_stat(&self, id: &str, path: &str) -> Result<PathStat> {
         let response = self
             .call(Method::HEAD, &of(id, "/archive").with("path", path))
@@ -257,6 +323,9 @@ impl Client {
     }
 
     /// A path in it as a tar archive.
+    ///
+    /// # Errors
+    /// 404 when there is no such container or path. An archive that is cut short ends in an error.
     pub async fn archive_get(&self, id: &str, path: &str) -> Result<(PathStat, ByteStream)> {
         let response = self
             .call(Method::GET, &of(id, "/archive").with("path", path))
@@ -266,6 +335,9 @@ impl Client {
     }
 
     /// Unpacks a tar archive into a directory in it.
+    ///
+    /// # Errors
+    /// 400 when the path is not a directory or the archive is damaged, 404 when there is no such container or path.
     pub async fn archive_put(
         &self,
         id: &str,

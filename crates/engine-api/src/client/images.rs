@@ -68,6 +68,9 @@ fn of(name: &str, rest: &str) -> Target {
 
 impl Client {
     /// Images.
+    ///
+    /// # Errors
+    /// 400 for an unknown filter.
     pub async fn image_list(&self, all: bool, filters: &Filters) -> Result<Vec<ImageSummary>> {
         self.get(
             &Target::new("/images/json")
@@ -78,16 +81,25 @@ impl Client {
     }
 
     /// One image.
+    ///
+    /// # Errors
+    /// 404 when there is no such image.
     pub async fn image_inspect(&self, name: &str) -> Result<ImageInspect> {
         self.get(&of(name, "/json")).await
     }
 
     /// How an image came to be.
+    ///
+    /// # Errors
+    /// 404 when there is no such image.
     pub async fn image_history(&self, name: &str) -> Result<Vec<HistoryItem>> {
         self.get(&of(name, "/history")).await
     }
 
     /// Pulls; the stream's last line may carry an error.
+    ///
+    /// # Errors
+    /// 400 for an invalid reference. What fails later is in the stream.
     pub async fn image_create(
         &self,
         reference: &str,
@@ -101,6 +113,9 @@ impl Client {
     }
 
     /// Makes an image from a tar archive of a root file system.
+    ///
+    /// # Errors
+    /// 400 for an invalid reference or change. What fails later is in the stream.
     pub async fn image_import(
         &self,
         query: &ImportQuery,
@@ -122,6 +137,9 @@ impl Client {
     }
 
     /// Pushes; the stream's last line may carry an error.
+    ///
+    /// # Errors
+    /// 400 for an invalid reference. What fails later is in the stream.
     pub async fn image_push(
         &self,
         name: &str,
@@ -133,6 +151,9 @@ impl Client {
     }
 
     /// Loads the images of an archive (docker save or OCI layout).
+    ///
+    /// # Errors
+    /// When the archive cannot be read to its end. What is wrong with its content is in the stream.
     pub async fn image_load(&self, archive: Body) -> Result<JsonLines<ProgressMessage>> {
         self.progress(
             &Target::new("/images/load").with("quiet", "1"),
@@ -160,6 +181,9 @@ impl Client {
     }
 
     /// Images as an archive that `image_load` and `docker load` read.
+    ///
+    /// # Errors
+    /// 404 when there is no such image. An archive that is cut short ends in an error.
     pub async fn image_save(&self, names: &[&str]) -> Result<ByteStream> {
         let target = names
             .iter()
@@ -170,6 +194,9 @@ impl Client {
     }
 
     /// Gives an image a further name.
+    ///
+    /// # Errors
+    /// 400 for an invalid name, 404 when there is no such image.
     pub async fn image_tag(&self, name: &str, repository: &str, tag: &str) -> Result<()> {
         self.unit(
             Method::POST,
@@ -179,6 +206,9 @@ impl Client {
     }
 
     /// Removes a name, and the image with its last name.
+    ///
+    /// # Errors
+    /// 404 when there is no such image, 409 when containers use it.
     pub async fn image_remove(
         &self,
         name: &str,
@@ -195,6 +225,9 @@ impl Client {
     }
 
     /// Searches Docker Hub.
+    ///
+    /// # Errors
+    /// 400 for an unknown filter, 500 when Docker Hub cannot be reached.
     pub async fn image_search(
         &self,
         term: &str,
@@ -209,12 +242,18 @@ impl Client {
     }
 
     /// Removes unused images.
+    ///
+    /// # Errors
+    /// 400 for an unknown filter.
     pub async fn images_prune(&self, filters: &Filters) -> Result<ImagesPruneReport> {
         self.post_empty(&Target::new("/images/prune").with_some("filters", filters_text(filters)))
             .await
     }
 
     /// Makes an image from a container.
+    ///
+    /// # Errors
+    /// 400 for an invalid reference or change, 404 when there is no such container.
     pub async fn container_commit(
         &self,
         container: &str,

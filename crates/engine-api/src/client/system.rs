@@ -21,21 +21,33 @@ impl Client {
     }
 
     /// Versions of the engine and its parts.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
     pub async fn version(&self) -> Result<SystemVersion> {
         self.get(&Target::new("/version")).await
     }
 
     /// The engine's state.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
     pub async fn info(&self) -> Result<SystemInfo> {
         self.get(&Target::new("/info")).await
     }
 
     /// What takes how much room.
+    ///
+    /// # Errors
+    /// When the engine does not answer.
     pub async fn disk_usage(&self) -> Result<DiskUsage> {
         self.get(&Target::new("/system/df")).await
     }
 
     /// Events; `since` and `until` as Docker reads them (Unix seconds, RFC 3339, durations such as `10m`).
+    ///
+    /// # Errors
+    /// 400 for a wrong time or an unknown filter.
     pub async fn events(
         &self,
         since: Option<&str>,
@@ -50,6 +62,9 @@ impl Client {
     }
 
     /// The engine's program and how it was replaced; System Docker's own.
+    ///
+    /// # Errors
+    /// 404 from the Docker Engine, which does not have it.
     pub async fn engine_status(&self) -> Result<EngineStatus> {
         self.get(&Target::new("/engine")).await
     }
@@ -57,6 +72,9 @@ impl Client {
     /// Replaces the engine's program by the one in `program` (its bytes), or with an empty body by itself; `wait` is how
     /// many seconds work under way may take to end. Answers with the status before it; [`Self::engine_status`] then says
     /// how it went.
+    ///
+    /// # Errors
+    /// 400 for a program that cannot take over, 409 while something lasts longer than `wait`, 503 during boot and shutdown.
     pub async fn engine_upgrade(&self, program: Body, wait: Option<u64>) -> Result<EngineStatus> {
         let target =
             Target::new("/engine/upgrade").with_some("t", wait.map(|wait| wait.to_string()));
@@ -68,6 +86,9 @@ impl Client {
     }
 
     /// Checks credentials at a registry.
+    ///
+    /// # Errors
+    /// 401 when the registry refuses them, 500 when it cannot be reached.
     pub async fn auth(&self, auth: &AuthConfig) -> Result<AuthResponse> {
         self.post_json(&Target::new("/auth"), auth).await
     }

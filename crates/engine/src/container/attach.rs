@@ -1,12 +1,12 @@
 //! `docker attach`, `docker logs`, terminal size.
 
+use engine_api::options::{AttachOptions, AttachSession, LogSession, LogsOptions, STREAM_DEPTH};
 use engine_api::{Error, Result};
 use tokio::sync::mpsc;
 
 use super::Status;
 use crate::Engine;
 use crate::io::Wanted;
-use crate::options::{AttachOptions, AttachSession, LogSession, LogsOptions, STREAM_DEPTH};
 
 impl Engine {
     /// `POST /containers/{id}/attach`.
@@ -121,9 +121,9 @@ impl Engine {
 
 /// First all of `past`, then `live`.
 fn chain(
-    mut past: mpsc::Receiver<crate::options::OutputChunk>,
-    live: Option<mpsc::Receiver<crate::options::OutputChunk>>,
-) -> mpsc::Receiver<crate::options::OutputChunk> {
+    mut past: mpsc::Receiver<engine_api::options::OutputChunk>,
+    live: Option<mpsc::Receiver<engine_api::options::OutputChunk>>,
+) -> mpsc::Receiver<engine_api::options::OutputChunk> {
     let (sender, receiver) = mpsc::channel(STREAM_DEPTH);
     tokio::task::spawn_local(async move {
         while let Some(chunk) = past.recv().await {

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use engine_api::Timestamp;
+use network::NetworkMode;
+
 use engine_api::{ContainerConfig, CreateRequest};
 
+use super::create::{self, logging, merge, validate};
+use super::networks::ports;
 use super::record::Record;
-use super::{create, logging, merge, mounts, ports, signals, state, validate};
-use crate::network::NetworkMode;
-use crate::timestamp::Timestamp;
+use super::stop::signals;
+use super::{mounts, state};
 
 /// The record of a request that passes validation.
 pub(crate) fn record(mut request: CreateRequest) -> Option<Record> {
@@ -21,7 +25,7 @@ pub(crate) fn record(mut request: CreateRequest) -> Option<Record> {
     merge::complete(&mut request.config, &image).ok()?;
     ports::parse_bindings(&request.host_config.port_bindings).ok()?;
     let attach = create::attach_request("", "", &request);
-    crate::network::fuzz_wishes(&attach);
+    network::fuzz::wishes(&attach);
     let _ = NetworkMode::parse(&attach.network_mode);
     let _ = signals::parse(&request.config.stop_signal);
     let _ = logging::limits(&request.host_config.log_config);

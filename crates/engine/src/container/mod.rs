@@ -1,45 +1,22 @@
 //! Containers: their state on disk and in memory, and every verb of their life.
 
 mod attach;
-mod carry;
-mod change;
 mod commit;
 mod create;
-mod expand;
-mod filter;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
-mod health;
-mod in_memory;
-mod inspect;
-mod kill;
+mod life;
 mod list;
-mod logging;
-mod merge;
-mod monitor;
 mod mounts;
 mod names;
 mod networks;
-mod oom;
-mod order;
-mod pause;
-mod ports;
-mod prune;
 mod record;
-mod remove;
-mod resolver;
-mod restart;
 mod restore;
-pub(crate) mod signals;
-mod sources;
 mod start;
 mod state;
-mod stop;
+pub(crate) mod stop;
 mod top;
 mod update;
-mod validate;
-mod volumes;
-mod wait;
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,18 +25,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine_api::{Error, PortMap, Result};
+use runtime::Process;
 use tokio::sync::{Mutex, Notify, watch};
 
-pub(crate) use change::apply_changes;
 pub use commit::CommitRequest;
+pub use commit::change::apply_changes;
+pub(crate) use life::restart::Backoff;
 pub(crate) use mounts::{MountKind, MountRecord, clean};
 pub(crate) use record::{Layout, Record};
-pub(crate) use restart::Backoff;
 pub(crate) use state::Status;
 
 use crate::io::{Ends, Streams, Terminal};
 use crate::logs::LogFile;
-use crate::runtime::Process;
 
 /// Name of this engine's own runtime in `info` and `HostConfig.Runtime`.
 pub const RUNTIME_NAME: &str = "runc";
@@ -141,9 +118,9 @@ impl Container {
     pub(crate) fn new(record: Record, layout: Layout, cgroup: PathBuf) -> Self {
         let config = &record.config;
         let log = (record.host_config.log_config.typ != "none").then(|| {
-            let limits = logging::limits(&record.host_config.log_config)
+            let limits = create::logging::limits(&record.host_config.log_config)
                 .unwrap_or(crate::logs::LogLimits::DEFAULT);
-            let attributes = logging::attributes(&record.host_config.log_config, config);
+            let attributes = create::logging::attributes(&record.host_config.log_config, config);
             Rc::new(LogFile::new(layout.log(&record.id), limits, attributes))
         });
         let streams = Streams::new(config.tty, config.open_stdin, config.stdin_once, log);
@@ -220,7 +197,7 @@ impl Container {
                 "write the record of container {} in {}: {}",
                 self.id,
                 self.layout.directory.display(),
-                crate::cause(&error)
+                engine_api::cause(&error)
             ))
         })
     }

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
+use objects::ids;
+
 use engine_api::{Error, Result};
 
 use super::{Container, Status};
 use crate::Engine;
-use crate::ids;
 
 impl Engine {
     /// The container that `reference` means: full identifier, name (with or without slash), or the unique beginning

@@ -5,13 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use engine_api::{ContainerConfig, EndpointSettings, HealthcheckResult, HostConfig};
+use images::LayerSource;
+use objects::Damage;
+use objects::atomic_file;
 use serde::{Deserialize, Serialize};
 
 use super::mounts::MountRecord;
 use super::state::State;
-use crate::atomic_file;
-use crate::damage::Damage;
-use crate::image::LayerSource;
 
 /// Name of the state file in a container's directory.
 pub const FILE: &str = "container.json";
@@ -30,7 +30,7 @@ pub struct Record {
     /// Name without a slash.
     pub name: String,
     /// Creation time.
-    pub created: crate::timestamp::Timestamp,
+    pub created: engine_api::Timestamp,
     /// The image's identifier, `sha256:...`.
     pub image_id: String,
     /// The root file system's layers, lowest first.

@@ -1,9 +1,8 @@
 //! The states of a container and which verbs they allow.
 
+use engine_api::Timestamp;
 use engine_api::{ContainerState, Error, Result};
 use serde::{Deserialize, Serialize};
-
-use crate::timestamp::Timestamp;
 
 /// A container's state, named as the API names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -243,8 +243,8 @@ impl Proc {
             "stime" | "start" => {
                 let started =
                     i64::try_from(uptime.saturating_sub(self.number(19) / TICKS)).unwrap_or(0);
-                let at = crate::timestamp::Timestamp::from_unix(
-                    crate::timestamp::Timestamp::now().unix() - started,
+                let at = engine_api::Timestamp::from_unix(
+                    engine_api::Timestamp::now().unix() - started,
                     0,
                 )
                 .to_string();

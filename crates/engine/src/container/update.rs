@@ -2,7 +2,9 @@
 
 use engine_api::{ContainerUpdate, Error, HostConfig, Result};
 
-use super::{Container, Status, restart, validate};
+use super::create::validate;
+use super::life::restart;
+use super::{Container, Status};
 use crate::Engine;
 
 impl Engine {
@@ -47,7 +49,7 @@ impl Engine {
 fn apply_limits(container: &Container, host: &HostConfig) -> Result<Vec<String>> {
     let resources = crate::spec::resources(host)?;
     let group = sys::cgroup::Cgroup::at(&container.cgroup);
-    crate::runtime::apply_resources(&group, &resources).map_err(|error| {
+    runtime::apply_resources(&group, &resources).map_err(|error| {
         Error::server(format!("Cannot update container {}: {error}", container.id))
     })
 }

@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine_api::Result;
+use runtime::Process;
 use sys::process::Signal;
 
 use super::Exec;
 use crate::Engine;
-use crate::runtime::Process;
 use crate::upgrade::{ExecState, Inheritance, Kept, RunState, carry, revive};
 
 impl Engine {

@@ -11,12 +11,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine_api::{Error, ExecConfig, ExecInspect, ExecProcessConfig, Result};
+use objects::ids;
+use runtime::Process;
 use tokio::sync::watch;
 
+use crate::Engine;
 use crate::container::{Container, Status};
 use crate::io::{Ends, Streams, Terminal};
-use crate::runtime::Process;
-use crate::{Engine, ids};
 
 /// How long an exec that has ended can still be inspected.
 const KEPT: Duration = Duration::from_secs(5 * 60);

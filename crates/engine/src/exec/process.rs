@@ -1,10 +1,10 @@
 //! The process of an exec as the runtime wants it.
 
 use engine_api::{Error, Result};
+use runtime::oci;
 
 use super::Exec;
 use crate::container::Status;
-use crate::runtime::oci;
 use crate::spec::{self, security::Security};
 
 /// The process as the runtime wants it, confined as the container is; `apparmor_profile` as in [`spec::Input`].

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use engine_api::options::{AttachSession, StreamKind};
 use engine_api::{Error, ExecStartConfig, Result};
+use runtime::{ErrorKind, ExecRequest, Runtime, Stdio};
 use sys::process::ExitStatus;
 use tokio::sync::{mpsc, oneshot};
 
@@ -11,9 +13,7 @@ use super::Exec;
 use super::process::exec_process;
 use crate::Engine;
 use crate::io::{Descriptors, Pumps, Wanted};
-use crate::options::{AttachSession, StreamKind};
 use crate::reaper::exit_code;
-use crate::runtime::{self, ErrorKind, ExecRequest, Runtime, Stdio};
 
 impl Engine {
     /// `POST /exec/{id}/start`; the session, unless detached. A program that cannot be run is told on the session's

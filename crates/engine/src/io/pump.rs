@@ -6,6 +6,7 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use engine_api::options::StreamKind;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -16,7 +17,6 @@ use tokio::task::JoinHandle;
 
 use super::streams::{Input, Streams};
 use super::terminal::Terminal;
-use crate::options::StreamKind;
 
 /// Bytes moved at once.
 const BLOCK: usize = 32 * 1024;

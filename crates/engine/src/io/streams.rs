@@ -6,10 +6,10 @@ use std::rc::Rc;
 use bytes::Bytes;
 use engine_api::Result;
 use engine_api::detach::{DetachKeys, Typed};
+use engine_api::options::{AttachSession, OutputChunk, STREAM_DEPTH, StreamKind};
 use tokio::sync::{mpsc, watch};
 
 use crate::logs::LogFile;
-use crate::options::{AttachSession, OutputChunk, STREAM_DEPTH, StreamKind};
 
 /// What travels to a process's standard input.
 #[derive(Debug)]

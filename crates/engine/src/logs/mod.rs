@@ -6,7 +6,7 @@ mod record;
 
 pub use file::{LogFile, LogLimits};
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzz"))]
 /// For [`crate::fuzz`]: reads a log with this content, and its last lines.
 pub(crate) fn fuzz_read(tail: u8, content: &[u8]) {
     for line in content.split(|byte| *byte == b'\n') {
@@ -29,7 +29,7 @@ pub(crate) fn fuzz_read(tail: u8, content: &[u8]) {
     tokio::task::LocalSet::new().block_on(&runtime, async {
         for tail in [None, Some(usize::from(tail))] {
             let log = LogFile::new(path.clone(), limits, std::collections::BTreeMap::new());
-            let mut output = std::rc::Rc::new(log).read(crate::options::LogsOptions {
+            let mut output = std::rc::Rc::new(log).read(engine_api::options::LogsOptions {
                 stdout: true,
                 stderr: true,
                 timestamps: true,

@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use engine_api::Timestamp;
+use engine_api::options::StreamKind;
 use serde::{Deserialize, Serialize};
-
-use crate::options::StreamKind;
-use crate::timestamp::Timestamp;
 
 /// Log attributes: chosen labels and variables of the container.
 pub(super) type Attributes = BTreeMap<String, String>;

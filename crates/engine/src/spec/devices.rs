@@ -5,8 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use engine_api::{DeviceMapping, Error, HostConfig, Result};
-
-use crate::runtime::oci::{Device, DeviceCgroup};
+use runtime::oci::{Device, DeviceCgroup};
 
 /// Nodes listed for a privileged container at most; /dev of a large server has some thousand.
 const NODES_MAX: usize = 16 * 1024;

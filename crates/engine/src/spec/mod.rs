@@ -11,13 +11,13 @@ mod sysctls;
 use std::path::{Path, PathBuf};
 
 use engine_api::{HostConfig, Result};
+use runtime::oci::{self, Linux, Namespace, NamespaceType};
 
 pub(crate) use capabilities::{EVERY as EVERY_CAPABILITY, choose as choose_capabilities};
 pub(crate) use mounts::SHM_SIZE;
 pub(crate) use resources::resources;
 
 use crate::container::Record;
-use crate::runtime::oci::{self, Linux, Namespace, NamespaceType};
 
 /// Other processes whose namespaces are joined.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,7 +95,7 @@ pub(crate) fn build(input: &Input<'_>) -> Result<oci::Spec> {
     })
 }
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, feature = "fuzz"))]
 /// For [`crate::fuzz`]: the specification of a container without files; its system call rules.
 pub(crate) fn fuzz_build(record: &Record) -> Option<oci::Seccomp> {
     let spec = build(&Input {

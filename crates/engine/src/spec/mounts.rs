@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use runtime::oci::{Mount, SUBPATH_OPTION};
+
 use super::process::INIT_PATH;
 use super::{Files, Input};
 use crate::container::{MountKind, MountRecord, Record};
-use crate::runtime::oci::{Mount, SUBPATH_OPTION};
 
 /// Size of /dev/shm in bytes unless told otherwise.
 pub(crate) const SHM_SIZE: i64 = 64 * 1024 * 1024;
@@ -100,55 +101,43 @@ fn basic(input: &Input<'_>) -> Vec<Mount> {
             &["nosuid", "noexec", "nodev", writable],
         ),
     ];
-    if host.ipc_mode == "host" && Path::new("/dev/mqueue").exists() {
-        mounts.push(Mount::new(
-            "/dev/mqueue",
-            "bind",
-            "/dev/mqueue",
-            &["rbind", "rprivate"],
-        ));
-    } else {
-        mounts.push(Mount::new(
-            "/dev/mqueue",
-            "mqueue",
-            "mqueue",
-            &["nosuid", "noexec", "nodev"],
-        ));
-    }
-    match host.ipc_mode.as_str() {
-        "none" => {}
-        "host" if Path::new("/dev/shm").exists() => mounts.push(Mount::new(
-            "/dev/shm",
-            "bind",
-            "/dev/shm",
-            &["rbind", "rprivate"],
-        )),
-        _ => match &input.files.shm {
-            Some(shm) => mounts.push(Mount::new(
-                "/dev/shm",
-                "bind",
-                &shm.to_string_lossy(),
-                &["rbind", "rprivate"],
-            )),
-            None => {
-                let size = format!(
-                    "size={}",
-                    if host.shm_size > 0 {
-                        host.shm_size
-                    } else {
-                        SHM_SIZE
-                    }
-                );
-                mounts.push(Mount::new(
-                    "/dev/shm",
-                    "tmpfs",
-                    "shm",
-                    &["nosuid", "noexec", "nodev", "mode=1777", &size],
-                ));
-            }
+    mounts.push(
+        if host.ipc_mode == "host" && Path::new("/dev/mqueue").exists() {
+            Mount::new("/dev/mqueue", "bind", "/dev/mqueue", &BOUND)
+        } else {
+            let options = ["nosuid", "noexec", "nodev"];
+            Mount::new("/dev/mqueue", "mqueue", "mqueue", &options)
         },
-    }
+    );
+    mounts.extend(shared_memory(input));
     mounts
+}
+
+/// How a place of the host's is bound.
+const BOUND: [&str; 2] = ["rbind", "rprivate"];
+
+/// /dev/shm: the host's, another container's, or one of its own.
+fn shared_memory(input: &Input<'_>) -> Option<Mount> {
+    let host = &input.record.host_config;
+    match host.ipc_mode.as_str() {
+        "none" => return None,
+        "host" if Path::new("/dev/shm").exists() => {
+            return Some(Mount::new("/dev/shm", "bind", "/dev/shm", &BOUND));
+        }
+        _ => {}
+    }
+    if let Some(shm) = &input.files.shm {
+        let source = shm.to_string_lossy();
+        return Some(Mount::new("/dev/shm", "bind", &source, &BOUND));
+    }
+    let bytes = if host.shm_size > 0 {
+        host.shm_size
+    } else {
+        SHM_SIZE
+    };
+    let size = format!("size={bytes}");
+    let options = ["nosuid", "noexec", "nodev", "mode=1777", &size];
+    Some(Mount::new("/dev/shm", "tmpfs", "shm", &options))
 }
 
 fn convert(mount: &MountRecord) -> Mount {

@@ -1,12 +1,12 @@
 //! The process part of a specification: command line, environment, limits.
 
 use engine_api::{ContainerConfig, Error, HostConfig, Result, Ulimit};
+use runtime::oci;
 
 use super::Files;
 use super::security::Security;
 use crate::container::Record;
 use crate::open_files;
-use crate::runtime::oci;
 
 /// Where `--init` finds the small init.
 pub(crate) const INIT_PATH: &str = "/sbin/docker-init";

@@ -4,8 +4,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use engine_api::{Error, HostConfig, Result};
-
-use crate::runtime::oci::{
+use runtime::oci::{
     BlockIo, CpuResources, MemoryResources, PidsResources, Resources, ThrottleDevice, WeightDevice,
 };
 

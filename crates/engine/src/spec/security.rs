@@ -1,10 +1,9 @@
 //! `SecurityOpt`, `Privileged`, masked and read-only paths; seccomp profiles in Docker's own JSON.
 
 use engine_api::{Error, HostConfig, Result};
+use runtime::apparmor::UNCONFINED;
+use runtime::oci::{Seccomp, SeccompArg, SeccompSyscall};
 use serde::Deserialize;
-
-use crate::apparmor::UNCONFINED;
-use crate::runtime::oci::{Seccomp, SeccompArg, SeccompSyscall};
 
 /// Paths that show too much of the machine: Docker 26's list, which clients compare.
 const MASKED: [&str; 11] = [
@@ -157,7 +156,7 @@ impl Security {
         }
         security.seccomp = match profile {
             None => None,
-            Some(json) if json.is_empty() => Some(crate::runtime::seccomp_default(capabilities)),
+            Some(json) if json.is_empty() => Some(runtime::seccomp_default(capabilities)),
             Some(json) => Some(parse_profile(&json, capabilities)?),
         };
         Ok(security)

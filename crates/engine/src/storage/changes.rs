@@ -32,7 +32,7 @@ impl Engine {
 
 fn changes(upper: &Path, lowers: &[PathBuf]) -> std::io::Result<Vec<FilesystemChange>> {
     let mut changes = Vec::new();
-    super::walk(upper, &mut |relative, metadata| {
+    objects::tree::walk(upper, &mut |relative, metadata| {
         let below = find_lower(lowers, relative);
         let kind = if is_whiteout(metadata) {
             // A file that was made and removed by the container itself leaves a whiteout over nothing.

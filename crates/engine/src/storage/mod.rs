@@ -7,22 +7,18 @@ mod resolve;
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 pub(crate) use changes::own_places;
 use engine_api::{Error, Result};
+use objects::tree;
 pub(crate) use resolve::make_directory;
 use sys::mount::UnmountFlags;
-use sys::rooted::Root;
 
 use crate::Engine;
 use crate::container::Container;
-
-/// Directories that a walk goes down at most: a hostile tree must not exhaust the stack or descriptors.
-const DEPTH_MAX: usize = 1024;
 
 /// Sizes of a container's files in bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,7 +53,7 @@ impl Engine {
             Error::server(format!(
                 "prepare root file system of container {}: {}",
                 container.id,
-                crate::cause(&error)
+                engine_api::cause(&error)
             ))
         };
         let layers = self
@@ -134,7 +130,7 @@ impl Engine {
     /// How much a container occupies. What cannot be read counts nothing.
     pub(crate) async fn container_size(&self, container: &Container) -> Size {
         let upper = container.layout.upper();
-        let changed = tokio::task::spawn_blocking(move || tree_size(&upper))
+        let changed = tokio::task::spawn_blocking(move || tree::size(&upper))
             .await
             .unwrap_or(0);
         let image = self
@@ -154,7 +150,7 @@ fn made(path: &Path, result: io::Result<()>) -> Result<()> {
         Error::server(format!(
             "mkdir {}: {}",
             path.display(),
-            crate::cause(&error)
+            engine_api::cause(&error)
         ))
     })
 }
@@ -162,55 +158,4 @@ fn made(path: &Path, result: io::Result<()>) -> Result<()> {
 fn is_read_only(path: &Path) -> bool {
     rustix::fs::statvfs(path)
         .is_ok_and(|found| found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
-}
-
-/// Bytes of all regular files below a directory, each inode once.
-pub(crate) fn tree_size(root: &Path) -> i64 {
-    let mut seen = std::collections::BTreeSet::new();
-    let mut total: i64 = 0;
-    // Errors end a branch, not the walk.
-    let _ = walk(root, &mut |_, metadata| {
-        if metadata.is_file()
-            && (metadata.nlink() == 1 || seen.insert((metadata.dev(), metadata.ino())))
-        {
-            total = total.saturating_add(i64::try_from(metadata.size()).unwrap_or(i64::MAX));
-        }
-        Ok(())
-    });
-    total
-}
-
-/// Calls `visit` with every path below `root` (relative to it), parents first. Links are not
-/// followed, neither those that are there nor those that a container puts there meanwhile; what vanishes is passed over.
-fn walk(
-    root: &Path,
-    visit: &mut dyn FnMut(&Path, &fs::Metadata) -> io::Result<()>,
-) -> io::Result<()> {
-    let root = Root::open(root)?;
-    let mut pending = vec![PathBuf::new()];
-    while let Some(directory) = pending.pop() {
-        if directory.components().count() > DEPTH_MAX {
-            continue;
-        }
-        let here = Path::new(".").join(&directory);
-        let Ok(opened) = sys::fs::open_in_root_plain(root.as_fd(), &here) else {
-            continue;
-        };
-        // Names are looked up in this very directory, wherever it is by now.
-        let inside = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
-        let Ok(entries) = fs::read_dir(&inside) else {
-            continue;
-        };
-        for entry in entries.flatten() {
-            let Ok(metadata) = fs::symlink_metadata(inside.join(entry.file_name())) else {
-                continue;
-            };
-            let relative = directory.join(entry.file_name());
-            visit(&relative, &metadata)?;
-            if metadata.is_dir() {
-                pending.push(relative);
-            }
-        }
-    }
-    Ok(())
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use engine_api::options::ByteStream;
 use engine_api::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sys::mount::{MountFlags, UnmountFlags};
@@ -15,7 +16,6 @@ use super::leave::encode;
 use super::state::{Header, STATE_VERSION};
 use super::{CHECK_VERB, Kept};
 use crate::Engine;
-use crate::options::ByteStream;
 
 /// Largest program that is accepted, in bytes: a debug build of ours fits several times.
 const PROGRAM_MAX: u64 = 256 << 20;

@@ -11,12 +11,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine_api::{Error, Result};
+use network::helper::HandedOver;
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::state::{Header, NetworkChildState, STATE_VERSION, State};
 use super::{Kept, LAST_MOMENT, TAKE_OVER_VERB};
 use crate::Engine;
-use crate::network::helper::HandedOver;
 
 /// One turn of the event loop, for signals that have been received already.
 const LAST_TURN: Duration = Duration::from_millis(2);
@@ -69,7 +69,7 @@ impl Engine {
             // Given away only at the very end: a check of a candidate reads the state too.
             network_child: None,
             generation: inner.upgrades.generation.get(),
-            panics: inner.panics.get() + crate::api::contained_panics(),
+            panics: self.contained_panics(),
             start_counter: inner.start_counter.get(),
             events: inner.events.history(),
             containers: self.carry_containers(kept),

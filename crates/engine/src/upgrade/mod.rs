@@ -28,19 +28,19 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
+use engine_api::Timestamp;
+use engine_api::options::ByteStream;
 use engine_api::{EngineStatus, Error, LastUpgrade, Result};
 use tokio::net::UnixListener;
 
 pub use candidate::check_main;
 pub(crate) use descriptors::{Kept, carry, revive};
-pub(crate) use quiet::{Phase, Quiet};
+pub use quiet::{Closed, Owed, Phase, Quiet, Work};
 pub use state::STATE_VERSION;
 pub(crate) use state::{ContainerState, ExecState, RunState};
 pub use take_over::{Inheritance, take_over};
 
 use crate::Engine;
-use crate::options::ByteStream;
-use crate::timestamp::Timestamp;
 
 /// First argument of a program that is asked whether it could take over.
 pub const CHECK_VERB: &str = "upgrade-check";
@@ -68,11 +68,6 @@ pub(crate) struct Upgrades {
 }
 
 impl Upgrades {
-    /// The API's socket, which the next program is to serve.
-    pub(crate) fn serves(&self, listener: &Rc<UnixListener>) {
-        self.listener.replace(Some(Rc::clone(listener)));
-    }
-
     fn note(&self, outcome: &str, error: &str) {
         self.last.replace(Some(LastUpgrade {
             outcome: outcome.to_owned(),
@@ -112,8 +107,20 @@ impl Engine {
         self.0.upgrades.owner.replace(None);
     }
 
+    /// The API's socket, which the next program is to serve.
+    pub fn serves(&self, listener: &Rc<UnixListener>) {
+        self.0.upgrades.listener.replace(Some(Rc::clone(listener)));
+    }
+
+    /// What is under way and must not be cut by a replacement of the program.
+    #[must_use]
+    pub fn quiet(&self) -> Rc<Quiet> {
+        Rc::clone(&self.0.quiet)
+    }
+
     /// `GET /engine`.
-    pub(crate) fn engine_status(&self) -> EngineStatus {
+    #[must_use]
+    pub fn engine_status(&self) -> EngineStatus {
         let upgrades = &self.0.upgrades;
         EngineStatus {
             version: self.0.version.clone(),
@@ -136,7 +143,7 @@ impl Engine {
     /// # Errors
     /// 400 for a program that cannot take over, 409 while something lasts longer than `wait`, 503 during boot and
     /// shutdown. The engine then goes on as it was.
-    pub(crate) async fn upgrade(
+    pub async fn upgrade(
         &self,
         candidate: Option<ByteStream>,
         wait: Option<u64>,
@@ -175,7 +182,7 @@ impl Engine {
         if self.0.upgrades.owner.borrow().is_none() {
             return Some("the shutdown".to_owned());
         }
-        if crate::worker::at_work() > 0 {
+        if images::worker::at_work() > 0 {
             return Some("a transfer or a copy".to_owned());
         }
         self.unsettled_container().or_else(|| self.unsettled_exec())

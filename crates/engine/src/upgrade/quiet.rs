@@ -20,7 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// How far the engine is on its way out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub enum Phase {
     /// The normal run.
     #[default]
     Open,
@@ -30,7 +30,7 @@ pub(crate) enum Phase {
 
 /// What is under way, and whether more may begin.
 #[derive(Debug, Default)]
-pub(crate) struct Quiet {
+pub struct Quiet {
     phase: watch::Sender<Phase>,
     work: RefCell<BTreeMap<u64, String>>,
     next: Cell<u64>,
@@ -40,7 +40,7 @@ pub(crate) struct Quiet {
 
 /// Something under way, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Work(Rc<Quiet>, u64);
+pub struct Work(Rc<Quiet>, u64);
 
 impl Drop for Work {
     fn drop(&mut self) {
@@ -50,7 +50,7 @@ impl Drop for Work {
 
 /// An answer that a client waits for, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Owed(Rc<Quiet>);
+pub struct Owed(Rc<Quiet>);
 
 impl Drop for Owed {
     fn drop(&mut self) {
@@ -60,7 +60,7 @@ impl Drop for Owed {
 
 /// The closed gate; dropping it opens it again.
 #[derive(Debug)]
-pub(crate) struct Closed(Rc<Quiet>);
+pub struct Closed(Rc<Quiet>);
 
 impl Drop for Closed {
     fn drop(&mut self) {
@@ -70,7 +70,7 @@ impl Drop for Closed {
 
 impl Quiet {
     /// Begins work. It does not wait for the gate: what begins is asked for already, or follows from what has happened.
-    pub(crate) fn work(self: &Rc<Self>, what: impl Into<String>) -> Work {
+    pub fn work(self: &Rc<Self>, what: impl Into<String>) -> Work {
         let number = self.next.get();
         self.next.set(number + 1);
         self.work.borrow_mut().insert(number, what.into());
@@ -78,24 +78,25 @@ impl Quiet {
     }
 
     /// Waits until the gate is open, for what begins by itself. No await may come between this and [`Self::work`].
-    pub(crate) async fn open(&self) {
+    pub async fn open(&self) {
         let mut phase = self.phase.subscribe();
         // The sender lives as long as `self`.
         let _ = phase.wait_for(|phase| *phase == Phase::Open).await;
     }
 
     /// A client has sent a request.
-    pub(crate) fn owe(self: &Rc<Self>) -> Owed {
+    pub fn owe(self: &Rc<Self>) -> Owed {
         self.owed.set(self.owed.get() + 1);
         Owed(Rc::clone(self))
     }
 
-    pub(crate) fn phase(&self) -> Phase {
+    /// How far it is.
+    pub fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
 
     /// Changes of the phase.
-    pub(crate) fn watch(&self) -> watch::Receiver<Phase> {
+    pub fn watch(&self) -> watch::Receiver<Phase> {
         self.phase.subscribe()
     }
 

@@ -16,12 +16,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use engine_api::Timestamp;
 use engine_api::{Error, Filters, Result, Volume, VolumeCreate, VolumeList};
+use objects::Damage;
+use objects::Patterns;
 use serde::{Deserialize, Serialize};
-
-use crate::damage::Damage;
-use crate::pattern::Patterns;
-use crate::timestamp::Timestamp;
 
 /// Longest volume name, in characters: a directory name.
 const NAME_MAX: usize = 255;
@@ -175,7 +174,7 @@ impl Volumes {
         let mut labels = request.labels.clone();
         let name = if request.name.is_empty() {
             labels.insert(ANONYMOUS_LABEL.to_owned(), String::new());
-            crate::ids::new_id()?
+            objects::ids::new_id()?
         } else {
             request.name.clone()
         };
@@ -201,15 +200,16 @@ impl Volumes {
         };
         let directory = self.directory(name);
         let bytes = serde_json::to_vec(&record)?;
-        let made = fs::create_dir_all(directory.join("_data"))
-            .and_then(|()| crate::atomic_file::write_twice(&directory.join(RECORD), &bytes, 0o600));
+        let made = fs::create_dir_all(directory.join("_data")).and_then(|()| {
+            objects::atomic_file::write_twice(&directory.join(RECORD), &bytes, 0o600)
+        });
         if let Err(error) = made {
             // Half a volume would be a volume at the next start.
             let _ = fs::remove_dir_all(&directory);
             return Err(Error::server(format!(
                 "create volume {name}: {}: {}",
                 directory.display(),
-                crate::cause(&error)
+                engine_api::cause(&error)
             )));
         }
         self.0.records.borrow_mut().insert(name.to_owned(), record);
@@ -287,7 +287,7 @@ fn open_one(directory: &Path, damage: &Damage) -> Option<Record> {
             return None;
         }
         Err(error) => {
-            damage.set_aside(directory, &crate::cause(&error));
+            damage.set_aside(directory, &engine_api::cause(&error));
             return None;
         }
     }

@@ -64,7 +64,7 @@ fn candidate(arguments: &[OsString]) -> ExitCode {
         let options = &inheritance.owner()["Developer"];
         let path = |name: &str| options[name].as_str().unwrap_or_default().into();
         let mut options = EngineOptions::new(path("root"), path("run"));
-        options.confinement = engine::runtime::Confinement::AsAvailable;
+        options.confinement = runtime::Confinement::AsAvailable;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -155,6 +155,9 @@ struct Probe {
 
 impl Document {
     /// Parses a manifest or an index. `content_type` is the registry's word for it, which must not contradict the content.
+    ///
+    /// # Errors
+    /// When it is not JSON, is larger than allowed, or its media type is unknown or not the one that was said.
     pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self> {
         if bytes.len() as u64 > MANIFEST_MAX {
             return Err(Error::Limit {

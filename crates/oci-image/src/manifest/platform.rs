@@ -41,6 +41,9 @@ impl Platform {
     }
 
     /// Parses `os/architecture[/variant]` as `docker pull --platform` takes it.
+    ///
+    /// # Errors
+    /// When a part is empty, or there are more than three.
     pub fn parse(text: &str) -> Result<Self> {
         const COMPONENT: &str = "^[A-Za-z0-9_-]+$";
         let parts: Vec<&str> = text.split('/').collect();

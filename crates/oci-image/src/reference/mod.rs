@@ -40,6 +40,9 @@ pub struct Reference {
 
 impl Reference {
     /// Parses and normalises what a user wrote. No tag is added; see [`Reference::or_latest`].
+    ///
+    /// # Errors
+    /// When it is not a reference.
     pub fn parse(text: &str) -> Result<Self> {
         if text.is_empty() || text.len() > TEXT_MAX {
             return Err(Error::Reference(String::new()));
@@ -84,6 +87,9 @@ impl Reference {
     }
 
     /// The same repository with this tag and no digest.
+    ///
+    /// # Errors
+    /// When it is not a tag.
     pub fn with_tag(&self, tag: &str) -> Result<Self> {
         if !is_tag(tag) {
             return Err(Error::Reference(String::new()));

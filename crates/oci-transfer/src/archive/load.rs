@@ -46,6 +46,9 @@ struct Found {
 }
 
 /// Loads all images of the archive in `reader`, compressed or not.
+///
+/// # Errors
+/// When the archive is damaged, is not an image archive, or a layer cannot be stored.
 pub fn load(reader: impl Read, layers: &LayerSet, report: Report<'_>) -> Result<Vec<Loaded>> {
     let archive = Archive {
         directory: layers.store.work_path("load"),

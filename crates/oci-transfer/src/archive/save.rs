@@ -28,6 +28,9 @@ pub struct SaveImage {
 }
 
 /// Writes `images` to `out` as docker-archive and OCI layout in one tar.
+///
+/// # Errors
+/// When a layer is missing, or writing fails.
 pub fn save(out: impl Write, images: &[SaveImage], layers: &LayerSet) -> Result<()> {
     let mut saver = Saver {
         tar: TarWriter::new(out),

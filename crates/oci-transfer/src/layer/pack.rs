@@ -60,6 +60,9 @@ impl PackOptions {
 }
 
 /// Packs what is below `directory` into `out`; the archive is not ended.
+///
+/// # Errors
+/// When a file cannot be read, or writing fails.
 pub fn pack<W: Write>(
     directory: &Path,
     out: &mut TarWriter<W>,
@@ -72,6 +75,9 @@ pub fn pack<W: Write>(
 ///
 /// Who changes the tree meanwhile finds no way out of it: every step is one name in an open directory, no link is
 /// followed, and nothing but regular files and directories is read. What vanishes is passed over.
+///
+/// # Errors
+/// When a file cannot be read, or writing fails.
 pub fn pack_directory<W: Write>(
     directory: BorrowedFd<'_>,
     out: &mut TarWriter<W>,
@@ -98,6 +104,9 @@ pub fn pack_directory<W: Write>(
 
 /// Packs one thing that is not a directory under the name `path`. `file` is open for reading when it is a regular file,
 /// and else with O_PATH.
+///
+/// # Errors
+/// When it cannot be read, or writing fails.
 pub fn pack_file<W: Write>(file: File, path: &[u8], out: &mut TarWriter<W>) -> Result<()> {
     let what = || format!("pack {}", String::from_utf8_lossy(path));
     let stat = rustix::fs::fstat(&file).context(what)?;

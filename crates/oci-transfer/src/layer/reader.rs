@@ -77,6 +77,9 @@ impl<R: Read> TarReader<R> {
     }
 
     /// The next entry, `None` at the end. Unread data of the current one is skipped.
+    ///
+    /// # Errors
+    /// When the archive is damaged, ends early, or goes over a limit.
     pub fn next_entry(&mut self) -> Result<Option<Entry>> {
         if self.done {
             return Ok(None);
@@ -168,6 +171,9 @@ impl<R: Read> TarReader<R> {
     }
 
     /// The current entry's data will be on disk under `path`: a split need not keep it.
+    ///
+    /// # Errors
+    /// When the split cannot be written.
     pub fn data_is_stored_as(&mut self, path: &[u8]) -> Result<()> {
         if let Some(split) = &mut self.split
             && self.data_left > 0
@@ -179,6 +185,9 @@ impl<R: Read> TarReader<R> {
     }
 
     /// Reads to the end of the stream, so that digests see all bytes; returns the split.
+    ///
+    /// # Errors
+    /// When the rest cannot be read, or the split cannot be written.
     pub fn finish(mut self) -> Result<(R, Option<SplitWriter>)> {
         self.skip_data()?;
         let mut raw = [0; BLOCK];

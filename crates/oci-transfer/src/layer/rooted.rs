@@ -151,6 +151,9 @@ impl Root {
 }
 
 /// Opens a regular file below `directory` for reading; symlinks are followed inside `directory` and never lead out of it.
+///
+/// # Errors
+/// When it is missing, is not a regular file, or a link leads out.
 pub fn confined_file(directory: &Path, path: &[u8]) -> Result<File> {
     Root::open(directory)?.open_regular(path, OFlags::empty())
 }

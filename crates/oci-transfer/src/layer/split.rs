@@ -76,6 +76,9 @@ impl SplitWriter {
     }
 
     /// Writes what is left and returns the file.
+    ///
+    /// # Errors
+    /// When writing fails.
     pub fn finish(mut self) -> Result<File> {
         self.flush_frame()?;
         let what = || "write the layer's split".to_owned();
@@ -87,6 +90,9 @@ impl SplitWriter {
 }
 
 /// Writes the tar of the layer in `directory` again, from its split.
+///
+/// # Errors
+/// When the split is damaged, a file of the layer is missing or has another size, or writing fails.
 pub fn assemble(directory: &Path, split: File, out: &mut impl Write) -> Result<()> {
     let root = Root::open(directory)?;
     let mut split = BufReader::new(GzDecoder::new(BufReader::new(split)));

@@ -25,6 +25,9 @@ impl<W: Write> TarWriter<W> {
     }
 
     /// Writes an entry; exactly `entry.size` bytes of `data` are taken, zeros stand in for missing ones.
+    ///
+    /// # Errors
+    /// When `data` cannot be read, the entry cannot be expressed, or writing fails.
     pub fn append(&mut self, entry: &Entry, data: &mut dyn Read) -> Result<()> {
         let what = || format!("write {} to the tar", String::from_utf8_lossy(&entry.path));
         let size = if entry.kind == Kind::File {
@@ -53,11 +56,17 @@ impl<W: Write> TarWriter<W> {
     }
 
     /// Writes an entry without content.
+    ///
+    /// # Errors
+    /// As for [`Self::append`].
     pub fn append_empty(&mut self, entry: &Entry) -> Result<()> {
         self.append(entry, &mut io::empty())
     }
 
     /// Writes a regular file from memory, mode 0644, owned by root, time 0.
+    ///
+    /// # Errors
+    /// As for [`Self::append`].
     pub fn append_bytes(&mut self, path: &str, bytes: &[u8]) -> Result<()> {
         let mut entry = Entry::new(path, Kind::File, 0o644);
         entry.size = bytes.len() as u64;
@@ -65,6 +74,9 @@ impl<W: Write> TarWriter<W> {
     }
 
     /// Ends the archive and returns the writer, flushed.
+    ///
+    /// # Errors
+    /// When writing fails.
     pub fn finish(mut self) -> Result<W> {
         let end = || "end the tar".to_owned();
         self.block(&[0; 2 * BLOCK]).context(end)?;

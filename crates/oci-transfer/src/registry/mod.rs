@@ -104,6 +104,9 @@ pub struct Transfer<'a> {
 }
 
 /// Checks credentials with a registry, as `docker login` does.
+///
+/// # Errors
+/// When the registry refuses them or cannot be reached.
 pub fn login(domain: &str, credentials: &Credentials, options: &RegistryOptions) -> Result<()> {
     let hub = [
         "",

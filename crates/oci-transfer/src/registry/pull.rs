@@ -35,6 +35,9 @@ pub struct Pulled {
 }
 
 /// Pulls `reference`, which has a tag or a digest, into the store of `layers`.
+///
+/// # Errors
+/// When the registry cannot be reached, refuses, or sends what does not fit the digests; a layer that cannot be stored.
 pub fn pull(reference: &Reference, layers: &LayerSet, transfer: &Transfer<'_>) -> Result<Pulled> {
     let mut last = None;
     for endpoint in endpoints(reference, transfer.options, true) {

@@ -60,6 +60,9 @@ impl Drop for Packed {
 }
 
 /// Pushes one tag.
+///
+/// # Errors
+/// When the registry cannot be reached or refuses, or a layer is missing.
 pub fn push(image: &PushImage, layers: &LayerSet, transfer: &Transfer<'_>) -> Result<Pushed> {
     let reference = &image.reference;
     let tag = reference

@@ -67,48 +67,50 @@ pub(crate) fn main(command: &Service) -> anyhow::Result<ExitCode> {
             follow,
         } => {
             let lines = lines.to_string();
-            let mut words = vec!["logs", "--tail", &lines];
-            if *follow {
-                words.push("--follow");
-            }
-            each(names, &words)
+            let words = ["logs", "--tail", &lines];
+            each(names, &with_flags(&words, &[(*follow, "--follow")]))
         }
-        Service::Pull { names, .. } => {
-            let mut code = ExitCode::SUCCESS;
-            for step in steps(names)? {
-                code = docker(step.scope, &["pull", &step.request.config.image]);
-            }
-            Ok(code)
-        }
+        Service::Pull { names, .. } => pull(names),
         Service::Kill { names, signal } => each(names, &["kill", "--signal", signal]),
         Service::Rm {
             names,
             force,
             volumes,
         } => {
-            let mut words = vec!["rm"];
-            if *force {
-                words.push("--force");
-            }
-            if *volumes {
-                words.push("--volumes");
-            }
-            each(names, &words)
+            let flags = [(*force, "--force"), (*volumes, "--volumes")];
+            each(names, &with_flags(&["rm"], &flags))
         }
         Service::Down { names } => each(names, &["rm", "--force"]),
         Service::Ps { quiet } => {
-            let mut words = vec![
+            let words = [
                 "ps",
                 "--all",
                 "--filter",
                 "label=com.docker.compose.project=os",
             ];
-            if *quiet {
-                words.push("--quiet");
-            }
+            let words = with_flags(&words, &[(*quiet, "--quiet")]);
             Ok(docker(Scope::System, &words))
         }
     }
+}
+
+/// The words, and those flags that are set.
+fn with_flags<'a>(words: &[&'a str], flags: &[(bool, &'a str)]) -> Vec<&'a str> {
+    let set = flags.iter().filter(|(is_set, _)| *is_set);
+    words
+        .iter()
+        .copied()
+        .chain(set.map(|(_, flag)| *flag))
+        .collect()
+}
+
+/// Pulls the services' images.
+fn pull(names: &[String]) -> anyhow::Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
+    for step in steps(names)? {
+        code = docker(step.scope, &["pull", &step.request.config.image]);
+    }
+    Ok(code)
 }
 
 /// The steps of these services, in the order in which they start.

@@ -75,29 +75,11 @@ fn summary(container: &ContainerSummary, whole: bool) -> Row {
         .keys()
         .map(String::as_str)
         .collect();
-    let mounts: Vec<&str> = container
-        .mounts
-        .iter()
-        .map(|mount| {
-            if mount.name.is_empty() {
-                &mount.source
-            } else {
-                &mount.name
-            }
-            .as_str()
-        })
-        .collect();
+    let ports: Vec<String> = container.ports.iter().map(port).collect();
     let local = container
         .mounts
         .iter()
         .filter(|mount| mount.driver == "local");
-    let size = |bytes: Option<i64>| {
-        table::size(
-            bytes
-                .and_then(|bytes| u64::try_from(bytes).ok())
-                .unwrap_or(0),
-        )
-    };
     row([
         ("ID", id),
         ("Image", image),
@@ -113,28 +95,41 @@ fn summary(container: &ContainerSummary, whole: bool) -> Row {
         ("RunningFor", format!("{} ago", since(container.created))),
         ("Status", container.status.clone()),
         ("State", container.state.clone()),
-        (
-            "Ports",
-            container
-                .ports
-                .iter()
-                .map(port)
-                .collect::<Vec<_>>()
-                .join(", "),
-        ),
+        ("Ports", ports.join(", ")),
         ("Names", names.join(",")),
         ("Networks", networks.join(",")),
-        ("Mounts", mounts.join(",")),
-        (
-            "Size",
-            match container.size_root_fs {
-                Some(all) => format!("{} (virtual {})", size(container.size_rw), size(Some(all))),
-                None => size(container.size_rw),
-            },
-        ),
+        ("Mounts", mounted(container).join(",")),
+        ("Size", sizes(container)),
         ("LocalVolumes", local.count().to_string()),
     ])
     .with_labels(&container.labels)
+}
+
+/// What is mounted in it: names of volumes, paths of the host.
+fn mounted(container: &ContainerSummary) -> Vec<&str> {
+    container
+        .mounts
+        .iter()
+        .map(|mount| {
+            if mount.name.is_empty() {
+                mount.source.as_str()
+            } else {
+                mount.name.as_str()
+            }
+        })
+        .collect()
+}
+
+/// What it wrote, and with its image where that was asked for.
+fn sizes(container: &ContainerSummary) -> String {
+    let size = |bytes: Option<i64>| {
+        let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok());
+        table::size(bytes.unwrap_or(0))
+    };
+    match container.size_root_fs {
+        Some(all) => format!("{} (virtual {})", size(container.size_rw), size(Some(all))),
+        None => size(container.size_rw),
+    }
 }
 
 /// How long ago a time in seconds since 1970 was, in docker's words.

@@ -2,15 +2,16 @@
 
 mod binds;
 mod record;
+pub(super) mod sources;
 mod structured;
 mod tmpfs;
+pub(super) mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-use engine_api::{ContainerConfig, Error, HostConfig, Result};
-
 use binds::parse_bind;
+use engine_api::{ContainerConfig, Error, HostConfig, Result};
 pub use record::{MountKind, MountRecord};
 use structured::parse_mount;
 
@@ -108,7 +109,7 @@ pub fn guard_root(mount: &mut MountRecord, host: &HostConfig, root: &Path) -> Re
 }
 
 fn volume_name(name: &str) -> Result<String> {
-    if crate::ids::is_valid_name(name) {
+    if objects::ids::is_valid_name(name) {
         return Ok(name.to_owned());
     }
     Err(Error::bad_parameter(format!(

@@ -6,10 +6,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use engine_api::{EndpointSettings, Error, Result};
+use network::files::{FilesRequest, ResolvConf};
 
 use crate::Engine;
-use crate::container::{Container, resolver};
-use crate::network::files::{FilesRequest, ResolvConf};
+use crate::container::Container;
+use crate::container::networks::resolver;
 use crate::spec;
 
 impl Engine {

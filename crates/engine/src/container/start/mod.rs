@@ -5,15 +5,15 @@ mod request;
 
 use std::rc::Rc;
 
+use engine_api::Timestamp;
 use engine_api::{Error, Result};
+use network::Attachment;
+use runtime::{CreateRequest, ErrorKind, Process, Runtime};
 use tokio::sync::{Notify, oneshot};
 
 use super::{Container, Live, Status};
 use crate::Engine;
 use crate::io::{Descriptors, Pumps};
-use crate::network::Attachment;
-use crate::runtime::{CreateRequest, ErrorKind, Process, Runtime};
-use crate::timestamp::Timestamp;
 
 impl Engine {
     /// `POST /containers/{id}/start`.
@@ -225,7 +225,7 @@ impl Engine {
 }
 
 /// The API's error for a process that could not be started, and the exit code the container gets.
-fn runtime_error(error: crate::runtime::Error) -> (Error, i32) {
+fn runtime_error(error: runtime::Error) -> (Error, i32) {
     let code = error.exit_code();
     if error.kind == ErrorKind::Account {
         // In Docker the daemon itself looks it up.

@@ -1,12 +1,12 @@
 //! What a start asks of the runtime and of the network: the specification, the streams, the endpoints.
 
 use engine_api::{Error, Result};
+use network::{AttachRequest, Attachment};
+use runtime::Stdio;
 
 use crate::Engine;
 use crate::container::Container;
 use crate::io::Descriptors;
-use crate::network::{AttachRequest, Attachment};
-use crate::runtime::Stdio;
 use crate::spec;
 
 impl Engine {
@@ -35,7 +35,7 @@ impl Engine {
         &self,
         container: &Container,
         files: &spec::Files,
-    ) -> Result<crate::runtime::oci::Spec> {
+    ) -> Result<runtime::oci::Spec> {
         let record = container.record();
         let host = &record.host_config;
         let joins = spec::Joins {

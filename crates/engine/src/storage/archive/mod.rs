@@ -4,14 +4,14 @@
 mod stat;
 mod view;
 
+use engine_api::options::{ArchivePutOptions, ByteStream};
 use engine_api::{Error, PathStat, Result};
+use images::worker::{Said, Started, Worker, drain, feed};
 use oci_image::task::{FilePath, FileStat, Files, FilesAction, Outcome, Task};
 use tokio::sync::mpsc;
 
 use crate::Engine;
 use crate::container::{Container, clean};
-use crate::options::{ArchivePutOptions, ByteStream};
-use crate::worker::{Said, Started, Worker, drain, feed};
 use stat::{base_name, path_stat};
 use view::Held;
 
@@ -60,7 +60,7 @@ impl Engine {
         // As Docker: the owners are the archive's, or with `copyUIDGID` the container's own user, if it has one.
         let owner = if options.copy_uid_gid && !user.is_empty() {
             self.mount_rootfs(&container)?;
-            let account = crate::runtime::account_in(&container.layout.rootfs, &user)
+            let account = runtime::account_in(&container.layout.rootfs, &user)
                 .map_err(|error| Error::server(error.message))?;
             Some((account.uid, account.gid))
         } else {

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use engine_api::PathStat;
+use engine_api::Timestamp;
 use oci_image::task::FileStat;
 use rustix::fs::FileType;
 
 use crate::container::clean;
-use crate::timestamp::Timestamp;
 
 /// Go's file mode bits in `X-Docker-Container-Path-Stat`.
 const GO_DIR: u32 = 1 << 31;

@@ -13,6 +13,9 @@ use oci_image::error::{Context, Result};
 ///
 /// Overlayfs shows the attributes of the uppermost directory: without this, a layer that adds `tmp/x` and says nothing
 /// about `tmp` would turn `/tmp` into an ordinary directory. `lowers` are the layers below, the nearest first.
+///
+/// # Errors
+/// When a directory cannot be changed.
 pub fn adopt_implied(layer: &Path, implied: &[Vec<u8>], lowers: &[PathBuf]) -> Result<()> {
     if implied.is_empty() {
         return Ok(());

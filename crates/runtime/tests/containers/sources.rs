@@ -1,0 +1,108 @@
+//! Looking at sources of mounts whose file system may not answer.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use runtime::{Found, LookAt};
+use sys::mount::{self, MountFlags, UnmountFlags};
+use tempfile::TempDir;
+
+use crate::bundle::Test;
+
+pub(crate) const TESTS: &[Test] = &[("a_file_system_that_never_answers_holds_nobody", || {
+    Box::pin(silent())
+})];
+
+/// A FUSE file system whose server never says a word.
+struct Silent {
+    point: TempDir,
+    _server: fs::File,
+}
+
+impl Silent {
+    fn new() -> Silent {
+        let server = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/fuse")
+            .unwrap();
+        let point = tempfile::tempdir().unwrap();
+        let number = server.as_raw_fd();
+        let data = format!("fd={number},rootmode=40000,user_id=0,group_id=0");
+        mount::mount("silent", point.path(), "fuse", MountFlags::NOSUID, &data).unwrap();
+        Silent {
+            point,
+            _server: server,
+        }
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        let _ = mount::unmount(self.point.path(), UnmountFlags::DETACH);
+    }
+}
+
+async fn silent() {
+    let look = async |paths: &[(PathBuf, bool)]| {
+        let paths = paths.iter().map(|(path, make)| LookAt {
+            path: path.to_str().unwrap().to_owned(),
+            make: *make,
+        });
+        let paths: Vec<LookAt> = paths.collect();
+        let deadline = std::time::Duration::from_secs(2);
+        crate::bundle::runtime().look(&paths, deadline).await
+    };
+    let work = tempfile::tempdir().unwrap();
+    let at = |name: &str| work.path().join(name);
+    fs::write(at("file"), "").unwrap();
+    symlink("loop", at("loop")).unwrap();
+    let found = look(&[
+        (work.path().to_owned(), false),
+        (at("file"), true),
+        (at("missing"), false),
+        (at("made/below"), true),
+        (at("file/below"), true),
+        (at("loop"), false),
+    ])
+    .await;
+    let failed = |cause: &str| Found::Failed(cause.to_owned());
+    assert_eq!(
+        found.unwrap(),
+        [
+            Found::There,
+            Found::There,
+            Found::Missing,
+            Found::There,
+            failed("not a directory"),
+            failed("too many levels of symbolic links"),
+        ]
+    );
+    assert!(at("made/below").is_dir());
+    if !Path::new("/dev/fuse").exists() {
+        return;
+    }
+    // Other tests may have left some.
+    let children = || fs::read_to_string("/proc/thread-self/children").unwrap();
+    let before = children();
+    let silent = Silent::new();
+    let below = silent.point.path().join("below");
+    assert!(!sys::fs::exists_in_cache(&below));
+    let error = look(&[(work.path().to_owned(), false), (below.clone(), true)])
+        .await
+        .unwrap_err();
+    let words = format!("{} has not answered for 2 s", below.display());
+    assert_eq!(error.message, words);
+    assert_eq!(children(), before, "the process that looked is left");
+    // What answers before it is not lost, and a long text comes whole.
+    let long = "x".repeat(20_000);
+    fs::write(at("long"), &long).unwrap();
+    let paths = [at("long"), at("missing"), below, at("file")];
+    let paths = paths.map(|path| path.to_str().unwrap().to_owned());
+    let deadline = std::time::Duration::from_secs(2);
+    let read = crate::bundle::runtime().read(&paths, deadline).await;
+    assert_eq!(read.unwrap(), [long.as_bytes(), b""]);
+    assert_eq!(children(), before, "the process that read is left");
+}

@@ -1,0 +1,85 @@
+//! The first page of each crate, the documentation of its root module: what belongs there, what does not, what it may import.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::edges;
+use crate::workspace::Build;
+
+/// What the page must say, and the words by which that is found.
+const PARTS: [(&str, &str); 2] = [
+    ("what belongs there", "**Belongs here:** "),
+    ("what does not", "This crate "),
+];
+
+/// A complaint for each page that misses a part, or allows other imports than the table of crates.
+pub(super) fn check(build: &Build) -> Result<Vec<String>> {
+    let mut complaints = Vec::new();
+    for (name, allowed) in edges::ALLOWED {
+        let path = page(&build.root, name);
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let shown = path.strip_prefix(&build.root).unwrap_or(&path).display();
+        for complaint in missing(&text, allowed) {
+            complaints.push(format!("{shown}: the first page {complaint}"));
+        }
+    }
+    Ok(complaints)
+}
+
+/// The file of a crate's root module.
+fn page(root: &Path, name: &str) -> PathBuf {
+    let folder = match name {
+        "xtask" => root.join("xtask"),
+        "qemu-test" => root.join("qemu"),
+        _ => root.join("crates").join(name),
+    };
+    let library = folder.join("src/lib.rs");
+    if library.exists() {
+        return library;
+    }
+    folder.join("src/main.rs")
+}
+
+fn missing(text: &str, allowed: &[&str]) -> Vec<String> {
+    let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
+    let page = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+    let mut complaints: Vec<String> = PARTS
+        .iter()
+        .filter(|(_, words)| !page.contains(words))
+        .map(|(what, words)| format!("does not say {what} ({})", words.trim()))
+        .collect();
+    let says = imports(allowed);
+    if !page.contains(&says) {
+        complaints.push(format!("does not say \"{says}\""));
+    }
+    complaints
+}
+
+/// The sentence about imports, in alphabetical order.
+fn imports(allowed: &[&str]) -> String {
+    let mut names = allowed.to_vec();
+    names.sort_unstable();
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    if names.is_empty() {
+        "**May import:** none of our crates.".to_owned()
+    } else {
+        format!("**May import:** {} of our crates.", names.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_says_three_things() {
+        let good = "//! A.\n//!\n//! **Belongs here:** a.\n//!\n//! This crate does not b.\n//!\n//! **May import:** `c`,\n//! `d` of our crates.\n\nmod x;\n";
+        assert!(missing(good, &["d", "c"]).is_empty());
+        assert_eq!(missing(good, &["c"]).len(), 1);
+        assert_eq!(missing("//! A.\n", &[]).len(), 3);
+        let late = "//! A.\n\nmod x;\n//! **May import:** none of our crates.\n";
+        assert_eq!(missing(late, &[]).len(), 3);
+    }
+}
