@@ -95,7 +95,8 @@ fn make_room(path: &Path, error: io::Error) -> io::Result<()> {
 }
 
 /// Whether the disk has no room, or its owner may have none.
-pub(crate) fn is_full(error: &io::Error) -> bool {
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

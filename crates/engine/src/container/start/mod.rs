@@ -130,7 +130,7 @@ impl Engine {
             && let Err(error) = log.open()
         {
             let what = format!("open log of container {}: {error}", container.id);
-            if !crate::atomic_file::is_full(&error) {
+            if !objects::atomic_file::is_full(&error) {
                 return Err(failed(Error::server(what)));
             }
             // The machine's own services must start on a full disk, too: what this run says is not kept.
