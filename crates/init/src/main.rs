@@ -14,7 +14,7 @@
 //! engine) or read from an internet socket.
 //!
 //! **May import:** `compose`, `config`, `engine`, `engine-api`, `engine-server`, `images`, `install`, `machine-config`,
-//! `network`, `runtime`, `sys` of our crates.
+//! `network`, `oci-image`, `runtime`, `sys` of our crates.
 
 mod apply;
 mod boot;
