@@ -17,6 +17,7 @@ pub mod error;
 pub mod filters;
 pub mod framing;
 pub mod json;
+pub mod lenient;
 pub mod options;
 pub mod timestamp;
 pub mod types;

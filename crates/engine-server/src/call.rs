@@ -17,7 +17,9 @@ use tokio::sync::mpsc;
 
 use super::query::{Query, decode};
 use super::version::{self, ApiVersion};
-use super::{json_error, lenient};
+use engine_api::lenient;
+
+use super::json_error;
 
 /// Largest JSON body, in bytes: a create request with hundreds of mounts fits many times.
 pub(super) const MAX_JSON_BYTES: usize = 4 << 20;

@@ -8,9 +8,10 @@ use http::header::TRANSFER_ENCODING;
 use serde_json::Value;
 
 use super::call::{self, Call};
+use super::older;
 use super::reply::{self, Reply};
 use super::version::ApiVersion;
-use super::{lenient, older};
+use engine_api::lenient;
 
 /// Longest body that `POST /containers/{id}/start` tolerates, in bytes: some clients send `{}` or `null`.
 const MAX_START_BODY: u64 = 7;

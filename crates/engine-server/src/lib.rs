@@ -26,7 +26,6 @@ mod heads;
 mod hijack;
 mod images;
 mod json_error;
-mod lenient;
 mod networks;
 mod older;
 mod query;

@@ -12,12 +12,12 @@ use serde_json::{Error, Map, Value};
 ///
 /// # Errors
 /// As `serde_json::from_value`.
-pub(super) fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
+pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
     T::deserialize(Lenient(value))
 }
 
 /// Takes a field out of an object, by its exact name or else by one that differs in case only.
-pub(super) fn take(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
+pub fn take(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
     object.remove(name).or_else(|| {
         let other = object.keys().find(|key| key.eq_ignore_ascii_case(name))?;
         let other = other.clone();
