@@ -302,8 +302,6 @@ pub struct Upgrade {
     pub insecure: Option<bool>,
     /// Public keys of minisign, in addition to the system's own.
     pub keys: Vec<String>,
-    /// List of releases, which nothing here reads.
-    pub url: Option<String>,
 }
 
 /// Settings of a Docker daemon (RancherOS `config/types.go`, `DockerConfig` and `EngineOpts`).

@@ -14,7 +14,7 @@ pub use files::{CopyUp, FilePath, FileStat, Files, FilesAction, View, ViewMount}
 use crate::registry::{Credentials, Description, Found, RegistryOptions};
 
 /// Version of what engine and worker say to each other. Raise it when a worker could misunderstand a request.
-pub const PROTOCOL: &str = "3";
+pub const PROTOCOL: &str = "2";
 
 /// Descriptor of the answers.
 pub const ANSWERS_FD: i32 = 3;
