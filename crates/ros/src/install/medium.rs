@@ -77,7 +77,7 @@ impl Medium {
             fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_block_device());
         if !is_device && !path.is_file() {
             ensure!(
-                !image.starts_with(['/', '.']),
+                !image.starts_with(['/', '.']) && !image.ends_with(".iso"),
                 "{image} is not an ISO file, and not the name of an image"
             );
             return Self::in_image(Source::find(image, &policy.rancher)?, policy);

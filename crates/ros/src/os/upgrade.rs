@@ -107,10 +107,12 @@ fn asks(force: bool) -> bool {
 fn staged(machine: &Installed) -> anyhow::Result<Option<Slot>> {
     let free = install::free(&machine.records()?, machine.slot)?;
     let history = machine.history();
+    // A later download that broke off has taken its place: the slot then has another version, or none
     let is_staged = |slot: &Slot| {
-        history
-            .last(*slot)
-            .is_some_and(|event| event.outcome == Outcome::Staged)
+        let staged = history.last(*slot);
+        let staged = staged.filter(|event| event.outcome == Outcome::Staged);
+        let there = machine.version(*slot);
+        staged.is_some_and(|event| there.is_some_and(|version| version.digest == event.digest))
     };
     Ok(free.into_iter().find(is_staged))
 }
