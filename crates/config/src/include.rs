@@ -37,6 +37,8 @@ const CATALOGUE: &[(&str, &str)] = &[
 pub enum Include {
     /// A file of this machine.
     File(String),
+    /// A service of a catalogue, by its name or its address, with what to say when it is not here.
+    Catalogue(String, String),
     /// Something that this version does not fetch, with the reason.
     Refused(String, String),
 }
@@ -46,27 +48,40 @@ pub fn includes(loaded: &Loaded) -> Vec<Include> {
     let all = &loaded.config.rancher.services_include;
     all.iter()
         .filter(|(_, on)| **on)
-        .map(|(name, _)| include(name))
+        .map(|(name, _)| include(name, !loaded.config.rancher.repositories.is_empty()))
         .collect()
 }
 
-fn include(name: &str) -> Include {
+fn include(name: &str, has_repositories: bool) -> Include {
     if name.starts_with('/') {
         return Include::File(name.to_owned());
     }
+    if name.contains("://") || (has_repositories && is_catalogue_name(name)) {
+        return Include::Catalogue(name.to_owned(), reason(name).to_owned());
+    }
     Include::Refused(name.to_owned(), reason(name).to_owned())
+}
+
+/// Whether a name can be that of a file of a catalogue: it leads nowhere else.
+pub fn is_catalogue_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 100
+        && !name.starts_with('.')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 /// Why a name that is not a path is not taken.
 pub fn reason(name: &str) -> &'static str {
     if name.contains("://") {
-        "services are not fetched: save the file below /var/lib/rancher/conf and name its path"
+        "it was not fetched yet: ros service enable fetches it, and the boot never waits for that"
     } else if let Some((_, reason)) = CATALOGUE.iter().find(|(known, _)| *known == name) {
         reason
     } else if name.ends_with("-console") {
         "this version has one console, the media's"
     } else {
-        "this version has no catalogue of services: name the path of a file below /var/lib/rancher/conf"
+        "it is in no catalogue that rancher.repositories names: name the path of a file below /var/lib/rancher/conf, or add a repository"
     }
 }
 

@@ -59,7 +59,7 @@ const KEYS: &[(u32, &str, &str, Fate)] = &[
     (5, "rancher: {state: {fstype: auto}}", "rancher.state.fstype", Applied),
     (5, "rancher: {sysctl: {vm.max_map_count: 262144}}", "rancher.sysctl", Applied),
     (4, "rancher: {environment: {A: b}}", "rancher.environment", Applied),
-    (4, "rancher: {repositories: {core: {url: 'https://x'}}}", "rancher.repositories", Said("not applied: ")),
+    (4, "rancher: {repositories: {core: {url: 'https://x'}}}", "rancher.repositories", Applied),
     (4, "rancher: {ssh: {port: 2222}}", "rancher.ssh.port", Applied),
     (4, "rancher: {state: {autoformat: [/dev/sda]}}", "rancher.state.autoformat", Applied),
     (4, "write_files: [{path: /a, container: ntp, content: b}]", "write_files.0.container", Applied),

@@ -14,6 +14,7 @@
 //! **May import:** `config` of our crates.
 
 pub mod apply;
+pub mod catalogue;
 mod files;
 mod metadata;
 pub mod plan;
@@ -137,6 +138,19 @@ impl MachineConfig {
                     Some(text) => include::add(&mut loaded, &path, &text),
                     None => include::refuse(&mut loaded, &path, "the file does not exist"),
                 },
+                Include::Catalogue(name, reason) => {
+                    let found = catalogue::places(&loaded.config, &name, &places.conf);
+                    let file = found
+                        .iter()
+                        .map(catalogue::Place::file)
+                        .find(|path| path.is_file());
+                    match file.and_then(|path| Some((path, files::read(path, &mut problems)?))) {
+                        Some((path, text)) => {
+                            include::add(&mut loaded, &path.display().to_string(), &text);
+                        }
+                        None => include::refuse(&mut loaded, &name, &reason),
+                    }
+                }
                 Include::Refused(name, reason) => include::refuse(&mut loaded, &name, &reason),
             }
         }

@@ -118,3 +118,29 @@ fn more_files_than_are_read_are_reported() {
     assert_eq!(machine.hostname(), format!("h{}", files::MAX_FILES - 1));
     assert!(machine.errors().any(|p| p.message.contains("257 files")));
 }
+
+#[test]
+fn a_service_of_a_catalogue_is_read_from_its_folder_and_a_missing_one_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("w")).unwrap();
+    fs::write(folder.path().join("w/web.yml"), "web: {image: nginx}\n").unwrap();
+    let text = format!(
+        "rancher:\n  repositories: {{own: {{url: {}}}}}\n  services_include: {{web: true, other: true, 'https://e.example/a.yml': true}}\n",
+        folder.path().display()
+    );
+    let machine = machine(&[("conf/cloud-config.yml", &text)], "");
+    let services = &machine.loaded.config.rancher.services;
+    assert_eq!(services["web"].image.as_deref(), Some("nginx"));
+    let said: Vec<String> = machine
+        .loaded
+        .problems
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said.iter().any(|line| line.contains("services_include.other") && line.contains("in no catalogue")));
+    assert!(
+        said.iter()
+            .any(|line| line.contains("e.example") && line.contains("not fetched yet"))
+    );
+}

@@ -198,6 +198,8 @@ pub struct Rancher {
     pub registry_auths: BTreeMap<String, RegistryAuth>,
     /// Mirrors by registry, as URLs.
     pub registry_mirrors: BTreeMap<String, Vec<String>>,
+    /// Catalogues of services.
+    pub repositories: BTreeMap<String, Repository>,
     /// Disk whose first partition grows once.
     pub resize_device: Option<String>,
     /// System services.
@@ -218,6 +220,14 @@ pub struct Rancher {
     pub system_docker: Registries,
     /// Where new versions come from.
     pub upgrade: Upgrade,
+}
+
+/// `rancher.repositories.NAME`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Repository {
+    /// Address, or a folder.
+    pub url: Option<String>,
 }
 
 /// What of `rancher.system_docker` and `rancher.bootstrap_docker` holds for the engine in PID 1.

@@ -38,7 +38,7 @@ pub const RANCHER: Kind = Kind::Object(&[
     f("docker", docker::USER, Inside, "User Docker."),
     f("environment", Kind::StringMap, Boot, "Variables: for `${NAME}` in services, for names without a value in their `environment`, and for `ros env`."),
     f("force_console_rebuild", Kind::Bool, Given("the console is made anew at each boot"), ""),
-    f("http_load_retries", Kind::Int, Never("this version has no catalogue of services"), ""),
+    f("http_load_retries", Kind::Int, Never("a service is fetched once and kept: ros service enable fetches it anew"), ""),
     f("hypervisor_service", Kind::Bool, Never("this version has no VM tools"), "Whether VM tools start by hypervisor."),
     f("install", INSTALL, Inside, "Kernel command line: an installation without a person.").from(Origin::Here),
     f("log", Kind::Bool, Given("logs are always written: /var/log, dmesg, system-docker logs"), "Logs of the early boot."),
@@ -50,12 +50,12 @@ pub const RANCHER: Kind = Kind::Object(&[
     f("recovery", Kind::Bool, EarlyBoot, "Start a rescue shell in place of the system."),
     f("registry_auths", Kind::MapOf(&REGISTRY_AUTH), CONSOLE, "Accounts at registries, for root's and rancher's docker and system-docker."),
     f("registry_mirrors", Kind::MapOf(&Kind::Strings), Service("docker"), "Mirrors by registry, as URLs, asked first and in order: `ghcr.io: [https://mirror.example]`. System Docker takes those of every registry, User Docker those of docker.io.").from(Origin::Here),
-    f("repositories", Kind::Any, Never("this version has no catalogue of services"), "Catalogues of services."),
+    f("repositories", Kind::MapOf(&REPOSITORY), Boot, "Catalogues of services, by name."),
     f("resize_device", Kind::String, CONSOLE, "Disk whose first partition grows once to its end; the file system follows."),
     f("restart_services", Kind::Strings, Never("services start after cloud-init and find its files"), ""),
     f("rm_usr", Kind::Any, Never(DEVELOPMENT), ""),
     f("services", Kind::MapOf(&SERVICE), Boot, "System services, in compose's form."),
-    f("services_include", Kind::MapOf(&Kind::Bool), Boot, "Files of services by path below /var/lib/rancher/conf, and whether they are on."),
+    f("services_include", Kind::MapOf(&Kind::Bool), Boot, "Services by path below /var/lib/rancher/conf, by name in a catalogue (rancher.repositories) or by address, and whether they are on."),
     f("shutdown_timeout", Kind::Int, Boot, "Seconds that a shutdown may take, at least 5."),
     f("slot", Kind::Any, Given("the boot loader says it: the slot that was booted"), "").from(Origin::Here),
     f("ssh", SSH, Inside, "The ssh server."),
@@ -63,6 +63,11 @@ pub const RANCHER: Kind = Kind::Object(&[
     f("sysctl", Kind::StringMap, Boot, "Kernel settings by their names in /proc/sys, with dots or slashes."),
     f("system_docker", docker::SYSTEM, Inside, "System Docker."),
     f("upgrade", UPGRADE, Inside, "Upgrades of the system."),
+]);
+
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
+const REPOSITORY: Kind = Kind::Object(&[
+    f("url", Kind::String, Boot, "Its address, or a folder of this machine: a service NAME is the file N/NAME.yml, N its first letter, or NAME.yml."),
 ]);
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table

@@ -15,6 +15,7 @@ const LIVE: &[&str] = &[
     "rancher.environment",
     "rancher.bootstrap_docker",
     "rancher.modules",
+    "rancher.repositories",
     "rancher.services",
     "rancher.services_include",
     "rancher.shutdown_timeout",

@@ -4,7 +4,6 @@ use std::fs;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
-use config::{Severity, include};
 
 use crate::machine_config::{CONF, MachineConfig};
 use crate::own_file::OwnFile;
@@ -23,7 +22,7 @@ pub(super) fn switch(names: &[String], on: bool) -> anyhow::Result<ExitCode> {
     }
     file.write()?;
     eprintln!(
-        "it holds after a reboot; now: ros service {}",
+        "it holds after: sudo ros config apply, or after a reboot; now: ros service {}",
         if on { "up NAME" } else { "down NAME" }
     );
     Ok(ExitCode::SUCCESS)
@@ -66,20 +65,8 @@ fn check(name: &str) -> anyhow::Result<()> {
             "ERROR: Service should be in path {CONF}"
         );
         let text = fs::read_to_string(name).with_context(|| format!("cannot read {name}"))?;
-        let mut loaded = config::Loaded::default();
-        include::add(&mut loaded, name, &text);
-        for problem in &loaded.problems {
-            eprintln!("{problem}");
-        }
-        let failed = loaded
-            .problems
-            .iter()
-            .any(|problem| problem.severity == Severity::Error);
-        ensure!(
-            !failed && !loaded.config.rancher.services.is_empty(),
-            "{name} has no services that can be taken"
-        );
+        super::fetch::check(name, &text)?;
         return Ok(());
     }
-    bail!("{name} is not a valid service: {}", include::reason(name))
+    super::fetch::fetch(&MachineConfig::load().loaded.config, name)
 }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod enable;
+mod fetch;
 mod up;
 mod upgrade;
 

@@ -1,0 +1,107 @@
+//! Services of catalogues: fetched when they are switched on, kept, and read from there at every boot.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use config::{Config, Severity, include};
+use machine_config::CONF;
+use machine_config::catalogue::{Place, places};
+use sys::process::Command;
+
+/// Longest wait for a repository, and most bytes of a service's file.
+const DEADLINE: Duration = Duration::from_secs(60);
+const MAX_BYTES: usize = 1 << 20;
+
+/// Fetches a service anew, or finds it in a folder; it must be good.
+///
+/// # Errors
+/// A name that no repository has, an address that does not answer, a file without a service.
+pub(super) fn fetch(config: &Config, name: &str) -> anyhow::Result<()> {
+    let places = places(config, name, Path::new(CONF));
+    if places.is_empty() {
+        bail!("{name} is not a valid service: {}", include::reason(name));
+    }
+    let mut errors = Vec::new();
+    for place in &places {
+        let done = match place {
+            Place::File(file) => fs::read_to_string(file)
+                .with_context(|| format!("cannot read {}", file.display()))
+                .and_then(|text| check(&file.display().to_string(), &text)),
+            Place::Kept { url, file } => keep(config, url, file),
+        };
+        match done {
+            Ok(()) => return Ok(()),
+            Err(error) => errors.push(format!("{error:#}")),
+        }
+    }
+    bail!("{name} is not a valid service: {}", errors.join("; "))
+}
+
+fn keep(config: &Config, url: &str, file: &Path) -> anyhow::Result<()> {
+    ensure!(
+        url.starts_with("https://") || url.starts_with("http://"),
+        "{url}: only http and https are fetched"
+    );
+    let text = get(config, url)?;
+    check(url, &text)?;
+    Ok(cloud_init::store::write_atomic(
+        file,
+        text.as_bytes(),
+        0o600,
+    )?)
+}
+
+/// The console's curl: it trusts the authorities that the console trusts.
+fn get(config: &Config, url: &str) -> anyhow::Result<String> {
+    let network = &config.rancher.network;
+    let proxies = [
+        ("http_proxy", &network.http_proxy),
+        ("https_proxy", &network.https_proxy),
+        ("no_proxy", &network.no_proxy),
+    ];
+    let mut command = Command::new("curl")
+        .args([
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--location",
+            "--max-time",
+            "50",
+            "--max-filesize",
+        ])
+        .arg(MAX_BYTES.to_string())
+        .arg("--")
+        .arg(url)
+        .deadline(DEADLINE);
+    for (name, value) in proxies {
+        if let Some(value) = value {
+            command = command.env(name, value);
+        }
+    }
+    let output = command.run().context("cannot run curl")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{url}: {}", said.trim());
+    ensure!(
+        output.stdout.len() <= MAX_BYTES,
+        "{url}: more than {MAX_BYTES} bytes"
+    );
+    String::from_utf8(output.stdout).with_context(|| format!("{url} is not text"))
+}
+
+/// What is wrong is printed; a file without a service that can be taken is refused.
+pub(super) fn check(name: &str, text: &str) -> anyhow::Result<()> {
+    let mut loaded = config::Loaded::default();
+    include::add(&mut loaded, name, text);
+    for problem in &loaded.problems {
+        eprintln!("{problem}");
+    }
+    let mut problems = loaded.problems.iter();
+    let failed = problems.any(|problem| problem.severity == Severity::Error);
+    ensure!(
+        !failed && !loaded.config.rancher.services.is_empty(),
+        "{name} has no services that can be taken"
+    );
+    Ok(())
+}
