@@ -16,6 +16,7 @@ pub mod environment;
 pub mod ports;
 pub mod quantity;
 
+mod key;
 mod order;
 mod plan;
 

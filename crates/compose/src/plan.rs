@@ -9,6 +9,7 @@ use engine_api::CreateRequest;
 use sha2::{Digest as _, Sha256};
 
 use crate::convert;
+use crate::key::path;
 use crate::order::{Edges, order};
 
 /// The service that user-scope services wait for: User Docker.
@@ -281,10 +282,6 @@ fn cycle_problem(services: &BTreeMap<String, Service>, cycle: &[String]) -> Prob
         "services wait for each other: {round}; {first} starts without waiting for {second}"
     );
     Problem::error(&at, path(first), message)
-}
-
-pub(crate) fn path(name: &str) -> String {
-    format!("rancher.services.{name}")
 }
 
 #[cfg(test)]

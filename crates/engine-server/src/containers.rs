@@ -202,20 +202,9 @@ pub(super) async fn rename(call: &Call, id: &str) -> Result<Reply> {
 
 /// `POST /containers/{id}/resize`.
 pub(super) async fn resize(call: &Call, id: &str) -> Result<Reply> {
-    let (height, width) = size(call)?;
+    let (height, width) = call.query.size()?;
     call.engine.container_resize(id, height, width).await?;
     reply::empty(http::StatusCode::OK)
-}
-
-/// The size parameters of a terminal.
-pub(super) fn size(call: &Call) -> Result<(u16, u16)> {
-    let one = |key: &str| {
-        let text = call.query.text(key);
-        text.parse::<u16>().map_err(|_| {
-            Error::bad_parameter(format!("strconv.Atoi: parsing {text:?}: invalid syntax"))
-        })
-    };
-    Ok((one("h")?, one("w")?))
 }
 
 /// `POST /containers/{id}/update`.

@@ -6,9 +6,9 @@ use engine_api::{Error, ExecConfig, ExecStartConfig, IdResponse, Result};
 use tokio::sync::mpsc;
 
 use super::call::Call;
+use super::hijack;
 use super::reply::{self, Reply};
 use super::version::ApiVersion;
-use super::{containers, hijack};
 
 /// First version with a size of the terminal.
 const CONSOLE_SIZE: ApiVersion = ApiVersion(1, 42);
@@ -67,7 +67,7 @@ fn ended(tty: bool, error: Option<&Error>) -> AttachSession {
 
 /// `POST /exec/{id}/resize`.
 pub(super) async fn resize(call: &Call, id: &str) -> Result<Reply> {
-    let (height, width) = containers::size(call)?;
+    let (height, width) = call.query.size()?;
     call.engine.exec_resize(id, height, width).await?;
     reply::empty(http::StatusCode::OK)
 }

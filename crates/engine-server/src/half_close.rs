@@ -15,6 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine_api::Body;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::net::UnixStream;
 use tokio::time::Sleep;
 
 /// How often a client that has closed its sending side is asked whether it is still there: the answer may be quiet for
@@ -92,4 +94,17 @@ impl Reminder {
             sleep.as_mut().reset(next);
         }
     }
+}
+
+/// True when the client has closed both directions.
+pub(super) fn is_gone(stream: &UnixStream) -> bool {
+    let mut descriptors = [PollFd::new(stream, PollFlags::empty())];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut descriptors, Some(&now)).is_ok()
+        && descriptors[0]
+            .revents()
+            .intersects(PollFlags::HUP | PollFlags::ERR)
 }

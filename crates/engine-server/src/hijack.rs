@@ -11,14 +11,13 @@ use http::{Response, StatusCode};
 use hyper::ext::ReasonPhrase;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use super::call::Call;
-use super::half_close::GONE_INTERVAL;
+use super::half_close::{GONE_INTERVAL, is_gone};
 use super::heads::MARKER;
 use super::reply::{RAW_STREAM, Reply};
 use super::socket::Socket;
@@ -173,19 +172,6 @@ async fn forward(input: &mut Option<mpsc::Sender<Bytes>>, bytes: Bytes) {
         // The process has closed its end; what comes further is thrown away.
         *input = None;
     }
-}
-
-/// True when the client has closed both directions.
-pub(super) fn is_gone(stream: &UnixStream) -> bool {
-    let mut descriptors = [PollFd::new(stream, PollFlags::empty())];
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    poll(&mut descriptors, Some(&now)).is_ok()
-        && descriptors[0]
-            .revents()
-            .intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 async fn write_output(

@@ -1,8 +1,6 @@
 //! Query parameters, read as Docker reads them.
 
-use engine_api::{Error, Filters, Result};
-
-use engine_api::Timestamp;
+use engine_api::{Error, Filters, Result, Timestamp};
 
 /// Most parameters of one request; `docker save` of many images is the longest that clients send.
 const MAX_PARAMETERS: usize = 4096;
@@ -12,6 +10,20 @@ const MAX_PARAMETERS: usize = 4096;
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
+    /// The size of a terminal, `h` and `w`: lines and columns.
+    ///
+    /// # Errors
+    /// 400 in Docker's words when one is not a number.
+    pub(super) fn size(&self) -> Result<(u16, u16)> {
+        let one = |key: &str| {
+            let text = self.text(key);
+            text.parse::<u16>().map_err(|_| {
+                Error::bad_parameter(format!("strconv.Atoi: parsing {text:?}: invalid syntax"))
+            })
+        };
+        Ok((one("h")?, one("w")?))
+    }
+
     /// Reads `a=1&b=x%20y`.
     ///
     /// # Errors

@@ -4,8 +4,8 @@
 use engine_api::{Error, Result};
 use http::Method;
 
+use super::reply::page_not_found;
 use super::reply::{self, Reply};
-use super::router::page_not_found;
 
 const NO_MANAGER: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect \
                           this node to swarm and try again.";

@@ -15,6 +15,11 @@ pub(super) const MULTIPLEXED_STREAM: &str = "application/vnd.docker.multiplexed-
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// What Docker says of a path or method it does not know.
+pub(super) fn page_not_found() -> Error {
+    Error::not_found("page not found")
+}
+
 /// A body of JSON.
 pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Result<Reply> {
     let body = Body::json(value)

@@ -2,12 +2,12 @@
 
 use engine::Engine;
 use engine::panics;
-use engine_api::{DOCKER_VERSION, Error, Result};
+use engine_api::{DOCKER_VERSION, Result};
 use http::{Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 
 use super::call::Call;
-use super::reply::{self, Reply};
+use super::reply::{self, Reply, page_not_found};
 use super::{
     archive, attach, clean_path, containers, exec, images, networks, refused, streams, system,
     volumes, websocket,
@@ -52,11 +52,6 @@ fn clean_target(uri: &Uri) -> Option<String> {
         Some(query) => format!("{path}?{query}"),
         None => path,
     })
-}
-
-/// What Docker says of a path or method it does not know.
-pub(super) fn page_not_found() -> Error {
-    Error::not_found("page not found")
 }
 
 async fn route(call: Call) -> Result<Reply> {

@@ -17,9 +17,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 use tokio::time::Sleep;
 
-use super::half_close::{Answering, Reminder};
+use super::half_close::{Answering, Reminder, is_gone};
 use super::heads::{Requests, answer_end};
-use super::hijack::is_gone;
 
 /// Bytes that are received at a time while requests are looked at.
 const READ_BYTES: usize = 8 << 10;

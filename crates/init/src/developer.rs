@@ -11,25 +11,12 @@ use anyhow::{Context, bail};
 use engine::upgrade::Inheritance;
 use engine::{Engine, EngineOptions};
 use runtime::Confinement;
-use serde::{Deserialize, Serialize};
 use sys::mount::{self, Propagation};
 use tokio::net::UnixListener;
 
 use crate::event_loop::block_on;
+use crate::owner::{Developer as Options, Owner};
 use crate::power::Requests;
-use crate::take_over::Owner;
-
-/// What the engine needs to know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Options {
-    root: PathBuf,
-    run: PathBuf,
-    socket: PathBuf,
-    /// The worker's program, which is built beside this one.
-    worker: PathBuf,
-    media: Option<PathBuf>,
-    cgroup: Option<PathBuf>,
-}
 
 /// Runs the engine until Ctrl-C or SIGTERM.
 pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {

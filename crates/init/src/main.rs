@@ -28,6 +28,7 @@ mod log;
 mod machine;
 mod media;
 mod modprobe;
+mod owner;
 mod persistence;
 mod phase;
 mod power;

@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::Context;
 use engine::upgrade::Inheritance;
 use engine::{Engine, EngineOptions};
-use serde::{Deserialize, Serialize};
 use sys::clock;
 use sys::reboot::Action;
 use tokio::net::UnixListener;
@@ -21,9 +20,9 @@ use crate::apply::Applier;
 use crate::boot::{ENGINE_PHASES, PHASES, TOTAL};
 use crate::event_loop::block_on;
 use crate::machine::{MEDIA, Machine};
+use crate::owner::{Booted, Owner};
 use crate::phase::{self, Fatal, Record};
 use crate::power::Requests;
-use crate::take_over::Owner;
 use crate::{log, registries, rescue, root, services, shutdown, timeline, trial};
 
 /// The engine's state; on the state partition when there is one.
@@ -34,15 +33,6 @@ const ENGINE_RUN: &str = "/run/system-docker";
 pub(crate) const SOCKET: &str = "/run/system-docker.sock";
 /// Where `ros boot blame` finds the trace.
 const TRACE: &str = "/run/rancher/boot.json";
-
-/// What of the boot still matters after it; a program that takes over gets no more.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Booted {
-    /// System images are on the media.
-    media: bool,
-    /// How long the whole shutdown may take.
-    shutdown_deadline: Duration,
-}
 
 /// Runs the engine until the machine is to leave.
 pub(crate) fn run(machine: Machine) -> ExitCode {

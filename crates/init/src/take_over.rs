@@ -5,33 +5,11 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use engine::upgrade;
-use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
+use crate::owner::Owner;
 use crate::phase::Fatal;
 use crate::{developer, log, rescue, system};
-
-/// What whoever runs the engine keeps over an upgrade.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Owner {
-    /// PID 1 of the machine, booted.
-    Machine(system::Booted),
-    /// `init engine`.
-    Developer(developer::Options),
-}
-
-impl Owner {
-    /// As the engine keeps it.
-    pub(crate) fn to_json(&self) -> serde_json::Value {
-        // Plain structs always have a form in JSON; an owner that cannot be read is refused by the check.
-        serde_json::to_value(self).unwrap_or_default()
-    }
-
-    fn read(value: &serde_json::Value) -> Result<Self, String> {
-        serde_json::from_value(value.clone())
-            .map_err(|error| format!("the engine's owner: {error}"))
-    }
-}
 
 /// `init upgrade-check`.
 pub(crate) fn check() -> ExitCode {

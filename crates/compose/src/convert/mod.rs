@@ -14,7 +14,7 @@ use engine_api::{
 };
 
 use crate::environment::environment;
-use crate::plan::path;
+use crate::key::path;
 use crate::{ports, quantity};
 
 /// Labels docker compose puts on its containers; with them `docker compose ps` and `system-docker ps --filter` find them.

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use super::cidr::Cidr;
 use super::error::Result;
 use super::message::{Attributes, Message, Reply, u32_at};
-use super::route::{Rtnetlink, family, octets, to_address};
+use super::route::{family, octets, to_address};
+use super::rtnetlink::Rtnetlink;
 use super::socket::{ACK, CREATE, DUMP, REPLACE, REQUEST};
 
 const HEADER_LEN: usize = 8;

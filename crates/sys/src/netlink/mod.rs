@@ -16,6 +16,7 @@ mod message;
 mod netns;
 pub mod nftables;
 mod route;
+mod rtnetlink;
 mod socket;
 
 pub use address::Address;
@@ -25,5 +26,6 @@ pub use link::{
     BondOptions, BridgeOptions, Link, LinkChange, LinkKind, MacAddress, MacvlanMode, NewLink, Peer,
 };
 pub use netns::{current_netns, in_netns, netns_of, new_netns};
-pub use route::{Route, Rtnetlink};
+pub use route::Route;
+pub use rtnetlink::Rtnetlink;
 pub use socket::REPLY_TIMEOUT;

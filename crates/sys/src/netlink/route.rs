@@ -1,4 +1,4 @@
-//! Routes of the main table (rtnetlink(7), `struct rtmsg`), and the rtnetlink handle itself.
+//! Routes of the main table (rtnetlink(7), `struct rtmsg`).
 
 use std::net::IpAddr;
 
@@ -6,7 +6,8 @@ use super::cidr::Cidr;
 use super::error::Result;
 use super::link::family_of;
 use super::message::{Attributes, Message, Reply, u32_at};
-use super::socket::{ACK, CREATE, DUMP, REPLACE, REQUEST, Socket};
+use super::rtnetlink::Rtnetlink;
+use super::socket::{ACK, CREATE, DUMP, REPLACE, REQUEST};
 
 const HEADER_LEN: usize = 12;
 const RTA_DST: u16 = 1;
@@ -21,28 +22,6 @@ const PROTOCOL_STATIC: u8 = 4;
 const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
 const TYPE_UNICAST: u8 = 1;
-
-/// A handle on rtnetlink in the network namespace of the thread that opened it.
-#[derive(Debug)]
-pub struct Rtnetlink {
-    socket: Socket,
-}
-
-impl Rtnetlink {
-    /// Opens a `NETLINK_ROUTE` socket (protocol 0, so it has no constant in rustix).
-    ///
-    /// # Errors
-    /// When the process is out of descriptors or the kernel has no netlink.
-    pub fn open() -> Result<Self> {
-        Ok(Self {
-            socket: Socket::open(None, "rtnetlink")?,
-        })
-    }
-
-    pub(crate) fn socket(&mut self) -> &mut Socket {
-        &mut self.socket
-    }
-}
 
 /// A unicast route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

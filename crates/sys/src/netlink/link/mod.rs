@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::error::{Error, Result};
 use super::message::{Attributes, Message, Reply, text, u16_at, u32_at};
-use super::route::Rtnetlink;
+use super::rtnetlink::Rtnetlink;
 use super::socket::{ACK, CREATE, DUMP, EXCLUSIVE, REQUEST};
 pub use bond::BondOptions;
 pub use kind::{BridgeOptions, LinkKind, MacvlanMode, Peer};
