@@ -1,7 +1,7 @@
 //! An image that is in System Docker or User Docker: `docker load` has brought it, from a stick or a file.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -66,18 +66,16 @@ impl Engine {
                 continue;
             }
             let temporary = target.with_extension("part");
-            let result = self.copy(file, &temporary).and_then(|copied| {
-                if copied {
-                    fs::rename(&temporary, &target)
-                        .with_context(|| format!("cannot rename {}", temporary.display()))?;
+            let copied = self.copy(file, &temporary).and_then(|copied| {
+                if let Some(copied) = copied {
+                    fs::rename(&copied, &target)
+                        .with_context(|| format!("cannot rename {}", copied.display()))?;
                 }
                 Ok(())
             });
-            if result.is_err() {
-                // What is not whole has no name; a next try makes it anew
-                let _ = fs::remove_file(&temporary);
-            }
-            result?;
+            // What is not whole has no name; a next try makes it anew
+            let _ = fs::remove_dir_all(&temporary);
+            copied?;
             if let Some(progress) = progress {
                 progress.add(file.limit);
             }
@@ -85,19 +83,26 @@ impl Engine {
         Ok(())
     }
 
-    /// Copies one file out; returns whether the image has it.
-    fn copy(&self, file: &WantedFile, temporary: &Path) -> anyhow::Result<bool> {
+    /// Copies one file into the folder `temporary`; where it is, if the image has it. A folder, because the console's tar,
+    /// which `system-docker cp` uses, cannot give a file another name.
+    fn copy(&self, file: &WantedFile, temporary: &Path) -> anyhow::Result<Option<PathBuf>> {
+        // What a command that was cut off has left
+        let _ = fs::remove_dir_all(temporary);
+        fs::create_dir(temporary)
+            .with_context(|| format!("cannot create {}", temporary.display()))?;
         let source = format!("{}:/{}", self.container, file.path);
         let target = temporary.display().to_string();
         let output = docker(self.host, &["cp", &source, &target], COPY_DEADLINE)?;
         if !output.status.success() {
             if file.optional {
-                return Ok(false);
+                return Ok(None);
             }
             fail!(Download, "{}: {}", file.path, errors(&output));
         }
-        let metadata = fs::symlink_metadata(temporary)
-            .with_context(|| format!("cannot stat {}", temporary.display()))?;
+        let name = Path::new(&file.path).file_name().unwrap_or_default();
+        let copied = temporary.join(name);
+        let metadata = fs::symlink_metadata(&copied)
+            .with_context(|| format!("cannot stat {}", copied.display()))?;
         if !metadata.is_file() || metadata.len() > file.limit {
             fail!(
                 Verification,
@@ -107,9 +112,9 @@ impl Engine {
                 file.limit
             );
         }
-        let written = File::open(temporary).context("cannot open what was copied")?;
+        let written = File::open(&copied).context("cannot open what was copied")?;
         written.sync_all().context("cannot sync what was copied")?;
-        Ok(true)
+        Ok(Some(copied))
     }
 }
 
