@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use duct::cmd;
 
+use crate::engine::is_root;
 use crate::progress;
 use crate::workspace::Build;
 use crate::{size, tidy};
@@ -75,7 +76,8 @@ const JOBS: &[Job] = &[
             cargo(
                 build,
                 &["test", "--quiet", "--workspace", "--exclude", "qemu-test"],
-            )
+            )?;
+            root_tests(build)
         },
     },
     Job {
@@ -128,6 +130,21 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     }
     eprintln!("{:>12} {:>8.1} s", "all", start.elapsed().as_secs_f64());
     outcome
+}
+
+/// Crates whose tests that need root are ignored unless `--include-ignored` is given.
+const ROOT_TESTS: [&str; 3] = ["engine-server", "network", "sys"];
+
+/// Runs them, too, where this is root; qemu-test has most of them in a guest.
+fn root_tests(build: &Build) -> Result<()> {
+    if !is_root() {
+        progress::note("test", "not root: what needs it was ignored");
+        return Ok(());
+    }
+    let mut arguments = vec!["test", "--quiet"];
+    arguments.extend(ROOT_TESTS.iter().flat_map(|name| ["--package", *name]));
+    arguments.extend(["--", "--include-ignored"]);
+    cargo(build, &arguments)
 }
 
 /// Runs cargo in the workspace.

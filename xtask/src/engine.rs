@@ -49,6 +49,6 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
 }
 
 /// Whether this process may make namespaces without sudo: `/proc/self` belongs to its user.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
 }

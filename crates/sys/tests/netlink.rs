@@ -18,14 +18,6 @@ fn cidr(text: &str) -> Cidr {
     text.parse().unwrap()
 }
 
-fn is_root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        println!("skipped: needs root");
-    }
-    root
-}
-
 fn up() -> LinkChange<'static> {
     LinkChange {
         up: Some(true),
@@ -96,10 +88,8 @@ fn bridge_with_container(inside: impl AsFd + Sync) {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn a_bridge_and_a_veth_pair_carry_packets_and_go_without_trace() {
-    if !is_root() {
-        return;
-    }
     let (host, inside) = (new_netns().unwrap(), new_netns().unwrap());
     let server = in_netns(host.as_fd(), || {
         bridge_with_container(&inside);
@@ -125,10 +115,8 @@ fn a_bridge_and_a_veth_pair_carry_packets_and_go_without_trace() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn errors_name_the_object_and_carry_the_kernels_text() {
-    if !is_root() {
-        return;
-    }
     let netns = new_netns().unwrap();
     in_netns(netns.as_fd(), || {
         let mut netlink = Rtnetlink::open().unwrap();
@@ -220,10 +208,8 @@ fn publish_port() -> sys::netlink::Result<()> {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn a_published_port_reaches_the_container_and_the_table_goes() {
-    if !is_root() {
-        return;
-    }
     let (host, inside) = (new_netns().unwrap(), new_netns().unwrap());
     let published = in_netns(host.as_fd(), || {
         bridge_with_container(&inside);

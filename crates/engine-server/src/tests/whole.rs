@@ -5,12 +5,8 @@ use tokio::net::UnixListener;
 
 use super::{Server, run};
 
-/// Runs a test against the API of a whole engine in a network of its own; without root there is none.
+/// Runs a test against the API of a whole engine in a network of its own, which takes root.
 fn with_engine(name: &str, test: impl AsyncFnOnce(&Server) + Send) {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: needs root");
-        return;
-    }
     let host = sys::netlink::new_netns().unwrap();
     let cgroup = format!("test-{name}-{}", std::process::id());
     let engine_lives = || {
@@ -38,6 +34,7 @@ fn with_engine(name: &str, test: impl AsyncFnOnce(&Server) + Send) {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn panics_of_a_whole_engine_are_contained_and_counted() {
     with_engine("panics", async |server| {
         for path in ["/panic", "/panic/detached"] {
@@ -57,6 +54,7 @@ fn panics_of_a_whole_engine_are_contained_and_counted() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn each_prune_is_an_event() {
     with_engine("prune", async |server| {
         for kind in ["container", "image", "network", "volume"] {
@@ -74,6 +72,7 @@ fn each_prune_is_an_event() {
 
 /// cAdvisor wants one version of three numbers and no older than 1.0.0, minikube numbers only and no colon after them.
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn the_version_is_docker_s_and_ours_is_beside_it() {
     with_engine("version", async |server| {
         let body = |answer: String| -> serde_json::Value {
@@ -103,6 +102,7 @@ fn the_version_is_docker_s_and_ours_is_beside_it() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn targets_are_read_as_docker_reads_them() {
     with_engine("targets", async |server| {
         let raw = r#"/images/json?filters={"dangling":["true"]}"#;

@@ -7,6 +7,7 @@ use super::*;
 use crate::ConnectTarget;
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn a_container_gets_link_address_route_and_mac() {
     in_world(|world| async move {
         let web = Container::new("web");
@@ -50,6 +51,7 @@ fn a_container_gets_link_address_route_and_mac() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn none_has_loopback_only() {
     in_world(|world| async move {
         let lonely = Container::new("lonely");
@@ -73,6 +75,7 @@ fn none_has_loopback_only() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn containers_reach_the_world_under_the_hosts_address() {
     in_world(|world| async move {
         let web = Container::new("web");
@@ -90,6 +93,7 @@ fn containers_reach_the_world_under_the_hosts_address() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn networks_are_isolated_from_each_other_and_from_strangers() {
     in_world(|world| async move {
         world.create("front", |_| {});
@@ -122,6 +126,7 @@ fn networks_are_isolated_from_each_other_and_from_strangers() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn without_icc_containers_reach_the_host_only() {
     in_world(|world| async move {
         world.create("quiet", |request| {
@@ -150,6 +155,7 @@ fn without_icc_containers_reach_the_host_only() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn internal_networks_have_no_way_out() {
     in_world(|world| async move {
         world.create("inner", |request| request.internal = true);
@@ -184,6 +190,7 @@ fn internal_networks_have_no_way_out() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn fixed_addresses_are_given_once() {
     in_world(|world| async move {
         world.create("front", |request| {
@@ -246,6 +253,7 @@ fn fixed_addresses_are_given_once() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn link_local_addresses_are_added() {
     in_world(|world| async move {
         world.create("front", |request| request.ipam = subnet("10.30.0.0/24"));
@@ -278,6 +286,7 @@ fn link_local_addresses_are_added() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn macvlan_containers_share_the_parents_wire() {
     in_world(|world| async move {
         let id = world.create("wire", |request| {
@@ -311,6 +320,7 @@ fn macvlan_containers_share_the_parents_wire() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn a_parent_may_have_the_name_of_the_containers_link() {
     in_world(|world| async move {
         bridge("eth0");

@@ -60,6 +60,7 @@ fn two_on_front(world: &World) -> (Container, Container, Vec<u8>) {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn names_aliases_ids_and_host_names_resolve() {
     in_world(|world| async move {
         let (web, db, expected) = two_on_front(&world);
@@ -90,6 +91,7 @@ fn names_aliases_ids_and_host_names_resolve() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn other_names_are_asked_upstream_over_udp_and_tcp() {
     in_world(|world| async move {
         let (web, _db, _) = two_on_front(&world);
@@ -145,6 +147,7 @@ fn other_names_are_asked_upstream_over_udp_and_tcp() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn a_container_may_serve_port_53_itself() {
     in_world(|world| async move {
         let (web, _db, _) = two_on_front(&world);
@@ -156,6 +159,7 @@ fn a_container_may_serve_port_53_itself() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn garbage_is_survived() {
     in_world(|world| async move {
         let (web, _db, expected) = two_on_front(&world);
@@ -183,6 +187,7 @@ fn garbage_is_survived() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn a_child_that_died_is_replaced_and_knows_everything_again() {
     in_world(|world| async move {
         let (web, db, expected) = two_on_front(&world);
@@ -206,6 +211,7 @@ fn a_child_that_died_is_replaced_and_knows_everything_again() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn a_child_is_handed_over_with_its_sockets() {
     in_world(|mut world| async move {
         let (web, db, expected) = two_on_front(&world);

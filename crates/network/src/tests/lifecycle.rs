@@ -25,6 +25,7 @@ fn names(networks: &[Network]) -> Vec<&str> {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn impossible_networks_are_refused_in_dockers_words() {
     in_world(|world| async move {
         world.create("front", |request| request.ipam = subnet("10.50.0.0/16"));
@@ -85,6 +86,7 @@ fn impossible_networks_are_refused_in_dockers_words() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn networks_are_found_listed_and_pruned() {
     in_world(|mut world| async move {
         let id = world.create("front", |request| {
@@ -143,6 +145,7 @@ fn networks_are_found_listed_and_pruned() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 #[expect(clippy::too_many_lines, reason = "one story")]
 fn a_running_container_is_connected_and_disconnected() {
     in_world(|world| async move {
@@ -234,6 +237,7 @@ fn a_running_container_is_connected_and_disconnected() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn connecting_is_refused_and_forgotten_as_in_docker() {
     in_world(|world| async move {
         let config = |subnet: &str| IpamConfig {
@@ -276,6 +280,7 @@ fn connecting_is_refused_and_forgotten_as_in_docker() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn the_hosts_names_are_those_of_containers_in_its_network() {
     in_world(|world| async move {
         let hosts = world.directory.path().join("hosts");
@@ -296,6 +301,7 @@ fn the_hosts_names_are_those_of_containers_in_its_network() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn nothing_is_left_behind() {
     in_world(|mut world| async move {
         world.create("front", |_| {});
@@ -337,6 +343,7 @@ fn nothing_is_left_behind() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn what_a_killed_engine_began_to_write_is_cleared() {
     in_world(|mut world| async move {
         let half =

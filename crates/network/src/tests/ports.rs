@@ -8,6 +8,7 @@ use super::*;
 use crate::ConnectTarget;
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn a_published_port_is_reached_from_everywhere() {
     in_world(|mut world| async move {
         world.create("front", |_| {});
@@ -98,6 +99,7 @@ fn route_loopback_through(link: &str, gateway: &str) {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn loopback_services_of_the_host_stay_private() {
     in_world(|world| async move {
         let evil = Container::new("evil");
@@ -117,6 +119,7 @@ fn loopback_services_of_the_host_stay_private() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn a_port_published_on_loopback_does_not_answer_a_neighbour() {
     in_world(|world| async move {
         let web = Container::new("web");
@@ -135,6 +138,7 @@ fn a_port_published_on_loopback_does_not_answer_a_neighbour() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn the_same_port_is_refused_in_dockers_words() {
     in_world(|world| async move {
         let (one, two) = (Container::new("one"), Container::new("two"));
@@ -173,6 +177,7 @@ fn the_same_port_is_refused_in_dockers_words() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn udp_is_published_and_exposed_ports_are_shown() {
     in_world(|world| async move {
         let echo = Container::new("echo");
@@ -212,6 +217,7 @@ fn udp_is_published_and_exposed_ports_are_shown() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn ports_follow_the_networks_of_a_running_container() {
     in_world(|world| async move {
         world.create("inside", |request| request.internal = true);
@@ -257,6 +263,7 @@ fn way_out(world: &World, id: &str) -> (Vec<IpAddr>, Vec<u16>) {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn the_first_network_in_lexical_order_is_the_way_out() {
     in_world(|world| async move {
         world.create("alpha", |_| {});
@@ -307,6 +314,7 @@ fn the_first_network_in_lexical_order_is_the_way_out() {
 }
 
 #[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
 fn where_nobody_comes_in_no_ports_are_shown() {
     in_world(|world| async move {
         world.create("inside", |request| request.internal = true);
