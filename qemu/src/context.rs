@@ -72,6 +72,9 @@ impl Context {
 const NOT_SEEN_GREEN: &[&str] = &[
     "config_apply_holds_at_once_and_comes_back_when_it_cuts_the_machine_off",
     "damage_full_disk_lets_its_owner_in",
+    "datasources_a_dead_service_keeps_nobody_out",
+    "datasources_nocloud_by_http_is_named_by_the_command_line",
+    "datasources_nocloud_by_http_is_named_by_the_firmware",
     "engine_passes_its_own_tests",
     "install_disk_starts_with_bios_and_uefi_and_keeps_state",
     "install_upgrade_from_a_registry_and_docker_fetches_what_is_missing",

@@ -30,6 +30,9 @@ pub enum Error {
     /// Gzip data that does not unpack.
     #[error("user data cannot be unpacked: {0}")]
     Gzip(String),
+    /// A service or an address did not give what it was asked for.
+    #[error("{0}")]
+    Service(String),
     /// The kernel refused.
     #[error(transparent)]
     System(#[from] sys::Error),

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use sys::blockdev;
 use sys::mount::{self, MountFlags, UnmountFlags};
 
-use crate::{Error, Metadata, Result, metadata, user_data};
+use crate::network::{self, Network};
+use crate::{Error, Metadata, Result, metadata, nocloud, user_data};
 
 /// What the files on the media are called and in which format they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +37,15 @@ impl Format {
         }
     }
 
-    fn files(self) -> (&'static str, &'static str) {
+    /// User data, metadata and the network's description.
+    fn files(self) -> [&'static str; 3] {
         match self {
-            Format::ConfigDrive => (
+            Format::ConfigDrive => [
                 "openstack/latest/user_data",
                 "openstack/latest/meta_data.json",
-            ),
-            Format::NoCloud => ("user-data", "meta-data"),
+                "openstack/latest/network_data.json",
+            ],
+            Format::NoCloud => nocloud::FILES,
         }
     }
 }
@@ -65,64 +68,150 @@ pub struct Contents {
     pub user_data: Result<Option<Vec<u8>>>,
     /// The metadata file; `None` when there is none.
     pub metadata: Result<Option<Metadata>>,
+    /// What is not taken of the network's description, each with its key.
+    pub notes: Vec<String>,
 }
 
-/// The first device that carries user data of one of `formats`.
-pub fn find(formats: &[Format]) -> Option<Media> {
-    blockdev::list().into_iter().find_map(|device| {
-        let superblock = blockdev::probe(&device.path)?;
-        let format = Format::of_label(superblock.label.as_deref()?)?;
-        let file_system = match superblock.kind {
-            blockdev::Kind::Iso9660 => "iso9660",
-            blockdev::Kind::Vfat => "vfat",
-            blockdev::Kind::Ext4 => "ext4",
-            _ => return None,
-        };
-        formats.contains(&format).then_some(Media {
-            device: device.path,
-            file_system,
-            format,
+/// The devices that carry user data, by their labels.
+pub fn list() -> Vec<Media> {
+    let devices = blockdev::list().into_iter();
+    devices
+        .filter_map(|device| {
+            let superblock = blockdev::probe(&device.path)?;
+            let format = Format::of_label(superblock.label.as_deref()?)?;
+            let file_system = match superblock.kind {
+                blockdev::Kind::Iso9660 => "iso9660",
+                blockdev::Kind::Vfat => "vfat",
+                blockdev::Kind::Ext4 => "ext4",
+                _ => return None,
+            };
+            Some(Media {
+                device: device.path,
+                file_system,
+                format,
+            })
         })
-    })
+        .collect()
 }
 
-/// Mounts the media read-only at `mount_point`, reads its two files, and unmounts it.
+/// Discs that may hold a file of properties: ISO 9660 or UDF, whatever their label.
+pub(crate) fn discs() -> Vec<Media> {
+    let devices = blockdev::list().into_iter();
+    devices
+        .filter_map(|device| {
+            let file_system = match blockdev::probe(&device.path)?.kind {
+                blockdev::Kind::Iso9660 => "iso9660",
+                blockdev::Kind::Udf => "udf",
+                _ => return None,
+            };
+            Some(Media {
+                device: device.path,
+                file_system,
+                format: Format::NoCloud,
+            })
+        })
+        .collect()
+}
+
+/// Mounts the media read-only at `mount_point`, reads its files, and unmounts it.
 ///
 /// # Errors
 /// When it cannot be mounted.
 pub fn read(media: &Media, mount_point: &Path) -> Result<Contents> {
+    mounted(media, mount_point, |directory| {
+        read_directory(directory, media.format)
+    })
+}
+
+/// Mounts the media read-only at `mount_point`, does something with its files, and unmounts it.
+///
+/// # Errors
+/// When it cannot be mounted.
+pub(crate) fn mounted<T>(
+    media: &Media,
+    mount_point: &Path,
+    work: impl FnOnce(&Path) -> T,
+) -> Result<T> {
     std::fs::create_dir_all(mount_point)
         .map_err(|error| Error::file("create", mount_point, error))?;
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount::mount(&media.device, mount_point, media.file_system, flags, "")?;
-    let contents = read_directory(mount_point, media.format);
+    let result = work(mount_point);
     // Lazily: an open file elsewhere must not hold up the boot, and the namespace ends with this process.
     let _ = mount::unmount(mount_point, UnmountFlags::DETACH);
-    Ok(contents)
+    Ok(result)
 }
 
-/// Reads the two files of a format below `directory`.
+/// Reads the files of a format below `directory`.
 pub fn read_directory(directory: &Path, format: Format) -> Contents {
-    let (user_data, meta_data) = format.files();
-    Contents {
+    let [user_data, meta_data, network] = format.files();
+    let mut contents = Contents {
         user_data: read_bounded(&directory.join(user_data), user_data::MAX_BYTES),
         metadata: read_metadata(&directory.join(meta_data), format),
+        notes: Vec::new(),
+    };
+    let described = read_text(&directory.join(network)).map(|text| {
+        text.map(|text| match format {
+            Format::ConfigDrive => match serde_json::from_str(&text) {
+                Ok(value) => Ok(Some(network::openstack::translate(&value))),
+                Err(error) => Err(error.to_string()),
+            },
+            Format::NoCloud => network::network_config(&text),
+        })
+    });
+    match described {
+        Ok(None) => {}
+        Ok(Some(described)) => contents.add_network(network, described),
+        Err(error) => contents.notes.push(error.to_string()),
+    }
+    contents
+}
+
+impl Contents {
+    /// Adds what `file` says of the network to the metadata, and what could not be taken to the notes.
+    pub(crate) fn add_network(
+        &mut self,
+        file: &str,
+        described: std::result::Result<Option<Network>, String>,
+    ) {
+        let network = match described {
+            Ok(Some(network)) => network,
+            Ok(None) => return,
+            Err(error) => {
+                self.notes.push(format!("{file}: {error}"));
+                return;
+            }
+        };
+        let notes = network.notes.iter().map(|note| format!("{file}: {note}"));
+        self.notes.extend(notes);
+        // Damaged metadata is not replaced by a network alone: its error must be seen.
+        if let Ok(metadata) = &mut self.metadata {
+            metadata.get_or_insert_default().network = network.to_json();
+        }
     }
 }
 
 fn read_metadata(path: &Path, format: Format) -> Result<Option<Metadata>> {
-    let Some(bytes) = read_bounded(path, metadata::MAX_BYTES)? else {
+    let Some(text) = read_text(path)? else {
         return Ok(None);
     };
-    let text = String::from_utf8(bytes).map_err(|error| Error::Metadata(error.to_string()))?;
     match format {
         Format::ConfigDrive => metadata::openstack(&text).map(Some),
         Format::NoCloud => metadata::no_cloud(&text).map(Some),
     }
 }
 
+fn read_text(path: &Path) -> Result<Option<String>> {
+    let Some(bytes) = read_bounded(path, metadata::MAX_BYTES)? else {
+        return Ok(None);
+    };
+    let text = String::from_utf8(bytes);
+    text.map(Some)
+        .map_err(|error| Error::Metadata(format!("{}: {error}", path.display())))
+}
+
 /// A regular file of at most `limit` bytes; `None` when it does not exist.
-fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
     let failed = |error| Error::file("read", path, error);
     // Opening a fifo on the media would wait for a writer.
     match std::fs::metadata(path) {
@@ -179,6 +268,26 @@ mod tests {
             no_cloud.metadata.unwrap().unwrap().hostname.as_deref(),
             Some("b")
         );
+    }
+
+    #[test]
+    fn the_network_is_translated_and_what_is_not_taken_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let network = "version: 2\nethernets: {eth0: {dhcp4: true, wakeonlan: true}}\n";
+        std::fs::write(directory.path().join("network-config"), network).unwrap();
+        let contents = read_directory(directory.path(), Format::NoCloud);
+        let network = contents.metadata.unwrap().unwrap().network.unwrap();
+        assert_eq!(
+            network,
+            serde_json::json!({"interfaces": {"eth0": {"dhcp": true}}})
+        );
+        assert_eq!(contents.notes.len(), 1);
+        assert!(contents.notes[0].starts_with("network-config: ethernets.eth0.wakeonlan: "));
+        let openstack = directory.path().join("openstack/latest");
+        std::fs::create_dir_all(&openstack).unwrap();
+        std::fs::write(openstack.join("network_data.json"), "{").unwrap();
+        let contents = read_directory(directory.path(), Format::ConfigDrive);
+        assert!(contents.notes[0].starts_with("openstack/latest/network_data.json: "));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 pub const MAX_BYTES: u64 = 1 << 20;
 
 /// Most keys taken from one source.
-const MAX_KEYS: usize = 256;
+pub(crate) const MAX_KEYS: usize = 256;
 
 /// `openstack/latest/meta_data.json`: `uuid`, `hostname`, `public_keys` by name.
 ///
@@ -25,6 +25,7 @@ pub fn openstack(text: &str) -> Result<Metadata> {
         hostname: text_of(&json, &["hostname", "name"]),
         instance_id: text_of(&json, &["uuid"]),
         ssh_authorized_keys: keys(json.get("public_keys")),
+        ..Metadata::default()
     })
 }
 
@@ -43,6 +44,7 @@ pub fn no_cloud(text: &str) -> Result<Metadata> {
         hostname: text_of(&json, &["local-hostname", "hostname"]),
         instance_id: text_of(&json, &["instance-id"]),
         ssh_authorized_keys: keys(json.get("public-keys").or_else(|| json.get("public_keys"))),
+        ..Metadata::default()
     })
 }
 
@@ -55,7 +57,7 @@ fn text_of(json: &Value, names: &[&str]) -> Option<String> {
 }
 
 /// Keys as a text with one per line, a list, or a map of those by name.
-fn keys(value: Option<&Value>) -> Vec<String> {
+pub(crate) fn keys(value: Option<&Value>) -> Vec<String> {
     let mut keys = Vec::new();
     if let Some(value) = value {
         collect(value, 0, &mut keys);

@@ -168,6 +168,26 @@ pub fn save_metadata(directory: &Path, metadata: &Metadata) -> Result<()> {
     write_atomic(&path, &json, 0o600)
 }
 
+/// Removes metadata that another machine was given: a disk that was copied carries it along. `machine` is the firmware's
+/// UUID. Whether it did.
+///
+/// # Errors
+/// The file cannot be removed.
+pub fn forget_other_machine(directory: &Path, machine: &str) -> Result<bool> {
+    let path = directory.join(METADATA);
+    // Damaged metadata is reported by who reads it, and replaced by the next.
+    let Ok(known) = load_metadata(directory) else {
+        return Ok(false);
+    };
+    let is_other = known
+        .machine
+        .is_some_and(|known| !known.eq_ignore_ascii_case(machine));
+    if is_other {
+        fs::remove_file(&path).map_err(|error| Error::file("remove", &path, error))?;
+    }
+    Ok(is_other)
+}
+
 /// Writes a file so that a power cut leaves the old or the new one: a temporary file, fsync, rename, fsync of the
 /// directory.
 ///
@@ -297,8 +317,28 @@ mod tests {
             hostname: Some("a".into()),
             instance_id: None,
             ssh_authorized_keys: vec!["k".into()],
+            network: Some(serde_json::json!({"dns": {"search": ["a"]}})),
+            ..Metadata::default()
         };
         save_metadata(directory.path(), &metadata).unwrap();
         assert_eq!(load_metadata(directory.path()).unwrap(), metadata);
+    }
+
+    #[test]
+    fn metadata_stays_with_its_machine() {
+        let directory = tempfile::tempdir().unwrap();
+        let metadata = Metadata {
+            machine: Some("ABC".into()),
+            ..Metadata::default()
+        };
+        save_metadata(directory.path(), &metadata).unwrap();
+        assert!(!forget_other_machine(directory.path(), "abc").unwrap());
+        assert_eq!(load_metadata(directory.path()).unwrap(), metadata);
+        assert!(forget_other_machine(directory.path(), "def").unwrap());
+        assert_eq!(
+            load_metadata(directory.path()).unwrap(),
+            Metadata::default()
+        );
+        assert!(!forget_other_machine(directory.path(), "def").unwrap());
     }
 }

@@ -131,7 +131,14 @@ impl MachineConfig {
             .collect();
         let line = files::read(&places.command_line, &mut problems).unwrap_or_default();
         let command_line = CommandLine::parse(&line);
-        let mut loaded = config::load(&sources, &command_line);
+        let metadata = load_metadata(&places.conf).unwrap_or_else(|error| {
+            problems.push(files::problem(
+                &places.conf.join(METADATA),
+                &error.to_string(),
+            ));
+            Metadata::default()
+        });
+        let mut loaded = load_over(&sources, &command_line, &metadata, places);
         for include in include::includes(&loaded) {
             match include {
                 Include::File(path) => match files::read(Path::new(&path), &mut problems) {
@@ -154,13 +161,6 @@ impl MachineConfig {
                 Include::Refused(name, reason) => include::refuse(&mut loaded, &name, &reason),
             }
         }
-        let metadata = load_metadata(&places.conf).unwrap_or_else(|error| {
-            problems.push(files::problem(
-                &places.conf.join(METADATA),
-                &error.to_string(),
-            ));
-            Metadata::default()
-        });
         loaded.problems.extend(problems);
         let mut machine = Self {
             loaded,
@@ -214,6 +214,34 @@ impl MachineConfig {
             self.loaded.problems.push(problem);
         }
     }
+}
+
+/// The layers, with the network of the datasource below the machine's own files and above what the system brings.
+fn load_over(
+    sources: &[Source<'_>],
+    command_line: &CommandLine,
+    metadata: &Metadata,
+    places: &Places,
+) -> Loaded {
+    let loaded = config::load(sources, command_line);
+    let Some(text) = metadata.network_document(&loaded.tree) else {
+        return loaded;
+    };
+    let name = places.conf.join(METADATA).display().to_string();
+    let mut sources = sources.to_vec();
+    let below = [&places.built_in, &places.oem].map(|path| path.display().to_string());
+    let place = sources
+        .iter()
+        .take_while(|source| below.iter().any(|path| path == source.name))
+        .count();
+    sources.insert(
+        place,
+        Source {
+            name: &name,
+            text: &text,
+        },
+    );
+    config::load(&sources, command_line)
 }
 
 /// Whether a name can be a host name: letters, digits, `-`, `_` and dots, at most 64 characters (sethostname(2)).

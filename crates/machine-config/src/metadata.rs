@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use config::Node;
 use serde::{Deserialize, Serialize};
 
 /// File of the metadata, as JSON, in the directory of the machine's configuration.
@@ -19,6 +20,33 @@ pub struct Metadata {
     pub instance_id: Option<String>,
     /// Public keys in the order of their names; added to the configuration's.
     pub ssh_authorized_keys: Vec<String>,
+    /// The datasource that said all this.
+    pub source: Option<String>,
+    /// `product_uuid` of the machine that it was said to: what a snapshot of its disk carries along is not for another one.
+    pub machine: Option<String>,
+    /// The address that others reach it by.
+    pub public_ipv4: Option<String>,
+    /// Its address in its own network.
+    pub private_ipv4: Option<String>,
+    /// The IPv6 address that others reach it by.
+    pub public_ipv6: Option<String>,
+    /// Its IPv6 address in its own network.
+    pub private_ipv6: Option<String>,
+    /// `rancher.network` as the datasource describes it; its interfaces count where no file of the machine has some.
+    pub network: Option<serde_json::Value>,
+}
+
+impl Metadata {
+    /// The network as a document of cloud-config (JSON is YAML); without its interfaces when `others` have some.
+    pub(crate) fn network_document(&self, others: &Node) -> Option<String> {
+        let mut network = self.network.clone()?;
+        if others.get("rancher.network.interfaces").is_some()
+            && let Some(map) = network.as_object_mut()
+        {
+            map.remove("interfaces");
+        }
+        Some(serde_json::json!({"rancher": {"network": network}}).to_string())
+    }
 }
 
 /// The kept metadata cannot be used.

@@ -144,3 +144,30 @@ fn a_service_of_a_catalogue_is_read_from_its_folder_and_a_missing_one_is_named()
             .any(|line| line.contains("e.example") && line.contains("not fetched yet"))
     );
 }
+
+#[test]
+fn the_datasources_network_counts_where_the_machine_says_nothing() {
+    let metadata = r#"{"network": {"interfaces": {"eth0": {"match": "mac=52:54:00:00:00:01", "address": "10.0.0.2/24"}},
+        "dns": {"nameservers": ["10.0.0.1"]}}}"#;
+    let built_in = "rancher: {network: {dns: {nameservers: [9.9.9.9], search: [a]}}}";
+    let own = "rancher: {network: {interfaces: {eth0: {dhcp: true}}}}";
+    let files = [("os.yml", built_in), ("conf/metadata", metadata)];
+    let network = machine(&files, "").loaded.config.rancher.network;
+    assert_eq!(
+        network.interfaces["eth0"].address.as_deref(),
+        Some("10.0.0.2/24")
+    );
+    assert_eq!(network.dns.nameservers, ["10.0.0.1"]);
+    assert_eq!(network.dns.search, ["a"]);
+    let files = [files[0], files[1], ("conf/cloud-config.d/boot.yml", own)];
+    let network = machine(&files, "").loaded.config.rancher.network;
+    assert_eq!(network.interfaces["eth0"].dhcp, Some(true));
+    assert_eq!(network.interfaces["eth0"].address, None);
+    assert_eq!(network.dns.nameservers, ["10.0.0.1"]);
+    let network = machine(&files, "rancher.network.dns.nameservers=[1.1.1.1]")
+        .loaded
+        .config
+        .rancher
+        .network;
+    assert_eq!(network.dns.nameservers, ["1.1.1.1"]);
+}

@@ -8,6 +8,7 @@ mod configuration;
 mod confinement;
 mod console;
 mod damage;
+mod datasources;
 mod dying_disk;
 mod engine;
 mod failure;
@@ -55,6 +56,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         configuration::tests(context),
         user_data::tests(context),
         hostile::tests(context),
+        datasources::tests(context),
         network::tests(context),
         boot::tests(context),
         console::tests(context),

@@ -24,7 +24,7 @@ pub const RANCHER: Kind = Kind::Object(&[
             "datasources",
             Kind::Strings,
             EarlyBoot,
-            "Where user data comes from: configdrive, nocloud.",
+            "Where user data comes from: `*` for what a label, the firmware or the kernel command line names, or names (docs/datasources.md).",
         )]),
         Inside,
         "User data.",

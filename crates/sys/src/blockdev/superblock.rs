@@ -16,6 +16,8 @@ pub enum Kind {
     Vfat,
     /// ISO 9660.
     Iso9660,
+    /// UDF, which a disc may have without ISO 9660.
+    Udf,
     /// Squashfs.
     Squashfs,
     /// EROFS.
@@ -51,8 +53,8 @@ pub fn probe(path: &Path) -> Option<Superblock> {
 }
 
 /// FAT is last but one: boot sectors of other formats look like it.
-const PROBES: [fn(&File) -> Option<Superblock>; 10] = [
-    luks, squashfs, xfs, iso9660, ext4, erofs, btrfs, lvm, vfat, swap,
+const PROBES: [fn(&File) -> Option<Superblock>; 11] = [
+    luks, squashfs, xfs, iso9660, udf, ext4, erofs, btrfs, lvm, vfat, swap,
 ];
 
 fn read<const N: usize>(file: &File, offset: u64) -> Option<[u8; N]> {
@@ -87,6 +89,20 @@ fn uuid(bytes: [u8; 16]) -> Option<String> {
         text.push_str(&format!("{byte:02x}"));
     }
     Some(text)
+}
+
+/// Descriptors of 2 KiB from 32 KiB on; one of them names UDF's revision (ECMA-167, 2/9).
+fn udf(file: &File) -> Option<Superblock> {
+    const FIRST: u64 = 32 << 10;
+    const SECTOR: u64 = 2 << 10;
+    const MOST: u64 = 8;
+    let mut sectors = (0..MOST).map_while(|index| read::<6>(file, FIRST + index * SECTOR));
+    let found = sectors.any(|sector| matches!(&sector[1..], b"NSR02" | b"NSR03"));
+    found.then_some(Superblock {
+        kind: Kind::Udf,
+        label: None,
+        uuid: None,
+    })
 }
 
 fn ext4(file: &File) -> Option<Superblock> {
@@ -277,5 +293,13 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(probe(file.path()), None);
         assert_eq!(probe(Path::new("/no/such/device")), None);
+    }
+
+    #[test]
+    fn udf_without_iso9660_is_told() {
+        let file = image(&[(0x8001, b"BEA01"), (0x8801, b"NSR02"), (0x9001, b"TEA01")]);
+        assert_eq!(probe(file.path()).unwrap().kind, Kind::Udf);
+        let file = image(&[(0x8001, b"BEA01"), (0x8801, b"XXXXX")]);
+        assert_eq!(probe(file.path()), None);
     }
 }

@@ -1,0 +1,270 @@
+//! Version 2: netplan's form (netplan's YAML reference, cloud-init's "Networking config Version 2").
+
+use serde_json::Value;
+
+use super::{Network, Route, by_mac, cidr, destination, is_link_name, number, text, texts, truth};
+
+/// Kinds of links; those below the first four are not had.
+pub(super) const KINDS: [&str; 10] = [
+    "ethernets",
+    "bonds",
+    "bridges",
+    "vlans",
+    "wifis",
+    "tunnels",
+    "modems",
+    "vrfs",
+    "dummy-devices",
+    "nm-devices",
+];
+const TAKEN: usize = 4;
+
+/// Keys of a link that mean nothing here: nobody waits for a link, and names are the kernel's.
+const SILENT: &[&str] = &[
+    "optional",
+    "critical",
+    "renderer",
+    "ignore-carrier",
+    "optional-addresses",
+    "emit-lldp",
+];
+/// Keys of a link that are read.
+const READ: &[&str] = &[
+    "match",
+    "dhcp4",
+    "dhcp6",
+    "addresses",
+    "gateway4",
+    "gateway6",
+    "nameservers",
+    "macaddress",
+    "mtu",
+    "routes",
+    "dhcp4-overrides",
+    "dhcp6-overrides",
+    "interfaces",
+    "parameters",
+    "id",
+    "link",
+    "set-name",
+];
+
+/// Translates `network`, version 2.
+pub(super) fn translate(value: &Value) -> Network {
+    let mut network = Network::default();
+    for kind in &KINDS[TAKEN..] {
+        if value.get(*kind).is_some() {
+            network.note(kind, "this version does not have such links");
+        }
+    }
+    for kind in &KINDS[..TAKEN] {
+        let links = value.get(*kind).and_then(Value::as_object);
+        for (name, link) in links.into_iter().flatten().take(super::MAX_LINKS) {
+            if link.is_object() {
+                one(&mut network, kind, name, link);
+            } else if !link.is_null() {
+                network.note(&format!("{kind}.{name}"), "it is not a map");
+            }
+        }
+    }
+    network
+}
+
+fn one(network: &mut Network, kind: &str, name: &str, link: &Value) {
+    let key = format!("{kind}.{name}");
+    unread(network, &key, link);
+    match kind {
+        "ethernets" => matched(network, &key, name, link),
+        _ if !is_link_name(name) => return network.note(&key, "it is not a name of a link"),
+        "vlans" => {
+            let (Some(parent), Some(id)) = (
+                link.get("link").and_then(text),
+                link.get("id").and_then(number),
+            ) else {
+                return network.note(&key, "a VLAN needs `id` and `link`");
+            };
+            network.entry(&parent).vlans.push(format!("{id}:{name}"));
+        }
+        "bridges" => {
+            network.entry(name).bridge = Some("true".to_owned());
+            for member in members(link) {
+                network.entry(&member).bridge = Some(name.to_owned());
+            }
+            for parameter in keys(link.get("parameters")) {
+                network.note(
+                    &format!("{key}.parameters.{parameter}"),
+                    "not set: a bridge has the kernel's values",
+                );
+            }
+        }
+        _ => {
+            for member in members(link) {
+                network.entry(&member).bond = Some(name.to_owned());
+            }
+            let options = super::v1::bond_options(link.get("parameters"));
+            network.entry(name).bond_opts = options;
+        }
+    }
+    settings(network, &key, name, link);
+}
+
+fn members(link: &Value) -> Vec<String> {
+    link.get("interfaces").map(texts).unwrap_or_default()
+}
+
+fn keys(value: Option<&Value>) -> Vec<String> {
+    value
+        .and_then(Value::as_object)
+        .map(|map| map.keys().cloned().collect())
+        .unwrap_or_default()
+}
+
+fn unread(network: &mut Network, key: &str, link: &Value) {
+    for name in keys(Some(link)) {
+        if !READ.contains(&name.as_str()) && !SILENT.contains(&name.as_str()) {
+            network.note(&format!("{key}.{name}"), "not applied by this version");
+        }
+    }
+}
+
+/// Which link an entry of `ethernets` is for.
+fn matched(network: &mut Network, key: &str, name: &str, link: &Value) {
+    let matching = link.get("match");
+    for field in keys(matching) {
+        if !matches!(field.as_str(), "macaddress" | "name" | "driver") {
+            network.note(&format!("{key}.match.{field}"), "not known");
+        }
+    }
+    let field = |field: &str| {
+        matching
+            .and_then(|matching| matching.get(field))
+            .and_then(text)
+    };
+    let pattern = match (field("macaddress"), field("name")) {
+        (Some(mac), _) => by_mac(&mac).or_else(|| {
+            network.note(
+                &format!("{key}.match.macaddress"),
+                "it is not a hardware address",
+            );
+            None
+        }),
+        (None, Some(glob)) => Some(glob),
+        (None, None) if field("driver").is_some() => {
+            network.note(
+                &format!("{key}.match.driver"),
+                "links are not matched by driver: every eth* is meant",
+            );
+            Some("eth*".to_owned())
+        }
+        (None, None) => None,
+    };
+    if let Some(new) = link.get("set-name").and_then(text)
+        && new != name
+    {
+        network.note(&format!("{key}.set-name"), "links keep the kernel's names");
+    }
+    network.entry(name).matching = pattern;
+}
+
+/// What every kind of link has.
+fn settings(network: &mut Network, key: &str, name: &str, link: &Value) {
+    let dhcp = ["dhcp4", "dhcp6"].map(|family| link.get(family).map(truth));
+    let mut addresses = Vec::new();
+    for address in link
+        .get("addresses")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        // {"10.0.0.2/24": {lifetime: 0}} is an address with options.
+        let word = text(address).or_else(|| keys(Some(address)).first().cloned());
+        match word.as_deref().and_then(|word| cidr(word, None)) {
+            Some(address) => addresses.push(address),
+            None => network.note(
+                &format!("{key}.addresses"),
+                &format!("{address} is not an address"),
+            ),
+        }
+    }
+    let routes = routes(network, key, link);
+    for server in link
+        .pointer("/nameservers/addresses")
+        .map(texts)
+        .unwrap_or_default()
+    {
+        network.add_nameserver(&format!("{key}.nameservers.addresses"), &server);
+    }
+    for domain in link
+        .pointer("/nameservers/search")
+        .map(texts)
+        .unwrap_or_default()
+    {
+        network.add_search(&domain);
+    }
+    let mut metric = None;
+    for overrides in ["dhcp4-overrides", "dhcp6-overrides"] {
+        for field in keys(link.get(overrides)) {
+            match field.as_str() {
+                "route-metric" => metric = link[overrides].get(&field).and_then(number),
+                "send-hostname" | "hostname" | "use-mtu" | "use-ntp" | "use-hostname" => {}
+                _ => network.note(
+                    &format!("{key}.{overrides}.{field}"),
+                    "not applied by this version",
+                ),
+            }
+        }
+    }
+    let mac = link.get("macaddress").and_then(text);
+    let mtu = link.get("mtu").and_then(number);
+    let entry = network.entry(name);
+    entry.dhcp = match dhcp {
+        [Some(true), _] | [_, Some(true)] => Some(true),
+        // Addresses are given by hand: saying false would be said twice.
+        _ => addresses.is_empty().then_some(false),
+    };
+    entry.addresses = addresses;
+    entry.routes = routes;
+    entry.mac = mac;
+    entry.mtu = mtu;
+    entry.metric = metric;
+}
+
+fn routes(network: &mut Network, key: &str, link: &Value) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for gateway in ["gateway4", "gateway6"] {
+        if let Some(via) = link.get(gateway).and_then(text) {
+            routes.push(Route {
+                to: "default".to_owned(),
+                via: Some(via),
+                metric: None,
+            });
+        }
+    }
+    for (index, route) in link
+        .get("routes")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
+        let key = format!("{key}.routes[{index}]");
+        for field in keys(Some(route)) {
+            if !matches!(field.as_str(), "to" | "via" | "metric" | "on-link") {
+                network.note(&format!("{key}.{field}"), "not applied by this version");
+            }
+        }
+        match route
+            .get("to")
+            .and_then(text)
+            .and_then(|to| destination(&to, None))
+        {
+            Some(to) => routes.push(Route {
+                to,
+                via: route.get("via").and_then(text),
+                metric: route.get("metric").and_then(number),
+            }),
+            None => network.note(&key, "`to` is not a destination"),
+        }
+    }
+    routes
+}

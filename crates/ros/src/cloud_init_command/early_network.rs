@@ -1,0 +1,253 @@
+//! A network for the short time in which a metadata service is asked: what the machine is told to be on the network may be
+//! in its answer. Afterwards links are as they were, and the service network starts from nothing.
+
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cloud_init::service::{Place, Reach};
+use netconf::resolver::{Resolver, has_server};
+use netconf::{Plan, apply, dhcp};
+use sys::netlink::{Cidr, Link, LinkChange, Rtnetlink};
+use sys::process::{Child, Command, Signal};
+
+use super::loudly;
+use crate::machine_config::MachineConfig;
+
+const DHCPCD: &str = "/usr/sbin/dhcpcd";
+/// The image's configuration, which ours is added to.
+const IMAGE_SETTINGS: &str = "/etc/dhcpcd.conf";
+const SETTINGS: &str = "/run/cloud-init-dhcpcd.conf";
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// How long an address is waited for, with the cards' drivers.
+const ADDRESS: Duration = Duration::from_secs(5);
+/// How often is looked for one.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Longest run of the program that shows a lease.
+const SHOW: Duration = Duration::from_secs(2);
+
+/// The network while it lasts.
+pub(super) struct EarlyNetwork {
+    netlink: Rtnetlink,
+    plan: Plan,
+    /// Links that had no address: theirs are removed again.
+    bare: Vec<Link>,
+    dhcpcd: Option<Child>,
+    resolv_conf: String,
+}
+
+impl EarlyNetwork {
+    /// Brings links up as the configuration says that is there already, by DHCP without one, and waits for an address.
+    pub(super) fn up(machine: &MachineConfig, reach: Reach) -> anyhow::Result<EarlyNetwork> {
+        let end = Instant::now() + ADDRESS;
+        let mut early = EarlyNetwork {
+            netlink: Rtnetlink::open()?,
+            plan: Plan::default(),
+            bare: Vec::new(),
+            dhcpcd: None,
+            resolv_conf: fs::read_to_string(RESOLV_CONF).unwrap_or_default(),
+        };
+        while early.hardware()?.is_empty() && Instant::now() < end {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        // A machine that was booted over the network (iSCSI, `ip=`) has one, and lives by it.
+        if !early.has_address(reach)? {
+            early.configure(machine, reach)?;
+            while !early.has_address(reach)? && Instant::now() < end {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+        }
+        early.resolve(machine);
+        Ok(early)
+    }
+
+    fn hardware(&mut self) -> anyhow::Result<Vec<Link>> {
+        let names: Vec<String> = apply::candidates(&mut self.netlink)?
+            .into_iter()
+            .filter(|link| link.is_hardware)
+            .map(|link| link.name)
+            .collect();
+        let mut links = self.netlink.links()?;
+        links.retain(|link| names.contains(&link.name));
+        links.sort_by_key(|link| link.index);
+        Ok(links)
+    }
+
+    /// Whether a link has an address that the service can be reached from.
+    fn has_address(&mut self, reach: Reach) -> anyhow::Result<bool> {
+        if matches!(reach, Reach::SocketFile(_)) {
+            return Ok(true);
+        }
+        let loopback = |ip: IpAddr| ip.is_loopback();
+        let addresses = self.netlink.addresses()?;
+        Ok(addresses.iter().any(|address| {
+            let ip = address.cidr.address();
+            let is_enough = match reach {
+                Reach::LinkLocalIpv6 => ip.is_ipv6(),
+                Reach::LinkLocalIpv4 => ip.is_ipv4(),
+                _ => false,
+            };
+            !loopback(ip) && (!address.link_local || is_enough)
+        }))
+    }
+
+    fn configure(&mut self, machine: &MachineConfig, reach: Reach) -> anyhow::Result<()> {
+        let links = self.hardware()?;
+        let taken = self.netlink.addresses()?;
+        let is_bare = |link: &Link| {
+            !taken
+                .iter()
+                .any(|address| address.link == link.index && !address.link_local)
+        };
+        self.bare = links.into_iter().filter(is_bare).collect();
+        let network = &machine.loaded.config.rancher.network;
+        self.plan = Plan::new(network, &apply::candidates(&mut self.netlink)?);
+        let mut errors = apply::make(&mut self.netlink, &self.plan);
+        for link in &self.plan.links {
+            errors.extend(apply::configure(&mut self.netlink, link));
+        }
+        for error in errors {
+            loudly(&error);
+        }
+        for link in self.bare.clone() {
+            let up = LinkChange {
+                up: Some(true),
+                ..LinkChange::default()
+            };
+            self.netlink.change_link(link.index, &link.name, &up)?;
+        }
+        if reach == Reach::LinkLocalIpv4
+            && let Some(link) = self.bare.first()
+        {
+            self.netlink
+                .add_address(link.index, &link.name, made_up(std::process::id()))?;
+            return Ok(());
+        }
+        self.start_dhcpcd()
+    }
+
+    fn start_dhcpcd(&mut self) -> anyhow::Result<()> {
+        let Some(settings) = dhcp::settings(&self.plan, false, &[]) else {
+            return Ok(());
+        };
+        let image = fs::read_to_string(IMAGE_SETTINGS).unwrap_or_default();
+        fs::write(SETTINGS, format!("{image}\n{settings}"))?;
+        let command = Command::new(DHCPCD).args(["--nobackground", "--config", SETTINGS]);
+        self.dhcpcd = Some(command.spawn()?);
+        Ok(())
+    }
+
+    /// Name servers for addresses with names: the configuration's, else those of DHCP, else the defaults.
+    fn resolve(&self, machine: &MachineConfig) {
+        let rancher = &machine.loaded.config.rancher;
+        let resolver = Resolver::new(&rancher.network, &rancher.defaults.network);
+        let has_dns = has_server(&fs::read_to_string(RESOLV_CONF).unwrap_or_default());
+        let servers = match (resolver.servers.is_empty(), has_dns) {
+            (false, _) => &resolver.servers,
+            (true, false) => &resolver.fallback,
+            (true, true) => return,
+        };
+        // In place: the file is a mount point.
+        if let Err(error) = fs::write(RESOLV_CONF, resolver.text(servers)) {
+            loudly(&format!("cannot write {RESOLV_CONF}: {error}"));
+        }
+    }
+
+    /// What addresses of services need to know.
+    pub(super) fn place(&mut self) -> Place {
+        let routes = self.netlink.routes().unwrap_or_default();
+        let default = routes
+            .iter()
+            .find(|route| route.destination.prefix() == 0 && !route.destination.is_ipv6());
+        let first = self
+            .hardware()
+            .ok()
+            .and_then(|links| links.into_iter().find(|link| link.carrier));
+        Place {
+            link: default
+                .map(|route| route.link)
+                .or(first.as_ref().map(|link| link.index)),
+            gateway: default.and_then(|route| route.gateway),
+            dhcp_server: first.and_then(|link| dhcp_server(&link.name)),
+            authority: None,
+        }
+    }
+
+    /// Links as they were.
+    pub(super) fn down(mut self) {
+        if let Some(dhcpcd) = self.dhcpcd.take() {
+            // As the service network does: told to end kindly while an answer comes in, dhcpcd 10.1 crashes.
+            let _ = dhcpcd.pidfd().send_signal(Signal::KILL);
+            let _ = dhcpcd.wait();
+        }
+        let made = self.plan.vlans.iter().map(|vlan| &vlan.name);
+        for name in made.chain(self.plan.bonds.keys()).chain(&self.plan.bridges) {
+            // One that could not be made is not there.
+            let _ = self.netlink.delete_link(name);
+        }
+        for link in &self.bare {
+            if let Err(error) = self.netlink.flush_addresses(link.index, &link.name, &[]) {
+                loudly(&format!("{}: {error}", link.name));
+            }
+        }
+        if fs::write(RESOLV_CONF, &self.resolv_conf).is_err() {
+            // Read-only then, so that nothing was written before.
+            println!("{RESOLV_CONF} is left as it is");
+        }
+    }
+}
+
+/// An address of 169.254.0.0/16 that is not reserved (RFC 3927): DigitalOcean's service asks for the third byte to be 1 to 168.
+fn made_up(seed: u32) -> Cidr {
+    let [a, b, ..] = seed.wrapping_mul(2_654_435_761).to_le_bytes();
+    let address = IpAddr::from([169, 254, a % 168 + 1, b.clamp(1, 254)]);
+    Cidr::new(address, 16).unwrap_or(Cidr::host(address))
+}
+
+/// Who gave the lease, as dhcpcd shows it.
+fn dhcp_server(link: &str) -> Option<IpAddr> {
+    if !Path::new(DHCPCD).exists() {
+        return None;
+    }
+    let shown = Command::new(DHCPCD)
+        .args(["--dumplease", "--ipv4only", link])
+        .deadline(SHOW)
+        .run()
+        .ok()?;
+    server_of(&String::from_utf8_lossy(&shown.stdout))
+}
+
+fn server_of(lease: &str) -> Option<IpAddr> {
+    let mut lines = lease.lines().map(str::trim);
+    let value = lines.find_map(|line| line.strip_prefix("dhcp_server_identifier="))?;
+    value.trim_matches('\'').parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_up_addresses_are_in_their_range() {
+        for seed in (0..5000).chain([u32::MAX]) {
+            let IpAddr::V4(ip) = made_up(seed).address() else {
+                panic!("not IPv4");
+            };
+            let [first, second, third, fourth] = ip.octets();
+            assert_eq!((first, second), (169, 254));
+            assert!(
+                (1..=168).contains(&third) && (1..=254).contains(&fourth),
+                "{ip}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_server_of_a_lease_is_found() {
+        let lease = "broadcast_address='10.1.1.255'\ndhcp_server_identifier='10.1.1.1'\nip_address='10.1.1.14'\n";
+        assert_eq!(server_of(lease), Some("10.1.1.1".parse().unwrap()));
+        assert_eq!(server_of("reason='BOUND'\n"), None);
+    }
+}

@@ -1,0 +1,179 @@
+//! `ros cloud-init save`: user data, keys and the network's description from a datasource to the machine's configuration;
+//! `execute`: apply them.
+
+mod early_network;
+mod sources;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use cloud_init::dmi::{self, Dmi};
+use cloud_init::media::Contents;
+use cloud_init::{Metadata, UserData, platform, store, user_data, variables};
+
+use crate::cli::CloudInit;
+use crate::machine_config::{CONF, MachineConfig};
+use crate::{console, container_files, problems};
+
+/// Most problems printed of one file.
+const MAX_REPORTS: usize = 20;
+
+/// Runs one of the subcommands.
+pub(crate) fn main(command: &CloudInit) -> anyhow::Result<ExitCode> {
+    let good = match command {
+        CloudInit::Save => {
+            let saved = save(Path::new(CONF));
+            // With what was just saved.
+            let errors = container_files::put_aside(&MachineConfig::load());
+            for error in &errors {
+                loudly(error);
+            }
+            saved && errors.is_empty()
+        }
+        CloudInit::Execute => console::apply_identity(&MachineConfig::load()),
+    };
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Fetches and keeps; false when something its owner must know went wrong. The boot goes on either way.
+fn save(conf: &Path) -> bool {
+    let dmi = Dmi::read(Path::new(dmi::DIRECTORY));
+    let uuid = dmi.get(dmi::Field::ProductUuid);
+    match store::forget_other_machine(conf, uuid) {
+        Ok(true) => println!("the metadata on the disk was another machine's and is forgotten"),
+        Ok(false) => {}
+        Err(error) => loudly(&error.to_string()),
+    }
+    let machine = MachineConfig::load();
+    let datasources = &machine.loaded.config.rancher.cloud_init.datasources;
+    let choice = platform::choose(datasources, &dmi, &machine.command_line);
+    let (found, good) = sources::ask(&choice, &machine);
+    match found {
+        Some(found) => keep(&found.name, found.contents, uuid, conf) && good,
+        None => {
+            println!("no datasource has user data");
+            good
+        }
+    }
+}
+
+fn keep(name: &str, contents: Contents, uuid: &str, conf: &Path) -> bool {
+    let mut good = true;
+    let mut failed = |error: String| {
+        loudly(&format!("{name}: {error}"));
+        good = false;
+    };
+    let mut known = Metadata::default();
+    match contents.metadata {
+        Ok(Some(mut metadata)) => {
+            metadata.source.get_or_insert_with(|| name.to_owned());
+            metadata.machine = (!uuid.is_empty()).then(|| uuid.to_owned());
+            if let Err(error) = store::save_metadata(conf, &metadata) {
+                failed(error.to_string());
+            }
+            known = metadata;
+        }
+        Ok(None) => {}
+        Err(error) => failed(error.to_string()),
+    }
+    for note in contents.notes.iter().take(MAX_REPORTS) {
+        loudly(&format!("{name}: {note}"));
+    }
+    let documents = contents
+        .user_data
+        .and_then(|bytes| user_data::documents(&bytes.unwrap_or_default()))
+        .map(|documents| with_addresses(name, documents, &known));
+    match documents.and_then(|data| store::save(conf, &format!("{name} user-data"), &data)) {
+        Ok(saved) => {
+            for problem in saved.problems.iter().take(MAX_REPORTS) {
+                loudly(&problem.to_string());
+            }
+            if saved.is_bad() {
+                failed("user data was not taken as a whole, the machine goes on with what could be read".to_owned());
+            }
+        }
+        Err(error) => failed(error.to_string()),
+    }
+    good
+}
+
+/// Fills in `$private_ipv4` and its like; one that the datasource does not know is named and stays.
+fn with_addresses(name: &str, documents: Vec<UserData>, metadata: &Metadata) -> Vec<UserData> {
+    let fill = |text: String| {
+        let (text, unknown) = variables::fill(&text, metadata);
+        for variable in unknown {
+            loudly(&format!(
+                "{name} user-data: ${variable} is not known to this datasource and stays as it is"
+            ));
+        }
+        text
+    };
+    let documents = documents.into_iter().map(|document| match document {
+        UserData::CloudConfig { text, note } => UserData::CloudConfig {
+            text: fill(text),
+            note,
+        },
+        UserData::Script(text) => UserData::Script(fill(text)),
+        other => other,
+    });
+    documents.collect()
+}
+
+/// On the machine's console by way of the kernel's log, and in this container's log.
+fn loudly(line: &str) {
+    eprintln!("{line}");
+    problems::warn("cloud-init", line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents(user_data: &str, metadata: cloud_init::Result<Option<Metadata>>) -> Contents {
+        Contents {
+            user_data: Ok(Some(user_data.as_bytes().to_vec())),
+            metadata,
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn bad_metadata_does_not_cost_the_user_data() {
+        let conf = tempfile::tempdir().unwrap();
+        let bad = Err(cloud_init::Error::Metadata("no".into()));
+        assert!(!keep(
+            "nocloud",
+            contents("#cloud-config\nhostname: a\n", bad),
+            "",
+            conf.path()
+        ));
+        assert!(conf.path().join(store::USER_DATA).exists());
+    }
+
+    #[test]
+    fn metadata_knows_its_machine_and_fills_in_addresses() {
+        let conf = tempfile::tempdir().unwrap();
+        let metadata = Metadata {
+            private_ipv4: Some("10.0.0.2".into()),
+            ..Metadata::default()
+        };
+        let text = "#cloud-config\nhostname: a\nrancher: {environment: {IP: $private_ipv4}}\n";
+        assert!(keep(
+            "ec2",
+            contents(text, Ok(Some(metadata))),
+            "uuid-1",
+            conf.path()
+        ));
+        let kept = store::load_metadata(conf.path()).unwrap();
+        assert_eq!(
+            (kept.source.as_deref(), kept.machine.as_deref()),
+            (Some("ec2"), Some("uuid-1"))
+        );
+        let kept = std::fs::read_to_string(conf.path().join(store::USER_DATA)).unwrap();
+        assert!(kept.contains("IP: 10.0.0.2"), "{kept}");
+    }
+}

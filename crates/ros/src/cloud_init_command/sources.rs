@@ -1,0 +1,194 @@
+//! Asks the datasources that this machine has, one after the other; the first that has something wins.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use cloud_init::media::{self, Contents, Format, Media};
+use cloud_init::platform::{Choice, Wanted, is_local};
+use cloud_init::seed::{Place as SeedPlace, Seed};
+use cloud_init::service::{self, Place, Reach, Service, table};
+use cloud_init::{Error, Result, address, azure, nocloud, ovf};
+
+use super::early_network::EarlyNetwork;
+use super::loudly;
+use crate::machine_config::MachineConfig;
+
+/// Where media is mounted while it is read; /run is a tmpfs of the container's own.
+const MOUNT_POINT: &str = "/run/cloud-init/media";
+/// What a service that does not answer costs at most, all services of a machine together.
+const ANSWER: Duration = Duration::from_secs(5);
+/// What telling Azure's host costs at most.
+const REPORT: Duration = Duration::from_secs(3);
+
+/// What a datasource had.
+pub(super) struct Found {
+    /// Its name, for messages.
+    pub(super) name: String,
+    pub(super) contents: Contents,
+}
+
+/// Asks them all until one has something. What was wrong with those before it is said; false then.
+pub(super) fn ask(choice: &Choice, machine: &MachineConfig) -> (Option<Found>, bool) {
+    let mut asking = Asking {
+        machine,
+        network: None,
+        deadline: None,
+        media: None,
+        good: true,
+    };
+    let found = asking.all(choice);
+    if let Some(network) = asking.network {
+        network.down();
+    }
+    (found, asking.good)
+}
+
+struct Asking<'m> {
+    machine: &'m MachineConfig,
+    network: Option<EarlyNetwork>,
+    /// When services and addresses have had their time; set with the first of them.
+    deadline: Option<Instant>,
+    /// Media with a label; looking at every device once is enough.
+    media: Option<Vec<Media>>,
+    good: bool,
+}
+
+impl Asking<'_> {
+    fn all(&mut self, choice: &Choice) -> Option<Found> {
+        if let Some(seed) = &choice.seed {
+            println!("nocloud: {} names a seed", seed.named_by);
+            let result = self.seed(seed);
+            if let Some(found) = self.said("nocloud", result) {
+                return Some(found);
+            }
+        }
+        for wanted in &choice.wanted {
+            let result = self.one(wanted);
+            if let Some(found) = self.said(&wanted.name, result) {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// An error is said, and the next datasource is asked.
+    fn said(&mut self, name: &str, result: Result<Option<Contents>>) -> Option<Found> {
+        match result {
+            Ok(contents) => contents.map(|contents| Found {
+                name: name.to_owned(),
+                contents,
+            }),
+            Err(error) => {
+                loudly(&format!("{name}: {error}"));
+                self.good = false;
+                None
+            }
+        }
+    }
+
+    fn seed(&mut self, seed: &Seed) -> Result<Option<Contents>> {
+        let deadline = match seed.place {
+            Some(SeedPlace::Url(_)) => self.connect(Reach::Dhcp)?,
+            _ => Instant::now(),
+        };
+        // Words alone go with a disc.
+        let disc = match seed.place {
+            None => self.on_media(Format::NoCloud)?,
+            Some(_) => None,
+        };
+        let mut contents = nocloud::read(seed, deadline)?;
+        if let Some(disc) = disc {
+            contents.add(disc);
+        }
+        Ok(Some(contents))
+    }
+
+    fn one(&mut self, wanted: &Wanted) -> Result<Option<Contents>> {
+        if !is_local(&wanted.name) {
+            println!("{}: {}", wanted.name, wanted.reason);
+        }
+        match (wanted.name.as_str(), wanted.argument.as_deref()) {
+            ("configdrive", _) => self.on_media(Format::ConfigDrive),
+            ("nocloud", _) => self.on_media(Format::NoCloud),
+            ("file", Some(path)) => address::file(Path::new(path)).map(Some),
+            ("url", Some(url)) => {
+                let deadline = self.connect(Reach::Dhcp)?;
+                address::url(url, deadline).map(Some)
+            }
+            ("file" | "url", None) => {
+                Err(Error::Service("it needs a place behind a colon".to_owned()))
+            }
+            // Guestinfo over the hypervisor's own channel is not had; an appliance's disc is.
+            ("ovf" | "vmware", _) => ovf::find(Path::new(MOUNT_POINT)),
+            ("azure", _) => self.azure().map(Some),
+            (name, _) => match table::by_name(name) {
+                Some(service) => self.service(service),
+                None => Err(Error::Service(
+                    "this version does not have this datasource".to_owned(),
+                )),
+            },
+        }
+    }
+
+    fn service(&mut self, service: &Service) -> Result<Option<Contents>> {
+        if let Reach::SocketFile(path) = service.reach {
+            if !Path::new(path).exists() {
+                return Ok(None);
+            }
+            return answer(service, &Place::default(), Instant::now() + ANSWER).map(Some);
+        }
+        let deadline = self.connect(service.reach)?;
+        answer(service, &self.place(), deadline).map(Some)
+    }
+
+    /// The disc first: the host may take it away when the machine is ready.
+    fn azure(&mut self) -> Result<Contents> {
+        let disc = ovf::find(Path::new(MOUNT_POINT)).unwrap_or_else(|error| {
+            loudly(&format!("azure: {error}"));
+            None
+        });
+        let Some(service) = table::by_name("azure") else {
+            return Err(Error::Service("it is not in the table".to_owned()));
+        };
+        let deadline = self.connect(service.reach)?;
+        let contents = azure::join(disc, service::fetch(service, &self.place(), deadline))?;
+        // Else making the machine ends as a failure, though it runs.
+        if let Err(error) = azure::report(azure::HOST, None, Instant::now() + REPORT) {
+            loudly(&format!(
+                "azure: the host was not told that the machine is ready: {error}"
+            ));
+            self.good = false;
+        }
+        Ok(contents)
+    }
+
+    fn on_media(&mut self, format: Format) -> Result<Option<Contents>> {
+        let all = self.media.get_or_insert_with(media::list);
+        let Some(found) = all.iter().find(|media| media.format == format) else {
+            return Ok(None);
+        };
+        println!("reading {} from {}", format.name(), found.device.display());
+        media::read(found, Path::new(MOUNT_POINT)).map(Some)
+    }
+
+    /// A network for the first that needs one, and the time until which all of them may ask.
+    fn connect(&mut self, reach: Reach) -> Result<Instant> {
+        if self.network.is_none() {
+            let network = EarlyNetwork::up(self.machine, reach);
+            self.network =
+                Some(network.map_err(|error| Error::Service(format!("no network: {error:#}")))?);
+        }
+        Ok(*self.deadline.get_or_insert_with(|| Instant::now() + ANSWER))
+    }
+
+    fn place(&mut self) -> Place {
+        self.network
+            .as_mut()
+            .map(EarlyNetwork::place)
+            .unwrap_or_default()
+    }
+}
+
+fn answer(service: &Service, place: &Place, deadline: Instant) -> Result<Contents> {
+    service::fetch(service, place, deadline).map_err(|failure| Error::Service(failure.to_string()))
+}

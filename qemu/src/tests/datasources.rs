@@ -1,0 +1,140 @@
+//! User data that comes over the network, from a server that the test starts; and services that are not there.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use libtest_mimic::Trial;
+
+use super::user_data::prints;
+use crate::context::{Context, alone};
+use crate::guest::Guest;
+use crate::machine::{Boot, Machine};
+
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHTTPhttpHTTPhttpHTTPhttpHTTPhttpHTTPhttp http";
+
+pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
+    vec![
+        alone(
+            context,
+            "datasources_nocloud_by_http_is_named_by_the_command_line",
+            nocloud_by_http_is_named_by_the_command_line,
+        ),
+        alone(
+            context,
+            "datasources_nocloud_by_http_is_named_by_the_firmware",
+            nocloud_by_http_is_named_by_the_firmware,
+        ),
+        alone(
+            context,
+            "datasources_a_dead_service_keeps_nobody_out",
+            a_dead_service_keeps_nobody_out,
+        ),
+    ]
+}
+
+/// Serves NoCloud's files until the test's process ends; QEMU's user network shows it at 10.0.2.2.
+fn serve() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("cannot open a port for the server")?;
+    let port = listener.local_addr()?.port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // A client that goes away asks again.
+            let _ = answer(stream);
+        }
+    });
+    Ok(port)
+}
+
+fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut line = String::new();
+    let mut reader = BufReader::new(stream.try_clone()?);
+    reader.read_line(&mut line)?;
+    loop {
+        let mut header = String::new();
+        if reader.read_line(&mut header)? <= 2 {
+            break;
+        }
+    }
+    let body = match line.split(' ').nth(1).unwrap_or("") {
+        "/user-data" => Some(format!(
+            "#cloud-config\nssh_authorized_keys: ['{KEY}']\nrancher:\n  sysctl: {{vm.swappiness: 17}}\n"
+        )),
+        "/meta-data" => Some("instance-id: i-http\nlocal-hostname: from-the-server\n".to_owned()),
+        "/network-config" => Some(
+            "version: 2\nethernets:\n  all:\n    match: {name: 'eth*'}\n    dhcp4: true\n    addresses: [192.0.2.77/24]\n    wakeonlan: true\n"
+                .to_owned(),
+        ),
+        _ => None,
+    };
+    let (status, body) = match &body {
+        Some(body) => ("200 OK", body.as_str()),
+        None => ("404 Not Found", ""),
+    };
+    let length = body.len();
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
+}
+
+/// Name, keys, settings and network in the boot that fetched them; nothing of the network that it was fetched by is left over.
+fn check(guest: &Guest) -> anyhow::Result<()> {
+    guest.wait_ready()?;
+    prints(guest, "hostname", "from-the-server")?;
+    prints(guest, "sysctl -n vm.swappiness", "17")?;
+    prints(
+        guest,
+        "sudo stat -c %a /var/lib/rancher/conf/metadata",
+        "600",
+    )?;
+    let keys = guest.run("cat ~/.ssh/authorized_keys")?;
+    ensure!(
+        keys.contains("AAAAIHTTP"),
+        "the server's key is not in {keys}"
+    );
+    let addresses = guest.run("ip -4 -o address show dev eth0")?;
+    ensure!(
+        addresses.contains("192.0.2.77/24") && addresses.contains("10.0.2.15"),
+        "eth0 has {addresses}"
+    );
+    let problems = guest.run("sudo ros status --problems; true")?;
+    ensure!(
+        problems.contains("network-config: ethernets.all.wakeonlan"),
+        "a key that is not applied is not named: {problems}"
+    );
+    guest.check()
+}
+
+fn nocloud_by_http_is_named_by_the_command_line(context: &Context) -> anyhow::Result<()> {
+    let port = serve()?;
+    let guest = Machine::new("nocloud-http", Boot::Kernel)
+        .parameters(&format!("ds=nocloud-net;s=http://10.0.2.2:{port}/"))
+        .start(&context.artifacts)?;
+    check(&guest)
+}
+
+fn nocloud_by_http_is_named_by_the_firmware(context: &Context) -> anyhow::Result<()> {
+    let port = serve()?;
+    let serial = format!("type=1,serial=ds=nocloud;s=http://10.0.2.2:{port}/");
+    let guest = Machine::new("nocloud-smbios", Boot::Kernel)
+        .arguments(&["-smbios", &serial])
+        .start(&context.artifacts)?;
+    check(&guest)
+}
+
+/// The firmware names a platform whose service is not there.
+fn a_dead_service_keeps_nobody_out(context: &Context) -> anyhow::Result<()> {
+    let guest = Machine::new("dead-service", Boot::Kernel)
+        .arguments(&["-smbios", "type=1,manufacturer=Hetzner"])
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    let problems = guest.run("sudo ros status --problems; true")?;
+    ensure!(
+        problems.contains("cloud-init: hetzner: "),
+        "nothing is said: {problems}"
+    );
+    guest.check()
+}
