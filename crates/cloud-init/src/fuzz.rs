@@ -3,7 +3,7 @@
 
 use config::{CommandLine, Source, load};
 
-use crate::{metadata, user_data};
+use crate::{Metadata, metadata, network, ovf, user_data, variables};
 
 /// User data, metadata and, before a NUL byte, the kernel's command line. Takes any bytes and must return.
 pub fn config(data: &[u8]) {
@@ -27,6 +27,23 @@ pub fn config(data: &[u8]) {
     let _ = config::words::split(line);
     let _ = metadata::openstack(document);
     let _ = metadata::no_cloud(document);
+    if let Ok(Some(network)) = network::network_config(document) {
+        let _ = network.to_json();
+    }
+    if let Ok(value) = serde_json::from_str(document) {
+        let _ = network::openstack::translate(&value).to_json();
+        for translate in [
+            network::clouds::digitalocean,
+            network::clouds::vultr,
+            network::clouds::upcloud,
+            network::clouds::packet,
+            network::clouds::hetzner,
+        ] {
+            let _ = translate(&value).to_json();
+        }
+    }
+    let _ = ovf::parse(document);
+    let _ = variables::fill(document, &Metadata::default());
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ impl EarlyNetwork {
             dhcpcd: None,
             resolv_conf: fs::read_to_string(RESOLV_CONF).unwrap_or_default(),
         };
-        while early.hardware()?.is_empty() && Instant::now() < end {
+        while hardware(&mut early.netlink)?.is_empty() && Instant::now() < end {
             std::thread::sleep(LOOK_AGAIN);
         }
         // A machine that was booted over the network (iSCSI, `ip=`) has one, and lives by it.
@@ -61,18 +61,6 @@ impl EarlyNetwork {
         }
         early.resolve(machine);
         Ok(early)
-    }
-
-    fn hardware(&mut self) -> anyhow::Result<Vec<Link>> {
-        let names: Vec<String> = apply::candidates(&mut self.netlink)?
-            .into_iter()
-            .filter(|link| link.is_hardware)
-            .map(|link| link.name)
-            .collect();
-        let mut links = self.netlink.links()?;
-        links.retain(|link| names.contains(&link.name));
-        links.sort_by_key(|link| link.index);
-        Ok(links)
     }
 
     /// Whether a link has an address that the service can be reached from.
@@ -94,7 +82,7 @@ impl EarlyNetwork {
     }
 
     fn configure(&mut self, machine: &MachineConfig, reach: Reach) -> anyhow::Result<()> {
-        let links = self.hardware()?;
+        let links = hardware(&mut self.netlink)?;
         let taken = self.netlink.addresses()?;
         let is_bare = |link: &Link| {
             !taken
@@ -157,22 +145,7 @@ impl EarlyNetwork {
 
     /// What addresses of services need to know.
     pub(super) fn place(&mut self) -> Place {
-        let routes = self.netlink.routes().unwrap_or_default();
-        let default = routes
-            .iter()
-            .find(|route| route.destination.prefix() == 0 && !route.destination.is_ipv6());
-        let first = self
-            .hardware()
-            .ok()
-            .and_then(|links| links.into_iter().find(|link| link.carrier));
-        Place {
-            link: default
-                .map(|route| route.link)
-                .or(first.as_ref().map(|link| link.index)),
-            gateway: default.and_then(|route| route.gateway),
-            dhcp_server: first.and_then(|link| dhcp_server(&link.name)),
-            authority: None,
-        }
+        place(&mut self.netlink)
     }
 
     /// Links as they were.
@@ -197,6 +170,37 @@ impl EarlyNetwork {
             println!("{RESOLV_CONF} is left as it is");
         }
     }
+}
+
+/// What addresses of services need to know, of the network as it is now.
+pub(super) fn place(netlink: &mut Rtnetlink) -> Place {
+    let routes = netlink.routes().unwrap_or_default();
+    let default = routes
+        .iter()
+        .find(|route| route.destination.prefix() == 0 && !route.destination.is_ipv6());
+    let links = hardware(netlink).unwrap_or_default();
+    let first = links.iter().find(|link| link.carrier);
+    Place {
+        link: default
+            .map(|route| route.link)
+            .or(first.map(|link| link.index)),
+        gateway: default.and_then(|route| route.gateway),
+        dhcp_server: first.and_then(|link| dhcp_server(&link.name)),
+        authority: None,
+    }
+}
+
+/// The machine's own cards, in the kernel's order.
+fn hardware(netlink: &mut Rtnetlink) -> anyhow::Result<Vec<Link>> {
+    let names: Vec<String> = apply::candidates(netlink)?
+        .into_iter()
+        .filter(|link| link.is_hardware)
+        .map(|link| link.name)
+        .collect();
+    let mut links = netlink.links()?;
+    links.retain(|link| names.contains(&link.name));
+    links.sort_by_key(|link| link.index);
+    Ok(links)
 }
 
 /// An address of 169.254.0.0/16 that is not reserved (RFC 3927): DigitalOcean's service asks for the third byte to be 1 to 168.

@@ -4,16 +4,26 @@
 mod early_network;
 mod sources;
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use cloud_init::dmi::{self, Dmi};
 use cloud_init::media::Contents;
+use cloud_init::platform::Choice;
 use cloud_init::{Metadata, UserData, platform, store, user_data, variables};
 
 use crate::cli::CloudInit;
 use crate::machine_config::{CONF, MachineConfig};
 use crate::{console, container_files, problems};
+
+/// There when a service or an address gave nothing before the console; below [`CONF`].
+const LATE: &str = ".cloud-init-late";
+/// How long it is asked in the background, as RancherOS waited in the foreground twice over.
+const LATE_FOR: Duration = Duration::from_secs(600);
+const BETWEEN: Duration = Duration::from_secs(5);
 
 /// Most problems printed of one file.
 const MAX_REPORTS: usize = 20;
@@ -49,15 +59,61 @@ fn save(conf: &Path) -> bool {
         Err(error) => loudly(&error.to_string()),
     }
     let machine = MachineConfig::load();
-    let datasources = &machine.loaded.config.rancher.cloud_init.datasources;
-    let choice = platform::choose(datasources, &dmi, &machine.command_line);
-    let (found, good) = sources::ask(&choice, &machine);
-    match found {
-        Some(found) => keep(&found.name, found.contents, uuid, conf) && good,
+    let asked = sources::ask(&choice(&machine, &dmi), &machine);
+    let late = conf.join(LATE);
+    let marked = if asked.may_come_later {
+        fs::write(&late, "")
+    } else {
+        fs::remove_file(&late).or_else(|error| match error.kind() {
+            ErrorKind::NotFound => Ok(()),
+            _ => Err(error),
+        })
+    };
+    if let Err(error) = marked {
+        loudly(&format!("{}: {error}", late.display()));
+    }
+    match asked.found {
+        Some(found) => keep(&found.name, found.contents, uuid, conf) && asked.good,
         None => {
             println!("no datasource has user data");
-            good
+            asked.good
         }
+    }
+}
+
+fn choice(machine: &MachineConfig, dmi: &Dmi) -> Choice {
+    let datasources = &machine.loaded.config.rancher.cloud_init.datasources;
+    platform::choose(datasources, dmi, &machine.command_line)
+}
+
+/// Asks in the background what did not answer before the console; `ros console-init` has a thread for it.
+///
+/// What comes is kept, the machine's name and keys hold at once, and the rest from the next boot on, which is said.
+pub(crate) fn ask_late() {
+    let conf = Path::new(CONF);
+    let late = conf.join(LATE);
+    let end = Instant::now() + LATE_FOR;
+    while late.exists() && Instant::now() < end {
+        std::thread::sleep(BETWEEN);
+        let dmi = Dmi::read(Path::new(dmi::DIRECTORY));
+        let machine = MachineConfig::load();
+        let Some(found) = sources::ask_again(&choice(&machine, &dmi), &machine) else {
+            continue;
+        };
+        problems::clear("cloud-init");
+        keep(
+            &found.name,
+            found.contents,
+            dmi.get(dmi::Field::ProductUuid),
+            conf,
+        );
+        console::apply_identity(&MachineConfig::load());
+        // Else it is asked once more after a restart of the console, which does no harm.
+        let _ = fs::remove_file(&late);
+        loudly(&format!(
+            "{} answered late: the machine's name and keys hold now, what else it says from the next boot on",
+            found.name
+        ));
     }
 }
 

@@ -9,9 +9,10 @@ use cloud_init::seed::{Place as SeedPlace, Seed};
 use cloud_init::service::{self, Place, Reach, Service, table};
 use cloud_init::{Error, Result, address, azure, nocloud, ovf};
 
-use super::early_network::EarlyNetwork;
+use super::early_network::{self, EarlyNetwork};
 use super::loudly;
 use crate::machine_config::MachineConfig;
+use sys::netlink::Rtnetlink;
 
 /// Where media is mounted while it is read; /run is a tmpfs of the container's own.
 const MOUNT_POINT: &str = "/run/cloud-init/media";
@@ -27,33 +28,67 @@ pub(super) struct Found {
     pub(super) contents: Contents,
 }
 
-/// Asks them all until one has something. What was wrong with those before it is said; false then.
-pub(super) fn ask(choice: &Choice, machine: &MachineConfig) -> (Option<Found>, bool) {
-    let mut asking = Asking {
-        machine,
-        network: None,
-        deadline: None,
-        media: None,
-        good: true,
-    };
+/// How asking ended.
+pub(super) struct Asked {
+    /// The first that had something.
+    pub(super) found: Option<Found>,
+    /// False when one of those before it was not as it should be, which was said.
+    pub(super) good: bool,
+    /// Whether a service or an address gave nothing, and may later.
+    pub(super) may_come_later: bool,
+}
+
+/// Asks them all until one has something.
+pub(super) fn ask(choice: &Choice, machine: &MachineConfig) -> Asked {
+    let mut asking = Asking::new(machine, false);
     let found = asking.all(choice);
     if let Some(network) = asking.network {
         network.down();
     }
-    (found, asking.good)
+    Asked {
+        may_come_later: found.is_none() && asking.asked_far,
+        found,
+        good: asking.good,
+    }
+}
+
+/// Asks what is on the network once more, by the network that the machine has now. Nothing is said: it was before.
+pub(super) fn ask_again(choice: &Choice, machine: &MachineConfig) -> Option<Found> {
+    let mut far = choice.clone();
+    far.wanted.retain(|wanted| !is_local(&wanted.name));
+    far.seed = far
+        .seed
+        .filter(|seed| matches!(seed.place, Some(SeedPlace::Url(_))));
+    Asking::new(machine, true).all(&far)
 }
 
 struct Asking<'m> {
     machine: &'m MachineConfig,
+    /// The machine has its own network already, and its owner has been told.
+    again: bool,
     network: Option<EarlyNetwork>,
     /// When services and addresses have had their time; set with the first of them.
     deadline: Option<Instant>,
     /// Media with a label; looking at every device once is enough.
     media: Option<Vec<Media>>,
+    /// Whether anything on the network was asked.
+    asked_far: bool,
     good: bool,
 }
 
-impl Asking<'_> {
+impl<'m> Asking<'m> {
+    fn new(machine: &'m MachineConfig, again: bool) -> Asking<'m> {
+        Asking {
+            machine,
+            again,
+            network: None,
+            deadline: None,
+            media: None,
+            asked_far: false,
+            good: true,
+        }
+    }
+
     fn all(&mut self, choice: &Choice) -> Option<Found> {
         if let Some(seed) = &choice.seed {
             println!("nocloud: {} names a seed", seed.named_by);
@@ -79,7 +114,9 @@ impl Asking<'_> {
                 contents,
             }),
             Err(error) => {
-                loudly(&format!("{name}: {error}"));
+                if !self.again {
+                    loudly(&format!("{name}: {error}"));
+                }
                 self.good = false;
                 None
             }
@@ -173,7 +210,8 @@ impl Asking<'_> {
 
     /// A network for the first that needs one, and the time until which all of them may ask.
     fn connect(&mut self, reach: Reach) -> Result<Instant> {
-        if self.network.is_none() {
+        self.asked_far = true;
+        if self.network.is_none() && !self.again {
             let network = EarlyNetwork::up(self.machine, reach);
             self.network =
                 Some(network.map_err(|error| Error::Service(format!("no network: {error:#}")))?);
@@ -182,10 +220,12 @@ impl Asking<'_> {
     }
 
     fn place(&mut self) -> Place {
-        self.network
-            .as_mut()
-            .map(EarlyNetwork::place)
-            .unwrap_or_default()
+        match &mut self.network {
+            Some(network) => network.place(),
+            None => Rtnetlink::open()
+                .map(|mut netlink| early_network::place(&mut netlink))
+                .unwrap_or_default(),
+        }
     }
 }
 

@@ -59,6 +59,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         part("installation", || {
             crate::install::start(&machine.command_line)
         });
+        std::thread::spawn(crate::cloud_init_command::ask_late);
         std::thread::spawn(move || finish::run(&machine));
     })
 }
