@@ -63,12 +63,11 @@ impl EarlyNetwork {
         Ok(early)
     }
 
-    /// Whether a link has an address that the service can be reached from.
+    /// Whether a link of the machine, and not one of System Docker's, has an address that the service can be reached from.
     fn has_address(&mut self, reach: Reach) -> anyhow::Result<bool> {
-        if matches!(reach, Reach::SocketFile(_)) {
-            return Ok(true);
-        }
-        let loopback = |ip: IpAddr| ip.is_loopback();
+        let own = apply::candidates(&mut self.netlink)?;
+        let mut links = self.netlink.links()?;
+        links.retain(|link| own.iter().any(|own| own.name == link.name));
         let addresses = self.netlink.addresses()?;
         Ok(addresses.iter().any(|address| {
             let ip = address.cidr.address();
@@ -77,7 +76,8 @@ impl EarlyNetwork {
                 Reach::LinkLocalIpv4 => ip.is_ipv4(),
                 _ => false,
             };
-            !loopback(ip) && (!address.link_local || is_enough)
+            let is_own = links.iter().any(|link| link.index == address.link);
+            is_own && (!address.link_local || is_enough)
         }))
     }
 
