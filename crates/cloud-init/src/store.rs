@@ -55,6 +55,11 @@ pub fn save(directory: &Path, name: &str, documents: &[UserData]) -> Result<Save
             UserData::Empty => {}
             UserData::Script(text) => scripts.push(text),
             UserData::Unsupported(words) => saved.problems.push(Problem::error(&at, "", words)),
+            UserData::Include(_) => {
+                saved
+                    .problems
+                    .push(Problem::error(&at, "", "its #include was not fetched"));
+            }
             UserData::CloudConfig { text, note } => {
                 saved
                     .problems

@@ -27,6 +27,8 @@ pub enum UserData {
     },
     /// `#!`.
     Script(String),
+    /// `#include`: addresses of user data, one a line. [`expand`] puts what they have in its place.
+    Include(Vec<String>),
     /// Known to other systems and not taken here, in words.
     Unsupported(String),
 }
@@ -85,15 +87,52 @@ fn part(part: &mime::Part) -> Result<UserData> {
         "text/x-shellscript" | "text/x-shellscript-per-boot" if text.starts_with("#!") => {
             UserData::Script(text.to_owned())
         }
-        "text/x-include-url" | "text/x-include-once-url" => {
-            UserData::Unsupported(INCLUDE.to_owned())
-        }
+        "text/x-include-url" | "text/x-include-once-url" => include(text),
         "text/jinja2" => UserData::Unsupported(JINJA.to_owned()),
         _ => classify(text),
     })
 }
 
-const INCLUDE: &str = "#include is not supported: user data is read before the network is up; put the files' text into it, or fetch them in runcmd";
+/// Most addresses of one document.
+const MAX_INCLUDES: usize = 16;
+
+/// Addresses, one a line; other lines that begin with `#` are comments.
+fn include(text: &str) -> UserData {
+    let lines = text.lines().map(str::trim);
+    let urls = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    UserData::Include(urls.take(MAX_INCLUDES).map(str::to_owned).collect())
+}
+
+/// Puts the documents at included addresses in the place of their `#include`; what could not be had, in words. One that
+/// includes others is not followed.
+pub fn expand(
+    documents: Vec<UserData>,
+    mut fetch: impl FnMut(&str) -> Result<Vec<u8>>,
+) -> (Vec<UserData>, Vec<String>) {
+    let (mut expanded, mut errors) = (Vec::new(), Vec::new());
+    for document in documents {
+        let UserData::Include(urls) = document else {
+            expanded.push(document);
+            continue;
+        };
+        for url in urls {
+            let included = fetch(&url).and_then(|bytes| self::documents(&bytes));
+            match included {
+                Ok(included) => {
+                    expanded.extend(included.into_iter().map(|document| match document {
+                        UserData::Include(_) => UserData::Unsupported(format!(
+                            "{url}: an #include inside an #include is not followed"
+                        )),
+                        document => document,
+                    }))
+                }
+                Err(error) => errors.push(format!("#include: {error}")),
+            }
+        }
+    }
+    (expanded, errors)
+}
+
 const JINJA: &str =
     "jinja templates are not supported: fill the template in before the machine gets it";
 
@@ -128,7 +167,7 @@ fn classify(text: &str) -> UserData {
         return UserData::Unsupported(JINJA.to_owned());
     }
     if first.starts_with("#include") {
-        return UserData::Unsupported(INCLUDE.to_owned());
+        return include(text);
     }
     let shown: String = first.chars().take(80).filter(|c| !c.is_control()).collect();
     if has_known_keys(text) {
@@ -225,7 +264,7 @@ mod tests {
             ),
             (
                 b"#include\nhttp://x".to_vec(),
-                UserData::Unsupported(INCLUDE.into()),
+                UserData::Include(vec!["http://x".into()]),
             ),
             (
                 b"## template: jinja\n#cloud-config\nhostname: a".to_vec(),
@@ -273,7 +312,7 @@ mod tests {
             [
                 cloud_config("hostname: a\n"),
                 UserData::Script("#!/bin/sh\n".into()),
-                UserData::Unsupported(INCLUDE.into()),
+                UserData::Include(vec!["http://x".into()]),
             ]
         );
     }
@@ -285,6 +324,31 @@ mod tests {
             matches!(&data, UserData::CloudConfig { text, note: Some(_) } if text.contains("hostname: a")),
             "{data:?}"
         );
+    }
+
+    #[test]
+    fn included_documents_take_the_place_of_their_include() {
+        let include =
+            |urls: &[&str]| UserData::Include(urls.iter().map(|url| (*url).to_owned()).collect());
+        let (documents, errors) = expand(
+            vec![cloud_config("a"), include(&["b", "gone", "again"])],
+            |url| match url {
+                "b" => Ok(b"#cloud-config\nhostname: b\n".to_vec()),
+                "again" => Ok(b"#include\nhttp://x\n".to_vec()),
+                other => Err(Error::Service(format!("{other}: 404"))),
+            },
+        );
+        assert_eq!(
+            documents[..2],
+            [
+                cloud_config("a"),
+                cloud_config("#cloud-config\nhostname: b\n")
+            ]
+        );
+        assert!(
+            matches!(&documents[2], UserData::Unsupported(words) if words.contains("not followed"))
+        );
+        assert_eq!(errors, ["#include: gone: 404"]);
     }
 
     #[test]

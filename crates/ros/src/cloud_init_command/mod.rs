@@ -11,9 +11,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use cloud_init::dmi::{self, Dmi};
-use cloud_init::media::Contents;
 use cloud_init::platform::Choice;
-use cloud_init::{Metadata, UserData, platform, store, user_data, variables};
+use cloud_init::{Metadata, UserData, platform, store, variables};
+
+use self::sources::Found;
 
 use crate::cli::CloudInit;
 use crate::machine_config::{CONF, MachineConfig};
@@ -73,7 +74,7 @@ fn save(conf: &Path) -> bool {
         loudly(&format!("{}: {error}", late.display()));
     }
     match asked.found {
-        Some(found) => keep(&found.name, found.contents, uuid, conf) && asked.good,
+        Some(found) => keep(found, uuid, conf) && asked.good,
         None => {
             println!("no datasource has user data");
             asked.good
@@ -101,23 +102,19 @@ pub(crate) fn ask_late() {
             continue;
         };
         problems::clear("cloud-init");
-        keep(
-            &found.name,
-            found.contents,
-            dmi.get(dmi::Field::ProductUuid),
-            conf,
-        );
+        let name = found.name.clone();
+        keep(found, dmi.get(dmi::Field::ProductUuid), conf);
         console::apply_identity(&MachineConfig::load());
         // Else it is asked once more after a restart of the console, which does no harm.
         let _ = fs::remove_file(&late);
         loudly(&format!(
-            "{} answered late: the machine's name and keys hold now, what else it says from the next boot on",
-            found.name
+            "{name} answered late: the machine's name and keys hold now, what else it says from the next boot on"
         ));
     }
 }
 
-fn keep(name: &str, contents: Contents, uuid: &str, conf: &Path) -> bool {
+fn keep(found: Found, uuid: &str, conf: &Path) -> bool {
+    let (name, contents) = (found.name.as_str(), found.contents);
     let mut good = true;
     let mut failed = |error: String| {
         loudly(&format!("{name}: {error}"));
@@ -139,9 +136,8 @@ fn keep(name: &str, contents: Contents, uuid: &str, conf: &Path) -> bool {
     for note in contents.notes.iter().take(MAX_REPORTS) {
         loudly(&format!("{name}: {note}"));
     }
-    let documents = contents
-        .user_data
-        .and_then(|bytes| user_data::documents(&bytes.unwrap_or_default()))
+    let documents = found
+        .documents
         .map(|documents| with_addresses(name, documents, &known));
     match documents.and_then(|data| store::save(conf, &format!("{name} user-data"), &data)) {
         Ok(saved) => {
@@ -188,12 +184,18 @@ fn loudly(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloud_init::media::Contents;
+    use cloud_init::user_data;
 
-    fn contents(user_data: &str, metadata: cloud_init::Result<Option<Metadata>>) -> Contents {
-        Contents {
-            user_data: Ok(Some(user_data.as_bytes().to_vec())),
-            metadata,
-            notes: Vec::new(),
+    fn found(name: &str, user_data: &str, metadata: cloud_init::Result<Option<Metadata>>) -> Found {
+        Found {
+            name: name.to_owned(),
+            contents: Contents {
+                user_data: Ok(None),
+                metadata,
+                notes: Vec::new(),
+            },
+            documents: user_data::documents(user_data.as_bytes()),
         }
     }
 
@@ -202,8 +204,7 @@ mod tests {
         let conf = tempfile::tempdir().unwrap();
         let bad = Err(cloud_init::Error::Metadata("no".into()));
         assert!(!keep(
-            "nocloud",
-            contents("#cloud-config\nhostname: a\n", bad),
+            found("nocloud", "#cloud-config\nhostname: a\n", bad),
             "",
             conf.path()
         ));
@@ -219,8 +220,7 @@ mod tests {
         };
         let text = "#cloud-config\nhostname: a\nrancher: {environment: {IP: $private_ipv4}}\n";
         assert!(keep(
-            "ec2",
-            contents(text, Ok(Some(metadata))),
+            found("ec2", text, Ok(Some(metadata))),
             "uuid-1",
             conf.path()
         ));

@@ -7,7 +7,7 @@ use cloud_init::media::{self, Contents, Format, Media};
 use cloud_init::platform::{Choice, Wanted, is_local};
 use cloud_init::seed::{Place as SeedPlace, Seed};
 use cloud_init::service::{self, Place, Reach, Service, table};
-use cloud_init::{Error, Result, address, azure, nocloud, ovf};
+use cloud_init::{Error, Result, UserData, address, azure, nocloud, ovf, user_data};
 
 use super::early_network::{self, EarlyNetwork};
 use super::loudly;
@@ -26,6 +26,8 @@ pub(super) struct Found {
     /// Its name, for messages.
     pub(super) name: String,
     pub(super) contents: Contents,
+    /// The documents of its user data, included ones among them.
+    pub(super) documents: Result<Vec<UserData>>,
 }
 
 /// How asking ended.
@@ -109,10 +111,7 @@ impl<'m> Asking<'m> {
     /// An error is said, and the next datasource is asked.
     fn said(&mut self, name: &str, result: Result<Option<Contents>>) -> Option<Found> {
         match result {
-            Ok(contents) => contents.map(|contents| Found {
-                name: name.to_owned(),
-                contents,
-            }),
+            Ok(contents) => contents.map(|contents| self.found(name, contents)),
             Err(error) => {
                 if !self.again {
                     loudly(&format!("{name}: {error}"));
@@ -120,6 +119,30 @@ impl<'m> Asking<'m> {
                 self.good = false;
                 None
             }
+        }
+    }
+
+    /// Parses user data, and fetches what it includes.
+    fn found(&mut self, name: &str, mut contents: Contents) -> Found {
+        let user_data = std::mem::replace(&mut contents.user_data, Ok(None));
+        let parsed = user_data.and_then(|bytes| user_data::documents(&bytes.unwrap_or_default()));
+        let documents = parsed.map(|documents| {
+            let (documents, errors) = user_data::expand(documents, |url| {
+                let deadline = self.connect(Reach::Dhcp)?;
+                address::url(url, deadline)?
+                    .user_data
+                    .map(Option::unwrap_or_default)
+            });
+            for error in errors {
+                loudly(&format!("{name}: {error}"));
+                self.good = false;
+            }
+            documents
+        });
+        Found {
+            name: name.to_owned(),
+            contents,
+            documents,
         }
     }
 
