@@ -16,6 +16,9 @@ const AGENT: [(&str, &str); 2] = [
 ];
 
 /// What disc and service say together: user data of the disc, which alone has it, and the service's metadata.
+///
+/// # Errors
+/// When there is neither.
 pub fn join(
     disc: Option<Contents>,
     service: std::result::Result<Contents, Failure>,
