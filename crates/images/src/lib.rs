@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use engine_api::Timestamp;
-use engine_api::{ContainerConfig, Error, Result};
+use engine_api::{ContainerConfig, Error, Result, lenient};
 use objects::Damage;
 use oci_image::config::ImageConfig;
 use oci_image::registry::RegistryOptions;
@@ -277,6 +277,6 @@ impl Images {
 
 /// The image's defaults in the API's form.
 fn container_config(image: &ImageConfig) -> Result<ContainerConfig> {
-    let value = serde_json::to_value(&image.config)?;
-    Ok(serde_json::from_value(value)?)
+    let text = serde_json::to_vec(&image.config)?;
+    Ok(lenient::from_value(serde_json::from_slice(&text)?)?)
 }

@@ -15,6 +15,7 @@ use tokio::net::UnixStream;
 use super::query::Target;
 use super::stream::{ByteStream, Hijacked};
 use crate::body::Body;
+use crate::lenient;
 use crate::{API_VERSION, Error, ErrorBody, Result};
 
 /// Largest answer that is read as a whole, in bytes: an inspect or list of thousands of containers fits.
@@ -183,6 +184,7 @@ pub(crate) fn finish(request: http::request::Builder, body: Body) -> Result<Requ
 pub(crate) async fn read_json<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T> {
     let bytes = read_all(response.into_body()).await?;
     serde_json::from_slice(&bytes)
+        .and_then(lenient::from_value)
         .map_err(|error| Error::server(format!("engine's answer is not understood: {error}")))
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use engine_api::{Error, Result};
+use engine_api::{Error, Result, lenient};
 use network::helper::HandedOver;
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -50,7 +50,10 @@ pub(super) fn decode(bytes: &[u8]) -> std::result::Result<(Header, State), Strin
             header.version
         ));
     }
-    let state = serde_json::from_slice(rest).map_err(|error| format!("state: {error}"))?;
+    // As records and requests are read, whose types it holds.
+    let state = serde_json::from_slice(rest)
+        .and_then(lenient::from_value)
+        .map_err(|error| format!("state: {error}"))?;
     Ok((header, state))
 }
 

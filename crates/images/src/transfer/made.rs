@@ -218,8 +218,7 @@ impl Images {
 
 /// The API's configuration in the image's form.
 fn run_config(config: &ContainerConfig) -> Result<RunConfig> {
-    let value = serde_json::to_value(config)?;
-    Ok(serde_json::from_value(value)?)
+    Ok(serde_json::from_slice(&serde_json::to_vec(config)?)?)
 }
 
 #[cfg(test)]

@@ -1,16 +1,15 @@
 //! Room on the state disk that nobody else gets, so that a full disk still boots.
 //!
 //! Two fences. On ext4 the last blocks belong to a user that does not exist, and PID 1 may take them all the same
-//! (CAP_SYS_RESOURCE), while root in a default container may not. And on every file system a directory holds room and
-//! inodes that are given back at the boot that finds none: programs with all capabilities, User Docker's daemon among them,
-//! pass the first fence.
+//! (CAP_SYS_RESOURCE), while containers may not. And on every file system a directory holds room and inodes: programs with all
+//! capabilities, User Docker's daemon among them, pass the first fence. The boot that finds no room opens both: it gives the
+//! directory back, and the reserved blocks to root.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-
-use super::usable::is_full;
+use sys::fs::Space;
 
 /// Who owns the reserved blocks: a number that no user has. 0, the default, would give them to root in every container.
 pub(super) const OWNER: u32 = 0xffff_fff0;
@@ -37,21 +36,10 @@ pub(super) fn percent(device_bytes: u64) -> String {
     format!("{:.3}", most.min(5.0))
 }
 
-/// Whether there is too little left for a boot. The number of free blocks does not tell: ext4 counts some MiB that it keeps for itself
-/// (`s_resv_clusters`), so room is asked for, and given back.
-pub(super) fn is_short(state: &Path) -> bool {
-    sys::fs::space(state).is_ok_and(|space| {
-        space.files_left.is_some_and(|files| files < FILES) || !has(state, room(space.total))
-    })
-}
-
-/// A file system that cannot promise room is taken to have it.
-fn has(state: &Path, bytes: u64) -> bool {
-    let path = state.join(".room");
-    let result = File::create(&path).and_then(|file| Ok(sys::fs::allocate(file, bytes)?));
-    // Absent when it could not be made.
-    let _ = fs::remove_file(&path);
-    !result.is_err_and(|error| is_full(&error))
+/// Whether there is too little left for a boot, as those see it who may not take reserved blocks: overlay file systems give
+/// CAP_SYS_RESOURCE up for whoever writes to them (fs/overlayfs/super.c), and every service writes to one.
+pub(super) fn is_short(space: &Space) -> bool {
+    space.available < room(space.total) || space.files_left.is_some_and(|files| files < FILES)
 }
 
 fn room(total: u64) -> u64 {
@@ -106,6 +94,20 @@ mod tests {
         take(state.path()).expect("taken already");
         assert!(give(state.path()).expect("given back"));
         assert!(!give(state.path()).expect("nothing to give"));
+    }
+
+    #[test]
+    fn a_disk_is_short_of_room_for_services_or_of_files() {
+        let space = |available, files_left| Space {
+            total: 1 << 30,
+            free: 1 << 29,
+            available,
+            files_left,
+        };
+        assert!(is_short(&space(1 << 20, None)));
+        assert!(is_short(&space(1 << 29, Some(3))));
+        assert!(!is_short(&space(1 << 29, Some(3000))));
+        assert!(!is_short(&space(1 << 29, None)));
     }
 
     #[test]

@@ -45,14 +45,20 @@ pub(super) fn mount(
         );
         return Ok(Use::ReadOnly);
     }
-    if let Err(error) = mount_device(device, kind, at, MountFlags::empty(), &options(kind)) {
+    if let Err(error) = mount_device(
+        device,
+        kind,
+        at,
+        MountFlags::empty(),
+        &options(kind, reserve::OWNER),
+    ) {
         mount_read_only(device, kind, at).with_context(|| error.to_string())?;
         only_read(device, &error.to_string());
         return Ok(Use::ReadOnly);
     }
     match try_to_write(at) {
-        Ok(()) => Ok(room_for_a_boot(device, at)),
-        Err(error) if is_full(&error) => Ok(room_for_a_boot(device, at)),
+        Ok(()) => Ok(room_for_a_boot(device, kind, at)),
+        Err(error) if is_full(&error) => Ok(room_for_a_boot(device, kind, at)),
         Err(error) => {
             // Detached: nothing else uses it yet.
             mount::unmount(at, UnmountFlags::DETACH)?;
@@ -64,13 +70,16 @@ pub(super) fn mount(
 }
 
 /// An error that the kernel finds while the machine runs makes it read-only: damage must not spread.
-fn options(kind: &str) -> String {
+fn options(kind: &str, owner: u32) -> String {
     if kind == "ext4" {
-        format!("errors=remount-ro,resuid={}", reserve::OWNER)
+        format!("errors=remount-ro,resuid={owner}")
     } else {
         String::new()
     }
 }
+
+/// Who gets ext4's reserved blocks in a boot that finds no others: the services, which run as root.
+const ROOT: u32 = 0;
 
 fn only_read(device: &Path, why: &str) {
     let name = device.display();
@@ -103,9 +112,10 @@ fn mount_read_only(device: &Path, kind: &str, at: &Path) -> anyhow::Result<()> {
 }
 
 /// Keeps or uses the reserve, and says when the disk is full.
-fn room_for_a_boot(device: &Path, state: &Path) -> Use {
+fn room_for_a_boot(device: &Path, kind: &str, state: &Path) -> Use {
     let name = device.display();
-    if can_write(state) && !reserve::is_short(state) {
+    let is_short = || sys::fs::space(state).is_ok_and(|space| reserve::is_short(&space));
+    if can_write(state) && !is_short() {
         if let Err(error) = reserve::take(state) {
             log::warning(&format!("state: {name} has no reserve: {error:#}"));
         }
@@ -115,6 +125,10 @@ fn room_for_a_boot(device: &Path, state: &Path) -> Use {
         log::error(&format!("state: {name}: {error:#}"));
         false
     });
+    let (flags, all) = (MountFlags::REMOUNT, options(kind, ROOT));
+    if let Err(error) = mount_device(device, kind, state, flags, &all) {
+        log::error(&format!("state: {name}: {error}"));
+    }
     if given && can_write(state) {
         warn(
             "state",
@@ -155,7 +169,7 @@ fn try_to_write(state: &Path) -> std::io::Result<()> {
     result.and(removed)
 }
 
-pub(super) fn is_full(error: &std::io::Error) -> bool {
+fn is_full(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded
