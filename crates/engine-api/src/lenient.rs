@@ -143,7 +143,7 @@ impl<'de> Deserializer<'de> for Lenient {
 
 #[cfg(test)]
 mod tests {
-    use engine_api::{ExecConfig, HostConfig};
+    use crate::{ExecConfig, HostConfig};
     use serde_json::json;
 
     use super::*;
