@@ -185,6 +185,9 @@ impl Checker<'_> {
                 let path = join(path, field.name);
                 let node = self.value(entry.node, &field.kind, &path)?;
                 self.not_applied(field, &node, &entry.key_at, &path);
+                if field.name == "labels" {
+                    self.labels_not_applied(&node, &path);
+                }
                 Some((field.name.to_owned(), Entry { node, ..entry }))
             })
             .collect()
@@ -226,7 +229,27 @@ impl Checker<'_> {
         let message = format!("not applied: {reason}");
         self.problems.push(Problem::warning(at, path, message));
     }
+
+    /// A label means something to whoever reads it, and nobody reads these.
+    fn labels_not_applied(&mut self, labels: &Node, path: &str) {
+        let Value::Map(labels) = &labels.value else {
+            return;
+        };
+        for (name, reason) in UNREAD_LABELS {
+            if let Some(entry) = labels.get(*name) {
+                let message = format!("not applied: {reason}");
+                self.problems
+                    .push(Problem::warning(&entry.key_at, join(path, name), message));
+            }
+        }
+    }
 }
+
+/// Labels that RancherOS's services acted on, and why this version does not.
+const UNREAD_LABELS: &[(&str, &str)] = &[(
+    "cron.schedule",
+    "nothing starts services by the clock; run cron in a container of its own",
+)];
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() {
