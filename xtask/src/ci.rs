@@ -35,7 +35,7 @@ const JOBS: &[Job] = &[
     },
     Job {
         name: "tidy",
-        run: tidy::check_all,
+        run: tidy::check,
     },
     Job {
         name: "clippy",
