@@ -27,10 +27,12 @@ fn a_kill_for_want_of_memory_is_told_while_the_container_goes_on() {
         inspect()["State"]["OOMKilled"] == true
     });
     assert_eq!(inspect()["State"]["Status"], "running");
+    // The second that has begun holds the event.
     let until = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap()
-        .as_secs();
+        .as_secs()
+        + 1;
     let events = machine
         .get(&format!("/events?since=0&until={until}"))
         .unwrap()

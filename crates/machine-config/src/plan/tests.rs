@@ -21,6 +21,7 @@ fn restart(names: &[&str]) -> When {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn every_class_of_change_has_its_time() {
     let services = |text: &str| format!("rancher: {{{text}}}");
     for (before, after, key, what, when) in [

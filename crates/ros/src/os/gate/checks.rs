@@ -245,6 +245,23 @@ mod tests {
             assert_eq!(said.is_empty(), words.is_empty(), "{list:?}: {said}");
             assert!(said.contains(words), "{list:?}: {said}");
         }
+        let late = Facts {
+            time: facts::now() + 2 * CLOCK_SLACK_SECONDS,
+            ..Facts::default()
+        };
+        assert!(
+            clock(&Machine {
+                facts: &late,
+                rancher: &rancher
+            })
+            .is_err(),
+            "1970"
+        );
+        assert!(clock(&machine).is_ok());
+    }
+
+    #[test]
+    fn a_container_is_judged_by_its_state_and_health() {
         let web = |required| Container {
             id: "1".to_owned(),
             name: "web".to_owned(),
@@ -262,19 +279,6 @@ mod tests {
             let judged = judge_container(&web(required), running, health);
             assert_eq!(judged.is_ok(), good, "{required} {running} {health:?}");
         }
-        let late = Facts {
-            time: facts::now() + 2 * CLOCK_SLACK_SECONDS,
-            ..Facts::default()
-        };
-        assert!(
-            clock(&Machine {
-                facts: &late,
-                rancher: &rancher
-            })
-            .is_err(),
-            "1970"
-        );
-        assert!(clock(&machine).is_ok());
     }
 
     #[test]
