@@ -105,7 +105,8 @@ fn goes_away(context: &Context) -> anyhow::Result<()> {
     )?;
     system_docker_answers(&guest)?;
     let mark = guest.console.mark();
-    let _ = guest.ssh.answer("sudo reboot");
+    // What the console has not in memory, sudo perhaps, is gone with the disk; PID 1 is not.
+    guest.press_ctrl_alt_del()?;
     guest
         .console
         .wait_after(mark, "Linux version", crate::guest::OFF_DEADLINE)?;
