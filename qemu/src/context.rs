@@ -72,20 +72,10 @@ impl Context {
 const NOT_SEEN_GREEN: &[&str] = &[
     "config_apply_holds_at_once_and_comes_back_when_it_cuts_the_machine_off",
     "damage_full_disk_lets_its_owner_in",
-    "datasources_a_dead_service_keeps_nobody_out",
-    "datasources_nocloud_by_http_is_named_by_the_command_line",
-    "datasources_nocloud_by_http_is_named_by_the_firmware",
+    "dying_disk_that_goes_away_keeps_nobody_out",
     "engine_passes_its_own_tests",
-    "install_disk_starts_with_bios_and_uefi_and_keeps_state",
-    "install_upgrade_from_a_registry_and_docker_fetches_what_is_missing",
-    "install_upgrade_is_tried_and_kept_or_comes_back",
-    "modes_have_the_same_mounts_and_confinement",
-    "neighbour_reaches_published_ports_only",
     "network_is_what_user_data_says_and_changes_on_restart",
-    "plugins_buildx_builds_an_image",
-    "plugins_compose_starts_a_project_in_order",
     "user_data_forty_hostile_documents_leave_the_machine_reachable",
-    "user_data_holds_in_the_same_boot_and_ros_shows_it",
 ];
 
 fn failed(error: anyhow::Error) -> Failed {
