@@ -74,7 +74,6 @@ const NOT_SEEN_GREEN: &[&str] = &[
     "damage_full_disk_lets_its_owner_in",
     "dying_disk_that_goes_away_keeps_nobody_out",
     "engine_passes_its_own_tests",
-    "network_is_what_user_data_says_and_changes_on_restart",
     "user_data_forty_hostile_documents_leave_the_machine_reachable",
 ];
 
