@@ -32,9 +32,7 @@ pub(crate) fn main(arguments: &[OsString]) -> anyhow::Result<ExitCode> {
         .map(Path::new)
         .find(|path| path.exists())
         .context("no login program")?;
-    let environment: Vec<OsString> = std::env::vars_os()
-        .map(|(name, value)| [name, "=".into(), value].into_iter().collect())
-        .collect();
+    let environment = sys::process::environment();
     Err(sys::process::exec(
         login,
         &["login".into(), "-f".into(), OsString::from(user)],

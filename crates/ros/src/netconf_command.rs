@@ -45,13 +45,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
     if is_plain {
         clean_up(network);
         // dhcpcd looks for links itself, and this process need not stay.
-        let environment: Vec<_> = std::env::vars_os()
-            .map(|(mut name, value)| {
-                name.push("=");
-                name.push(value);
-                name
-            })
-            .collect();
+        let environment = sys::process::environment();
         let arguments = ["dhcpcd", "--nobackground"].map(Into::into);
         return Err(sys::process::exec(Path::new(DHCPCD), &arguments, &environment).into());
     }

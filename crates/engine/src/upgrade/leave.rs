@@ -1,11 +1,10 @@
 //! The present program's last steps: what it knows into a memfd, then execve(2).
 
 use std::convert::Infallible;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -172,7 +171,7 @@ fn hand_over(program: &Path, state: &State, kept: &mut Kept) -> Result<Infallibl
         number.to_string().into(),
     ];
     kept.set(true).map_err(|error| failed(&error))?;
-    let error = sys::process::exec(program, &arguments, &environment());
+    let error = sys::process::exec(program, &arguments, &sys::process::environment());
     Err(failed(&error))
 }
 
@@ -196,16 +195,6 @@ fn stuck_thread() -> Option<String> {
         let number = thread.file_name().to_string_lossy().into_owned();
         rest.starts_with('D').then_some(number)
     })
-}
-
-/// This program's environment.
-pub(super) fn environment() -> Vec<OsString> {
-    std::env::vars_os()
-        .map(|(name, value)| {
-            let parts = [name.as_os_str(), OsStr::from_bytes(b"="), value.as_os_str()];
-            parts.join(OsStr::new(""))
-        })
-        .collect()
 }
 
 #[cfg(test)]

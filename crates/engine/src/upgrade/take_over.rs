@@ -16,7 +16,7 @@ use tokio::net::UnixListener;
 
 use super::TAKE_OVER_VERB;
 use super::candidate::STATE_MAX;
-use super::leave::{decode, decode_header, environment};
+use super::leave::{decode, decode_header};
 use super::state::{Header, State};
 use crate::Engine;
 
@@ -118,7 +118,7 @@ fn go_back(memory: i32, former: i32, reason: &str) -> String {
         reason.replace('\0', " ").into(),
     ];
     let program = PathBuf::from(format!("/proc/self/fd/{former}"));
-    sys::process::exec(&program, &arguments, &environment()).to_string()
+    sys::process::exec(&program, &arguments, &sys::process::environment()).to_string()
 }
 
 /// Runs `live` with what the former program handed over (the arguments after [`TAKE_OVER_VERB`]). When it fails or

@@ -200,11 +200,7 @@ fn spawn(
 ) -> Result<Pidfd> {
     let errors = std::fs::OpenOptions::new().write(true).open("/dev/null");
     let errors = errors.map_err(|error| Error::server(format!("open /dev/null: {error}")))?;
-    let environment: Vec<OsString> = std::env::vars_os()
-        .map(|(name, value)| {
-            [name.as_os_str(), OsStr::new("="), value.as_os_str()].join(OsStr::new(""))
-        })
-        .collect();
+    let environment = sys::process::environment();
     let environment: Vec<&OsStr> = environment.iter().map(OsString::as_os_str).collect();
     let spawned = spawn_in(&SpawnIn {
         program,

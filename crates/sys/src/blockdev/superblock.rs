@@ -299,7 +299,7 @@ mod tests {
     fn udf_without_iso9660_is_told() {
         let file = image(&[(0x8001, b"BEA01"), (0x8801, b"NSR02"), (0x9001, b"TEA01")]);
         assert_eq!(probe(file.path()).unwrap().kind, Kind::Udf);
-        let file = image(&[(0x8001, b"BEA01"), (0x8801, b"XXXXX")]);
+        let file = image(&[(0x8001, b"BEA01"), (0x8801, b"OTHER")]);
         assert_eq!(probe(file.path()), None);
     }
 }

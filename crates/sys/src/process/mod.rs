@@ -6,7 +6,7 @@ mod spawn;
 mod wait;
 
 use std::convert::Infallible;
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -74,6 +74,18 @@ impl Signal {
 #[must_use]
 pub fn executed_as() -> &'static OsStr {
     OsStr::from_bytes(rustix::param::linux_execfn().to_bytes())
+}
+
+/// This program's environment as `NAME=VALUE`, as execve(2) takes it.
+#[must_use]
+pub fn environment() -> Vec<OsString> {
+    std::env::vars_os()
+        .map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            name
+        })
+        .collect()
 }
 
 /// Sends a signal to one process (kill(2)). Prefer [`Pidfd::send_signal`]: a number can be somebody else's by now.
@@ -378,4 +390,16 @@ pub fn set_stdio(file: impl AsFd, number: i32) -> Result<()> {
 #[must_use]
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_is_names_and_values() {
+        let mut expected = OsString::from("PATH=");
+        expected.push(std::env::var_os("PATH").unwrap_or_default());
+        assert!(environment().contains(&expected));
+    }
 }

@@ -79,11 +79,7 @@ fn start(program: &Path) -> anyhow::Result<(UnixStream, std::io::PipeWriter)> {
         .open("/dev/null")
         .context("cannot open /dev/null")?;
     // Proxies, by the variables that every client of registries knows
-    let environment: Vec<_> = std::env::vars_os()
-        .map(|(name, value)| {
-            [name.as_os_str(), OsStr::new("="), value.as_os_str()].join(OsStr::new(""))
-        })
-        .collect();
+    let environment = sys::process::environment();
     let environment: Vec<&OsStr> = environment.iter().map(|word| word.as_os_str()).collect();
     spawn_in(&SpawnIn {
         program,
