@@ -26,7 +26,7 @@ struct Figures {
     ram_mb: Vec<f64>,
 }
 
-/// Boots both, alternately, and prints the table that README quotes.
+/// Boots both, alternately, and prints the table that docs/measurements.md quotes.
 pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
     let (mut ours, mut peer) = (Figures::default(), Figures::default());
     for round in 1..=rounds {

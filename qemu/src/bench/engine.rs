@@ -42,7 +42,7 @@ struct Figures {
     ram_with_helpers: Vec<f64>,
 }
 
-/// Measures both sides and prints the rows of the table that README quotes, each as soon as both have it.
+/// Measures both sides and prints the rows of the table that docs/measurements.md quotes, each as soon as both have it.
 pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
     let guest = guest_with_busybox(artifacts, "bench-engine", MEMORY_MIB)?;
     let _registry = pull::serve(artifacts, &guest)?;
