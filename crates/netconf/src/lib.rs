@@ -18,7 +18,9 @@ mod clean;
 pub mod dhcp;
 pub mod matching;
 mod plan;
+mod reachable;
 pub mod resolver;
+mod values;
 
 pub use clean::clean;
 pub use plan::{LinkPlan, Plan, Role, StaticRoute, Vlan};

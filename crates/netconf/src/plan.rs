@@ -7,6 +7,8 @@ use config::cloud_config::{Command, Interface, Network};
 use sys::netlink::{BondOptions, Cidr};
 
 use crate::matching::{self, Candidate};
+use crate::reachable;
+use crate::values::{cidr, everything, is_name, static_route, vlans};
 
 /// First metric given to further default routes of one family, so that they do not fight.
 const FURTHER_GATEWAY: u32 = 1024;
@@ -38,18 +40,19 @@ pub struct Vlan {
 }
 
 /// Who gives a link its addresses.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Role {
     /// dhcpcd, with these options in place of the usual ones when there are some.
     Dhcp(Option<String>),
     /// The plan.
+    #[default]
     Static,
     /// Nobody: it belongs to this bridge or bond.
     Member(String),
 }
 
 /// One link.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LinkPlan {
     /// Its name.
     pub name: String,
@@ -120,6 +123,7 @@ impl Plan {
                 plan.links.push(planned);
             }
         }
+        reachable::ensure(&mut plan, &entries, &all);
         // In one order, whatever the kernel's is today.
         plan.links.sort_by(|a, b| a.name.cmp(&b.name));
         plan.vlans.sort_by(|a, b| a.name.cmp(&b.name));
@@ -324,85 +328,6 @@ fn virtual_link(name: String) -> Candidate {
         is_hardware: false,
         is_vlan: false,
     }
-}
-
-/// Names the kernel takes.
-fn is_name(name: &str) -> bool {
-    let good = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | ':' | '*');
-    !name.is_empty() && name.len() <= 15 && name.chars().all(good) && name != "." && name != ".."
-}
-
-/// `10.0.0.2/24`; without a prefix it is a host's, which is said by the length.
-fn cidr(text: &str) -> Result<Cidr, String> {
-    let text = text.trim();
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return Ok(Cidr::host(address));
-    }
-    text.parse()
-        .map_err(|_| format!("{text:?} is not an address with its prefix, as 10.0.0.2/24"))
-}
-
-fn everything(ipv6: bool) -> Cidr {
-    let any: IpAddr = if ipv6 {
-        [0_u8; 16].into()
-    } else {
-        [0_u8; 4].into()
-    };
-    Cidr::new(any, 0).unwrap_or(Cidr::host(any))
-}
-
-fn static_route(
-    entry: &config::cloud_config::RouteEntry,
-    metric: Option<u32>,
-) -> Result<StaticRoute, String> {
-    let gateway = entry.via.as_deref().map(|text| {
-        text.trim()
-            .parse::<IpAddr>()
-            .map_err(|_| format!("{text:?} is not an address"))
-    });
-    let gateway = gateway.transpose()?;
-    let destination = match entry.to.as_deref() {
-        Some("default") => everything(gateway.is_some_and(|gateway| gateway.is_ipv6())),
-        Some(text) => cidr(text)?.network(),
-        None => return Err("`to` is missing".to_owned()),
-    };
-    if gateway.is_some_and(|gateway| gateway.is_ipv6() != destination.is_ipv6()) {
-        return Err("`to` and `via` are of different families".to_owned());
-    }
-    let own = entry
-        .metric
-        .map(|metric| u32::try_from(metric).map_err(|_| "metric is out of range".to_owned()));
-    Ok(StaticRoute {
-        destination,
-        gateway,
-        metric: own.transpose()?.or(metric).unwrap_or(0),
-    })
-}
-
-/// `100,200:name` on a link: `eth1.100` and `name`.
-fn vlans(parent: &str, text: &str) -> (Vec<Vlan>, Vec<String>) {
-    let (mut good, mut bad) = (Vec::new(), Vec::new());
-    for part in text
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-    {
-        let (id, name) = part.split_once(':').unwrap_or((part, ""));
-        let name = if name.is_empty() {
-            format!("{parent}.{id}")
-        } else {
-            name.to_owned()
-        };
-        match id.parse::<u16>() {
-            Ok(id @ 1..=4094) if is_name(&name) => good.push(Vlan {
-                name,
-                parent: parent.to_owned(),
-                id,
-            }),
-            _ => bad.push(format!("vlans: {part:?} is not NUMBER or NUMBER:NAME")),
-        }
-    }
-    (good, bad)
 }
 
 #[cfg(test)]

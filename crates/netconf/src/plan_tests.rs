@@ -175,3 +175,49 @@ fn planning_again_changes_nothing() {
     assert_eq!(Plan::new(&loaded.config.rancher.network, &links), first);
     assert_eq!(first.vlans.len(), 1);
 }
+
+/// What keeps a machine reachable when its entries name no address at all.
+#[test]
+fn a_machine_without_any_address_asks_by_dhcp() {
+    for (text, links, expected) in [
+        ("'*': {mtu: 1400}", &["eth0"][..], &["eth0 dhcp"][..]),
+        (
+            "eth0: {mtu: 1400}",
+            &["eth0", "eth1"],
+            &["eth0 dhcp", "eth1 dhcp"],
+        ),
+        (
+            "eth0: {mtu: 1400}, eth1: {address: 10.0.0.2/24}",
+            &["eth0", "eth1"],
+            &["eth0 static", "eth1 static 10.0.0.2/24"],
+        ),
+        ("eth0: {dhcp: false}", &["eth0"], &["eth0 static"]),
+        (
+            "eth0: {bond: bond0}",
+            &["eth0"],
+            &["bond0 dhcp", "eth0 in bond0"],
+        ),
+        (
+            "eth0: {bridge: br0}, br0: {dhcp: false}",
+            &["eth0"],
+            &["br0 static", "eth0 in br0"],
+        ),
+        (
+            "eth0: {vlans: '7'}, eth0.7: {address: 10.0.0.2/24}",
+            &["eth0"],
+            &["eth0 static", "eth0.7 static 10.0.0.2/24"],
+        ),
+    ] {
+        let plan = plan(&format!("interfaces: {{{text}}}"), links);
+        assert_eq!(shown(&plan), expected, "{text}: {:?}", plan.problems);
+        let is_said = plan
+            .problems
+            .iter()
+            .any(|problem| problem.contains("gives no link an address"));
+        assert_eq!(
+            is_said,
+            expected.iter().any(|link| link.contains("dhcp")),
+            "{text}"
+        );
+    }
+}
