@@ -121,6 +121,20 @@ impl Ssh {
         self.answer_as("rancher", &options, command, typed)
     }
 
+    /// Runs a command as rancher over a connection that did not exist before.
+    pub(crate) fn answer_anew(&self, command: &str) -> anyhow::Result<Answer> {
+        self.answer_as("rancher", &self.unshared(), command, "")
+    }
+
+    /// The options of a connection that no other uses: the first value of an option counts.
+    fn unshared(&self) -> Vec<String> {
+        let mut options: Vec<String> = ["-o", "ControlMaster=no", "-o", "ControlPath=none"]
+            .map(ToOwned::to_owned)
+            .into();
+        options.extend(self.options.iter().cloned());
+        options
+    }
+
     /// Tries to log in as `user` with these options instead of the test's key.
     pub(crate) fn answer_without_key(
         &self,
@@ -219,16 +233,10 @@ impl Ssh {
 
     /// Makes a socket of the guest a socket of this machine for as long as the value lives.
     pub(crate) fn forward(&self, local: &Path, remote: &str) -> anyhow::Result<Forward> {
-        let mut arguments = self.options.clone();
-        for option in [
-            "ControlMaster=no",
-            "ControlPath=none",
-            "ExitOnForwardFailure=yes",
-        ] {
-            // The first value of an option counts.
-            arguments.splice(0..0, ["-o".to_owned(), option.to_owned()]);
-        }
+        let mut arguments = self.unshared();
         arguments.extend([
+            "-o".to_owned(),
+            "ExitOnForwardFailure=yes".to_owned(),
             "-N".to_owned(),
             "-L".to_owned(),
             format!("{}:{remote}", local.display()),

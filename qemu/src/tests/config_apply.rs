@@ -55,7 +55,12 @@ fn live(guest: &Guest) -> anyhow::Result<()> {
         .ssh
         .answer("sudo ros config set rancher.debug true; sudo ros config apply")?;
     ensure!(second.code != 0, "a second change was taken");
-    guest.run("sudo ros config set rancher.debug null && sudo ros config confirm")?;
+    guest.run("sudo ros config set rancher.debug null")?;
+    let confirmed = guest.ssh.answer_anew("sudo ros config confirm")?;
+    ensure!(
+        confirmed.code == 0,
+        "a new connection may not confirm: {confirmed:?}"
+    );
     prints(
         guest,
         "system-docker inspect -f '{{.State.Running}}' probe",
