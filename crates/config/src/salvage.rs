@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::parse::{MAX_DOCUMENT_BYTES, Part};
+use crate::parse::{MAX_DOCUMENT_BYTES, NOT_YAML, Part};
 use crate::{Entry, Location, Node, Problem, Value, parse};
 
 /// Most parts of a document that are tried, so that rubbish costs little time. A cloud-config has about a hundred lines.
@@ -47,9 +47,10 @@ pub fn read(name: &str, text: &str) -> (Node, Vec<Problem>) {
             return (Node::new(start, Value::Map(BTreeMap::new())), vec![whole]);
         }
     };
-    if salvage.problems.is_empty() {
-        // Each part reads, the whole does not: two documents, a stray line, or an alias to another part.
-        salvage.problems.push(whole);
+    // Each part reads, the whole does not: two documents, a stray line, or an alias to another part. What parts say of a
+    // document that breaks a limit hides the reason.
+    if salvage.problems.is_empty() || !whole.message.starts_with(NOT_YAML) {
+        salvage.problems.insert(0, whole);
     }
     (root, salvage.problems)
 }
@@ -316,6 +317,19 @@ mod tests {
             assert_eq!(json, serde_json::json!({}), "{rubbish}");
             assert!(!problems.is_empty());
         }
+    }
+
+    #[test]
+    fn a_document_that_breaks_a_limit_says_which() {
+        let many = (1..8).fold("a0: &a0 [x, x, x, x]\n".to_owned(), |text, level| {
+            let alias = format!("*a{}, ", level - 1).repeat(10);
+            format!("{text}a{level}: &a{level} [{alias}]\n")
+        });
+        let (_, problems) = read_json(&many);
+        assert!(
+            problems[0].contains("more than 100000 values"),
+            "{problems:?}"
+        );
     }
 
     #[test]

@@ -61,6 +61,7 @@ const DOCUMENTS: &[&str] = &[
     "timezone: ../../etc/shadow\nlocale: 'x;y'\nca_certs: {trusted: [rubbish]}",
     "ssh_authorized_keys: {a: b}",
     "#include\nhttp://169.254.169.254/x",
+    "write_files: [{path: /etc/ssh/sshd_config.d/bad.conf, content: 'Port none'}]",
     "power_state: {mode: reboot, condition: 'false', delay: never}",
 ];
 
@@ -90,6 +91,9 @@ fn forty_hostile_documents_leave_the_machine_reachable(context: &Context) -> any
         "part 12:2:10: error: rancher: expected a map",
         "part 16:2:",
         "more than 100000 values",
+        "rancher.ssh.port: expected a number from 1 to 65535",
+        "rancher.services.../../x: the name of a service",
+        "/etc/ssh/sshd_config.d is left out, since sshd does not start with it",
     ] {
         guest
             .console

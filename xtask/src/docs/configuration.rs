@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use config::schema::{CLOUD_CONFIG, Effect, Field, Kind, Origin};
+use config::schema::{CLOUD_CONFIG, Effect, Field, Kind, Origin, Rule};
 use config::{CommandLine, Source};
 use serde_json::{Map, Value, json};
 
@@ -202,6 +202,10 @@ fn property(field: &Field) -> Value {
         };
         if !words.is_empty() {
             map.insert("description".to_owned(), words.into());
+        }
+        if let Some(Rule::Range(from, to)) = field.rule {
+            map.insert("minimum".to_owned(), from.into());
+            map.insert("maximum".to_owned(), to.into());
         }
     }
     schema

@@ -113,6 +113,17 @@ pub(super) fn not_a_link(key: &str, path: &str) -> Option<String> {
     })
 }
 
+/// A key of `rancher.services` that cannot be the name of a container (Docker's rule for names).
+pub(super) fn not_a_service_name(key: &str, path: &str) -> Option<String> {
+    let is_good = key.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && key
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+    (path == "rancher.services" && !is_good).then(|| {
+        "the name of a service has letters, digits, `_`, `.` and `-`, and begins with a letter or digit: it is ignored".to_owned()
+    })
+}
+
 /// Names that the kernel and udev give to links.
 fn is_interface(key: &str) -> bool {
     let digits = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit()) || rest == "*";

@@ -4,7 +4,7 @@ mod hints;
 
 use std::collections::BTreeMap;
 
-use crate::schema::{Effect, Field, Kind};
+use crate::schema::{Effect, Field, Kind, Rule};
 use crate::{Entry, Location, Node, Problem, Value, scalar, words};
 
 pub(crate) use hints::nearest;
@@ -158,7 +158,9 @@ impl Checker<'_> {
     ) -> BTreeMap<String, Entry> {
         map.into_iter()
             .filter_map(|(key, entry)| {
-                if let Some(message) = hints::not_a_link(&key, path) {
+                let misplaced =
+                    hints::not_a_link(&key, path).or_else(|| hints::not_a_service_name(&key, path));
+                if let Some(message) = misplaced {
                     self.error(&entry.key_at, &join(path, &key), message);
                     return None;
                 }
@@ -185,6 +187,9 @@ impl Checker<'_> {
                 let path = join(path, field.name);
                 let node = self.value(entry.node, &field.kind, &path)?;
                 self.not_applied(field, &node, &entry.key_at, &path);
+                if let Some(rule) = field.rule {
+                    self.obeys(rule, &node, &path);
+                }
                 if field.name == "labels" {
                     self.labels_not_applied(&node, &path);
                 }
@@ -213,6 +218,17 @@ impl Checker<'_> {
                 .push(Problem::warning(at, join(path, key), message));
         }
         Some(field)
+    }
+
+    /// Reports values that break the rule of their key.
+    fn obeys(&mut self, rule: Rule, node: &Node, path: &str) {
+        if let Value::List(items) = &node.value {
+            for (index, item) in items.iter().enumerate() {
+                self.obeys(rule, item, &format!("{path}[{index}]"));
+            }
+        } else if !text(node.value.clone()).is_none_or(|text| rule.holds(&text)) {
+            self.error(&node.at, path, format!("expected {}", rule.describe()));
+        }
     }
 
     /// Nothing that is accepted and not applied stays silent.

@@ -243,3 +243,39 @@ fn every_key_of_cloud_init_is_known() {
     }
     assert_eq!(keys.lines().count(), 98);
 }
+
+#[test]
+fn values_that_a_machine_cannot_use_are_reported_and_kept() {
+    for (text, said) in [
+        (
+            "rancher: {ssh: {port: 999999}}",
+            "t.yml:1:23: error: rancher.ssh.port: expected a number from 1 to 65535",
+        ),
+        (
+            "rancher: {ssh: {listen_address: nowhere}}",
+            "t.yml:1:33: error: rancher.ssh.listen_address: expected an IP address, as 10.0.0.1 or 10.0.0.1:22",
+        ),
+        (
+            "rancher: {network: {dns: {nameservers: [10.0.0.1, 1.1.1]}}}",
+            "t.yml:1:51: error: rancher.network.dns.nameservers[1]: expected an IP address, as 10.0.0.1",
+        ),
+        (
+            "rancher: {network: {interfaces: {eth0: {address: 10.0.0.2/33}}}}",
+            "t.yml:1:50: error: rancher.network.interfaces.eth0.address: expected an IP address with its prefix, as 10.0.0.2/24",
+        ),
+    ] {
+        let (json, problems) = checked(text);
+        assert_eq!(problems, [said], "{text}");
+        assert!(json.to_string().len() > "{}".len(), "{text} is lost");
+    }
+    let (json, problems) = checked("rancher: {services: {../../x: {image: y}, web: {image: y}}}");
+    assert_eq!(
+        json,
+        serde_json::json!({"rancher": {"services": {"web": {"image": "y"}}}})
+    );
+    assert!(
+        problems[0]
+            .starts_with("t.yml:1:22: error: rancher.services.../../x: the name of a service"),
+        "{problems:?}"
+    );
+}

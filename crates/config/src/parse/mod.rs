@@ -11,6 +11,8 @@ use crate::{Entry, Location, Node, Problem, Value};
 pub const MAX_DOCUMENT_BYTES: usize = 4 << 20;
 /// Deepest nesting; RancherOS's schema needs 8.
 pub const MAX_DEPTH: usize = 64;
+/// What a message about the syntax begins with; others are about limits.
+pub(crate) const NOT_YAML: &str = "not valid YAML";
 /// Most nodes of a document after aliases are expanded; stops "billion laughs".
 pub const MAX_NODES: usize = 100_000;
 
@@ -134,11 +136,7 @@ impl<'t> Composer<'t> {
                 Err(Problem::error(
                     &at,
                     "",
-                    format!(
-                        "not valid YAML: {}{}",
-                        error.info(),
-                        self.cause(mark.line())
-                    ),
+                    format!("{NOT_YAML}: {}{}", error.info(), self.cause(mark.line())),
                 ))
             }
         }

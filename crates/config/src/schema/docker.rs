@@ -1,7 +1,7 @@
 //! Settings of a Docker daemon (RancherOS `DockerConfig` and `EngineOpts`). Most become `--name value` of dockerd.
 
 use super::Effect::{Command, Given, Never, Service};
-use super::{Effect, Field, Kind, Origin, f};
+use super::{Effect, Field, Kind, Origin, Rule, f};
 
 const D: Effect = Service("docker");
 const PID_1: &str = "System Docker is PID 1 and has no options";
@@ -11,7 +11,7 @@ const NO_BOOTSTRAP: &str = "there is no bootstrap Docker: PID 1 does its work";
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 pub(super) const USER: Kind = Kind::Object(&[
     f("args", Kind::Strings, Never("RancherOS never read it: use extra_args"), ""),
-    f("bip", Kind::String, D, "Address and prefix of docker0."),
+    f("bip", Kind::String, D, "Address and prefix of docker0.").rule(Rule::Prefix),
     f("bridge", Kind::String, D, "Bridge to use in place of docker0; `none` for no network."),
     f("ca_cert", Kind::String, Command("ros tls generate"), "Certificate authority of `ros tls generate`, PEM."),
     f("ca_key", Kind::String, Command("ros tls generate"), "Its key, PEM."),
@@ -31,7 +31,7 @@ pub(super) const USER: Kind = Kind::Object(&[
     f("live_restore", Kind::Bool, D, "Whether containers outlive dockerd; `false` for swarm mode."),
     f("log_driver", Kind::String, D, "Logging driver of containers."),
     f("log_opts", Kind::StringMap, D, "Its options."),
-    f("mtu", Kind::Int, D, "MTU of docker0.").from(Origin::Here),
+    f("mtu", Kind::Int, D, "MTU of docker0.").from(Origin::Here).rule(Rule::Range(68, 65_535)),
     f("pid_file", Kind::String, D, "File of the process number."),
     f("registry_mirror", Kind::Strings, D, "Mirrors of Docker Hub: an address, or a list of them."),
     f("restart", Kind::Any, Never("Docker removed the option; containers have restart policies"), ""),

@@ -7,10 +7,13 @@ mod cloud_init;
 mod docker;
 mod network;
 mod rancher;
+mod rule;
 mod service;
 
 pub use rancher::RANCHER;
 pub use service::SERVICE;
+
+pub use rule::{Rule, is_listen_address};
 
 /// The type of a value.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +91,8 @@ pub struct Field {
     pub effect: Effect,
     /// Who brought it.
     pub origin: Origin,
+    /// What a value must be beyond its type.
+    pub rule: Option<Rule>,
     /// What it means, in one line.
     pub doc: &'static str,
 }
@@ -95,6 +100,13 @@ pub struct Field {
 impl Field {
     const fn from(self, origin: Origin) -> Field {
         Field { origin, ..self }
+    }
+
+    const fn rule(self, rule: Rule) -> Field {
+        Field {
+            rule: Some(rule),
+            ..self
+        }
     }
 }
 
@@ -105,6 +117,7 @@ const fn f(name: &'static str, kind: Kind, effect: Effect, doc: &'static str) ->
         kind,
         effect,
         origin: Origin::RancherOs,
+        rule: None,
         doc,
     }
 }

@@ -1,7 +1,7 @@
 //! `rancher.network`: interfaces, DNS, proxies, Wi-Fi and modems (RancherOS `pkg/netconf/types.go`).
 
 use super::Effect::{Inside, Never, Service};
-use super::{Effect, Kind, Origin, f};
+use super::{Effect, Kind, Origin, Rule, f};
 
 const N: Effect = Service("network");
 const NO_WIFI: &str = "this version has no Wi-Fi: the network image lacks wpa_supplicant";
@@ -10,7 +10,7 @@ const NO_MODEM: &str = "this version has no modem support";
 /// `rancher.network`.
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 pub(super) const NETWORK: Kind = Kind::Object(&[
-    f("dhcp_timeout", Kind::Int, N, "Seconds that links with DHCP are waited for before post_cmds; DHCP goes on asking."),
+    f("dhcp_timeout", Kind::Int, N, "Seconds that links with DHCP are waited for before post_cmds; DHCP goes on asking.").rule(Rule::Range(0, 86_400)),
     f("dns", DNS, Inside, "Resolver settings."),
     f("http_proxy", Kind::String, PROXY, "Proxy for http, in the console, User Docker and services that name it."),
     f("https_proxy", Kind::String, PROXY, "Proxy for https."),
@@ -27,26 +27,26 @@ const PROXY: Effect = Service("console, docker");
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const DNS: Kind = Kind::Object(&[
-    f("nameservers", Kind::Strings, N, "Addresses of name servers; they replace what DHCP says."),
+    f("nameservers", Kind::Strings, N, "Addresses of name servers; they replace what DHCP says.").rule(Rule::Address),
     f("search", Kind::Strings, N, "Search domains."),
 ]);
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const INTERFACE: Kind = Kind::Object(&[
-    f("address", Kind::String, N, "Address with its prefix, as 10.0.0.2/24."),
-    f("addresses", Kind::Strings, N, "Several of them, IPv4 and IPv6."),
+    f("address", Kind::String, N, "Address with its prefix, as 10.0.0.2/24.").rule(Rule::Prefix),
+    f("addresses", Kind::Strings, N, "Several of them, IPv4 and IPv6.").rule(Rule::Prefix),
     f("bond", Kind::String, N, "The bond this link belongs to."),
     f("bond_opts", Kind::StringMap, N, "Options of the bond this link is: mode, miimon, xmit_hash_policy ..."),
     f("bridge", Kind::Word, N, "The bridge this link belongs to; `true`: this link is a bridge."),
     f("dhcp", Kind::Bool, N, "Whether dhcpcd asks for addresses. True when neither addresses nor a master are given; false brings the link up."),
     f("dhcp_args", Kind::String, N, "Options of dhcpcd in place of the usual ones."),
-    f("gateway", Kind::String, N, "IPv4 gateway."),
-    f("gateway_ipv6", Kind::String, N, "IPv6 gateway."),
+    f("gateway", Kind::String, N, "IPv4 gateway.").rule(Rule::Address),
+    f("gateway_ipv6", Kind::String, N, "IPv6 gateway.").rule(Rule::Address),
     f("ipv4ll", Kind::Bool, N, "Whether the link takes a link-local IPv4 address when it has no other."),
     f("mac", Kind::String, N, "Hardware address to set.").from(Origin::Here),
     f("match", Kind::String, N, "The link this entry is for, in place of the key: name, glob or `mac=`."),
-    f("metric", Kind::Int, N, "Metric of the routes through this link; lower wins.").from(Origin::Here),
-    f("mtu", Kind::Int, N, "MTU in bytes."),
+    f("metric", Kind::Int, N, "Metric of the routes through this link; lower wins.").from(Origin::Here).rule(Rule::Range(0, 4_294_967_295)),
+    f("mtu", Kind::Int, N, "MTU in bytes.").rule(Rule::Range(68, 65_535)),
     f("post_up", Kind::Commands, N, "Commands run when this link is configured; `$iface` is its name."),
     f("pre_up", Kind::Commands, N, "Commands run before this link is configured."),
     f("routes", Kind::ListOf(&ROUTE), N, "Routes through this link.").from(Origin::Here),
@@ -56,7 +56,7 @@ const INTERFACE: Kind = Kind::Object(&[
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const ROUTE: Kind = Kind::Object(&[
-    f("metric", Kind::Int, N, "Metric; lower wins.").from(Origin::Here),
+    f("metric", Kind::Int, N, "Metric; lower wins.").from(Origin::Here).rule(Rule::Range(0, 4_294_967_295)),
     f("to", Kind::String, N, "Destination with its prefix, or `default`.").from(Origin::Here),
-    f("via", Kind::String, N, "Gateway; none when the destination is on the link.").from(Origin::Here),
+    f("via", Kind::String, N, "Gateway; none when the destination is on the link.").from(Origin::Here).rule(Rule::Address),
 ]);

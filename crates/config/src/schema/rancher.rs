@@ -3,7 +3,7 @@
 use super::Effect::{Boot, Command, EarlyBoot, Given, Inside, Never, Only, Service};
 use super::network::NETWORK;
 use super::service::SERVICE;
-use super::{CONSOLE, Effect, Kind, Origin, docker, f};
+use super::{CONSOLE, Effect, Kind, Origin, Rule, docker, f};
 
 /// What an installation without a person reads.
 const I: Effect = Command("ros install");
@@ -56,7 +56,7 @@ pub const RANCHER: Kind = Kind::Object(&[
     f("rm_usr", Kind::Any, Never(DEVELOPMENT), ""),
     f("services", Kind::MapOf(&SERVICE), Boot, "System services, in compose's form."),
     f("services_include", Kind::MapOf(&Kind::Bool), Boot, "Services by path below /var/lib/rancher/conf, by name in a catalogue (rancher.repositories) or by address, and whether they are on."),
-    f("shutdown_timeout", Kind::Int, Boot, "Seconds that a shutdown may take, at least 5."),
+    f("shutdown_timeout", Kind::Int, Boot, "Seconds that a shutdown may take, at least 5.").rule(Rule::Range(0, 86_400)),
     f("slot", Kind::Any, Given("the boot loader says it: the slot that was booted"), "").from(Origin::Here),
     f("ssh", SSH, Inside, "The ssh server."),
     f("state", STATE, Inside, "The state partition."),
@@ -85,8 +85,8 @@ const INSTALL: Kind = Kind::Object(&[
 const SSH: Kind = Kind::Object(&[
     f("daemon", Kind::Bool, CONSOLE, "Whether sshd runs."),
     f("keys", Kind::StringMap, CONSOLE, "Host keys by type: `ed25519`, `ecdsa`, `rsa`, and the same with `-pub`."),
-    f("listen_address", Kind::String, CONSOLE, "Address that sshd listens on."),
-    f("port", Kind::Int, CONSOLE, "Port that sshd listens on."),
+    f("listen_address", Kind::String, CONSOLE, "Address that sshd listens on.").rule(Rule::Listen),
+    f("port", Kind::Int, CONSOLE, "Port that sshd listens on.").rule(Rule::Range(1, 65_535)),
 ]);
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sys::process::Command;
 
 use super::{accounts, host_keys};
 use crate::machine_config::{CONF, MachineConfig};
+use crate::problems;
 use crate::supervisor::Program;
 
 /// Places of sshd, which insists on being started by its full path.
@@ -15,6 +17,12 @@ const SSHD: &[&str] = &["/usr/sbin/sshd", "/usr/bin/sshd"];
 
 /// Host keys and authorized keys that the state disk cannot keep.
 pub(super) const IN_RAM: &str = "/run/rancher/ssh";
+
+/// Where the machine's owner puts files of their own for sshd.
+const OWN: &str = "/etc/ssh/sshd_config.d";
+
+/// How long sshd may take to read its configuration.
+const TRY_DEADLINE: Duration = Duration::from_secs(20);
 
 /// This console's configuration of sshd.
 const CONFIG: &str = "/etc/ssh/sshd_config.rancher";
@@ -31,29 +39,57 @@ pub(super) fn prepare(machine: &MachineConfig) -> anyhow::Result<Option<Program>
         .context("this console has no sshd")?;
     let directory = Path::new(CONF).join("ssh");
     let keys = host_keys::ensure(&directory, &Path::new(IN_RAM).join("host"), &ssh.keys)?;
-    let config = config(machine, &keys);
     fs::create_dir_all("/etc/ssh").context("cannot create /etc/ssh")?;
-    fs::write(CONFIG, config).with_context(|| format!("cannot write {CONFIG}"))?;
+    let write = |own| {
+        fs::write(CONFIG, config(machine, &keys, own))
+            .with_context(|| format!("cannot write {CONFIG}"))
+    };
+    write(true)?;
+    if let Some(said) = refused_because_of_own_files(sshd) {
+        write(false)?;
+        problems::warn(
+            "ssh",
+            &format!("{OWN} is left out, since sshd does not start with it: {said}"),
+        );
+    }
     Ok(Some(Program {
         name: "sshd".to_owned(),
         command: Command::new(sshd).args(["-D", "-e", "-f", CONFIG]),
     }))
 }
 
-fn config(machine: &MachineConfig, keys: &[PathBuf]) -> String {
+/// What sshd says when files of the machine's owner would keep it from starting. Nothing is tried without such files: a
+/// start of sshd takes time.
+fn refused_because_of_own_files(sshd: &str) -> Option<String> {
+    let mut files = fs::read_dir(OWN).into_iter().flatten().flatten();
+    files.find(|file| file.path().extension().is_some_and(|end| end == "conf"))?;
+    let output = Command::new(sshd)
+        .args(["-t", "-f", CONFIG])
+        .deadline(TRY_DEADLINE)
+        .run()
+        .ok()
+        .filter(|output| !output.status.success())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    Some(said.trim().replace('\n', "; "))
+}
+
+/// With `own`, files of the machine's owner come first.
+fn config(machine: &MachineConfig, keys: &[PathBuf], own: bool) -> String {
     let ssh = &machine.loaded.config.rancher.ssh;
-    let mut lines = vec![
-        "# written by ros console-init at every start".to_owned(),
-        "# The first value counts: files of the machine's owner win.".to_owned(),
-        "Include /etc/ssh/sshd_config.d/*.conf".to_owned(),
-    ];
-    if let Some(port) = ssh.port.and_then(|port| u16::try_from(port).ok()) {
+    let mut lines = vec!["# written by ros console-init at every start".to_owned()];
+    if own {
+        lines.push("# The first value counts: files of the machine's owner win.".to_owned());
+        lines.push(format!("Include {OWN}/*.conf"));
+    }
+    // What is no port or address was reported with its place, and must not keep sshd from starting.
+    let port = ssh.port.and_then(|port| u16::try_from(port).ok());
+    if let Some(port) = port.filter(|port| *port != 0) {
         lines.push(format!("Port {port}"));
     }
     if let Some(address) = ssh
         .listen_address
         .as_deref()
-        .filter(|address| is_one_word(address))
+        .filter(|address| config::schema::is_listen_address(address))
     {
         lines.push(format!("ListenAddress {address}"));
     }
@@ -87,10 +123,6 @@ fn config(machine: &MachineConfig, keys: &[PathBuf]) -> String {
     lines.join("\n") + "\n"
 }
 
-fn is_one_word(text: &str) -> bool {
-    !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || c.is_control())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,7 +133,7 @@ mod tests {
             loaded: config::load(&[source], &config::CommandLine::default()),
             ..MachineConfig::default()
         };
-        config(&machine, &[PathBuf::from("/k")])
+        config(&machine, &[PathBuf::from("/k")], true)
     }
 
     #[test]
@@ -129,6 +161,16 @@ mod tests {
         assert!(text.contains("Port 2222\n"));
         assert!(!text.contains("ListenAddress"));
         assert!(!text.contains("PermitRootLogin yes"));
-        assert!(!config_for("rancher: {ssh: {port: 70000}}").contains("Port"));
+        for unusable in ["port: 70000", "port: 0", "listen_address: nowhere"] {
+            let text = config_for(&format!("rancher: {{ssh: {{{unusable}}}}}"));
+            assert!(
+                !text.contains("Port") && !text.contains("ListenAddress"),
+                "{unusable}"
+            );
+        }
+        assert!(
+            config_for("rancher: {ssh: {listen_address: '10.0.0.1:2222'}}")
+                .contains("ListenAddress 10.0.0.1:2222\n")
+        );
     }
 }
