@@ -10,7 +10,7 @@ mod peer;
 mod serve;
 mod verify;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,6 +20,8 @@ use engine::Engine;
 use machine_config::apply::{APPLIED, Answer, CONFIRM_RANGE_S};
 use machine_config::plan::Plan;
 use sys::clock;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use self::files::Files;
 use crate::machine::Machine;
@@ -29,6 +31,8 @@ use crate::{configuration, log, warnings};
 const TICK: Duration = Duration::from_millis(500);
 /// Longest read of the configuration, as in the boot phase.
 const READ_DEADLINE: Duration = Duration::from_secs(40);
+/// How long a change waits for its turn: one that is taken back is compared with the kernel's state for 20 s.
+const TURN_DEADLINE: Duration = Duration::from_secs(30);
 /// The subject of what is said about changes.
 const SUBJECT: &str = "config-apply";
 
@@ -38,7 +42,8 @@ pub(crate) struct Applier {
     /// The machine as it runs.
     machine: RefCell<Machine>,
     pending: RefCell<Option<Pending>>,
-    busy: Cell<bool>,
+    /// Whoever applies a change or takes one back has it.
+    turn: Mutex<()>,
 }
 
 /// A change that waits for its confirmation.
@@ -59,7 +64,7 @@ impl Applier {
             engine: engine.clone(),
             machine: RefCell::new(machine),
             pending: RefCell::new(None),
-            busy: Cell::new(false),
+            turn: Mutex::new(()),
         });
         let files = Files::of_machine(&applier.machine.borrow().config);
         let kept = applier.keep_applied(&files);
@@ -78,7 +83,7 @@ impl Applier {
             engine: engine.clone(),
             machine: RefCell::new(machine),
             pending: RefCell::new(None),
-            busy: Cell::new(false),
+            turn: Mutex::new(()),
         });
         if let Some((deadline, applied)) = files::pending_times() {
             let files = Files::of_machine(&applier.machine.borrow().config);
@@ -110,11 +115,6 @@ impl Applier {
     }
 
     async fn apply(self: &Rc<Self>, confirm_s: Option<u64>) -> Answer {
-        if self.pending.borrow().is_some() {
-            return self.refuse(
-                "a change waits for its confirmation: ros config confirm, or ros config revert",
-            );
-        }
         if confirm_s.is_some_and(|seconds| !CONFIRM_RANGE_S.contains(&seconds)) {
             return self.refuse(&format!(
                 "the time to confirm is {} to {} seconds",
@@ -122,11 +122,15 @@ impl Applier {
                 CONFIRM_RANGE_S.end()
             ));
         }
-        if self.busy.replace(true) {
+        let Ok(_turn) = timeout(TURN_DEADLINE, self.turn.lock()).await else {
             return self.refuse("another change is being applied");
+        };
+        if self.pending.borrow().is_some() {
+            return self.refuse(
+                "a change waits for its confirmation: ros config confirm, or ros config revert",
+            );
         }
         let answer = self.apply_now(confirm_s.map(Duration::from_secs)).await;
-        self.busy.set(false);
         answer.unwrap_or_else(|error| self.refuse(&format!("nothing was changed: {error:#}")))
     }
 
@@ -162,7 +166,7 @@ impl Applier {
         });
         if !failed.is_empty() {
             let mut answer = self.refuse(&format!("{}: taken back", failed.join("; ")));
-            answer.problems = self.revert("it failed").await;
+            answer.problems = self.take_back("it failed").await;
             answer.pending_s = None;
             return Ok(answer);
         }
@@ -177,7 +181,7 @@ impl Applier {
         warnings::clear("configuration");
         machine.problems.clear();
         let read = tokio::task::spawn_blocking(move || configuration::read(machine));
-        tokio::time::timeout(READ_DEADLINE, read)
+        timeout(READ_DEADLINE, read)
             .await
             .context("the configuration is not read in time")??
     }
@@ -238,12 +242,18 @@ impl Applier {
         Answer::default()
     }
 
-    /// Brings the earlier configuration back and looks whether the machine has it; what is wrong then.
+    /// Takes the pending change back when its turn comes; what is wrong then.
     async fn revert(self: &Rc<Self>, why: &str) -> Vec<String> {
+        let _turn = self.turn.lock().await;
+        self.take_back(why).await
+    }
+
+    /// Brings the earlier configuration back and looks whether the machine has it; what is wrong then. The caller has
+    /// the turn.
+    async fn take_back(self: &Rc<Self>, why: &str) -> Vec<String> {
         let Some(change) = self.pending.borrow_mut().take() else {
             return Vec::new();
         };
-        let was_busy = self.busy.replace(true);
         warnings::warn(
             SUBJECT,
             &format!("a change of the configuration is taken back: {why}"),
@@ -274,7 +284,6 @@ impl Applier {
         if wrong.is_empty() {
             log::info("config apply: the earlier configuration is back");
         }
-        self.busy.set(was_busy);
         wrong
     }
 
