@@ -103,12 +103,12 @@ impl Query {
         Filters::parse(self.text("filters"))
     }
 
-    /// A point in time; none when absent, empty or 0.
+    /// A point in time; none when absent or empty.
     ///
     /// # Errors
     /// 400 when it is not one.
     pub(super) fn time(&self, key: &str) -> Result<Option<Timestamp>> {
-        let Some(text) = self.non_empty(key).filter(|text| *text != "0") else {
+        let Some(text) = self.non_empty(key) else {
             return Ok(None);
         };
         Timestamp::parse_any(text, Timestamp::now())

@@ -66,6 +66,9 @@ fn each_prune_is_an_event() {
             );
             let events = server.ask("GET", &path).await;
             assert!(events.contains(r#""reclaimed":"0""#), "{kind}: {events}");
+            // 0 is a time as any other, not "from now on".
+            let all = server.ask("GET", &path.replace("since=1", "since=0")).await;
+            assert!(all.contains(r#""reclaimed":"0""#), "{kind}: {all}");
         }
     });
 }
