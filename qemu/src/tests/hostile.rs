@@ -84,7 +84,7 @@ fn forty_hostile_documents_leave_the_machine_reachable(context: &Context) -> any
     ensure!(DOCUMENTS.len() >= 40, "{} documents", DOCUMENTS.len());
     let guest = booted(context, "user-data-hostile", &message(), &[])?;
     prints(&guest, "hostname", "still-mine")?;
-    prints(&guest, "sudo ros env printenv GOOD", "part")?;
+    prints(&guest, "sudo ros env sh -c 'echo $GOOD'", "part")?;
     for words in [
         "part 1:2:",
         "indented with a tab",

@@ -11,6 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -63,13 +64,18 @@ impl Default for RuntimeOptions {
 #[derive(Debug, Clone, Default)]
 pub struct NativeRuntime {
     options: RuntimeOptions,
+    /// Opened at the first start and kept: to let go of its mount, the kernel waits for all processors.
+    program: Arc<OnceLock<Program>>,
 }
 
 impl NativeRuntime {
     /// A runtime with these options.
     #[must_use]
     pub fn new(options: RuntimeOptions) -> NativeRuntime {
-        NativeRuntime { options }
+        NativeRuntime {
+            options,
+            program: Arc::default(),
+        }
     }
 
     /// Starts the program for a job. With `into`, the child is in that cgroup from its first instruction, or waits for
@@ -101,7 +107,9 @@ impl NativeRuntime {
         argv.extend(self.options.arguments.iter().map(OsStr::new));
         argv.push(OsStr::new(launch.verb));
         let cgroup = launch.into.map(Cgroup::open).transpose()?;
-        let program = Program::open(&self.options.program);
+        let program = self
+            .program
+            .get_or_init(|| Program::open(&self.options.program));
         let spawn = |into: Option<BorrowedFd<'_>>, wait_for_go: bool| {
             spawn_in(&SpawnIn {
                 program: &program.path,

@@ -10,6 +10,7 @@ use sys::mount::{self, Attributes, MountFlags};
 const FIRST_SPARE_FD: i32 = 16;
 
 /// A program to start.
+#[derive(Debug)]
 pub(super) struct Program {
     /// What to execute.
     pub(super) path: PathBuf,
