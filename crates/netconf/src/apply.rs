@@ -7,6 +7,7 @@ use sys::netlink::{
 use crate::clean;
 use crate::matching::Candidate;
 use crate::plan::{LinkPlan, Plan, Role};
+use crate::wireguard;
 
 /// Links of containers and of the kernel itself.
 const FOREIGN: &[&str] = &[
@@ -41,7 +42,7 @@ fn candidate(link: &Link) -> Candidate {
     }
 }
 
-/// Makes bridges, bonds and VLANs that are not there; the errors, each with the link's name.
+/// Makes bridges, bonds, VLANs and WireGuard devices that are not there; the errors, each with the link's name.
 pub fn make(netlink: &mut Rtnetlink, plan: &Plan) -> Vec<String> {
     let mut errors = Vec::new();
     for name in &plan.bridges {
@@ -85,6 +86,12 @@ pub fn make(netlink: &mut Rtnetlink, plan: &Plan) -> Vec<String> {
         };
         errors.extend(create(netlink, &vlan.name, kind));
         errors.extend(mark(netlink, plan, &vlan.name));
+    }
+    for (name, wanted) in &plan.wireguards {
+        errors.extend(create(netlink, name, LinkKind::Wireguard));
+        errors.extend(mark(netlink, plan, name));
+        let set = wireguard::set(name, wanted);
+        errors.extend(set.err().map(|error| format!("{name}: {error}")));
     }
     errors
 }

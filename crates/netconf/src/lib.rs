@@ -21,6 +21,7 @@ mod plan;
 mod reachable;
 pub mod resolver;
 mod values;
+pub mod wireguard;
 
 pub use clean::clean;
 pub use plan::{LinkPlan, Plan, Role, StaticRoute, Vlan};

@@ -9,6 +9,7 @@ use sys::netlink::{BondOptions, Cidr};
 use crate::matching::{self, Candidate};
 use crate::reachable;
 use crate::values::{cidr, everything, is_name, static_route, vlans};
+use crate::wireguard::{self, Wireguard};
 
 /// First metric given to further default routes of one family, so that they do not fight.
 const FURTHER_GATEWAY: u32 = 1024;
@@ -22,6 +23,8 @@ pub struct Plan {
     pub bonds: BTreeMap<String, BondOptions>,
     /// VLANs to make.
     pub vlans: Vec<Vlan>,
+    /// WireGuard devices to make.
+    pub wireguards: BTreeMap<String, Wireguard>,
     /// What is done with links, in order.
     pub links: Vec<LinkPlan>,
     /// What was wrong with entries, each with its key.
@@ -174,11 +177,15 @@ impl Plan {
                 }
                 self.bonds.insert(name.to_owned(), options);
             }
+            if let Some(wanted) = &entry.wireguard {
+                self.wireguard(key, name, wanted);
+            }
         }
         let made: Vec<String> = self
             .bridges
             .iter()
             .chain(self.bonds.keys())
+            .chain(self.wireguards.keys())
             .cloned()
             .collect();
         all.extend(
@@ -203,6 +210,19 @@ impl Plan {
             }
         }
         all
+    }
+
+    /// A device without a usable key, or with a name that no link can have, is not made.
+    fn wireguard(&mut self, key: &str, name: &str, wanted: &config::cloud_config::Wireguard) {
+        if !is_name(name) {
+            return self.problem(key, "wireguard needs the name of the link");
+        }
+        let (device, problems) = wireguard::plan(wanted);
+        for problem in problems {
+            self.problem(key, &format!("wireguard: {problem}"));
+        }
+        self.wireguards
+            .extend(device.map(|device| (name.to_owned(), device)));
     }
 
     fn problem(&mut self, key: &str, message: &str) {
@@ -238,10 +258,12 @@ impl Plan {
             None => Role::Static,
         };
         let metric = self.number(key, "metric", entry.metric);
+        let mut routes = self.routes(key, entry, metric);
+        routes.extend(self.tunnelled(&link.name, &addresses, metric));
         LinkPlan {
             name: link.name.clone(),
             role,
-            routes: self.routes(key, entry, metric),
+            routes,
             addresses,
             mtu: self.number(key, "mtu", entry.mtu),
             mac: entry.mac.clone(),
@@ -295,6 +317,27 @@ impl Plan {
             }
         }
         routes
+    }
+
+    /// Routes to what the peers of a WireGuard device may send, as wg-quick(8) sets them: not to everything, which would need
+    /// rules, and not to what is on the link by its own addresses.
+    fn tunnelled(&self, name: &str, addresses: &[Cidr], metric: Option<u32>) -> Vec<StaticRoute> {
+        let Some(device) = self.wireguards.get(name).filter(|device| device.has_routes) else {
+            return Vec::new();
+        };
+        let peers = device.peers.iter().flat_map(|peer| &peer.allowed_ips);
+        let own = |network: Cidr| {
+            let mut addresses = addresses.iter();
+            addresses.any(|own| own.prefix() <= network.prefix() && own.contains(network.address()))
+        };
+        let routed = peers.filter(|network| network.prefix() > 0 && !own(**network));
+        routed
+            .map(|network| StaticRoute {
+                destination: network.network(),
+                gateway: None,
+                metric: metric.unwrap_or(0),
+            })
+            .collect()
     }
 
     /// Two default routes of one family with the same metric would replace each other: the later one steps back.

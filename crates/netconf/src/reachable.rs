@@ -12,7 +12,10 @@ use crate::plan::{LinkPlan, Plan, Role};
 ///
 /// `links` are those of the machine and those that the plan makes.
 pub(crate) fn ensure(plan: &mut Plan, entries: &BTreeMap<String, Interface>, links: &[Candidate]) {
-    if plan.links.iter().any(gives_an_address) {
+    // A tunnel needs another link's address.
+    let is_tunnel = |link: &LinkPlan| plan.wireguards.contains_key(&link.name);
+    let mut links_of_plan = plan.links.iter();
+    if links_of_plan.any(|link| gives_an_address(link) && !is_tunnel(link)) {
         return;
     }
     let may_ask = |link: &&Candidate| {

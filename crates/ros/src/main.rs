@@ -39,6 +39,7 @@ mod supervisor;
 mod system_docker;
 mod tls;
 mod user_docker;
+mod wireguard_hosts;
 
 use std::ffi::OsString;
 use std::path::Path;

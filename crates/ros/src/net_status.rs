@@ -3,8 +3,10 @@
 use std::fs;
 use std::process::ExitCode;
 
+use netconf::wireguard::text;
 use serde_json::{Value, json};
 use sys::netlink::Rtnetlink;
+use sys::netlink::wireguard::Wireguard;
 
 use crate::cli::Format;
 use crate::system_docker::table;
@@ -33,7 +35,7 @@ pub(crate) fn status() -> anyhow::Result<Value> {
     let links_json: Vec<Value> = shown
         .map(|link| {
             let own = addresses.iter().filter(|address| address.link == link.index);
-            json!({
+            let mut shown = json!({
                 "name": link.name,
                 "state": match (link.up, link.carrier) { (false, _) => "down", (true, false) => "no carrier", _ => "up" },
                 "kind": link.kind,
@@ -41,7 +43,11 @@ pub(crate) fn status() -> anyhow::Result<Value> {
                 "mtu": link.mtu,
                 "master": link.master.map(name),
                 "addresses": own.map(|address| address.cidr.to_string()).collect::<Vec<_>>(),
-            })
+            });
+            if link.kind == "wireguard" {
+                shown["wireguard"] = wireguard(&link.name);
+            }
+            shown
         })
         .collect();
     let routes_json: Vec<Value> = routes
@@ -71,6 +77,22 @@ pub(crate) fn status() -> anyhow::Result<Value> {
     }))
 }
 
+/// A WireGuard device with its peers; nothing for whoever may not read it.
+fn wireguard(name: &str) -> Value {
+    let device = Wireguard::open().and_then(|mut devices| devices.device(name));
+    let Ok(device) = device else {
+        return Value::Null;
+    };
+    let peers = device.peers.iter().map(|(key, endpoint)| {
+        json!({ "public_key": text(key), "endpoint": endpoint.map(|address| address.to_string()) })
+    });
+    json!({
+        "public_key": device.public_key.as_ref().map(text),
+        "listen_port": device.listen_port,
+        "peers": peers.collect::<Vec<_>>(),
+    })
+}
+
 /// A line a link, for `ros status`.
 pub(crate) fn lines() -> Vec<String> {
     let status = status().unwrap_or_default();
@@ -92,7 +114,7 @@ pub(crate) fn lines() -> Vec<String> {
 }
 
 fn print_table(status: &Value) {
-    let text = |value: &Value| match value {
+    let words = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Null => "-".to_owned(),
         Value::Array(items) if items.is_empty() => "-".to_owned(),
@@ -107,7 +129,7 @@ fn print_table(status: &Value) {
         let items = list.as_array().cloned().unwrap_or_default();
         items
             .iter()
-            .map(|item| keys.iter().map(|key| text(&item[*key])).collect())
+            .map(|item| keys.iter().map(|key| words(&item[*key])).collect())
             .collect()
     };
     print!(
@@ -128,9 +150,24 @@ fn print_table(status: &Value) {
             &rows(&status["routes"], &["to", "via", "link", "metric"])
         )
     );
+    for link in status["links"].as_array().into_iter().flatten() {
+        let device = &link["wireguard"];
+        if device.is_object() {
+            let name = link["name"].as_str().unwrap_or_default();
+            let (key, port) = (words(&device["public_key"]), words(&device["listen_port"]));
+            println!("\nWireGuard {name}: {key}, port {port}");
+            for peer in device["peers"].as_array().into_iter().flatten() {
+                println!(
+                    "  peer {} at {}",
+                    words(&peer["public_key"]),
+                    words(&peer["endpoint"])
+                );
+            }
+        }
+    }
     println!(
         "\nDNS: {}  search: {}",
-        text(&status["dns"]["nameservers"]),
-        text(&status["dns"]["search"])
+        words(&status["dns"]["nameservers"]),
+        words(&status["dns"]["search"])
     );
 }

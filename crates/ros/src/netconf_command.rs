@@ -15,6 +15,7 @@ use sys::process::{Child, Command};
 
 use crate::machine_config::MachineConfig;
 use crate::problems;
+use crate::wireguard_hosts::Hosts;
 
 const DHCPCD: &str = "/usr/sbin/dhcpcd";
 /// The image's configuration, which ours is added to.
@@ -65,6 +66,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         plan: Plan::default(),
         settings: None,
         dhcpcd: None,
+        hosts: Hosts::default(),
     }
     .run(timeout)
 }
@@ -98,6 +100,8 @@ struct Service {
     plan: Plan,
     settings: Option<String>,
     dhcpcd: Option<Child>,
+    /// Of peers that are named by them.
+    hosts: Hosts,
 }
 
 impl Service {
@@ -146,6 +150,7 @@ impl Service {
         for error in apply::make(&mut self.netlink, &plan) {
             loudly(&error);
         }
+        self.hosts.look_up(&plan);
         let (old, new): (Vec<&LinkPlan>, Vec<&LinkPlan>) = (
             self.plan.links.iter().collect(),
             plan.links.iter().collect(),

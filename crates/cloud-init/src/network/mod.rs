@@ -6,6 +6,7 @@
 pub mod clouds;
 pub mod netplan;
 pub mod openstack;
+mod tunnels;
 pub mod v1;
 
 use std::collections::BTreeMap;
@@ -56,6 +57,8 @@ pub struct Interface {
     /// `100:name` each.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "joined")]
     pub(crate) vlans: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wireguard: Option<tunnels::Wireguard>,
 }
 
 /// One entry of `routes`.

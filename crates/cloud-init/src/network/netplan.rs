@@ -2,22 +2,24 @@
 
 use serde_json::Value;
 
-use super::{Network, Route, by_mac, cidr, destination, is_link_name, number, text, texts, truth};
+use super::{
+    Network, Route, by_mac, cidr, destination, is_link_name, number, text, texts, truth, tunnels,
+};
 
-/// Kinds of links; those below the first four are not had.
+/// Kinds of links; those below the first five are not had.
 pub(super) const KINDS: [&str; 10] = [
     "ethernets",
     "bonds",
     "bridges",
     "vlans",
-    "wifis",
     "tunnels",
+    "wifis",
     "modems",
     "vrfs",
     "dummy-devices",
     "nm-devices",
 ];
-const TAKEN: usize = 4;
+const TAKEN: usize = 5;
 
 /// Keys of a link that mean nothing here: nobody waits for a link, and names are the kernel's.
 const SILENT: &[&str] = &[
@@ -72,7 +74,9 @@ pub(super) fn translate(value: &Value) -> Network {
 
 fn one(network: &mut Network, kind: &str, name: &str, link: &Value) {
     let key = format!("{kind}.{name}");
-    unread(network, &key, link);
+    if kind != "tunnels" {
+        unread(network, &key, link, &[]);
+    }
     match kind {
         "ethernets" => matched(network, &key, name, link),
         _ if !is_link_name(name) => return network.note(&key, "it is not a name of a link"),
@@ -84,6 +88,13 @@ fn one(network: &mut Network, kind: &str, name: &str, link: &Value) {
                 return network.note(&key, "a VLAN needs `id` and `link`");
             };
             network.entry(&parent).vlans.push(format!("{id}:{name}"));
+        }
+        "tunnels" => {
+            let Some(wireguard) = tunnels::translate(network, &key, link) else {
+                return;
+            };
+            unread(network, &key, link, tunnels::READ);
+            network.entry(name).wireguard = Some(wireguard);
         }
         "bridges" => {
             network.entry(name).bridge = Some("true".to_owned());
@@ -112,16 +123,17 @@ fn members(link: &Value) -> Vec<String> {
     link.get("interfaces").map(texts).unwrap_or_default()
 }
 
-fn keys(value: Option<&Value>) -> Vec<String> {
+pub(super) fn keys(value: Option<&Value>) -> Vec<String> {
     value
         .and_then(Value::as_object)
         .map(|map| map.keys().cloned().collect())
         .unwrap_or_default()
 }
 
-fn unread(network: &mut Network, key: &str, link: &Value) {
+fn unread(network: &mut Network, key: &str, link: &Value, more: &[&str]) {
     for name in keys(Some(link)) {
-        if !READ.contains(&name.as_str()) && !SILENT.contains(&name.as_str()) {
+        let known = [READ, SILENT, more];
+        if !known.iter().any(|words| words.contains(&name.as_str())) {
             network.note(&format!("{key}.{name}"), "not applied by this version");
         }
     }

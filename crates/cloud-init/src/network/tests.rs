@@ -145,7 +145,7 @@ network:
       routing-policy: [{from: 10.0.0.0/8, table: 9}]
     idle: {match: {name: 'enp*'}}
   wifis: {wlan0: {}}
-  tunnels: {wg0: {mode: wireguard}}
+  tunnels: {he-ipv6: {mode: sit}}
 ";
     let network = json!({
         "interfaces": {
@@ -161,14 +161,48 @@ network:
         &network,
         &[
             "wifis",
-            "tunnels",
             "ethernets.eth1.routing-policy",
             "ethernets.eth1.wakeonlan",
             "ethernets.eth1.dhcp4-overrides.use-dns",
             "ethernets.nic0.set-name",
             "ethernets.nic0.routes[1].table",
+            "tunnels.he-ipv6",
         ],
     );
+}
+
+#[test]
+fn netplan_wireguard() {
+    let text = "
+network:
+  version: 2
+  tunnels:
+    wg0:
+      mode: wireguard
+      addresses: [10.9.0.1/24]
+      mtu: 1380
+      port: 51820
+      mark: 5
+      keys: {private: KEY}
+      peers:
+      - keys: {public: PEER, shared: BOTH}
+        allowed-ips: [0.0.0.0/0, 'fd00::/64']
+        endpoint: gate.example.org:7
+        keepalive: 21
+      - {keys: {public: OTHER}, nickname: x}
+      local: 10.0.0.1
+    wg1: {mode: wireguard, key: /var/lib/rancher/conf/wg1.key}
+";
+    let network = json!({"interfaces": {
+        "wg0": {"addresses": ["10.9.0.1/24"], "mtu": 1380, "wireguard": {
+            "private_key": "KEY", "listen_port": 51820, "fwmark": 5, "routes": false, "peers": [
+                {"public_key": "PEER", "preshared_key": "BOTH", "endpoint": "gate.example.org:7", "keepalive": 21, "allowed_ips": ["0.0.0.0/0", "fd00::/64"]},
+                {"public_key": "OTHER", "allowed_ips": []},
+            ]}},
+        "wg1": {"dhcp": false, "wireguard": {"private_key": "/var/lib/rancher/conf/wg1.key", "routes": false}},
+    }});
+    let notes = ["tunnels.wg0.peers[1].nickname", "tunnels.wg0.local"];
+    translated(text, &network, &notes);
 }
 
 #[test]

@@ -55,6 +55,31 @@ pub struct Interface {
     pub pre_up: Vec<Command>,
     pub routes: Vec<RouteEntry>,
     pub vlans: Option<String>,
+    pub wireguard: Option<Wireguard>,
+}
+
+/// `rancher.network.interfaces.NAME.wireguard`; see `schema::network` for what the fields mean.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are documented in the schema")]
+pub struct Wireguard {
+    pub fwmark: Option<i64>,
+    pub listen_port: Option<i64>,
+    pub peers: Vec<WireguardPeer>,
+    pub private_key: Option<String>,
+    pub routes: Option<bool>,
+}
+
+/// One entry of `wireguard.peers`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are documented in the schema")]
+pub struct WireguardPeer {
+    pub allowed_ips: Vec<String>,
+    pub endpoint: Option<String>,
+    pub keepalive: Option<i64>,
+    pub preshared_key: Option<String>,
+    pub public_key: Option<String>,
 }
 
 /// One entry of `routes`.

@@ -110,7 +110,7 @@ pub(super) const TOP: &[Field] = &[
     c("updates", Kind::Any, Never(INSIDE), ""),
     c("vendor_data", Kind::Any, Never(INSIDE), ""),
     c("version", Kind::Any, Never("it belongs to network-config, not to user data"), ""),
-    c("wireguard", Kind::Any, Never("write its file with write_files and start it in runcmd"), ""),
+    c("wireguard", Kind::Any, Never("use rancher.network.interfaces.NAME.wireguard"), ""),
     c("yum_repo_dir", Kind::Any, Never(PACKAGES), ""),
     c("yum_repos", Kind::Any, Never(PACKAGES), ""),
     c("zypper", Kind::Any, Never(PACKAGES), ""),

@@ -52,6 +52,25 @@ const INTERFACE: Kind = Kind::Object(&[
     f("routes", Kind::ListOf(&ROUTE), N, "Routes through this link.").from(Origin::Here),
     f("vlans", Kind::String, N, "VLANs on this link: `100,200:name`."),
     f("wifi_network", Kind::Any, Never(NO_WIFI), ""),
+    f("wireguard", WIREGUARD, Inside, "Makes this link a WireGuard device.").from(Origin::Here),
+]);
+
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
+const WIREGUARD: Kind = Kind::Object(&[
+    f("fwmark", Kind::Int, N, "Mark of the packets that it sends, for rules of routing.").from(Origin::Here),
+    f("listen_port", Kind::Int, N, "UDP port that it listens on; one that the kernel draws when absent.").from(Origin::Here),
+    f("peers", Kind::ListOf(&PEER), Inside, "Whom it talks with.").from(Origin::Here),
+    f("private_key", Kind::String, N, "Its key, as `wg genkey` prints it, or the path of a file with it.").from(Origin::Here),
+    f("routes", Kind::Bool, N, "Whether `allowed_ips` become routes through the link, except those to everything. True when absent.").from(Origin::Here),
+]);
+
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
+const PEER: Kind = Kind::Object(&[
+    f("allowed_ips", Kind::Strings, N, "Addresses with prefixes that it may send from, and that are sent to it.").from(Origin::Here),
+    f("endpoint", Kind::String, N, "Where it is, `HOST:PORT`; learnt from what it sends when absent.").from(Origin::Here),
+    f("keepalive", Kind::Int, N, "Seconds between packets that keep the way through a firewall open.").from(Origin::Here),
+    f("preshared_key", Kind::String, N, "A key that both ends share in addition, or the path of a file with it.").from(Origin::Here),
+    f("public_key", Kind::String, N, "Its public key, as `wg pubkey` prints it.").from(Origin::Here),
 ]);
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table

@@ -96,7 +96,7 @@ const STATE: Kind = Kind::Object(&[
     f("boot_fstype", Kind::String, Never("ros install finds the boot partition by its label"), ""),
     f("cryptsetup", Kind::Bool, Never("this version does not open LUKS devices"), "Whether LUKS devices are opened."),
     f("dev", Kind::String, EarlyBoot, "`LABEL=`, `UUID=` or a device; `none` keeps everything in RAM."),
-    f("directory", Kind::String, Never("this version uses the whole partition"), "Directory of the partition that is used."),
+    f("directory", Kind::String, EarlyBoot, "Directory of the partition that is used in place of all of it; it is made when it is not there."),
     f("fstype", Kind::String, EarlyBoot, "Its file system; found out when absent or `auto`."),
     f("lvm_scan", Kind::Bool, Never("this version does not activate LVM"), "Whether LVM is activated."),
     f("mdadm_scan", Kind::Bool, Never("this version does not assemble md arrays"), "Whether md arrays are assembled."),

@@ -1,16 +1,17 @@
-//! Netlink without a library and without programs: rtnetlink (links, addresses, routes) and nf_tables.
+//! Netlink without a library and without programs: rtnetlink (links, addresses, routes), nf_tables and WireGuard.
 //!
 //! The host's root file system has no `ip`, `nft` or `iptables`, and PID 1 cannot carry the 0.8 MB of a
 //! general netlink crate, so the few messages the engine needs are encoded here over raw `AF_NETLINK` sockets.
 //! Every exchange is bounded by [`REPLY_TIMEOUT`]; errors name the object and carry the kernel's extended
 //! acknowledgement text. Sources: netlink(7), rtnetlink(7), `linux/rtnetlink.h`, `linux/if_link.h`,
-//! `linux/netfilter/nf_tables.h`.
+//! `linux/netfilter/nf_tables.h`, `linux/genetlink.h`, `linux/wireguard.h`.
 //!
 //! This module does not decide what a network looks like, keeps no state and resolves no names.
 
 mod address;
 mod cidr;
 mod error;
+mod generic;
 mod link;
 mod message;
 mod netns;
@@ -18,6 +19,7 @@ pub mod nftables;
 mod route;
 mod rtnetlink;
 mod socket;
+pub mod wireguard;
 
 pub use address::Address;
 pub use cidr::{Cidr, CidrParseError};

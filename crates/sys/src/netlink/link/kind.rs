@@ -80,6 +80,8 @@ pub enum LinkKind<'a> {
     Bond(&'a BondOptions),
     /// A link that drops what it is given.
     Dummy,
+    /// A WireGuard device; its keys and peers are set afterwards ([`crate::netlink::wireguard`]).
+    Wireguard,
 }
 
 impl LinkKind<'_> {
@@ -93,6 +95,7 @@ impl LinkKind<'_> {
             Self::Vlan { .. } => "vlan",
             Self::Bond(_) => "bond",
             Self::Dummy => "dummy",
+            Self::Wireguard => "wireguard",
         }
     }
 
@@ -101,7 +104,7 @@ impl LinkKind<'_> {
             Self::Macvlan { parent, .. }
             | Self::Ipvlan { parent, .. }
             | Self::Vlan { parent, .. } => Some(parent),
-            Self::Bridge(_) | Self::Veth(_) | Self::Bond(_) | Self::Dummy => None,
+            Self::Bridge(_) | Self::Veth(_) | Self::Bond(_) | Self::Dummy | Self::Wireguard => None,
         }
     }
 
@@ -138,7 +141,7 @@ impl LinkKind<'_> {
                 message.attr_u16(IFLA_VLAN_ID, id);
             }
             Self::Bond(options) => options.encode(message),
-            Self::Dummy => {}
+            Self::Dummy | Self::Wireguard => {}
         }
     }
 }
