@@ -1,4 +1,4 @@
-//! `ros preload-images`: images from the media and from the user's directory into User Docker, each once.
+//! `ros preload-images`: images from the media and from the user's directories into the two Dockers, each once.
 
 use std::fs;
 use std::io::Read as _;
@@ -17,8 +17,11 @@ use tokio::sync::mpsc;
 const USER_DOCKER: &str = "/run/docker.sock";
 /// Images the media brings.
 const MEDIA_IMAGES: &str = "/run/rancher/media/rancheros/user-images";
-/// Images the user wants loaded (RancherOS's place).
+/// Images the user wants loaded (RancherOS's places).
 const USER_IMAGES: &str = "/var/lib/rancher/preload/docker";
+const SYSTEM_IMAGES: &str = "/var/lib/rancher/preload/system-docker";
+/// System Docker's socket.
+const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
 /// Stamps of images from the media, which is read-only.
 const STAMPS: &str = "/var/lib/rancher/preload/media";
 /// Longest wait for User Docker (RancherOS's wait-for-docker: 300 s).
@@ -47,15 +50,27 @@ pub(crate) fn wait_for_docker() -> anyhow::Result<ExitCode> {
 pub(crate) fn main() -> anyhow::Result<ExitCode> {
     let media = archives(Path::new(MEDIA_IMAGES), Some(Path::new(STAMPS)));
     let own = archives(Path::new(USER_IMAGES), None);
-    let pending: Vec<Archive> = media
-        .into_iter()
-        .chain(own)
-        .filter(|archive| !is_loaded(archive))
-        .collect();
-    if pending.is_empty() {
+    let pending = |archives: Vec<Archive>| -> Vec<Archive> {
+        let archives = archives.into_iter();
+        archives.filter(|archive| !is_loaded(archive)).collect()
+    };
+    let users = pending(media.into_iter().chain(own).collect());
+    let systems = pending(archives(Path::new(SYSTEM_IMAGES), None));
+    if users.is_empty() && systems.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    let failed = event_loop()?.block_on(load_all(&pending))?;
+    // System Docker's first: it answers already, and a service may wait for its image.
+    let failed = event_loop()?.block_on(async {
+        let failed = load_all(&Client::new(SYSTEM_DOCKER), &systems).await;
+        if users.is_empty() {
+            return Ok(failed);
+        }
+        let client = Client::new(USER_DOCKER);
+        answering(&client).await?;
+        // What `cargo xtask bench boot` and people who read `dmesg` measure the boot by.
+        kmsg::log(Priority::Info, "preload-user-images: user docker answers");
+        anyhow::Ok(load_all(&client, &users).await | failed)
+    })?;
     Ok(if failed {
         ExitCode::FAILURE
     } else {
@@ -86,14 +101,11 @@ async fn answering(client: &Client) -> anyhow::Result<()> {
         })
 }
 
-async fn load_all(pending: &[Archive]) -> anyhow::Result<bool> {
-    let client = Client::new(USER_DOCKER);
-    answering(&client).await?;
-    // What `cargo xtask bench boot` and people who read `dmesg` measure the boot by.
-    kmsg::log(Priority::Info, "preload-user-images: user docker answers");
+/// Loads them, one after the other; whether one of them failed.
+async fn load_all(client: &Client, pending: &[Archive]) -> bool {
     let mut failed = false;
     for archive in pending {
-        match load(&client, archive).await {
+        match load(client, archive).await {
             Ok(()) => println!("{}: loaded", archive.path.display()),
             Err(error) => {
                 eprintln!("{}: {error:#}", archive.path.display());
@@ -101,7 +113,7 @@ async fn load_all(pending: &[Archive]) -> anyhow::Result<bool> {
             }
         }
     }
-    Ok(failed)
+    failed
 }
 
 /// Loads one file; the stamp is written only when the daemon has said that it succeeded.

@@ -108,6 +108,10 @@ async fn pull<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<
             step.name
         ));
         tokio::time::sleep(pause).await;
+        // It may have been loaded in the meantime (preload, `system-docker load`).
+        if engine.image_exists(image).await? {
+            return Ok(());
+        }
         pause = (pause * 2).min(LONGEST_PULL_PAUSE);
     }
 }

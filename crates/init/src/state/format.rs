@@ -16,6 +16,9 @@ use crate::toolbox::Toolbox;
 /// How much of a disk must be zeros before it counts as blank.
 const BLANK_BYTES: usize = 1 << 20;
 
+/// What docker-machine writes on a disk that boot2docker is to format. Text is no reason to format a disk here.
+const BOOT2DOCKER: &[u8] = b"boot2docker, please format-me";
+
 /// Formats the first blank disk of the list, as the user asked.
 pub(super) fn format_blank(
     machine: &Machine,
@@ -28,6 +31,12 @@ pub(super) fn format_blank(
         }
         if !is_blank(&path)? {
             log::warning(&format!("state: {name} is not blank: it is left as it is"));
+            if begins_with(&path, BOOT2DOCKER) {
+                log::warning(&format!(
+                    "state: {name} asks boot2docker to format it, which needs its archive of keys unpacked: this system \
+                     uses a disk of the label B2D_STATE and makes none"
+                ));
+            }
             continue;
         }
         log::info(&format!("state: formatting {name}"));
@@ -39,6 +48,13 @@ pub(super) fn format_blank(
         return Ok(Some(path));
     }
     Ok(None)
+}
+
+/// Whether a disk begins with these bytes.
+fn begins_with(device: &Path, words: &[u8]) -> bool {
+    let mut start = vec![0; words.len()];
+    let read = File::open(device).and_then(|mut file| file.read_exact(&mut start));
+    read.is_ok() && start == words
 }
 
 /// Whether a whole disk has nothing on it that anybody could miss.

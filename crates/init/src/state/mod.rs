@@ -3,6 +3,7 @@
 //! A hurt, full or absent disk never keeps the machine from coming up: it takes what it can from the disk, has the rest
 //! in RAM, and says so. Only `rancher.state.required` makes the rescue shell of it.
 
+mod directory;
 mod ext4;
 mod find;
 mod format;
@@ -34,6 +35,9 @@ pub(crate) const EARLY_STATE: &str = "/run/rancher/state";
 /// The label that `ros install` and autoformat give.
 const LABEL: &str = "RANCHER_STATE";
 
+/// The label of boot2docker's disks.
+const BOOT2DOCKER: &str = "LABEL=B2D_STATE";
+
 /// A full check of a 10 TB disk takes minutes; the phase's own deadline is longer.
 const CHECK_DEADLINE: Duration = Duration::from_secs(540);
 
@@ -61,11 +65,20 @@ pub(crate) fn mount(mut machine: Machine) -> anyhow::Result<Machine> {
     }
     let wait = wanted.wait.unwrap_or(false);
     let found = beside_slot(&machine, &name).or_else(|| choose(&name, wait));
+    // boot2docker's disks, which docker-machine made, count where none of ours is there (RancherOS's rule).
+    let is_ours = name == format!("LABEL={LABEL}");
+    let found = found.or_else(|| is_ours.then(|| choose(BOOT2DOCKER, false)).flatten());
     let found = found.map_or_else(
         || format::format_blank(&machine, &wanted.autoformat.clone().unwrap_or_default()),
         |device| Ok(Some(device)),
     );
-    match found.and_then(|device| mount_found(&machine, device, wanted.fstype.as_deref())) {
+    let mounted = found.and_then(|device| mount_found(&machine, device, wanted.fstype.as_deref()));
+    let entered = mounted.and_then(|state| {
+        let usable = state.as_ref().map(|state| state.usable);
+        directory::enter(wanted.directory.as_deref(), usable, Path::new(EARLY_STATE))?;
+        Ok(state)
+    });
+    match entered {
         Ok(Some(state)) => {
             log::info(&format!("state: {}", state.device.display()));
             machine.state = Some(state);
@@ -126,10 +139,7 @@ fn mount_found(
         (Kind::Ext4, _) => "ext4",
         (Kind::Xfs, _) => "xfs",
         (Kind::Btrfs, _) => "btrfs",
-        (other, _) => bail!(
-            "{} is {other:?}: state must be ext4, xfs or btrfs",
-            device.display()
-        ),
+        (other, _) => bail!("{} {}", device.display(), why_not(other)),
     };
     fs::create_dir_all(EARLY_STATE).with_context(|| format!("cannot create {EARLY_STATE}"))?;
     // What cannot be written cannot be repaired, and its mount says so.
@@ -146,6 +156,15 @@ fn mount_found(
         grow(machine, &device);
     }
     Ok(Some(State { device, usable }))
+}
+
+/// Why a device with this on it cannot keep state.
+fn why_not(kind: &Kind) -> String {
+    match kind {
+        Kind::Luks => "is encrypted (LUKS), and this version opens no encrypted devices".to_owned(),
+        Kind::Lvm => "is a physical volume of LVM, which this version does not activate".to_owned(),
+        other => format!("is {other:?}: state must be ext4, xfs or btrfs"),
+    }
 }
 
 fn is_read_only(device: &Path) -> bool {
