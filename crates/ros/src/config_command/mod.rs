@@ -1,7 +1,7 @@
 //! `ros config`: read, check and change the configuration.
 
 pub(crate) mod apply;
-mod secrets;
+pub(crate) mod secrets;
 mod show;
 
 use std::io::Read as _;

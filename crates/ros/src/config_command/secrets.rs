@@ -74,6 +74,8 @@ const NAMES: &[&str] = &[
     "apikey",
     "api_key",
     "private_key",
+    "preshared_key",
+    "passphrase",
     "credential",
 ];
 
@@ -83,53 +85,129 @@ fn is_secret_name(name: &str) -> bool {
     !name.contains(' ') && NAMES.iter().any(|part| name.contains(part))
 }
 
-/// Whether a text is an address with a password in it, as a proxy's may be (RFC 3986, section 3.2.1).
-fn has_password(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return false;
-    };
-    let authority = rest.split('/').next().unwrap_or("");
-    let is_scheme = scheme
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "+-.=_".contains(c));
-    is_scheme
-        && authority
+/// Whether an address with a password in it is in a text, as a proxy's may be (RFC 3986, section 3.2.1).
+pub(crate) fn has_password(text: &str) -> bool {
+    text.match_indices("://").any(|(at, mark)| {
+        let rest = &text[at + mark.len()..];
+        let end = rest.find(|c: char| c.is_whitespace() || "/?#\"'".contains(c));
+        let authority = &rest[..end.unwrap_or(rest.len())];
+        authority
             .rsplit_once('@')
             .is_some_and(|(user, _)| user.contains(':'))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn variables_options_and_addresses_with_passwords_are_taken_out() {
-        let text = "rancher:\n  environment: {DB_PASSWORD: s3cret, MODE: a}\n  network: {http_proxy: 'http://u:s3cret@p:3128', https_proxy: 'http://p:3128'}\n  docker: {environment: [API_TOKEN=s3cret, A=b], log_opts: {splunk-token: s3cret}, extra_args: ['--log-opt=x-token=s3cret', --debug]}\n  services: {a: {image: b, environment: {SECRET_KEY: s3cret}}}\nruncmd: ['curl https://x/y?token=kept']\n";
+    fn left_of(text: &str) -> String {
         let (mut node, _) = config::parse("t", text).unwrap();
         take_out(&mut node);
-        let left = config::emit::to_yaml(&node);
-        assert!(!left.contains("s3cret"), "{left}");
-        for kept in [
-            "MODE: a",
-            "https_proxy",
-            "A=b",
-            "--debug",
-            "token=kept",
-            "image: b",
-        ] {
-            assert!(left.contains(kept), "{kept}: {left}");
+        config::emit::to_yaml(&node)
+    }
+
+    /// Every key of the schema that can hold a secret, each with one, and what is next to it and stays.
+    const SECRETS: &[(&str, &str)] = &[
+        ("{password: s3cret, hostname: stays}", "stays"),
+        ("{chpasswd: {list: 'a:s3cret'}, hostname: stays}", "stays"),
+        (
+            "{chpasswd: {users: [{name: a, password: s3cret}]}, hostname: stays}",
+            "stays",
+        ),
+        ("users: [{name: stays, passwd: s3cret}]", "stays"),
+        ("users: [{name: stays, plain_text_passwd: s3cret}]", "stays"),
+        ("users: [{name: stays, hashed_passwd: $6$s3cret}]", "stays"),
+        (
+            "write_files: [{path: /stays, content: \"-----BEGIN RSA PRIVATE KEY-----\\ns3cret\"}]",
+            "/stays",
+        ),
+        (
+            "runcmd: ['curl http://u:s3cret@h/x', 'curl https://x/y?token=stays']",
+            "stays",
+        ),
+        ("bootcmd: [[curl, 'http://u:s3cret@h'], stays]", "stays"),
+        ("rancher: {password: s3cret, debug: stays}", "stays"),
+        (
+            "rancher: {registry_auths: {r: {auth: s3cret}}, debug: stays}",
+            "stays",
+        ),
+        (
+            "rancher: {registry_mirrors: {r: ['http://u:s3cret@h', 'http://stays']}}",
+            "stays",
+        ),
+        (
+            "rancher: {ssh: {keys: {rsa: s3cret}, port: stays}}",
+            "stays",
+        ),
+        (
+            "rancher: {environment: {DB_PASSWORD: s3cret, MODE: stays}}",
+            "stays",
+        ),
+        (
+            "rancher: {environment: [API_TOKEN=s3cret, MODE=stays]}",
+            "stays",
+        ),
+        (
+            "rancher: {network: {http_proxy: 'http://u:s3cret@p:3128', https_proxy: 'http://stays:3128'}}",
+            "stays",
+        ),
+        (
+            "rancher: {network: {pre_cmds: ['curl ftp://u:s3cret@h', stays]}}",
+            "stays",
+        ),
+        (
+            "rancher: {network: {wifi_networks: {a: {psk: s3cret, ssid: stays}}}}",
+            "stays",
+        ),
+        (
+            "rancher: {network: {interfaces: {w: {mtu: stays, wireguard: {private_key: s3cret, peers: [{preshared_key: s3cret}]}}}}}",
+            "stays",
+        ),
+        (
+            "rancher: {docker: {ca_key: s3cret, server_key: s3cret, bip: stays}}",
+            "stays",
+        ),
+        (
+            "rancher: {docker: {environment: [API_TOKEN=s3cret, A=stays]}}",
+            "stays",
+        ),
+        (
+            "rancher: {docker: {log_opts: {splunk-token: s3cret, max-size: stays}}}",
+            "stays",
+        ),
+        (
+            "rancher: {docker: {extra_args: ['--log-opt=x-token=s3cret', --stays]}}",
+            "stays",
+        ),
+        (
+            "rancher: {services: {a: {image: stays, environment: {SECRET_KEY: s3cret}}}}",
+            "stays",
+        ),
+        (
+            "rancher: {services: {a: {image: stays, command: 'run --db http://u:s3cret@h/'}}}",
+            "stays",
+        ),
+        (
+            "rancher: {upgrade: {image: stays}, cloud_init: {datasources: ['url:https://u:s3cret@h/x']}}",
+            "stays",
+        ),
+    ];
+
+    #[test]
+    fn no_secret_is_shown_and_what_is_none_is() {
+        for (text, kept) in SECRETS {
+            let left = left_of(text);
+            assert!(!left.contains("s3cret"), "{text}: {left}");
+            assert!(left.contains(kept), "{text}: {left}");
         }
     }
 
     #[test]
     fn secrets_are_taken_out_with_the_maps_they_leave_empty() {
-        let text = "hostname: a\npassword: s3cret\nusers: [{name: b, passwd: s3cret}]\nchpasswd: {list: 'a:s3cret'}\nwrite_files: [{path: /k, content: '-----BEGIN PRIVATE KEY-----s3cret'}]\nrancher: {ssh: {keys: {rsa: s3cret}}, password: s3cret, registry_auths: {r: {auth: s3cret}}}\n";
-        let (mut node, _) = config::parse("t", text).unwrap();
-        take_out(&mut node);
-        let left = config::emit::to_yaml(&node);
-        assert!(!left.contains("s3cret"), "{left}");
+        let text = "hostname: a\nusers: [{name: b, passwd: s3cret}]\nwrite_files: [{path: /k, content: '-----BEGIN PRIVATE KEY-----s3cret'}]\nrancher: {ssh: {keys: {rsa: s3cret}}, password: s3cret, registry_auths: {r: {auth: s3cret}}}\n";
         assert_eq!(
-            left,
+            left_of(text),
             "hostname: a\nusers:\n- name: b\nwrite_files:\n- path: /k\n"
         );
     }

@@ -6,8 +6,10 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use config::VERSION;
+use config::cloud_config::Network;
 
 use super::accounts::{self, DOCKER, RANCHER};
+use crate::config_command::secrets;
 use crate::machine_config::MachineConfig;
 
 /// Where the docker service puts its programs.
@@ -60,21 +62,35 @@ pub(super) fn write_sudoers() -> anyhow::Result<()> {
     write("/etc/sudoers.d/rancher", &text, 0o440)
 }
 
+/// The first line of such files.
+const WRITTEN: &str = "# written by ros console-init\n";
+/// Proxies for login shells (RancherOS's name).
+const PROXIES: &str = "/etc/profile.d/proxy.sh";
+
 /// Tells a person who logs in what is wrong; scripts that start a login shell read on undisturbed.
 const PROBLEMS: &str = "case $- in *i*) /usr/bin/ros status --problems >&2 2>/dev/null ;; esac\n";
 
 /// Paths, proxies and the machine's problems for login shells.
 pub(super) fn write_profile(machine: &MachineConfig) -> anyhow::Result<()> {
-    let network = &machine.loaded.config.rancher.network;
-    let mut text = String::from("# written by ros console-init\n");
-    text.push_str("case \":$PATH:\" in *:/usr/sbin:*) ;; *) PATH=\"$PATH:/usr/sbin:/sbin\" ;; esac\nexport PATH\n");
+    let text = format!(
+        "{WRITTEN}case \":$PATH:\" in *:/usr/sbin:*) ;; *) PATH=\"$PATH:/usr/sbin:/sbin\" ;; esac\nexport PATH\n{PROBLEMS}"
+    );
+    write("/etc/profile.d/rancher.sh", &text, 0o644)?;
+    write_proxies(&machine.loaded.config.rancher.network)
+}
+
+/// Proxies have a file of their own: one with a password in it is for those alone who may use Docker, which has it anyway.
+fn write_proxies(network: &Network) -> anyhow::Result<()> {
     let proxies = [
         ("http_proxy", &network.http_proxy),
         ("https_proxy", &network.https_proxy),
         ("no_proxy", &network.no_proxy),
     ];
+    let mut text = WRITTEN.to_owned();
+    let mut is_secret = false;
     for (name, value) in proxies {
         if let Some(value) = value {
+            is_secret |= secrets::has_password(value);
             let quoted = value.replace('\'', "'\\''");
             text.push_str(&format!(
                 "export {name}='{quoted}' {}='{quoted}'\n",
@@ -82,8 +98,13 @@ pub(super) fn write_profile(machine: &MachineConfig) -> anyhow::Result<()> {
             ));
         }
     }
-    text.push_str(PROBLEMS);
-    write("/etc/profile.d/rancher.sh", &text, 0o644)
+    // Nobody reads it between its words and its owner.
+    write(PROXIES, "", 0o600)?;
+    if is_secret {
+        sys::fs::set_owner(Path::new(PROXIES), 0, accounts::group_id(DOCKER)?)?;
+    }
+    let mode = if is_secret { 0o640 } else { 0o644 };
+    write(PROXIES, &text, mode)
 }
 
 /// `docker` and its companions in /usr/bin, and its plugins where it finds them.
