@@ -1,6 +1,5 @@
 //! A virtual machine: how it is described, started, driven and ended.
 
-use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,7 +13,7 @@ use crate::console::Console;
 use crate::disk;
 use crate::guest::Guest;
 use crate::qmp::Qmp;
-use crate::ssh::Ssh;
+use crate::ssh::{Ssh, free_port};
 
 /// Time for QEMU to make its sockets.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -67,6 +66,7 @@ pub(crate) struct Machine {
     arguments: Vec<String>,
     iso: Option<PathBuf>,
     reset_ends: bool,
+    has_network: bool,
     state: State,
 }
 
@@ -84,6 +84,7 @@ impl Machine {
             arguments: Vec::new(),
             iso: None,
             reset_ends: false,
+            has_network: true,
             state: State::AsTheRun,
         }
     }
@@ -181,6 +182,12 @@ impl Machine {
     /// Uses this ISO in place of the built one.
     pub(crate) fn iso(mut self, iso: &Path) -> Machine {
         self.iso = Some(iso.to_owned());
+        self
+    }
+
+    /// Has no card but those that it is given: nobody gets in but by the serial port.
+    pub(crate) fn without_network(mut self) -> Machine {
+        self.has_network = false;
         self
     }
 
@@ -290,16 +297,16 @@ impl Machine {
             "-serial",
             "chardev:serial",
         ]);
-        line.add(&[
-            "-qmp",
-            &format!("unix:{}/qmp,server=on,wait=off", folder.display()),
-        ]);
-        line.add(&[
-            "-netdev",
-            &format!("user,id=net,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"),
-            "-device",
-            "virtio-net-pci,netdev=net",
-        ]);
+        let qmp = format!("unix:{}/qmp,server=on,wait=off", folder.display());
+        line.add(&["-qmp", &qmp]);
+        if self.has_network {
+            line.add(&[
+                "-netdev",
+                &format!("user,id=net,hostfwd=tcp:127.0.0.1:{ssh_port}-:22"),
+                "-device",
+                "virtio-net-pci,netdev=net",
+            ]);
+        }
         if self.reset_ends {
             line.add(&["-no-reboot"]);
         }
@@ -407,10 +414,4 @@ impl Line {
     fn add(&mut self, words: &[&str]) {
         self.0.extend(words.iter().map(|word| (*word).to_owned()));
     }
-}
-
-/// A port that nobody uses now; QEMU binds it a moment later.
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
-    Ok(listener.local_addr().context("no free port")?.port())
 }

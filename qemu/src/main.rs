@@ -19,6 +19,7 @@ mod guest;
 mod machine;
 mod qmp;
 mod registry;
+mod router;
 mod ssh;
 mod tests;
 mod tries;

@@ -1,5 +1,6 @@
 //! The stock ssh client, with the test's key, against the guest's forwarded port.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -281,4 +282,10 @@ impl Ssh {
             .map(drop)
             .context("no login over SSH")
     }
+}
+
+/// A port that nobody uses now; QEMU binds it a moment later.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
+    Ok(listener.local_addr().context("no free port")?.port())
 }

@@ -36,7 +36,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
 }
 
 /// Serves NoCloud's files until the test's process ends; QEMU's user network shows it at 10.0.2.2.
-fn serve() -> anyhow::Result<u16> {
+pub(super) fn serve() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("cannot open a port for the server")?;
     let port = listener.local_addr()?.port();
     std::thread::spawn(move || {

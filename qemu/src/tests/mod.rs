@@ -4,6 +4,7 @@ mod boot;
 mod boot_media;
 mod compose;
 mod config_apply;
+mod config_cut_off;
 mod configuration;
 mod confinement;
 mod console;
@@ -20,13 +21,18 @@ mod network;
 mod os_image;
 mod plugins;
 mod power;
+mod rancheros;
 mod rights;
+#[cfg(test)]
+mod rows;
 mod same_words;
 mod sdk_python;
+mod secrets;
 mod services;
 mod state;
 mod stock_client;
 mod system_docker;
+mod two_machines;
 mod upgrade;
 mod user_data;
 mod user_docker;
@@ -53,11 +59,15 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         failure::tests(context),
         modes::tests(context),
         config_apply::tests(context),
+        config_cut_off::tests(context),
         configuration::tests(context),
         user_data::tests(context),
+        rancheros::tests(context),
         hostile::tests(context),
+        secrets::tests(context),
         datasources::tests(context),
         network::tests(context),
+        two_machines::tests(context),
         boot::tests(context),
         console::tests(context),
         confinement::tests(context),

@@ -207,6 +207,7 @@ fn blank_disk_is_formatted_only_when_asked(context: &Context) -> anyhow::Result<
     guest.wait_ready()?;
     let source = guest.run("findmnt -n -o SOURCE -T /home")?;
     ensure!(source.starts_with("/dev/vda"), "/home is on {source}");
+    guest.run("sudo blkid /dev/vda | grep -q 'LABEL=\"RANCHER_STATE\"'")?;
     guest.check()
 }
 

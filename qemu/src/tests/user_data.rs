@@ -74,6 +74,7 @@ fn holds_in_the_same_boot_and_ros_shows_it(context: &Context) -> anyhow::Result<
 /// sysctl, modules and services of user data: RancherOS's rows 18, 29, 30, 51, 64.
 fn system(guest: &Guest) -> anyhow::Result<()> {
     prints(guest, "hostname", "from-user-data")?;
+    guest.run("grep -q '^127.0.1.1.*from-user-data' /etc/hosts")?;
     prints(
         guest,
         "cat /proc/sys/kernel/domainname /proc/sys/net/ipv4/conf/all/log_martians",
@@ -113,7 +114,7 @@ fn console(guest: &Guest) -> anyhow::Result<()> {
     prints(
         guest,
         "cat /etc/big/order",
-        "boot\nstring 2\na  list\nstart",
+        "boot\nstring 2\na  list\nstart\nlocal",
     )?;
     guest.run("grep -q AAAAIDISC ~/.ssh/authorized_keys")?;
     guest.run("grep -q 'none /mnt/small tmpfs' /proc/mounts")?;
