@@ -73,6 +73,8 @@ const NOT_SEEN_GREEN: &[&str] = &[
     "config_apply_holds_at_once_and_comes_back_when_it_cuts_the_machine_off",
     "config_apply_takes_back_what_cuts_the_machine_off",
     "engine_passes_its_own_tests",
+    "kexec_starts_a_version_that_the_firmware_then_decides_about",
+    "live_upgrade_keeps_containers_and_ports_or_is_undone",
     "network_of_two_machines_has_bond_vlans_gateways_bridge_and_wireguard",
     "network_with_ipv6_only_has_names_and_the_time",
     "rancheros_command_line_wins_over_a_fat_config_drive_without_a_state_disk",
@@ -80,6 +82,7 @@ const NOT_SEEN_GREEN: &[&str] = &[
     "rancheros_machine_without_a_card_boots_into_a_usable_console",
     "secrets_are_shown_by_nothing_and_read_by_nobody_else",
     "user_data_forty_hostile_documents_leave_the_machine_reachable",
+    "watchdog_resets_a_machine_whose_pid_1_hangs_and_a_try_is_lost",
 ];
 
 fn failed(error: anyhow::Error) -> Failed {

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use crate::phase::{OnFailure, Phase};
-use crate::{coldplug, configuration, file_systems, media, persistence, rescue, root, state};
+use crate::{
+    coldplug, configuration, file_systems, media, persistence, rescue, root, state, watchdog,
+};
 
 const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -21,6 +23,7 @@ pub(crate) const PHASES: &[Phase] = &[
     Phase { name: "mount API file systems", deadline: seconds(10), on_failure: Rescue,   work: file_systems::mount },
     Phase { name: "read command line",      deadline: seconds(5),  on_failure: Continue, work: configuration::read_command_line },
     Phase { name: "load boot modules",      deadline: seconds(60), on_failure: Continue, work: coldplug::load },
+    Phase { name: "arm watchdog",           deadline: seconds(10), on_failure: Continue, work: watchdog::arm },
     Phase { name: "find media",             deadline: seconds(60), on_failure: Rescue,   work: media::find },
     Phase { name: "mount modules",          deadline: seconds(20), on_failure: Continue, work: media::mount_modules },
     Phase { name: "recovery",               deadline: seconds(5),  on_failure: Rescue,   work: rescue::if_asked },

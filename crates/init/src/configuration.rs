@@ -13,7 +13,7 @@ use sys::mount::{self, MountFlags};
 use sys::sysctl;
 
 use crate::machine::Machine;
-use crate::{apply, log, state, warnings};
+use crate::{apply, log, state, warnings, watchdog};
 
 /// Kernel settings that User Docker and published ports need before they start.
 ///
@@ -163,6 +163,12 @@ pub(crate) fn apply(mut machine: Machine) -> anyhow::Result<Machine> {
         part(sysctl::write(key, value));
     }
     errors.extend(give_reserve_back().err().map(|error| format!("{error:#}")));
+    let armed = watchdog::configure(config);
+    errors.extend(
+        armed
+            .err()
+            .map(|error| format!("rancher.watchdog: {error:#}")),
+    );
     // Modules first: a module brings its parameters (`net.bridge.*` with br_netfilter).
     if !config.rancher.modules.is_empty() {
         errors.extend(load_modules(&config.rancher.modules));

@@ -129,7 +129,7 @@ async fn serve(
     mut requests: Requests,
     options: Options,
 ) -> anyhow::Result<()> {
-    engine.allow_upgrades(Owner::Developer(options.clone()).to_json());
+    engine.allow_upgrades(Owner::Developer(options.clone()).to_json(), Vec::new);
     tokio::select! {
         () = engine_server::serve(engine.clone(), listener) => {}
         _ = requests.next() => {}

@@ -8,6 +8,9 @@ use anyhow::Context;
 use install::{Disk, Role, Slot};
 use sys::blockdev::{self, BlockDevice};
 
+/// Where the partition of layers is mounted.
+pub(crate) const STORE: &str = "/run/rancher/os";
+
 /// A boot from a slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Installed {
@@ -29,6 +32,11 @@ impl Installed {
             slot: Slot::from_number(number)?,
             disk: value("rancher.disk=").unwrap_or_default().to_owned(),
         })
+    }
+
+    /// The folder of the version, which looks like a medium.
+    pub(crate) fn folder(&self) -> PathBuf {
+        Path::new(STORE).join(install::store::slot_folder(self.slot))
     }
 
     /// The partition of the disk for this purpose, once the kernel has found it.

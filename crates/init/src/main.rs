@@ -47,6 +47,7 @@ mod trial;
 mod user_containers;
 mod usermode_helper;
 mod warnings;
+mod watchdog;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -13,7 +13,7 @@ use install::Role;
 use sys::blockdev::{self, BlockDevice};
 use sys::mount::{self, MountFlags};
 
-use crate::installed::Installed;
+use crate::installed::{Installed, STORE};
 use crate::log;
 use crate::machine::{MEDIA, Machine};
 
@@ -75,9 +75,6 @@ fn missing(installed: Option<&Installed>) -> String {
     )
 }
 
-/// Where the partition of layers is mounted.
-const STORE: &str = "/run/rancher/os";
-
 /// Mounts the store of layers, and on `target` the slot's folder of it; none when the disk is not there yet.
 fn mount_slot(installed: &Installed, target: &Path) -> anyhow::Result<Option<PathBuf>> {
     let Some(device) = installed.partition(Role::Os) else {
@@ -86,7 +83,7 @@ fn mount_slot(installed: &Installed, target: &Path) -> anyhow::Result<Option<Pat
     fs::create_dir_all(STORE).with_context(|| format!("cannot create {STORE}"))?;
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
     mount::mount(&device, Path::new(STORE), "ext4", flags, "")?;
-    let folder = Path::new(STORE).join(install::store::slot_folder(installed.slot));
+    let folder = installed.folder();
     if !Machine::has_images(&folder) {
         bail!(
             "slot {} of {} has no images",

@@ -4,14 +4,15 @@
 //! runs in a thread of its own and PID 1 stops listening to it when its deadline passes.
 
 use std::fmt;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sys::clock;
 
 use crate::log;
 use crate::machine::Machine;
+use crate::watchdog;
 
 /// What the boot does when a phase fails or misses its deadline.
 #[derive(Clone, Copy, Debug)]
@@ -154,14 +155,27 @@ fn with_deadline(phase: &Phase, machine: Machine) -> Result<Machine, String> {
     if let Err(error) = spawned {
         return Err(format!("cannot start its thread: {error}"));
     }
-    match receiver.recv_timeout(phase.deadline) {
+    match wait(&receiver, phase.deadline) {
         Ok(Ok(machine)) => Ok(machine),
         Ok(Err(error)) => Err(format!("{error:#}")),
-        Err(mpsc::RecvTimeoutError::Timeout) => {
+        Err(RecvTimeoutError::Timeout) => {
             Err(format!("no end after {} s", phase.deadline.as_secs()))
         }
         // The sender is dropped without a message only when the phase panicked.
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err("panicked".to_owned()),
+        Err(RecvTimeoutError::Disconnected) => Err("panicked".to_owned()),
+    }
+}
+
+/// Waits for the phase's end, and shows signs of life meanwhile: a phase that hangs ends at its deadline.
+fn wait<T>(receiver: &mpsc::Receiver<T>, deadline: Duration) -> Result<T, RecvTimeoutError> {
+    let end = Instant::now() + deadline;
+    loop {
+        watchdog::feed();
+        let left = end.saturating_duration_since(Instant::now());
+        match receiver.recv_timeout(left.min(watchdog::pause())) {
+            Err(RecvTimeoutError::Timeout) if Instant::now() < end => {}
+            done => return done,
+        }
     }
 }
 

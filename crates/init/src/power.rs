@@ -19,6 +19,7 @@ const REQUESTS: &[(i32, Action)] = &[
     (SIGRTMIN + 3, Action::Halt),
     (SIGRTMIN + 4, Action::PowerOff),
     (SIGRTMIN + 5, Action::Reboot),
+    (SIGRTMIN + 6, Action::Kexec),    // systemd's kexec.target: into the kernel that was loaded
 ];
 
 /// Listens for the requests from the moment it is made.

@@ -14,7 +14,7 @@ use crate::machine::Machine;
 use crate::phase::Fatal;
 use crate::shutdown;
 use crate::toolbox::Toolbox;
-use crate::trial;
+use crate::{trial, watchdog};
 
 /// The initrd's own shell; gone once the root is switched.
 const BUSYBOX: &str = "/bin/busybox";
@@ -32,11 +32,12 @@ pub(crate) fn if_asked(machine: Machine) -> anyhow::Result<Machine> {
 pub(crate) fn shell(fatal: &Fatal, machine: &Machine) -> ! {
     log::error(&format!("rescue: {fatal}"));
     if trial::is_one(&machine.command_line) {
-        // Nobody may be there, and the version before still works
+        // Nobody may be there, and the version before still works. The watchdog is not fed: should the reboot hang, it helps
         log::error("rescue: this boot tries a new version: no shell, but a reboot in 30 s");
         std::thread::sleep(trial::RESCUE_PAUSE);
         shutdown::leave(Action::Reboot)
     }
+    watchdog::feed_from_thread();
     let toolbox = Toolbox::open(machine);
     let (root, program) = match &toolbox {
         Ok(toolbox) => (toolbox.root(), "/bin/sh"),

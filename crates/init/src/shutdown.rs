@@ -15,7 +15,7 @@ use sys::process;
 use sys::reboot::{self, Action};
 use tokio::time::{sleep, timeout};
 
-use crate::{log, user_containers};
+use crate::{log, user_containers, watchdog};
 
 /// How long the whole shutdown may take unless `rancher.shutdown_timeout` says otherwise
 /// (RancherOS: 60 s, at least 5 s).
@@ -111,11 +111,16 @@ async fn service_names(engine: &Engine) -> BTreeSet<String> {
 }
 
 /// Leaves without an engine: the boot failed before there was one.
-pub(crate) fn leave(action: Action) -> ! {
+pub(crate) fn leave(mut action: Action) -> ! {
     sys::fs::sync();
     loop {
+        watchdog::before(action);
         let error = reboot::reboot(action);
         log::error(&format!("shutdown: {error}"));
+        if action == Action::Kexec {
+            // No kernel was loaded: the firmware has one
+            action = Action::Reboot;
+        }
         std::thread::sleep(LEFTOVER_GRACE);
     }
 }
@@ -132,7 +137,7 @@ fn arm(action: Action, deadline: Duration) {
     let spawned = std::thread::Builder::new()
         .name("shutdown deadline".to_owned())
         .spawn(move || {
-            std::thread::sleep(deadline.saturating_sub(FORCE_LIMIT));
+            feed_for(deadline.saturating_sub(FORCE_LIMIT));
             log::error(&format!(
                 "shutdown: not done after {} s: leaving anyway",
                 deadline.as_secs()
@@ -140,10 +145,24 @@ fn arm(action: Action, deadline: Duration) {
             // No sync here: it is the likeliest thing to be stuck. The kernel does this in the background.
             force_read_only();
             std::thread::sleep(FORCE_LIMIT);
+            watchdog::before(action);
             let _ = reboot::reboot(action);
         });
     if let Err(error) = spawned {
         log::error(&format!("shutdown: no deadline thread: {error}"));
+    }
+}
+
+/// Shows signs of life for this long: the shutdown has its own deadline, and only what comes after it is the watchdog's.
+fn feed_for(time: Duration) {
+    let end = Instant::now() + time;
+    loop {
+        watchdog::feed();
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::sleep(left.min(watchdog::pause()));
     }
 }
 

@@ -19,11 +19,12 @@ use tokio::net::UnixListener;
 use crate::apply::Applier;
 use crate::boot::{ENGINE_PHASES, PHASES, TOTAL};
 use crate::event_loop::block_on;
+use crate::installed::Installed;
 use crate::machine::{MEDIA, Machine};
 use crate::owner::{Booted, Owner};
 use crate::phase::{self, Fatal, Record};
 use crate::power::Requests;
-use crate::{log, registries, rescue, root, services, shutdown, timeline, trial};
+use crate::{log, registries, rescue, root, services, shutdown, timeline, trial, watchdog};
 
 /// The engine's state; on the state partition when there is one.
 const ENGINE_ROOT: &str = "/var/lib/system-docker";
@@ -53,16 +54,19 @@ pub(crate) fn run(machine: Machine) -> ExitCode {
 /// Before the commitment: nothing has happened yet, and the earlier program can go on.
 pub(crate) fn go_on(booted: Booted, inheritance: Rc<Inheritance>) -> anyhow::Result<()> {
     let never = block_on(async {
+        watchdog::take_over(inheritance.owned()?);
         let mut requests = Requests::listen().context("cannot listen for signals")?;
         let engine = Engine::inherit(engine_options(), &inheritance)
             .context("cannot take the engine over")?;
+        add_booted_slot(&engine);
         add_media(&engine, booted.media);
         let listener = inheritance.listener()?;
         inheritance.commit();
+        tokio::task::spawn_local(watchdog::feed_from_loop());
         log::info("engine: a new program has taken over");
         tokio::task::spawn_local(engine_server::serve(engine.clone(), listener));
         let applier = Applier::go_on(&engine);
-        engine.allow_upgrades(Owner::Machine(booted).to_json());
+        engine.allow_upgrades(Owner::Machine(booted).to_json(), watchdog::descriptors);
         let action = requests.next().await;
         engine.forbid_upgrades();
         Ok(shutdown::finish(&engine, action, applier.shutdown_deadline()).await)
@@ -76,6 +80,7 @@ pub(crate) fn go_on(booted: Booted, inheritance: Rc<Inheritance>) -> anyhow::Res
 /// Only when the engine itself cannot start; a bad service is reported and the rest goes on.
 async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
     let mut requests = Requests::listen().context("cannot listen for signals")?;
+    tokio::task::spawn_local(watchdog::feed_from_loop());
     let mut trace = Trace::new(std::mem::take(&mut machine.trace));
 
     let start_s = clock::boottime().as_secs_f64();
@@ -112,7 +117,7 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
                 shutdown_deadline: deadline,
             };
             applier = Some(Applier::start(&engine, machine.clone()));
-            engine.allow_upgrades(Owner::Machine(booted).to_json());
+            engine.allow_upgrades(Owner::Machine(booted).to_json(), watchdog::descriptors);
             tokio::select! {
                 action = requests.next() => action,
                 () = &mut overdue => Action::Reboot,
@@ -150,6 +155,19 @@ fn engine_options() -> EngineOptions {
     options.worker = root::WORKER.into();
     options.apparmor_policy = Some(root::APPARMOR_POLICY.into());
     options
+}
+
+/// Layers of the version that was booted, for containers that are made from them: after an upgrade without a reboot the media
+/// are another version's.
+fn add_booted_slot(engine: &Engine) {
+    let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let Some(installed) = Installed::named_by(&line) else {
+        return;
+    };
+    let folder = installed.folder().join("rancheros");
+    for error in engine.images().add_media(&folder) {
+        log::error(&format!("system image: {error}"));
+    }
 }
 
 fn add_media(engine: &Engine, media: bool) {

@@ -4,6 +4,7 @@
 //! deadline passes and the boot records still say that it is tried, the machine reboots. GRUB has counted the try; after the
 //! last one it boots the version before.
 
+use std::path::Path;
 use std::time::Duration;
 
 use install::{Disk, Records, Role, Slot};
@@ -13,6 +14,8 @@ use crate::log;
 
 /// balenaOS's figure for a whole update; the gate itself gives up after 10 min.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(900);
+/// Made by the gate for a version that came by kexec and has passed: a boot through the firmware decides.
+const PASSED: &str = "/run/rancher/upgrade-passed";
 /// In a try nobody may be there to type: the rescue shell waits this long before the reboot.
 pub(crate) const RESCUE_PAUSE: Duration = Duration::from_secs(30);
 
@@ -35,7 +38,7 @@ pub(crate) async fn overdue(command_line: String) {
         return std::future::pending().await;
     };
     tokio::time::sleep(DEADLINE).await;
-    if is_undecided(&installed) {
+    if !Path::new(PASSED).exists() && is_undecided(&installed) {
         log::error(&format!(
             "upgrade: nobody has judged slot {} for {} s: rebooting",
             installed.slot,

@@ -103,6 +103,26 @@ pub fn cancel(records: &Records) -> Result<Vec<Step>> {
     reject(records)
 }
 
+/// Gives the next version all its tries back: it has passed its checks, but was not started by the firmware. Only a start by the
+/// firmware can commit it.
+///
+/// # Errors
+/// When the records are lost, or no version is to be tried.
+pub fn refill(records: &Records) -> Result<Vec<Step>> {
+    let current = current(records)?;
+    if current.next.is_none() {
+        invalid!("no version is to be tried");
+    }
+    let tries = Tries {
+        id: current.id,
+        left: TRIES,
+    };
+    Ok(vec![Step {
+        which: Which::Tries,
+        block: tries.encode(),
+    }])
+}
+
 /// Makes both copies of the choice whole again; nothing when they are. `running` is what is good when both are lost.
 #[must_use]
 pub fn repair(records: &Records, running: Slot) -> Vec<Step> {

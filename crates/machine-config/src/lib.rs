@@ -18,6 +18,7 @@ pub mod catalogue;
 mod files;
 mod metadata;
 pub mod plan;
+mod service_files;
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,7 @@ use config::include::{self, Include};
 use config::{CommandLine, Loaded, Problem, Severity, Source};
 
 pub use metadata::{METADATA, Metadata, MetadataError, load_metadata};
+pub use service_files::with_files;
 
 /// The built-in configuration; the lowest precedence.
 pub const BUILT_IN: &str = "/usr/share/ros/os-config.yml";

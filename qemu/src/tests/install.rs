@@ -70,6 +70,27 @@ pub(super) fn write_cloud_config(context: &Context, guest: &Guest) -> anyhow::Re
         .map(drop)
 }
 
+/// Installs the version under test on a disk; `more` is a line of its cloud-config, without single quotes.
+pub(super) fn install_on(
+    context: &Context,
+    name: &str,
+    disk: &Path,
+    more: &str,
+) -> anyhow::Result<()> {
+    let mut guest = Machine::new(name, Boot::Kernel)
+        .in_ram()
+        .disk(disk)
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    write_cloud_config(context, &guest)?;
+    guest.run(&format!("echo '{more}' >> /tmp/cloud-config.yml"))?;
+    guest.run(
+        "sudo ros install -d /dev/vda -c /tmp/cloud-config.yml -a 'loglevel=8 rancher.debug=true' -f --no-reboot",
+    )?;
+    guest.press_power()?;
+    guest.wait_off()
+}
+
 /// The installed disk in a machine of its own, without any medium.
 pub(super) fn start(
     context: &Context,
@@ -255,18 +276,7 @@ pub(super) fn reboot(guest: &Guest, starts: usize) -> anyhow::Result<()> {
 
 fn upgrade_is_tried_and_kept_or_comes_back(context: &Context) -> anyhow::Result<()> {
     let disk = blank_disk(DISK_BYTES)?;
-    let mut guest = Machine::new("upgrade-install", Boot::Kernel)
-        .in_ram()
-        .disk(&disk.path)
-        .start(&context.artifacts)?;
-    guest.wait_ready()?;
-    write_cloud_config(context, &guest)?;
-    guest.run(
-        "sudo ros install -d /dev/vda -c /tmp/cloud-config.yml -a 'loglevel=8 rancher.debug=true' -f --no-reboot",
-    )?;
-    guest.press_power()?;
-    guest.wait_off()?;
-    drop(guest);
+    install_on(context, "upgrade-install", &disk.path, "")?;
 
     let iso = context.artifacts.iso.clone();
     let mut guest = Machine::new("upgrade-slots", Boot::Disk)

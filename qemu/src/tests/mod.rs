@@ -15,6 +15,7 @@ mod engine;
 mod failure;
 mod hostile;
 mod install;
+mod live;
 mod modes;
 mod neighbour;
 mod network;
@@ -36,6 +37,7 @@ mod two_machines;
 mod upgrade;
 mod user_data;
 mod user_docker;
+mod watchdog;
 
 use std::sync::Arc;
 
@@ -47,6 +49,8 @@ use crate::context::Context;
 pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
     [
         install::tests(context),
+        live::tests(context),
+        watchdog::tests(context),
         os_image::tests(context),
         services::tests(context),
         upgrade::tests(context),

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 
-use super::install::{DISK_BYTES, blank_disk, reboot, start, write_cloud_config};
+use super::install::{DISK_BYTES, blank_disk, install_on, reboot, start};
 use crate::context::{Context, alone};
 use crate::guest::BOOT_DEADLINE;
-use crate::machine::{Boot, Firmware, Machine};
+use crate::machine::Firmware;
 use crate::registry::{self, Registry};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
@@ -26,21 +26,10 @@ fn upgrade_from_a_registry(context: &Context) -> anyhow::Result<()> {
     let registry = Registry::start(registry::of_layout(&archive, "v9.0")?)?;
     let host = format!("10.0.2.2:{}", registry.port);
     let disk = blank_disk(DISK_BYTES)?;
-    let mut guest = Machine::new("registry-install", Boot::Kernel)
-        .in_ram()
-        .disk(&disk.path)
-        .start(&context.artifacts)?;
-    guest.wait_ready()?;
-    write_cloud_config(context, &guest)?;
-    guest.run(&format!(
-        "printf 'rancher:\\n  docker: {{insecure_registry: [\"{host}\"]}}\\n  upgrade: {{image: \"{host}/os\"}}\\n' >> /tmp/cloud-config.yml"
-    ))?;
-    guest.run(
-        "sudo ros install -d /dev/vda -c /tmp/cloud-config.yml -a 'loglevel=8 rancher.debug=true' -f --no-reboot",
-    )?;
-    guest.press_power()?;
-    guest.wait_off()?;
-    drop(guest);
+    let config = format!(
+        "rancher: {{docker: {{insecure_registry: [\"{host}\"]}}, upgrade: {{image: \"{host}/os\"}}}}"
+    );
+    install_on(context, "registry-install", &disk.path, &config)?;
 
     let guest = start(
         context,

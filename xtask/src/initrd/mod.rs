@@ -85,7 +85,9 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
             .text("compressor", &COMPRESSOR.join(" "));
         inputs.text(
             "modules",
-            &kernel::Declaration::read(build)?.initrd.modules.join(" "),
+            &kernel::Declaration::read(build)?
+                .initrd_modules(build)?
+                .join(" "),
         );
         inputs
             .text("epoch", &build.epoch()?.to_string())

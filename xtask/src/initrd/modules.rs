@@ -32,7 +32,7 @@ pub(super) fn add<W: Write>(
     let source = kernel.modules().join(&release);
     let index = source.join("modules.dep");
     let index = fs::read_to_string(&index).with_context(|| format!("read {}", index.display()))?;
-    let paths = closure(&index, &Declaration::read(build)?.initrd.modules)?;
+    let paths = closure(&index, &Declaration::read(build)?.initrd_modules(build)?)?;
     let staging = build.scratch().join("initrd-modules");
     if staging.exists() {
         fs::remove_dir_all(&staging).with_context(|| format!("remove {}", staging.display()))?;

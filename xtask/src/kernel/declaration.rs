@@ -66,6 +66,9 @@ pub(crate) struct Architecture {
     pub(crate) image: PathBuf,
     /// Lines that a whole build prints.
     pub(crate) lines: u64,
+    /// Modules that the initrd carries for this architecture only.
+    #[serde(default)]
+    pub(crate) initrd_modules: Vec<String>,
 }
 
 /// Options that share a reason.
@@ -130,6 +133,12 @@ impl Declaration {
         self.arch
             .get(name)
             .with_context(|| format!("kernel.toml has no [arch.{name}]"))
+    }
+
+    /// Modules that the initrd carries, without those they depend on.
+    pub(crate) fn initrd_modules(&self, build: &Build) -> Result<Vec<String>> {
+        let own = &self.arch(build)?.initrd_modules;
+        Ok(self.initrd.modules.iter().chain(own).cloned().collect())
     }
 
     /// All fragments of the architecture in one text.

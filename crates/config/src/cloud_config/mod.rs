@@ -220,6 +220,8 @@ pub struct Rancher {
     pub system_docker: Registries,
     /// Where new versions come from.
     pub upgrade: Upgrade,
+    /// Seconds without a sign of life after which the machine is reset; 0 for never.
+    pub watchdog: Option<i64>,
 }
 
 /// `rancher.repositories.NAME`.

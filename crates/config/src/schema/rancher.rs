@@ -63,6 +63,7 @@ pub const RANCHER: Kind = Kind::Object(&[
     f("sysctl", Kind::StringMap, Boot, "Kernel settings by their names in /proc/sys, with dots or slashes."),
     f("system_docker", docker::SYSTEM, Inside, "System Docker."),
     f("upgrade", UPGRADE, Inside, "Upgrades of the system."),
+    f("watchdog", Kind::Int, Boot, "Seconds without a sign of life from PID 1 after which the watchdog resets the machine, at least 45; 0 turns it off.").from(Origin::Here),
 ]);
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table

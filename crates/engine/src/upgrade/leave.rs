@@ -65,6 +65,14 @@ impl Engine {
             former_program: inner.program.clone(),
             program: program.to_owned(),
             owner: inner.upgrades.owner.borrow().clone().unwrap_or_default(),
+            owned: inner
+                .upgrades
+                .descriptors
+                .get()
+                .map_or_else(Vec::new, |open| open())
+                .into_iter()
+                .map(|descriptor| kept.keep(Rc::new(descriptor) as Rc<_>))
+                .collect(),
             listener: listener
                 .as_ref()
                 .map_or(-1, |listener| kept.keep(Rc::clone(listener) as Rc<_>)),

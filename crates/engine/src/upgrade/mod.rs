@@ -24,6 +24,7 @@ mod state;
 mod take_over;
 
 use std::cell::{Cell, RefCell};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
@@ -53,11 +54,16 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// The longest that a client may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
+/// Copies of descriptors that whoever runs the engine has open, at the moment of the call.
+pub type Descriptors = fn() -> Vec<OwnedFd>;
+
 /// What the engine knows about its own replacement.
 #[derive(Debug, Default)]
 pub(crate) struct Upgrades {
     /// What the owner keeps of its own; none while it forbids upgrades.
     owner: RefCell<Option<serde_json::Value>>,
+    /// The owner's descriptors that the next program is to find open.
+    descriptors: Cell<Option<Descriptors>>,
     /// The API's socket.
     listener: RefCell<Option<Rc<UnixListener>>>,
     /// How often the program was replaced.
@@ -97,9 +103,10 @@ impl Drop for Checking<'_> {
 
 impl Engine {
     /// Allows the program to be replaced. `owner` is what whoever runs this engine needs to go on
-    /// ([`Inheritance::owner`]).
-    pub fn allow_upgrades(&self, owner: serde_json::Value) {
+    /// ([`Inheritance::owner`]), `descriptors` what is to stay open for it ([`Inheritance::owned`]).
+    pub fn allow_upgrades(&self, owner: serde_json::Value, descriptors: Descriptors) {
         self.0.upgrades.owner.replace(Some(owner));
+        self.0.upgrades.descriptors.set(Some(descriptors));
     }
 
     /// Forbids it again: from now on everything is stopped. An upgrade under way is called off.

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::container::{Backoff, Record};
 
 /// Version of [`State`]: one more with every change that an earlier or later program would misread.
-pub const STATE_VERSION: u32 = 1;
+///
+/// 2: descriptors of the owner's. An earlier program would close the watchdog, which then resets the machine.
+pub const STATE_VERSION: u32 = 2;
 
 /// The first line of the file. Its fields never change: also a program that cannot read the rest finds its way back.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -34,6 +36,8 @@ pub(super) struct State {
     pub(super) program: PathBuf,
     /// What the engine's owner (PID 1, a developer's command) keeps of its own.
     pub(super) owner: serde_json::Value,
+    /// Descriptors of the owner's.
+    pub(super) owned: Vec<i32>,
     /// Descriptor of the API's socket.
     pub(super) listener: i32,
     /// The child that serves published ports and names, when there is one.

@@ -46,6 +46,16 @@ impl Inheritance {
         self.state.borrow().owner.clone()
     }
 
+    /// What the engine's owner has left open, in its order.
+    ///
+    /// # Errors
+    /// When it was not handed over.
+    pub fn owned(&self) -> Result<Vec<OwnedFd>> {
+        let state = self.state.borrow();
+        let numbers = state.owned.iter();
+        numbers.map(|number| self.descriptor(*number)).collect()
+    }
+
     /// The API's socket.
     ///
     /// # Errors

@@ -8,8 +8,8 @@ use config::Problem;
 use engine_api::{Client, Engine};
 use tokio::sync::watch;
 
+use super::Stage;
 use super::start::{USER_SOCKET, fetch_and_start, start_in_user_docker};
-use super::{Stage, files};
 use crate::log;
 use crate::machine::Machine;
 
@@ -31,7 +31,7 @@ impl Changed {
     pub(crate) fn between(before: &Machine, after: &Machine, keep_files: bool) -> Changed {
         let plan = |machine: &Machine, files: &Machine| {
             let rancher = &machine.config.rancher;
-            let services = files::with_files(&rancher.services, &files.config.write_files);
+            let services = machine_config::with_files(&rancher.services, &files.config.write_files);
             compose::plan(&services, &rancher.environment)
         };
         let (old, new) = (

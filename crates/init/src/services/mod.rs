@@ -2,7 +2,6 @@
 //! it comes after are there.
 
 mod change;
-mod files;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -90,7 +89,7 @@ impl<E: Engine + Clone + 'static> Launch<E> {
 
     fn plan(&mut self, machine: &Machine) {
         let rancher = &machine.config.rancher;
-        let services = files::with_files(&rancher.services, &machine.config.write_files);
+        let services = machine_config::with_files(&rancher.services, &machine.config.write_files);
         let plan = compose::plan(&services, &rancher.environment);
         for problem in &plan.problems {
             if !self.plan.problems.contains(problem) {

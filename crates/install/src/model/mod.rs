@@ -190,6 +190,17 @@ fn successors(state: &State, rules: Rules) -> Vec<State> {
     if choice.next.is_some() && !(trial && choice.next == Some(running)) {
         // A machine that is not in a try waits with an order until its reboot, or finds that its try did not happen
         does(steps::reject(&whole.records).unwrap(), &|_| {});
+        // kexec: the running system counts the try as the boot loader does
+        let decision = choose(&whole.records, true);
+        if let (Some(block), Some(next)) = (decision.tries, choice.next)
+            && whole.content(next) != Content::Empty
+        {
+            let count = Step {
+                which: Which::Tries,
+                block,
+            };
+            does(vec![count], &|state| state.running = Some((next, true)));
+        }
     }
     if trial && choice.next == Some(running) {
         // The gate has passed before the first record is written
@@ -198,6 +209,8 @@ fn successors(state: &State, rules: Rules) -> Vec<State> {
             state.running = Some((running, false));
         });
         does(steps::reject(&whole.records).unwrap(), &|_| {});
+        // It came by kexec and has passed: what decides is still to come
+        does(steps::refill(&whole.records).unwrap(), &|_| {});
         return all;
     }
     for slot in (rules.free)(&whole.records, running) {

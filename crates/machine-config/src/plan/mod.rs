@@ -21,6 +21,7 @@ const LIVE: &[&str] = &[
     "rancher.shutdown_timeout",
     "rancher.sysctl",
     "rancher.system_docker",
+    "rancher.watchdog",
     "ssh_authorized_keys",
 ];
 

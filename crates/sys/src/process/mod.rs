@@ -48,6 +48,12 @@ impl Signal {
     /// SIGWINCH.
     pub const WINCH: Signal = Signal(libc::SIGWINCH);
 
+    /// The real-time signal SIGRTMIN+`offset` of glibc and musl, whose first two are their own (nptl(7)).
+    #[must_use]
+    pub const fn realtime(offset: i32) -> Signal {
+        Signal(34 + offset)
+    }
+
     /// The signal of a number, 1 to [`crate::signal::HIGHEST`].
     #[must_use]
     pub fn from_raw(number: i32) -> Option<Signal> {

@@ -10,7 +10,8 @@ use config::cloud_config::WriteFile;
 const DIRECTORY: &str = "/run/rancher/write_files";
 
 /// The services with their files as volumes.
-pub(super) fn with_files(
+#[must_use]
+pub fn with_files(
     services: &BTreeMap<String, Service>,
     files: &[WriteFile],
 ) -> BTreeMap<String, Service> {
