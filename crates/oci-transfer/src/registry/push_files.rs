@@ -2,12 +2,12 @@
 
 use std::io::Read;
 
-use super::http::Http;
+use super::http::{Http, failure, read_body};
 use super::uploads::Uploads;
 use super::{Transfer, endpoints};
 use oci_image::digest::Digest;
 use oci_image::error::{Error, Result};
-use oci_image::manifest::{OCI_INDEX, OCI_MANIFEST};
+use oci_image::manifest::{Descriptor, Document, MANIFEST_MAX, OCI_INDEX, OCI_MANIFEST};
 use oci_image::progress::{Progress, short};
 use oci_image::reference::Reference;
 
@@ -22,10 +22,11 @@ pub struct Blob<'a> {
 }
 
 /// Sends the blobs that the repository lacks, then `manifest` by its digest, then `index` under the tag of `reference`;
-/// returns the index's digest. Nobody sees the tag before everything that it names is there.
+/// returns the digest of the index that stands there then. Nobody sees the tag before everything that it names is there.
+/// Other architectures that the tag names already stay under it: each may be built on a machine of its own.
 ///
 /// # Errors
-/// When the reference has no tag, or the registry does not take something.
+/// When the reference has no tag, `index` is not one, or the registry does not take something.
 pub fn push_files(
     reference: &Reference,
     blobs: &[Blob<'_>],
@@ -54,5 +55,46 @@ pub fn push_files(
     }
     let name = Digest::sha256(manifest).to_string();
     uploads.document(&name, OCI_MANIFEST, manifest)?;
-    uploads.document(tag, OCI_INDEX, index)
+    let whole = with_others(&http, reference, tag, index)?;
+    uploads.document(tag, OCI_INDEX, &whole)
+}
+
+/// `index` with what the tag names for other platforms.
+fn with_others(http: &Http<'_>, reference: &Reference, tag: &str, index: &[u8]) -> Result<Vec<u8>> {
+    let path = format!("/v2/{}/manifests/{tag}", reference.path());
+    let response = http.get(&path, &[("accept", OCI_INDEX)])?;
+    match response.status().as_u16() {
+        200 => {}
+        404 => return Ok(index.to_vec()),
+        _ => return Err(failure(response, "get the index")),
+    }
+    let there = read_body(response, MANIFEST_MAX)?;
+    let (Ok(Document::Index(there)), Document::Index(mut whole)) = (
+        Document::parse(&there, Some(OCI_INDEX)),
+        Document::parse(index, Some(OCI_INDEX))?,
+    ) else {
+        // The tag names one image; that one goes
+        return Ok(index.to_vec());
+    };
+    let is_new = |entry: &Descriptor| {
+        let mut own = whole.manifests.iter();
+        entry.platform.is_some() && !own.any(|known| known.platform == entry.platform)
+    };
+    let others: Vec<Descriptor> = there.manifests.into_iter().filter(is_new).collect();
+    if others.is_empty() {
+        return Ok(index.to_vec());
+    }
+    whole.manifests.extend(others);
+    // The same index, whoever was pushed first
+    whole.manifests.sort_by_key(|entry| {
+        let platform = entry.platform.as_ref();
+        platform.map(|platform| {
+            (
+                platform.os.clone(),
+                platform.architecture.clone(),
+                platform.variant.clone(),
+            )
+        })
+    });
+    serde_json::to_vec(&whole).map_err(|error| Error::invalid(format!("index: {error}")))
 }

@@ -251,6 +251,14 @@ fn a_file_that_the_image_does_not_have_is_named() {
     assert!(bench.fetch(&[bench.wanted(1)]).is_ok());
 }
 
+fn blob(bytes: &'static [u8]) -> Blob<'static> {
+    Blob {
+        digest: Digest::sha256(bytes),
+        size: bytes.len() as u64,
+        open: Box::new(move || Ok(Box::new(bytes))),
+    }
+}
+
 #[test]
 fn blobs_of_a_build_are_pushed_once_and_fetched_again() {
     let registry = Registry::start(Settings::default());
@@ -285,19 +293,16 @@ fn blobs_of_a_build_are_pushed_once_and_fetched_again() {
     let index =
         serde_json::json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]});
     let index = index.to_string().into_bytes();
-    let blob = |bytes: &'static [u8]| Blob {
-        digest: Digest::sha256(bytes),
-        size: bytes.len() as u64,
-        open: Box::new(move || Ok(Box::new(bytes))),
-    };
+    let for_arm = String::from_utf8_lossy(&index).replace("amd64", "arm64");
     let reference = Reference::parse(&format!("{}/os:v2", registry.address)).unwrap();
     let (tar, config): (&'static [u8], &'static [u8]) = (tar.leak(), config.leak());
-    let push = || {
+    let push_index = |index: &[u8]| {
         let blobs = [blob(tar), blob(config)];
         client
-            .with(|transfer| push_files(&reference, &blobs, &manifest, &index, transfer))
+            .with(|transfer| push_files(&reference, &blobs, &manifest, index, transfer))
             .unwrap()
     };
+    let push = || push_index(&index);
     assert_eq!(push(), Digest::sha256(&index));
     let uploads = || {
         registry
@@ -314,4 +319,15 @@ fn blobs_of_a_build_are_pushed_once_and_fetched_again() {
     let found = client.with(|transfer| fetch_files(&reference, &wanted, folder.path(), transfer));
     assert_eq!(found.unwrap(), Digest::sha256(&index));
     assert_eq!(fs::read(folder.path().join(&wanted[0].name)).unwrap(), file);
+    // Another architecture joins it under the tag, and a second push of either changes nothing
+    let both = push_index(for_arm.as_bytes());
+    assert!(both != Digest::sha256(&index) && both != Digest::sha256(for_arm.as_bytes()));
+    assert_eq!(push(), both);
+    let described = client.with(|transfer| crate::registry::describe(&reference, transfer));
+    let platforms = described.unwrap().platforms;
+    let names: Vec<&str> = platforms
+        .iter()
+        .map(|known| known.architecture.as_str())
+        .collect();
+    assert_eq!(names, ["amd64", "arm64"]);
 }
