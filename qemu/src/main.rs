@@ -20,6 +20,7 @@ mod machine;
 mod qmp;
 mod registry;
 mod router;
+mod second_version;
 mod ssh;
 mod tests;
 mod tries;

@@ -46,9 +46,7 @@ pub(super) async fn logs(call: &Call, id: &str) -> Result<Reply> {
         stderr: query.flag("stderr"),
         since: query.time("since")?,
         // Docker's client sends 0 for "not asked for".
-        until: query
-            .time("until")?
-            .filter(|until| until.unix_nanos() != 0),
+        until: query.time("until")?.filter(|until| until.unix_nanos() != 0),
         timestamps: query.flag("timestamps"),
         details: query.flag("details"),
         // "all", nothing, negative numbers and, as in Docker, nonsense mean everything.

@@ -31,6 +31,9 @@ struct Arguments {
     /// Start again
     #[arg(short, long, group = "action")]
     reboot: bool,
+    /// Start again without the firmware (reboot only): the kernel of this version by kexec
+    #[arg(short, long)]
+    kexec: bool,
     /// Power off (shutdown only)
     #[arg(short = 'h', group = "action")]
     h: bool,
@@ -49,11 +52,17 @@ pub(crate) fn main(name: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitC
     let arguments = Arguments::try_parse_from(arguments)?;
     let action = action(name, &arguments)?;
     if arguments.force {
+        if action == Action::Kexec {
+            crate::os::load_running_kernel()?;
+        }
         sys::fs::sync();
         return Err(sys::reboot::reboot(action).into());
     }
-    if action == Action::Reboot {
+    if matches!(action, Action::Reboot | Action::Kexec) {
         refuse_bad_configuration()?;
+    }
+    if action == Action::Kexec {
+        crate::os::load_running_kernel()?;
     }
     ask_pid_1(action)?;
     Ok(ExitCode::SUCCESS)
@@ -62,6 +71,11 @@ pub(crate) fn main(name: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitC
 /// Has PID 1 end the machine in order and start it again, whatever its configuration says.
 pub(crate) fn reboot() -> anyhow::Result<()> {
     ask_pid_1(Action::Reboot)
+}
+
+/// Has PID 1 end the machine in order and start the kernel that was loaded.
+pub(crate) fn kexec() -> anyhow::Result<()> {
+    ask_pid_1(Action::Kexec)
 }
 
 fn ask_pid_1(action: Action) -> anyhow::Result<()> {
@@ -81,7 +95,12 @@ fn action(name: &str, arguments: &Arguments) -> anyhow::Result<Action> {
     {
         bail!("time {time:?}: only now and +0 are possible");
     }
-    Ok(if arguments.halt {
+    if arguments.kexec && (name != "reboot" || arguments.halt || arguments.poweroff) {
+        bail!("--kexec belongs to reboot");
+    }
+    Ok(if arguments.kexec {
+        Action::Kexec
+    } else if arguments.halt {
         Action::Halt
     } else if arguments.reboot {
         Action::Reboot
@@ -96,12 +115,16 @@ fn action(name: &str, arguments: &Arguments) -> anyhow::Result<Action> {
     })
 }
 
+/// SIGRTMIN+6 of glibc: systemd's kexec.target.
+const KEXEC: Signal = Signal::realtime(6);
+
 /// PID 1's signals (ARCHITECTURE.md; busybox init and sysvinit have the same for power off, halt and reboot).
 fn signal(action: Action) -> Signal {
     match action {
         Action::PowerOff => Signal::USR2,
         Action::Halt => Signal::USR1,
-        Action::Reboot | Action::Kexec => Signal::TERM,
+        Action::Reboot => Signal::TERM,
+        Action::Kexec => KEXEC,
     }
 }
 
@@ -141,6 +164,7 @@ mod tests {
             ("reboot -P", Action::PowerOff),
             ("poweroff -H -t 5", Action::Halt),
             ("poweroff --reboot", Action::Reboot),
+            ("reboot -k", Action::Kexec),
         ] {
             assert_eq!(parsed(line).unwrap(), want, "{line}");
         }
@@ -150,6 +174,8 @@ mod tests {
             "poweroff -h",
             "reboot -H -P",
             "halt --bogus",
+            "poweroff -k",
+            "reboot -k -H",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::installed::Installed;
 use super::policy::Policy;
-use super::{pin, source};
+use super::{live, pin, source};
 
 /// One line a version, RancherOS's form: `IMAGE local latest running`. With `update` those of the registry, too.
 pub(super) fn list(update: bool, format: &str) -> anyhow::Result<()> {
@@ -120,6 +120,7 @@ pub(super) fn status(format: &str) -> anyhow::Result<()> {
                 "attempt": machine.attempt,
                 "tries_left": tries.map(|tries| tries.left),
                 "last": last,
+                "live": live::slot(),
                 "pinned": pin::read(),
             });
             println!("{value:#}");
@@ -127,6 +128,12 @@ pub(super) fn status(format: &str) -> anyhow::Result<()> {
         false => {
             println!("state: {state}");
             println!("running: v{} in slot {}", config::VERSION, machine.slot);
+            if let Some(slot) = live::slot() {
+                println!(
+                    "live: v{} of slot {slot}, without a reboot",
+                    config::VERSION
+                );
+            }
             if let Some(next) = choice.and_then(|choice| choice.next) {
                 let left = tries.map_or(0, |tries| tries.left);
                 println!("next: slot {next}, {left} tries left");

@@ -4,7 +4,9 @@ mod check;
 pub(crate) mod failure;
 mod gate;
 mod installed;
+mod kexec;
 mod listing;
+mod live;
 mod pin;
 pub(crate) mod policy;
 mod rules;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 use config::VERSION;
 
 pub(crate) use gate::start as start_gate;
+pub(crate) use kexec::load_running as load_running_kernel;
 
 /// What can be done with versions.
 #[derive(Debug, clap::Subcommand)]
@@ -77,6 +80,12 @@ pub(crate) enum Os {
     /// Judge the version that is tried
     #[command(hide = true)]
     Gate,
+    /// Put the version in a slot in place of the one that runs
+    #[command(hide = true)]
+    Live { slot: u32 },
+    /// Say what the services of this version are
+    #[command(hide = true)]
+    LivePlan,
 }
 
 /// `ros -v`, in RancherOS's words.
@@ -104,6 +113,8 @@ fn run(command: &Os) -> anyhow::Result<ExitCode> {
         Os::Pin { version } => pin::main(version.as_deref())?,
         Os::Verify { slot } => verify::main(*slot)?,
         Os::Gate => gate::main()?,
+        Os::Live { slot } => live::main(*slot)?,
+        Os::LivePlan => live::answer()?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use super::failure::fail;
 use super::gate::facts::Facts;
 use super::installed::Installed;
 use super::policy::Policy;
-use super::{rules, source, stage};
+use super::{kexec, live, rules, source, stage};
 use crate::install::confirm;
 use crate::install::medium::Medium;
 
@@ -35,12 +35,15 @@ pub(crate) struct Options {
     /// Do not reboot afterwards
     #[arg(long)]
     no_reboot: bool,
-    /// Start it by kexec; not possible yet
+    /// Start it by kexec, without the firmware; a boot through the firmware then decides whether it is kept
     #[arg(short, long)]
     kexec: bool,
     /// More kernel parameters for it
     #[arg(long, allow_hyphen_values = true)]
     append: Option<String>,
+    /// Start it at once, without a reboot: services that differ are replaced, containers run on
+    #[arg(long, conflicts_with_all = ["stage", "no_reboot", "kexec"])]
+    live: bool,
     /// Make the console anew; the default console always is
     #[arg(long)]
     upgrade_console: bool,
@@ -51,7 +54,11 @@ pub(crate) struct Options {
 
 /// Puts a version into a free slot and has the next boot try it.
 pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
-    ensure!(!options.kexec, "-k is not possible yet");
+    if options.kexec && (options.stage || options.no_reboot) {
+        println!("-k has no effect: nothing is started now");
+    } else if options.kexec {
+        kexec::check(options.force)?;
+    }
     if options.upgrade_console {
         println!("The default console is made anew at every boot; another one stays as it is.");
     }
@@ -73,7 +80,7 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
                     !options.stage,
                     "the version in slot {slot} is staged already"
                 );
-                return try_slot(&machine, slot, options.force, options.no_reboot);
+                return begin(&machine, slot, options);
             }
             None => newest(&policy)?,
         },
@@ -82,6 +89,12 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
     rules::check(&machine, &medium, options.force)?;
     for line in rules::describe(&machine, &medium)? {
         println!("{line}");
+    }
+    if options.live {
+        live::check(&machine, &medium.manifest)?;
+        println!(
+            "  without a reboot: services that differ are replaced; shells of the console end when it is one of them"
+        );
     }
     let slot = stage::slot(&machine)?;
     stage::check_room(slot, &medium)?;
@@ -96,7 +109,18 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
         );
         return Ok(ExitCode::SUCCESS);
     }
-    try_slot(&machine, slot, options.force, options.no_reboot)
+    begin(&machine, slot, options)
+}
+
+/// Starts the version in a slot as the options say.
+fn begin(machine: &Installed, slot: Slot, options: &Options) -> anyhow::Result<ExitCode> {
+    if !options.live {
+        return try_slot(machine, slot, options);
+    }
+    let version = machine.version(slot);
+    let version = version.with_context(|| format!("slot {slot} has no version"))?;
+    live::check(machine, &version.manifest)?;
+    live::start(slot)
 }
 
 fn asks(force: bool) -> bool {
@@ -134,12 +158,20 @@ fn newest(policy: &Policy) -> anyhow::Result<String> {
 }
 
 /// Has the next boot try a slot.
-fn try_slot(
-    machine: &Installed,
-    slot: Slot,
-    force: bool,
-    no_reboot: bool,
-) -> anyhow::Result<ExitCode> {
+fn try_slot(machine: &Installed, slot: Slot, options: &Options) -> anyhow::Result<ExitCode> {
+    arm(machine, slot)?;
+    if options.no_reboot || (asks(options.force) && !confirm("Continue with reboot")?) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.kexec {
+        kexec::try_slot(machine, slot)?;
+    } else {
+        crate::power::reboot()?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn arm(machine: &Installed, slot: Slot) -> anyhow::Result<()> {
     Facts::gather().note()?;
     machine.apply(&install::arm(&machine.records()?, slot)?)?;
     crate::problems::clear("upgrade");
@@ -147,11 +179,7 @@ fn try_slot(
     println!(
         "The next boot tries the version in slot {slot}; if it fails, the one that runs comes back by itself."
     );
-    if no_reboot || (asks(force) && !confirm("Continue with reboot")?) {
-        return Ok(ExitCode::SUCCESS);
-    }
-    crate::power::reboot()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Tries the version that was good before; it has to pass its checks, too.
@@ -167,7 +195,11 @@ pub(super) fn rollback(force: bool, no_reboot: bool) -> anyhow::Result<ExitCode>
     if asks(force) && !confirm(&format!("Go back to the version in slot {previous}"))? {
         return Ok(ExitCode::FAILURE);
     }
-    try_slot(&machine, previous, true, no_reboot)
+    arm(&machine, previous)?;
+    if !no_reboot {
+        crate::power::reboot()?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Makes the running version the good one.

@@ -3,6 +3,7 @@
 mod arguments;
 mod enable;
 mod fetch;
+pub(crate) mod swap;
 mod up;
 mod upgrade;
 

@@ -36,10 +36,23 @@ async fn upgrade(client: &Client, options: &Upgrade) -> anyhow::Result<()> {
         }
         None => Body::Empty,
     };
-    let before = client.engine_upgrade(program, options.time).await?;
-    let after = wait(client, &before).await?;
-    println!("{}", outcome(&after)?);
+    println!("{}", replace(client, program, options.time).await?);
     Ok(())
+}
+
+/// Replaces the program by the one in `program`, and waits until that has taken over; a line of success. `wait_s` is how many
+/// seconds work under way may take to end.
+///
+/// # Errors
+/// When it was refused, or has not taken over: the former program goes on.
+pub(crate) async fn replace(
+    client: &Client,
+    program: Body,
+    wait_s: Option<u64>,
+) -> anyhow::Result<String> {
+    let before = client.engine_upgrade(program, wait_s).await?;
+    let after = wait(client, &before).await?;
+    outcome(&after)
 }
 
 /// Asks until the engine says how it went. A question that the old program did not answer any more is asked again.

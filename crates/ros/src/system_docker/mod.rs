@@ -35,6 +35,8 @@ use engine_api::{Client, Filters};
 
 use crate::output;
 use arguments::{Arguments, Verb};
+pub(crate) use engine::replace as replace_engine;
+pub(crate) use transfer::body;
 
 /// System Docker's socket.
 pub(crate) const DEFAULT_HOST: &str = "unix:///run/system-docker.sock";

@@ -1,0 +1,230 @@
+//! A container in place of another of the same name, and the way back.
+//!
+//! The old container stays, stopped and under another name, until the new one is well: going back is a rename and a start.
+
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+use engine_api::types::{ContainerInspect, ContainerUpdate, CreateRequest, RestartPolicy};
+use engine_api::{Client, Engine};
+
+/// A container without a health check is well when it has run this long and was not started again.
+const STEADY: Duration = Duration::from_secs(10);
+/// Longest wait for a health check to say something.
+const HEALTH_DEADLINE: Duration = Duration::from_secs(300);
+/// Pause between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// What the old container is called meanwhile.
+const BEFORE: &str = "-before-upgrade";
+
+/// A container that was put aside for another one.
+pub(crate) struct Swapped {
+    name: String,
+    old: Option<ContainerInspect>,
+}
+
+impl Swapped {
+    /// Stops the container of this name, if there is one, and gives it another name.
+    ///
+    /// # Errors
+    /// When the engine cannot do it.
+    pub(crate) async fn aside(client: &Client, name: &str) -> anyhow::Result<Self> {
+        let before = format!("{name}{BEFORE}");
+        let current = find(client, name).await?;
+        let left = find(client, &before).await?;
+        let old = match (current, left) {
+            // A command that was cut off: what it had put aside is the one that worked
+            (None, left) => left,
+            (Some(current), left) => {
+                if left.is_some() {
+                    Engine::container_remove(client, &before, true).await?;
+                }
+                // A reboot in between must not start both
+                update_policy(client, &current.id, "no").await?;
+                Engine::container_stop(client, &current.id, None).await?;
+                client.container_rename(&current.id, &before).await?;
+                Some(current)
+            }
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            old,
+        })
+    }
+
+    /// Whether there was a container.
+    pub(crate) fn had_one(&self) -> bool {
+        self.old.is_some()
+    }
+
+    /// Starts the new container and waits until it is well; none where there is to be none.
+    ///
+    /// # Errors
+    /// When it is not well, with what is wrong with it.
+    pub(crate) async fn start(
+        &mut self,
+        client: &Client,
+        request: Option<&CreateRequest>,
+    ) -> anyhow::Result<()> {
+        let Some(request) = request else {
+            return Ok(());
+        };
+        Engine::container_create(client, &self.name, request.clone()).await?;
+        Engine::container_start(client, &self.name).await?;
+        well(client, &self.name).await
+    }
+
+    /// Removes the old container.
+    ///
+    /// # Errors
+    /// When the engine cannot do it.
+    pub(crate) async fn keep(self, client: &Client) -> anyhow::Result<()> {
+        if self.old.is_some() {
+            Engine::container_remove(client, &format!("{}{BEFORE}", self.name), true).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the new container, and starts the old one if it ran.
+    ///
+    /// # Errors
+    /// When the engine cannot do it.
+    pub(crate) async fn back(self, client: &Client) -> anyhow::Result<()> {
+        let name = self.name.as_str();
+        if find(client, name).await?.is_some() {
+            Engine::container_remove(client, name, true).await?;
+        }
+        let Some(old) = &self.old else {
+            return Ok(());
+        };
+        client
+            .container_rename(&format!("{name}{BEFORE}"), name)
+            .await?;
+        let policy = old.host_config.restart_policy.name.as_str();
+        if !policy.is_empty() {
+            update_policy(client, name, policy).await?;
+        }
+        if old.state.running {
+            Engine::container_start(client, name).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn find(client: &Client, name: &str) -> anyhow::Result<Option<ContainerInspect>> {
+    match Engine::container_inspect(client, name).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn update_policy(client: &Client, id: &str, policy: &str) -> anyhow::Result<()> {
+    let update = ContainerUpdate {
+        restart_policy: RestartPolicy {
+            name: policy.to_owned(),
+            ..RestartPolicy::default()
+        },
+        ..ContainerUpdate::default()
+    };
+    client.container_update(id, &update).await?;
+    Ok(())
+}
+
+/// Waits until the new container is well.
+///
+/// # Errors
+/// When it is not, with the last line that it has said.
+async fn well(client: &Client, name: &str) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let found = Engine::container_inspect(client, name).await?;
+        let look = Look {
+            running: found.state.running,
+            restarts: found.restart_count,
+            exit_code: i64::from(found.state.exit_code),
+            health: found
+                .state
+                .health
+                .as_ref()
+                .map(|health| health.status.as_str()),
+        };
+        match verdict(&look, began.elapsed()) {
+            Verdict::Well => return Ok(()),
+            Verdict::Wait => tokio::time::sleep(LOOK_AGAIN).await,
+            Verdict::Failed(why) => bail!("the new container {why}"),
+        }
+    }
+}
+
+/// What is seen of a container.
+struct Look<'a> {
+    running: bool,
+    restarts: i64,
+    exit_code: i64,
+    health: Option<&'a str>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Well,
+    Wait,
+    Failed(String),
+}
+
+fn verdict(look: &Look<'_>, since: Duration) -> Verdict {
+    if !look.running || look.restarts > 0 {
+        return Verdict::Failed(format!("ended with exit code {}", look.exit_code));
+    }
+    match look.health {
+        Some("healthy") => Verdict::Well,
+        Some("unhealthy") => Verdict::Failed("is unhealthy".to_owned()),
+        None | Some("none") if since >= STEADY => Verdict::Well,
+        Some(health) if since >= HEALTH_DEADLINE => {
+            Verdict::Failed(format!("is {health} after {} s", since.as_secs()))
+        }
+        _ => Verdict::Wait,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_well_when_it_is_healthy_or_steady() {
+        let failed = |why: &str| Verdict::Failed(why.to_owned());
+        for (running, restarts, health, seconds, expected) in [
+            (true, 0, None, 1, Verdict::Wait),
+            (true, 0, None, 10, Verdict::Well),
+            (true, 0, Some("none"), 10, Verdict::Well),
+            (true, 1, None, 60, failed("ended with exit code 3")),
+            (false, 0, None, 1, failed("ended with exit code 3")),
+            (true, 0, Some("starting"), 60, Verdict::Wait),
+            (true, 0, Some("healthy"), 1, Verdict::Well),
+            (
+                true,
+                1,
+                Some("healthy"),
+                1,
+                failed("ended with exit code 3"),
+            ),
+            (true, 0, Some("unhealthy"), 1, failed("is unhealthy")),
+            (
+                true,
+                0,
+                Some("starting"),
+                300,
+                failed("is starting after 300 s"),
+            ),
+        ] {
+            let look = Look {
+                running,
+                restarts,
+                exit_code: 3,
+                health,
+            };
+            assert_eq!(verdict(&look, Duration::from_secs(seconds)), expected);
+        }
+    }
+}
