@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::service::Service;
 use crate::{
-    boot_blame, boot_plot, cloud_init_command, config_command, console, install, net_status,
-    netconf_command, os, preload, report, service, small_commands, status, tls, user_docker,
+    boot_blame, boot_plot, cli_help, cloud_init_command, config_command, console, install,
+    net_status, netconf_command, os, preload, report, service, small_commands, status, tls,
+    user_docker,
 };
 
 /// Manages this machine.
@@ -32,6 +34,11 @@ enum Command {
     /// Look into the last boot
     #[command(subcommand)]
     Boot(Boot),
+    /// Print the completion of a shell
+    Completion {
+        /// bash, zsh, fish ...
+        shell: Shell,
+    },
     /// Read, check and change the configuration
     #[command(subcommand, visible_alias = "c")]
     Config(Config),
@@ -262,8 +269,13 @@ pub(crate) fn main(arguments: Vec<OsString>) -> ExitCode {
     report("ros", run(arguments))
 }
 
+/// The whole command line.
+pub(crate) fn command() -> clap::Command {
+    cli_help::with_examples(Ros::command())
+}
+
 fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
-    let ros = Ros::try_parse_from(arguments)?;
+    let ros = Ros::from_arg_matches(&command().try_get_matches_from(arguments)?)?;
     if ros.version {
         return os::print_version();
     }
@@ -292,6 +304,7 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
     match command {
         Command::Boot(Boot::Blame { format }) => boot_blame::main(format),
         Command::Boot(Boot::Plot) => boot_plot::main(),
+        Command::Completion { shell } => Ok(cli_help::complete(shell, self::command())),
         Command::Config(command) => config_command::main(&command),
         Command::Install(options) => install::main(&options),
         Command::Os(command) => os::main(&command),
@@ -324,7 +337,6 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -375,6 +387,7 @@ mod tests {
             "ros net status --format json",
             "ros status",
             "ros console-init",
+            "ros completion bash",
         ] {
             assert!(Ros::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

@@ -18,6 +18,7 @@ mod autologin;
 mod boot_blame;
 mod boot_plot;
 mod cli;
+mod cli_help;
 mod cloud_init_command;
 mod config_command;
 mod console;

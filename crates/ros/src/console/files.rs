@@ -70,10 +70,14 @@ const PROXIES: &str = "/etc/profile.d/proxy.sh";
 /// Tells a person who logs in what is wrong; scripts that start a login shell read on undisturbed.
 const PROBLEMS: &str = "case $- in *i*) /usr/bin/ros status --problems >&2 2>/dev/null ;; esac\n";
 
-/// Paths, proxies and the machine's problems for login shells.
+/// Words of `ros` at the Tab key, made when it is pressed for the first time: bash asks again after code 124 (bash(1),
+/// "Programmable Completion"). Other shells read the file, too.
+const COMPLETION: &str = "if [ -n \"$BASH_VERSION\" ]; then\n  _ros_first() { eval \"$(/usr/bin/ros completion bash)\" && return 124; }\n  complete -F _ros_first ros\nfi\n";
+
+/// Paths, completion, proxies and the machine's problems for login shells.
 pub(super) fn write_profile(machine: &MachineConfig) -> anyhow::Result<()> {
     let text = format!(
-        "{WRITTEN}case \":$PATH:\" in *:/usr/sbin:*) ;; *) PATH=\"$PATH:/usr/sbin:/sbin\" ;; esac\nexport PATH\n{PROBLEMS}"
+        "{WRITTEN}case \":$PATH:\" in *:/usr/sbin:*) ;; *) PATH=\"$PATH:/usr/sbin:/sbin\" ;; esac\nexport PATH\n{COMPLETION}{PROBLEMS}"
     );
     write("/etc/profile.d/rancher.sh", &text, 0o644)?;
     write_proxies(&machine.loaded.config.rancher.network)
