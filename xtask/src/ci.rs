@@ -85,6 +85,10 @@ const JOBS: &[Job] = &[
         run: |build| xtask(build, &["grub-test", "--short"]),
     },
     Job {
+        name: "crash-test",
+        run: |build| xtask(build, &["crash-test", "--short"]),
+    },
+    Job {
         name: "iso",
         run: |build| xtask(build, &["iso"]),
     },

@@ -103,11 +103,7 @@ fn write(build: &Build, mebibytes: u64, target: &Path) -> Result<()> {
             layout.sector_bytes,
         )?;
     }
-    let records = install::envelope(&install::install(FIRST))?;
-    disk.0
-        .write_all_at(&records, layout.get(Role::BootState)?.start)
-        .context("write the records")?;
-    let code = loader(build, &medium)?.write(&mut disk, &layout)?;
+    let code = install::finish(&mut disk, &layout, &loader(build, &medium)?, FIRST)?;
     disk.0
         .write_all_at(&code.unwrap_or([0; install::BOOT_CODE_BYTES]), 0)
         .context("write the boot code")?;

@@ -13,6 +13,7 @@ mod cache;
 mod ci;
 mod clients;
 mod cloud_image;
+mod crash_test;
 mod debian;
 mod docs;
 mod download;
@@ -94,6 +95,8 @@ enum Command {
     Soak(soak::Options),
     /// Run Debian's GRUB on every state of the boot records
     GrubTest(grub_test::Options),
+    /// Cut the power at every point of a disk's life, and look whether the machine comes back
+    CrashTest(crash_test::Options),
     /// Show the sizes of what was built against their budgets
     Size(size::Options),
     /// Check the layout rules of the workspace
@@ -132,6 +135,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Fuzz(options) => fuzz::run(&build, &options),
         Command::Soak(options) => soak::run(&build, &options),
         Command::GrubTest(options) => grub_test::run(&build, &options),
+        Command::CrashTest(options) => crash_test::run(&build, &options),
         Command::Size(options) => size::run(&build, &options),
         Command::Tidy(options) => tidy::run(&build, &options),
         Command::Ci(options) => ci::run(&build, &options),

@@ -3,8 +3,12 @@
 //! Every step is one record, and is on the disk before the next begins. Whatever instant the power fails at, a boot sees the
 //! decision of before or of after; `model.rs` tries all of them.
 
+use crate::bios::BOOT_CODE_BYTES;
+use crate::disk::Disk;
 use crate::error::Result;
-use crate::records::{Block, Choice, LARGEST_ID, Records, TRIES, Tries, Which};
+use crate::layout::{Layout, Role};
+use crate::loader::Loader;
+use crate::records::{Block, Choice, LARGEST_ID, Records, TRIES, Tries, Which, envelope};
 use crate::slot::Slot;
 
 /// One record to write and flush.
@@ -31,6 +35,26 @@ pub fn install(good: Slot) -> Records {
         choice1: choice,
         tries: Tries { id: 0, left: 0 }.encode(),
     }
+}
+
+/// Ends an installation whose slot `good` is written: records, then the boot loader. What is written before is on the disk before a
+/// loader is there that looks at it. Returns the boot code, which is to be written to the first sector, last of all.
+///
+/// # Errors
+/// When the disk cannot be written.
+pub fn finish(
+    disk: &mut impl Disk,
+    layout: &Layout,
+    loader: &Loader,
+    good: Slot,
+) -> Result<Option<[u8; BOOT_CODE_BYTES]>> {
+    let records = envelope(&install(good))?;
+    disk.write_at(layout.get(Role::BootState)?.start, &records)?;
+    // UEFI starts the disk from here on.
+    disk.flush()?;
+    let code = loader.write(disk, layout)?;
+    disk.flush()?;
+    Ok(code)
 }
 
 /// Has the next boot try the version in `next`.

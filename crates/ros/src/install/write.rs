@@ -55,10 +55,7 @@ impl Plan<'_> {
             install::clear_slot(&mut disk, partition, self.layout.sector_bytes)?;
         }
         self.write_state(keep)?;
-        let records = install::envelope(&install::install(FIRST))?;
-        disk.write_at(self.layout.get(Role::BootState)?.start, &records)?;
-        let code = self.loader.write(&mut disk, &self.layout)?;
-        disk.flush()?;
+        let code = install::finish(&mut disk, &self.layout, &self.loader, FIRST)?;
         if let Some(code) = code {
             disk.write_at(0, &code)?;
             disk.flush()?;

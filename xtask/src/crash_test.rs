@@ -1,0 +1,80 @@
+//! `cargo xtask crash-test`: power cuts at every point of the life of a machine's disk.
+//!
+//! `install::crash` has the story and the states; here they are run until there are enough of them, and wrong orders that are
+//! made on purpose must be noticed.
+
+use anyhow::{Result, bail, ensure};
+use install::crash::{Event, Fault, Share, run as run_states, story};
+
+use crate::progress;
+use crate::workspace::Build;
+
+/// Options of `cargo xtask crash-test`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// States to look at
+    #[arg(long, default_value_t = 1_000_000)]
+    states: usize,
+    /// A fiftieth of them, as in CI
+    #[arg(long)]
+    short: bool,
+}
+
+/// Of the states, CI takes one in this many.
+const SHORT: usize = 50;
+/// Flushes with few writes, of which every subset is tried anyway, and those that the rounds do not reach.
+const ROUNDS: usize = 50;
+
+/// Entry point of the command.
+pub(crate) fn run(_build: &Build, options: &Options) -> Result<()> {
+    let wanted = if options.short {
+        options.states / SHORT
+    } else {
+        options.states
+    };
+    let right = story(None);
+    let flushes = right
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::Flush))
+        .count();
+    let step = if options.short { SHORT } else { 1 };
+    let mut random = wanted / flushes.max(1);
+    let mut states = 0;
+    for _ in 0..ROUNDS {
+        let outcome = run_states(&right, Share { random, step });
+        if outcome.bad > 0 {
+            bail!(
+                "{} of {} states are bad:\n  {}",
+                outcome.bad,
+                outcome.states,
+                outcome.told.join("\n  ")
+            );
+        }
+        states = outcome.states;
+        if states >= wanted {
+            break;
+        }
+        // Some flushes have few writes: the others take their part.
+        random += random * wanted / states.max(1) / 2 + 1;
+    }
+    ensure!(states >= wanted, "only {states} of {wanted} states");
+    for fault in Fault::ALL {
+        let outcome = run_states(
+            &story(Some(fault)),
+            Share {
+                random: 100,
+                step: SHORT,
+            },
+        );
+        ensure!(outcome.bad > 0, "nobody notices the wrong order {fault:?}");
+    }
+    progress::note(
+        "crash-test",
+        &format!(
+            "{states} states after a power cut, none bad; {} wrong orders were noticed",
+            Fault::ALL.len()
+        ),
+    );
+    Ok(())
+}
