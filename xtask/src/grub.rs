@@ -100,7 +100,7 @@ impl Grub {
         }
         let name = format!("grub-{}", build.arch.name());
         Ok(Self {
-            tool: Tool::unpack(build, &name, &packages)?,
+            tool: Tool::unpack(build, &name, &packages, |_| Ok(()))?,
             key: inputs.key(),
         })
     }

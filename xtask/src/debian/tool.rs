@@ -25,15 +25,36 @@ impl Tool {
         })
     }
 
-    /// Unpacks `packages` of the host's architecture for the tool `name`.
-    pub(crate) fn unpack(build: &Build, name: &str, packages: &[PathBuf]) -> Result<Self> {
+    /// Unpacks `packages` of the host's architecture for the tool `name`, once; `prepare` changes what was unpacked.
+    pub(crate) fn unpack(
+        build: &Build,
+        name: &str,
+        packages: &[PathBuf],
+        prepare: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Self> {
         let host = Self::host(build)?;
-        let root = host.scratch().join("tools").join(name);
-        fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
-        for package in packages {
-            unpack(package, &root)?;
-        }
+        let root = host
+            .scratch()
+            .join("tools")
+            .join(format!("{name}-{}", key(packages)));
         let arch = host.arch;
+        if !root.exists() {
+            // Under another name first: a program of another run may be using what is there.
+            let pending = root.with_extension(format!("{}.new", std::process::id()));
+            fs::create_dir_all(&pending)
+                .with_context(|| format!("create {}", pending.display()))?;
+            for package in packages {
+                unpack(package, &pending)?;
+            }
+            prepare(&pending)?;
+            if let Err(error) = fs::rename(&pending, &root) {
+                // Another run was faster.
+                let _ = fs::remove_dir_all(&pending);
+                if !root.exists() {
+                    return Err(error).with_context(|| format!("create {}", root.display()));
+                }
+            }
+        }
         Ok(Self { root, arch })
     }
 
@@ -54,6 +75,20 @@ impl Tool {
         cmd(libraries.join(self.arch.loader()), line)
     }
 }
+
+/// Names these packages: their files are named by version.
+fn key(packages: &[PathBuf]) -> String {
+    let mut names = String::new();
+    for package in packages {
+        names.push_str(&package.display().to_string());
+        names.push('\n');
+    }
+    let digest = oci_image::Digest::sha256(names.as_bytes());
+    digest.hex().chars().take(KEY_PART).collect()
+}
+
+/// Digits of a key that tell folders apart.
+const KEY_PART: usize = 12;
 
 fn unpack(package: &Path, root: &Path) -> Result<()> {
     deb::for_each(package, |entry| {

@@ -69,9 +69,10 @@ impl Emulator {
             .iter()
             .map(|name| debian::fetch_package(&host, name))
             .collect::<Result<Vec<_>>>()?;
-        let tool = Tool::unpack(build, "grub-emu", &packages)?;
-        let libraries = tool.path("usr/lib").join(host.arch.multiarch());
-        replace_windows(&tool.path("usr/bin/grub-emu"), &libraries)?;
+        let tool = Tool::unpack(build, "grub-emu", &packages, |root| {
+            let libraries = root.join("usr/lib").join(host.arch.multiarch());
+            replace_windows(&root.join("usr/bin/grub-emu"), &libraries)
+        })?;
         let path = build.root.join("iso/boot.cfg");
         let script =
             fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;

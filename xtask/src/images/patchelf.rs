@@ -41,7 +41,12 @@ impl Patchelf {
         for name in LIBRARIES {
             packages.push(debian::fetch_package(&host, name)?);
         }
-        Ok(Self(Tool::unpack(build, "patchelf", &packages)?))
+        Ok(Self(Tool::unpack(
+            build,
+            "patchelf",
+            &packages,
+            |_| Ok(()),
+        )?))
     }
 
     /// Runs it on a file, which `arguments` end with.
