@@ -90,6 +90,14 @@ pub(super) fn start(
     Ok(Some(state.join(SOCKET)))
 }
 
+/// Ends the containerd of a dockerd that has ended: what it has open is not to be looked at. The shims of containers go on.
+///
+/// # Errors
+/// When it does not end.
+pub(super) fn stop_earlier(docker: &Docker) -> anyhow::Result<()> {
+    end_earlier(&Path::new(docker.exec_root.as_deref().unwrap_or(EXEC_ROOT)).join("containerd"))
+}
+
 /// Where dockerd keeps everything, unless daemon.json moves it.
 pub(super) fn data_root(docker: &Docker) -> &Path {
     let configured = docker.data_root.as_deref().or(docker.graph.as_deref());
@@ -123,7 +131,10 @@ pub(super) fn keep(state: &Path) -> anyhow::Result<ExitCode> {
 fn head_start() {
     set_cpu_weight(HEAD_START);
     match preload::wait_for_docker() {
-        Ok(_) => starts::succeeded(),
+        Ok(_) => {
+            starts::succeeded();
+            std::thread::spawn(super::pull_lost_images);
+        }
         Err(error) => starts::warn(&format!("{error:#}: see `system-docker logs docker`")),
     }
     set_cpu_weight(USUAL);

@@ -158,6 +158,11 @@ fn answered_in(directory: &Path, tried: &Path) -> bool {
     true
 }
 
+/// The text of daemon.json that dockerd last answered with.
+pub(super) fn daemon_json() -> Option<String> {
+    read::<Settings>(&file(Path::new(DIRECTORY))).map(|good| good.daemon_json)
+}
+
 /// The copy of the good file of settings, made now; dockerd reads it in place of the one that is there.
 pub(super) fn daemon_json_copy(good: &Settings) -> anyhow::Result<PathBuf> {
     let path = Path::new(DIRECTORY).join("daemon.json");

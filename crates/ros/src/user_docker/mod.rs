@@ -6,8 +6,8 @@
 //! containerd, and executes dockerd.
 
 mod containerd;
-mod databases;
 mod firewall;
+mod heal;
 mod last_good;
 mod options;
 mod starts;
@@ -28,7 +28,7 @@ use sys::namespace::{CloneFlags, setns};
 
 use crate::console::FILES_DONE;
 use crate::machine_config::MachineConfig;
-use crate::tls;
+use crate::{problems, tls};
 use last_good::{Choice, Settings};
 
 /// The closure, in this container's image and in every console.
@@ -50,6 +50,14 @@ const PATH: &str =
     "/usr/lib/rancher/docker/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The user's own settings of the daemon; what stands there is not given as a flag.
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
+
+/// dockerd's defaults.
+const PID_FILE: &str = "/var/run/docker.pid";
+const SOCKET: &str = "/var/run/docker.sock";
+/// Copies of small files of Docker's, for the start after a power cut.
+const SPARES: &str = "/var/lib/rancher/docker-good/spares";
+/// The subject of what was healed: it stays when Docker answers.
+const HEALED: &str = "docker-repair";
 
 /// Returns only when it fails; with `containerd`, a directory of dockerd's, it is the keeper of containerd instead, and with
 /// `firewall` that of the firewall.
@@ -77,9 +85,7 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
     enter(pid).with_context(|| format!("cannot enter {context}, process {pid}"))?;
     prepare_view(&spare)?;
     starts::count();
-    for problem in databases::damaged(containerd::data_root(docker), Path::new(DAEMON_JSON)) {
-        starts::warn(&problem);
-    }
+    heal(docker);
     if docker.tls == Some(true)
         && let Err(error) = tls::prepare_server(docker, machine.hostname())
     {
@@ -109,6 +115,57 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
         .collect();
     let dockerd = Path::new(CLOSURE).join("bin/dockerd");
     Err(sys::process::exec(&dockerd, &arguments, &environment).into())
+}
+
+/// Heals what a power cut has done to Docker's data, while neither dockerd nor its containerd runs, and says it: on the console and
+/// in `ros status` until the next boot.
+fn heal(docker: &Docker) {
+    if let Err(error) = containerd::stop_earlier(docker) {
+        eprintln!("user-docker: {error:#}: Docker's data is not looked at");
+        return;
+    }
+    let text = fs::read_to_string(DAEMON_JSON).unwrap_or_default();
+    let places = heal::Places {
+        data_root: data_root(docker, &text),
+        etc: Path::new(DAEMON_JSON)
+            .parent()
+            .unwrap_or(Path::new("/"))
+            .to_owned(),
+        pid_file: docker.pid_file.as_deref().unwrap_or(PID_FILE).into(),
+        socket: SOCKET.into(),
+        spares: SPARES.into(),
+        daemon_json: last_good::daemon_json(),
+    };
+    let now = engine_api::Timestamp::now().fixed();
+    // A name for a directory: seconds are enough.
+    let stamp: String = now
+        .chars()
+        .take(19)
+        .map(|c| if c == ':' { '-' } else { c })
+        .collect();
+    let report = heal::heal(&places, &stamp);
+    heal::note(&places.data_root, &report.lost_images);
+    for sentence in report.said {
+        problems::warn(HEALED, &sentence);
+    }
+}
+
+/// Where dockerd keeps everything: daemon.json wins, as its keys are not given as flags.
+fn data_root(docker: &Docker, daemon_json: &str) -> PathBuf {
+    let value = serde_json::from_str::<serde_json::Value>(daemon_json).unwrap_or_default();
+    ["data-root", "graph"]
+        .iter()
+        .find_map(|key| value.get(key)?.as_str())
+        .map_or_else(|| containerd::data_root(docker).to_owned(), PathBuf::from)
+}
+
+/// Pulls again what has lost a layer; Docker answers.
+fn pull_lost_images() {
+    let docker = settings(&MachineConfig::load());
+    let text = fs::read_to_string(DAEMON_JSON).unwrap_or_default();
+    for sentence in heal::pull_again(&data_root(&docker, &text)) {
+        problems::warn(HEALED, &sentence);
+    }
 }
 
 /// `rancher.docker`, with the mirrors of Docker Hub from `rancher.registry_mirrors`: this dockerd knows no others.
