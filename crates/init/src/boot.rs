@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::phase::{OnFailure, Phase};
 use crate::{
-    coldplug, configuration, file_systems, media, persistence, rescue, root, state, watchdog,
+    coldplug, configuration, file_systems, media, persistence, rescue, reset, root, state, watchdog,
 };
 
 const fn seconds(n: u64) -> Duration {
@@ -28,6 +28,7 @@ pub(crate) const PHASES: &[Phase] = &[
     Phase { name: "mount modules",          deadline: seconds(20), on_failure: Continue, work: media::mount_modules },
     Phase { name: "recovery",               deadline: seconds(5),  on_failure: Rescue,   work: rescue::if_asked },
     Phase { name: "mount state",            deadline: seconds(600), on_failure: RescueIf(state::is_required), work: state::mount },
+    Phase { name: "reset if ordered",       deadline: seconds(60), on_failure: Continue, work: reset::if_ordered },
     Phase { name: "switch root",            deadline: seconds(20), on_failure: Rescue,   work: root::switch },
     Phase { name: "keep directories",       deadline: seconds(20), on_failure: Continue, work: persistence::bind },
     Phase { name: "read configuration",     deadline: seconds(20), on_failure: Continue, work: configuration::read_first },

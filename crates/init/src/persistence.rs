@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::Context;
 use sys::mount;
 
+use crate::last_access;
 use crate::machine::Machine;
 use crate::set_aside;
 use crate::state::{EARLY_STATE, STATE, State, Use};
@@ -57,6 +58,9 @@ const CHANGES: &str = "/var/lib/state-changes";
 /// Binds each kept directory of the state partition on the root.
 pub(crate) fn bind(machine: Machine) -> anyhow::Result<Machine> {
     let Some(state) = &machine.state else {
+        if let Err(error) = last_access::take(&machine) {
+            warn("state", &format!("{error:#}"));
+        }
         return Ok(machine);
     };
     mount::bind(Path::new(EARLY_STATE), Path::new(STATE), false)?;

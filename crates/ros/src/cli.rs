@@ -10,7 +10,7 @@ use clap_complete::Shell;
 use crate::service::Service;
 use crate::{
     boot_blame, boot_plot, cli_help, cloud_init_command, config_command, console, install,
-    net_status, netconf_command, os, preload, report, service, small_commands, status, tls,
+    net_status, netconf_command, os, preload, report, reset, service, small_commands, status, tls,
     user_docker,
 };
 
@@ -71,6 +71,9 @@ enum Command {
     /// Configure links, addresses and name servers
     #[command(hide = true)]
     Netconf,
+    /// Forget settings, containers or everything at the next boot
+    #[command(after_help = "Example:\n  ros reset containers")]
+    Reset(reset::Options),
     /// Services of the configuration
     #[command(subcommand, visible_alias = "s")]
     Service(Service),
@@ -316,6 +319,7 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
         Command::Env { command } => small_commands::env(&command),
         Command::Net(Net::Status { format }) => net_status::main(format),
         Command::Netconf => netconf_command::main(),
+        Command::Reset(options) => reset::main(&options),
         Command::Service(command) => service::main(&command),
         Command::Tls(Tls::Generate {
             server,

@@ -32,6 +32,7 @@ mod own_file;
 mod power;
 mod preload;
 mod problems;
+mod reset;
 mod respawn;
 mod service;
 mod small_commands;

@@ -56,10 +56,12 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
     supervisor::main(programs, move || {
         part("ready marker", || Ok(fs::write(DONE, "")?));
         part("upgrade", crate::os::start_gate);
+        part("access", || crate::os::keep_access(&machine));
         part("installation", || {
             crate::install::start(&machine.command_line)
         });
         std::thread::spawn(crate::cloud_init_command::ask_late);
+        std::thread::spawn(crate::reset::sweep);
         std::thread::spawn(move || finish::run(&machine));
     })
 }

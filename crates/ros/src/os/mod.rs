@@ -1,5 +1,6 @@
 //! `ros os`: the versions on this machine's disk. States and records: docs/install.md.
 
+mod access;
 mod check;
 pub(crate) mod failure;
 mod gate;
@@ -20,6 +21,7 @@ use std::process::ExitCode;
 
 use config::VERSION;
 
+pub(crate) use access::keep as keep_access;
 pub(crate) use gate::start as start_gate;
 pub(crate) use kexec::load_running as load_running_kernel;
 
