@@ -9,13 +9,13 @@ use crate::layout::{MIB, Partition};
 /// Boot code in front of a partition table.
 pub const BOOT_CODE_BYTES: usize = 440;
 /// The unit in which GRUB and the firmware count, whatever the disk's sectors are.
-const UNIT: u64 = 512;
+pub(crate) const SECTOR: u64 = 512;
 /// Where the boot code has the number of the core image's first sector.
 const KERNEL_SECTOR: usize = 0x5c;
 /// Two bytes that, as no-operations, make the boot code use the drive the firmware names.
 const DRIVE_CHECK: usize = 0x66;
 /// Where the core image's first sector has the place of the rest.
-const BLOCK_LIST: usize = 500;
+pub(crate) const BLOCK_LIST: usize = 500;
 /// Segment that the rest is loaded to.
 const REST_SEGMENT: u16 = 0x0820;
 /// GRUB's own limit: what lies behind would run into the firmware's memory.
@@ -26,7 +26,7 @@ const CORE_LIMIT: usize = 0x78000;
 /// # Errors
 /// When it is not a boot sector.
 pub fn boot_code(image: &[u8], sector: u64) -> Result<[u8; BOOT_CODE_BYTES]> {
-    if image.len() != UNIT as usize || image[510..] != [0x55, 0xaa] {
+    if image.len() != SECTOR as usize || image[510..] != [0x55, 0xaa] {
         invalid!("GRUB's boot image is not a boot sector");
     }
     let mut code = [0; BOOT_CODE_BYTES];
@@ -34,6 +34,13 @@ pub fn boot_code(image: &[u8], sector: u64) -> Result<[u8; BOOT_CODE_BYTES]> {
     code[KERNEL_SECTOR..KERNEL_SECTOR + 8].copy_from_slice(&sector.to_le_bytes());
     code[DRIVE_CHECK..DRIVE_CHECK + 2].copy_from_slice(&[0x90, 0x90]);
     Ok(code)
+}
+
+/// The sector that a boot code loads the core image from.
+pub(crate) fn core_sector(code: &[u8; BOOT_CODE_BYTES]) -> u64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&code[KERNEL_SECTOR..KERNEL_SECTOR + 8]);
+    u64::from_le_bytes(number)
 }
 
 /// Writes the core image into one half of the BIOS boot partition and flushes; returns the sector for [`boot_code`].
@@ -48,20 +55,20 @@ pub fn embed_core(
     second_half: bool,
     core: &[u8],
 ) -> Result<u64> {
-    if core.len() <= UNIT as usize || core.len() > CORE_LIMIT {
+    if core.len() <= SECTOR as usize || core.len() > CORE_LIMIT {
         invalid!("GRUB's core image has {} bytes", core.len());
     }
     let start = partition.start + if second_half { MIB } else { 0 };
     let mut image = core.to_vec();
-    image.resize(core.len().next_multiple_of(UNIT as usize), 0);
-    let sector = start / UNIT;
-    let rest = image.len() / UNIT as usize - 1;
+    image.resize(core.len().next_multiple_of(SECTOR as usize), 0);
+    let sector = start / SECTOR;
+    let rest = image.len() / SECTOR as usize - 1;
     let Ok(rest) = u16::try_from(rest) else {
         invalid!("GRUB's core image has {rest} sectors");
     };
     image[BLOCK_LIST..BLOCK_LIST + 8].copy_from_slice(&(sector + 1).to_le_bytes());
     image[BLOCK_LIST + 8..BLOCK_LIST + 10].copy_from_slice(&rest.to_le_bytes());
-    image[BLOCK_LIST + 10..UNIT as usize].copy_from_slice(&REST_SEGMENT.to_le_bytes());
+    image[BLOCK_LIST + 10..SECTOR as usize].copy_from_slice(&REST_SEGMENT.to_le_bytes());
     disk.write_at(start, &image)?;
     disk.flush()?;
     Ok(sector)

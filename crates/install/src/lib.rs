@@ -42,7 +42,7 @@ pub use gpt::{Entry, read_table, write_table};
 pub use guid::Guid;
 pub use history::{Event, History, Outcome};
 pub use layout::{Layout, MIB, Partition, Role};
-pub use loader::{BOOT_IMAGE, CORE_IMAGE, Loader, core_of_disc, plain_core, wipe};
+pub use loader::{BOOT_IMAGE, CORE_IMAGE, Loader, core_of_disc, plain_core, update_bios, wipe};
 pub use manifest::{Item, Manifest, Release, State};
 pub use records::{
     BLOCK_BYTES, Block, Choice, RECORD_BYTES, Records, TRIES, Tries, Which, envelope,

@@ -1,10 +1,10 @@
 //! The boot loader of an installed disk: GRUB for UEFI in the EFI system partition, for BIOS in a partition of its own.
 
-use crate::bios::{BOOT_CODE_BYTES, boot_code, embed_core};
+use crate::bios::{BLOCK_LIST, BOOT_CODE_BYTES, SECTOR, boot_code, core_sector, embed_core};
 use crate::disk::Disk;
 use crate::error::Result;
 use crate::fat::{self, Source};
-use crate::layout::{Layout, Role};
+use crate::layout::{Layout, MIB, Partition, Role};
 
 /// Name of GRUB's boot code in a manifest.
 pub const BOOT_IMAGE: &str = "boot.img";
@@ -77,6 +77,48 @@ impl Loader {
     }
 }
 
+/// A core image without its list of blocks, which [`embed_core`] writes.
+fn rest(core: &[u8]) -> Vec<u8> {
+    let mut rest = core.to_vec();
+    if let Some(list) = rest.get_mut(BLOCK_LIST..SECTOR as usize) {
+        list.fill(0);
+    }
+    rest
+}
+
+/// Puts another GRUB for BIOS on an installed disk, in the half of its partition that is not in use; the boot code, one sector,
+/// then decides. Returns whether there was something to do.
+///
+/// # Errors
+/// When the disk starts something else, gives back other bytes than were written, or cannot be read or written. The GRUB that was
+/// there then still starts.
+pub fn update_bios(
+    disk: &mut impl Disk,
+    partition: Partition,
+    (boot, core): (&[u8], &[u8]),
+) -> Result<bool> {
+    let mut first = [0; BOOT_CODE_BYTES];
+    disk.read_at(0, &mut first)?;
+    let sector = core_sector(&first);
+    let halves = [partition.start, partition.start + MIB];
+    let Some(used) = halves.iter().position(|start| start / SECTOR == sector) else {
+        invalid!("the boot code starts sector {sector}, which is not GRUB's on this disk");
+    };
+    let mut now = vec![0; core.len()];
+    disk.read_at(halves[used], &mut now)?;
+    if first == boot_code(boot, sector)? && rest(&now) == rest(core) {
+        return Ok(false);
+    }
+    let sector = embed_core(disk, partition, used == 0, core)?;
+    disk.read_at(halves[1 - used], &mut now)?;
+    if rest(&now) != rest(core) {
+        invalid!("the disk gives other bytes than were written (GRUB's core image)");
+    }
+    disk.write_at(0, &boot_code(boot, sector)?)?;
+    disk.flush()?;
+    Ok(true)
+}
+
 /// Overwrites the first and the last MiB, where tables and labels of earlier systems lie, and flushes.
 ///
 /// # Errors
@@ -87,4 +129,111 @@ pub fn wipe(disk: &mut impl Disk, disk_bytes: u64) -> Result<()> {
     disk.write_at(disk_bytes - zeros.len() as u64, &zeros)?;
     disk.flush()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::Memory;
+    use crate::error::Error;
+
+    const PARTITION: Partition = Partition {
+        role: Role::Bios,
+        start: MIB,
+        size: 2 * MIB,
+    };
+
+    fn parts(byte: u8) -> (Vec<u8>, Vec<u8>) {
+        let mut boot = vec![byte; 512];
+        boot[510..].copy_from_slice(&[0x55, 0xaa]);
+        (boot, vec![byte; 170_001])
+    }
+
+    fn installed(byte: u8) -> Memory {
+        let mut disk = Memory(vec![0; 4 << 20]);
+        let (boot, core) = parts(byte);
+        let sector = embed_core(&mut disk, PARTITION, false, &core).unwrap();
+        let code = boot_code(&boot, sector).unwrap();
+        disk.write_at(0, &code).unwrap();
+        disk
+    }
+
+    /// The core image that the firmware would start, by its bytes.
+    fn starts(disk: &Memory) -> u8 {
+        let mut first = [0; BOOT_CODE_BYTES];
+        first.copy_from_slice(&disk.0[..BOOT_CODE_BYTES]);
+        let start = (core_sector(&first) * SECTOR) as usize;
+        let core = &disk.0[start..start + 170_001];
+        let byte = core[1000];
+        assert!(rest(core) == rest(&parts(byte).1), "half a GRUB");
+        byte
+    }
+
+    /// A disk whose power fails before write number `left`, or in its middle.
+    struct Failing {
+        disk: Memory,
+        left: usize,
+        torn: bool,
+    }
+
+    impl Disk for Failing {
+        fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+            self.disk.read_at(offset, buffer)
+        }
+
+        fn write_at(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+            if self.left == 0 {
+                // A sector is whole or not at all
+                if self.torn && bytes.len() > 512 {
+                    self.disk.write_at(offset, &bytes[..bytes.len() / 2])?;
+                }
+                return Err(std::io::Error::other("no power"));
+            }
+            self.left -= 1;
+            self.disk.write_at(offset, bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn update(disk: &mut impl Disk, byte: u8) -> Result<bool> {
+        let (boot, core) = parts(byte);
+        update_bios(disk, PARTITION, (&boot, &core))
+    }
+
+    #[test]
+    fn halves_take_turns_and_the_same_grub_is_not_written_again() {
+        let mut disk = installed(1);
+        for byte in [2, 3, 4] {
+            assert!(update(&mut disk, byte).unwrap());
+            assert_eq!(starts(&disk), byte);
+            assert!(!update(&mut disk, byte).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_cut_at_any_write_starts_the_one_or_the_other() {
+        for torn in [false, true] {
+            for left in 0..2 {
+                let mut disk = Failing {
+                    disk: installed(1),
+                    left,
+                    torn,
+                };
+                assert!(matches!(update(&mut disk, 2), Err(Error::Io(_))));
+                assert_eq!(starts(&disk.disk), 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_disk_that_starts_something_else_is_left_alone() {
+        let mut disk = installed(1);
+        disk.0[0x5c] ^= 0xff;
+        let before = disk.0.clone();
+        assert!(update(&mut disk, 2).is_err());
+        assert!(disk.0 == before);
+    }
 }

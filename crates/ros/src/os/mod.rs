@@ -8,6 +8,7 @@ mod installed;
 mod kexec;
 mod listing;
 mod live;
+mod loader;
 mod pin;
 pub(crate) mod policy;
 mod rules;

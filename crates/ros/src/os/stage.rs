@@ -11,6 +11,7 @@ use install::{Manifest, Outcome, Partition, Role, Slot, store};
 
 use super::failure::fail;
 use super::installed::{Installed, STORE, Writable};
+use super::loader;
 use crate::install::medium::Medium;
 use crate::install::progress::Progress;
 use crate::install::{copy, write};
@@ -36,6 +37,9 @@ pub(super) fn stage(
     let writable = Writable::new()?;
     collect(writable.root(), slot, &medium.manifest)?;
     copy::version(medium, writable.root(), slot, &mut progress)?;
+    if let Some(running) = machine.version(machine.slot) {
+        loader::keep(&running.manifest, medium, writable.root())?;
+    }
     let role = Role::Kernel(slot);
     let mut disk = machine.open(role)?;
     let size = end_of(&mut disk.0).context("cannot size a slot")?;

@@ -10,7 +10,7 @@ use super::failure::fail;
 use super::gate::facts::Facts;
 use super::installed::Installed;
 use super::policy::Policy;
-use super::{kexec, live, rules, source, stage};
+use super::{kexec, live, loader, rules, source, stage};
 use crate::install::confirm;
 use crate::install::medium::Medium;
 
@@ -212,7 +212,9 @@ pub(super) fn commit() -> anyhow::Result<()> {
         return Ok(());
     }
     machine.apply(&install::commit(&records, machine.slot)?)?;
-    machine.note(machine.slot, Outcome::Committed, "by hand")
+    machine.note(machine.slot, Outcome::Committed, "by hand")?;
+    loader::update(&machine);
+    Ok(())
 }
 
 /// Takes an order back.

@@ -39,10 +39,11 @@ impl Swapped {
                 if left.is_some() {
                     Engine::container_remove(client, &before, true).await?;
                 }
-                // A reboot in between must not start both
-                update_policy(client, &current.id, "no").await?;
-                Engine::container_stop(client, &current.id, None).await?;
-                client.container_rename(&current.id, &before).await?;
+                if let Err(error) = put(client, &current, &before).await {
+                    // As it was, as far as the engine does it: the first failure is the one to tell
+                    let _ = revive(client, &current).await;
+                    return Err(error);
+                }
                 Some(current)
             }
         };
@@ -100,15 +101,28 @@ impl Swapped {
         client
             .container_rename(&format!("{name}{BEFORE}"), name)
             .await?;
-        let policy = old.host_config.restart_policy.name.as_str();
-        if !policy.is_empty() {
-            update_policy(client, name, policy).await?;
-        }
-        if old.state.running {
-            Engine::container_start(client, name).await?;
-        }
-        Ok(())
+        revive(client, old).await
     }
+}
+
+/// Stops a container and calls it `before`. A reboot in between must not start both: it has no restart policy then.
+async fn put(client: &Client, current: &ContainerInspect, before: &str) -> anyhow::Result<()> {
+    update_policy(client, &current.id, "no").await?;
+    Engine::container_stop(client, &current.id, None).await?;
+    client.container_rename(&current.id, before).await?;
+    Ok(())
+}
+
+/// Gives a container its restart policy back, and starts it if it ran.
+async fn revive(client: &Client, old: &ContainerInspect) -> anyhow::Result<()> {
+    let policy = old.host_config.restart_policy.name.as_str();
+    if !policy.is_empty() {
+        update_policy(client, &old.id, policy).await?;
+    }
+    if old.state.running {
+        Engine::container_start(client, &old.id).await?;
+    }
+    Ok(())
 }
 
 async fn find(client: &Client, name: &str) -> anyhow::Result<Option<ContainerInspect>> {

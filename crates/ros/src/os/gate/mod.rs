@@ -17,7 +17,7 @@ use sys::kmsg::{self, Priority};
 use sys::process::Command;
 
 use super::installed::Installed;
-use super::kexec;
+use super::{kexec, loader};
 use crate::machine_config::MachineConfig;
 use crate::supervisor;
 use checks::{CHECKS, Machine};
@@ -95,7 +95,9 @@ pub(super) fn main() -> anyhow::Result<()> {
                 Priority::Info,
                 &format!("v{} works and is kept", config::VERSION),
             );
-            machine.note(machine.slot, Outcome::Committed, "")
+            machine.note(machine.slot, Outcome::Committed, "")?;
+            loader::update(&machine);
+            Ok(())
         }
         Err(error) => {
             let reason = format!("{error:#}");
