@@ -382,8 +382,8 @@ impl Machine {
             line.add(&[
                 "-append",
                 &format!(
-                    "console={} root=/dev/vda rw printk.devkmsg=on",
-                    machine.serial
+                    "console={} root=/dev/vda rw printk.devkmsg=on{}",
+                    machine.serial, self.parameters
                 ),
             ]);
         } else if self.firmware == Firmware::Uefi || artifacts.arch == "aarch64" {

@@ -5,14 +5,16 @@ use anyhow::Result;
 use crate::workspace::Build;
 use crate::{iso, peer, progress, qemu_test};
 
-/// The benchmark that boots the peer too.
+/// The benchmark that is run when none is named.
 const BOOT: &str = "boot";
+/// Those that boot the peer, too.
+const WITH_PEER: [&str; 2] = [BOOT, "upgrade"];
 
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// What is measured: boot (beside a Debian peer), engine (beside Docker), pull (one row of it), reexec (a thousand replacements of PID 1's
-    /// program) or slow-disk (`ps` while containers start on a disk of 50 operations a second)
+    /// program), slow-disk (`ps` while containers start on a disk of 50 operations a second) or upgrade (of the whole system, beside the peer's)
     #[arg(default_value = BOOT)]
     name: String,
     /// How often each side is measured
@@ -23,7 +25,7 @@ pub(crate) struct Options {
 /// Entry point of the command.
 pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     iso::build(build)?;
-    if options.name == BOOT {
+    if WITH_PEER.contains(&options.name.as_str()) {
         peer::ensure(build)?;
     }
     progress::step("bench", || {

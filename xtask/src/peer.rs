@@ -30,11 +30,29 @@ ExecStart=/bin/sh -c 'awk "/^MemTotal/ {t=\\$2} /^MemAvailable/ {print \\"ram-us
 WantedBy=multi-user.target
 "#;
 
+/// With `peer.upgrade` on the kernel's command line: what an upgrade of Docker is on Debian, from packages on its disk (crate
+/// qemu-test, bench/upgrade.rs). Once: the boot that follows has the same command line.
+const UPGRADE_UNIT: &str = r#"[Unit]
+Description=Upgrade Docker and reboot
+After=measure.service
+ConditionKernelCommandLine=peer.upgrade
+ConditionPathExists=!/var/lib/peer-upgraded
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'echo "peer: upgrade begins" >/dev/kmsg; dpkg -i /var/cache/upgrade/*.deb && touch /var/lib/peer-upgraded && systemctl --no-block reboot'
+
+[Install]
+WantedBy=multi-user.target
+"#;
+/// The packages of such an upgrade.
+const UPGRADED: &str = "docker.io docker-cli containerd runc";
+
 /// Size of its disk, with room for what it writes while it runs.
 const DISK: &str = "2G";
 
 /// Raised when the recipe below changes.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 /// Builds `dist/peer-ARCH.tar` and the disk `dist/peer-ARCH.ext4` unless they are there.
 pub(crate) fn ensure(build: &Build) -> Result<()> {
@@ -49,6 +67,8 @@ pub(crate) fn ensure(build: &Build) -> Result<()> {
         .text("recipe", RECIPE)
         .text("packages", PACKAGES)
         .text("unit", UNIT)
+        .text("upgrade", UPGRADE_UNIT)
+        .text("upgraded", UPGRADED)
         .text("kernel", &kernel.key);
     let key = inputs.key();
     progress::step("debian peer", || {
@@ -65,7 +85,9 @@ pub(crate) fn ensure(build: &Build) -> Result<()> {
 fn install(build: &Build, modules: &Path, archive: &Path) -> Result<()> {
     let unit = build.scratch().join("measure.service");
     cache::write(&unit, UNIT.as_bytes())?;
-    let (unit, modules) = (unit.display(), modules.display());
+    let upgrade = build.scratch().join("upgrade.service");
+    cache::write(&upgrade, UPGRADE_UNIT.as_bytes())?;
+    let (unit, upgrade, modules) = (unit.display(), upgrade.display(), modules.display());
     cmd!(
         "mmdebstrap",
         "--quiet",
@@ -75,7 +97,12 @@ fn install(build: &Build, modules: &Path, archive: &Path) -> Result<()> {
         "--customize-hook=mkdir -p \"$1/usr/lib/modules\"",
         format!("--customize-hook=sync-in {modules} /usr/lib/modules"),
         format!("--customize-hook=upload {unit} /etc/systemd/system/measure.service"),
-        "--customize-hook=chroot \"$1\" systemctl enable measure.service",
+        format!("--customize-hook=upload {upgrade} /etc/systemd/system/upgrade.service"),
+        "--customize-hook=chroot \"$1\" systemctl enable measure.service upgrade.service",
+        "--customize-hook=mkdir -p \"$1/var/cache/upgrade\"",
+        format!(
+            "--customize-hook=chroot \"$1\" sh -c 'cd /var/cache/upgrade && apt-get download {UPGRADED}'"
+        ),
         "--customize-hook=chroot \"$1\" apt-get clean",
         debian::SUITE,
         archive,

@@ -9,6 +9,7 @@ mod reexec;
 mod registry;
 mod run;
 mod slow_disk;
+mod upgrade;
 
 use anyhow::{Context as _, bail};
 
@@ -52,8 +53,9 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
             println!("{ENGINES}");
             slow_disk::run(artifacts, rounds)
         }
+        Some("upgrade") => upgrade::run(artifacts, rounds),
         other => bail!(
-            "no benchmark is named {other:?}: there are boot, engine, pull, reexec and slow-disk"
+            "no benchmark is named {other:?}: there are boot, engine, pull, reexec, slow-disk and upgrade"
         ),
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context as _, ensure};
 use libtest_mimic::Trial;
 use tempfile::TempDir;
 
+use crate::artifacts::Artifacts;
 use crate::context::{Context, alone};
 use crate::guest::{BOOT_DEADLINE, Guest, OFF_DEADLINE, READY};
 use crate::machine::{Boot, Firmware, Machine};
@@ -38,17 +39,17 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
 }
 
 /// Sparse, so it costs what is written.
-pub(super) const DISK_BYTES: u64 = 3 << 30;
+pub(crate) const DISK_BYTES: u64 = 3 << 30;
 
 /// A disk of NVMe with sectors of 4096 bytes only.
 const NVME_4KN: &str = "nvme,serial=install,logical_block_size=4096,physical_block_size=4096";
 
-pub(super) struct Disk {
-    pub(super) path: PathBuf,
+pub(crate) struct Disk {
+    pub(crate) path: PathBuf,
     _folder: TempDir,
 }
 
-pub(super) fn blank_disk(bytes: u64) -> anyhow::Result<Disk> {
+pub(crate) fn blank_disk(bytes: u64) -> anyhow::Result<Disk> {
     let folder = tempfile::tempdir().context("cannot make a folder for a disk")?;
     let path = folder.path().join("disk");
     File::create(&path)
@@ -62,7 +63,11 @@ pub(super) fn blank_disk(bytes: u64) -> anyhow::Result<Disk> {
 
 /// Writes the cloud-config that lets the test in, in the guest.
 pub(super) fn write_cloud_config(context: &Context, guest: &Guest) -> anyhow::Result<()> {
-    let key = &context.artifacts.key.public;
+    write_key(&context.artifacts, guest)
+}
+
+fn write_key(artifacts: &Artifacts, guest: &Guest) -> anyhow::Result<()> {
+    let key = &artifacts.key.public;
     guest
         .run(&format!(
             "printf 'hostname: installed\\nssh_authorized_keys:\\n- %s\\n' '{key}' > /tmp/cloud-config.yml"
@@ -71,8 +76,8 @@ pub(super) fn write_cloud_config(context: &Context, guest: &Guest) -> anyhow::Re
 }
 
 /// Installs the version under test on a disk; `more` is a line of its cloud-config, without single quotes.
-pub(super) fn install_on(
-    context: &Context,
+pub(crate) fn install_on(
+    artifacts: &Artifacts,
     name: &str,
     disk: &Path,
     more: &str,
@@ -80,9 +85,9 @@ pub(super) fn install_on(
     let mut guest = Machine::new(name, Boot::Kernel)
         .in_ram()
         .disk(disk)
-        .start(&context.artifacts)?;
+        .start(artifacts)?;
     guest.wait_ready()?;
-    write_cloud_config(context, &guest)?;
+    write_key(artifacts, &guest)?;
     guest.run(&format!("echo '{more}' >> /tmp/cloud-config.yml"))?;
     guest.run(
         "sudo ros install -d /dev/vda -c /tmp/cloud-config.yml -a 'loglevel=8 rancher.debug=true' -f --no-reboot",
@@ -276,7 +281,7 @@ pub(super) fn reboot(guest: &Guest, starts: usize) -> anyhow::Result<()> {
 
 fn upgrade_is_tried_and_kept_or_comes_back(context: &Context) -> anyhow::Result<()> {
     let disk = blank_disk(DISK_BYTES)?;
-    install_on(context, "upgrade-install", &disk.path, "")?;
+    install_on(&context.artifacts, "upgrade-install", &disk.path, "")?;
 
     let iso = context.artifacts.iso.clone();
     let mut guest = Machine::new("upgrade-slots", Boot::Disk)

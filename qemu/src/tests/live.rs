@@ -40,7 +40,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 #[expect(clippy::too_many_lines, reason = "one story")]
 fn live_upgrade(context: &Context) -> anyhow::Result<()> {
     let disk = blank_disk(DISK_BYTES)?;
-    install_on(context, "live-install", &disk.path, "")?;
+    install_on(&context.artifacts, "live-install", &disk.path, "")?;
     let iso = &context.artifacts.iso;
     let good = SecondVersion::of(iso, &["ntp", "docker"], |_, config| {
         config["Labels"] = json!({"second": "yes"});
@@ -51,7 +51,6 @@ fn live_upgrade(context: &Context) -> anyhow::Result<()> {
             config["Entrypoint"] = json!(["/nonexistent"]);
         }
     })?;
-    let port = crate::ssh::free_port()?;
     let mut guest = Machine::new("live", Boot::Disk)
         .disk_behind(&disk.path, "virtio-blk-pci,bootindex=1")
         .disk(&good.path)
@@ -60,15 +59,7 @@ fn live_upgrade(context: &Context) -> anyhow::Result<()> {
         .start(&context.artifacts)?;
     guest.wait_ready()?;
     guest.wait_docker()?;
-    let forward = format!("hostfwd_add net tcp:127.0.0.1:{port}-:8080");
-    guest
-        .qmp
-        .run("human-monitor-command", json!({"command-line": forward}))?;
-    guest.run("docker run -d --restart always --name web -p 8080:80 busybox sh -c 'echo served > /index.html; exec httpd -f -p 80 -h /'")?;
-    guest.run_until(
-        "test \"$(wget -qO- http://10.0.2.15:8080/index.html)\" = served",
-        BOOT_DEADLINE,
-    )?;
+    let port = publish(&mut guest)?;
     let web = |guest: &Guest| {
         guest.run("docker inspect -f '{{.Id}} {{.State.Pid}} {{.State.StartedAt}}' web")
     };
@@ -146,6 +137,21 @@ fn live_upgrade(context: &Context) -> anyhow::Result<()> {
     guest.check()
 }
 
+/// Starts a container of the user's with a web server; the port of 127.0.0.1 that leads to it from outside the guest.
+pub(crate) fn publish(guest: &mut Guest) -> anyhow::Result<u16> {
+    let port = crate::ssh::free_port()?;
+    let forward = format!("hostfwd_add net tcp:127.0.0.1:{port}-:8080");
+    guest
+        .qmp
+        .run("human-monitor-command", json!({"command-line": forward}))?;
+    guest.run("docker run -d --restart always --name web -p 8080:80 busybox sh -c 'echo served > /index.html; exec httpd -f -p 80 -h /'")?;
+    guest.run_until(
+        "test \"$(wget -qO- http://10.0.2.15:8080/index.html)\" = served",
+        BOOT_DEADLINE,
+    )?;
+    Ok(port)
+}
+
 /// Name, image and process of each service.
 fn services(guest: &Guest) -> anyhow::Result<String> {
     guest.run(&format!(
@@ -163,14 +169,14 @@ fn images(services: &str) -> Vec<&str> {
 }
 
 /// Somebody who asks a published port again and again, one connection after the other.
-struct Clients {
+pub(crate) struct Clients {
     stop: Arc<AtomicBool>,
     counts: Arc<(AtomicU32, AtomicU32)>,
     thread: JoinHandle<()>,
 }
 
 impl Clients {
-    fn start(port: u16) -> Clients {
+    pub(crate) fn start(port: u16) -> Clients {
         let (stop, counts) = (Arc::<AtomicBool>::default(), Arc::default());
         let (until, count): (_, Arc<(AtomicU32, AtomicU32)>) =
             (Arc::clone(&stop), Arc::clone(&counts));
@@ -190,8 +196,13 @@ impl Clients {
         }
     }
 
+    /// How many have been answered, or not.
+    pub(crate) fn requests(&self) -> u32 {
+        self.counts.1.load(Ordering::Relaxed)
+    }
+
     /// Failures, and requests.
-    fn end(self) -> (u32, u32) {
+    pub(crate) fn end(self) -> (u32, u32) {
         self.stop.store(true, Ordering::Relaxed);
         // A client that panicked has counted up to there
         let _ = self.thread.join();
@@ -217,7 +228,7 @@ fn ask(port: u16) -> anyhow::Result<()> {
 /// A version that came by kexec is kept by a boot through the firmware, not before.
 fn kexec(context: &Context) -> anyhow::Result<()> {
     let disk = blank_disk(DISK_BYTES)?;
-    install_on(context, "kexec-install", &disk.path, "")?;
+    install_on(&context.artifacts, "kexec-install", &disk.path, "")?;
     let iso = context.artifacts.iso.clone();
     let guest = Machine::new("kexec", Boot::Disk)
         .disk_behind(&disk.path, "virtio-blk-pci")

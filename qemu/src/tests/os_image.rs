@@ -29,7 +29,7 @@ fn upgrade_from_a_registry(context: &Context) -> anyhow::Result<()> {
     let config = format!(
         "rancher: {{docker: {{insecure_registry: [\"{host}\"]}}, upgrade: {{image: \"{host}/os\"}}}}"
     );
-    install_on(context, "registry-install", &disk.path, &config)?;
+    install_on(&context.artifacts, "registry-install", &disk.path, &config)?;
 
     let guest = start(
         context,

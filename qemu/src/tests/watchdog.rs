@@ -28,7 +28,7 @@ fn hangs_cost_tries(context: &Context) -> anyhow::Result<()> {
     // The check keeps the judgement open until the test has had PID 1 hang
     let config =
         format!("rancher: {{watchdog: {TIMEOUT}, upgrade: {{checks: [test -e /run/judge]}}}}");
-    install_on(context, "watchdog-install", &disk.path, &config)?;
+    install_on(&context.artifacts, "watchdog-install", &disk.path, &config)?;
     let iso = context.artifacts.iso.clone();
     let guest = Machine::new("watchdog", Boot::Disk)
         .disk_behind(&disk.path, "virtio-blk-pci")
