@@ -21,6 +21,7 @@ pub mod command_line;
 pub mod emit;
 pub mod include;
 pub mod interpolate;
+pub mod schedule;
 pub mod schema;
 pub mod service;
 pub mod words;

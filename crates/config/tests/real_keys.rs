@@ -71,7 +71,7 @@ const KEYS: &[(u32, &str, &str, Fate)] = &[
     (3, "rancher: {password: a}", "rancher.password", Applied),
     (3, "rancher: {services: {a: {ipc: host}}}", "rancher.services.a.ipc", Applied),
     (3, "runcmd: [[sh, -c, a]]", "runcmd", Applied),
-    (2, "rancher: {services: {a: {labels: {cron.schedule: '0 * * * * ?'}}}}", "rancher.services.a.labels", Said("nothing starts services by the clock")),
+    (2, "rancher: {services: {a: {labels: {cron.schedule: '0 * * * * ?'}}}}", "rancher.services.a.labels", Applied),
     (2, "rancher: {disable: [password]}", "rancher.disable", Applied),
     (2, "rancher: {docker: {extra_args: [--debug]}}", "rancher.docker.extra_args", Applied),
     (2, "rancher: {docker: {insecure_registry: ['r:5000']}}", "rancher.docker.insecure_registry", Applied),

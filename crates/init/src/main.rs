@@ -37,6 +37,7 @@ mod registries;
 mod rescue;
 mod reset;
 mod root;
+mod schedule;
 mod services;
 mod set_aside;
 mod shutdown;

@@ -24,7 +24,9 @@ use crate::machine::{MEDIA, Machine};
 use crate::owner::{Booted, Owner};
 use crate::phase::{self, Fatal, Record};
 use crate::power::Requests;
-use crate::{log, registries, rescue, root, services, shutdown, timeline, trial, watchdog};
+use crate::{
+    log, registries, rescue, root, schedule, services, shutdown, timeline, trial, watchdog,
+};
 
 /// The engine's state; on the state partition when there is one.
 const ENGINE_ROOT: &str = "/var/lib/system-docker";
@@ -66,6 +68,7 @@ pub(crate) fn go_on(booted: Booted, inheritance: Rc<Inheritance>) -> anyhow::Res
         log::info("engine: a new program has taken over");
         tokio::task::spawn_local(engine_server::serve(engine.clone(), listener));
         let applier = Applier::go_on(&engine);
+        tokio::task::spawn_local(schedule::run());
         engine.allow_upgrades(Owner::Machine(booted).to_json(), watchdog::descriptors);
         let action = requests.next().await;
         engine.forbid_upgrades();
@@ -117,6 +120,7 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
                 shutdown_deadline: deadline,
             };
             applier = Some(Applier::start(&engine, machine.clone()));
+            tokio::task::spawn_local(schedule::run());
             engine.allow_upgrades(Owner::Machine(booted).to_json(), watchdog::descriptors);
             tokio::select! {
                 action = requests.next() => action,

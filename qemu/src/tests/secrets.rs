@@ -31,7 +31,7 @@ write_files:
   content: |
     -----BEGIN PRIVATE KEY-----
     s3cret-key
-- {path: /var/lib/own-ntp.key, container: ntp, permissions: '0600', content: s3cret-ntp}
+- {path: /var/lib/own-ntp.key, container: ntp, permissions: '0600', content: '-----BEGIN PRIVATE KEY----- s3cret-ntp'}
 runcmd:
 - test -n http://u:s3cret-runcmd@h.invalid/ && exit 3
 bootcmd:

@@ -4,6 +4,7 @@ mod hints;
 
 use std::collections::BTreeMap;
 
+use crate::schedule::Schedule;
 use crate::schema::{Effect, Field, Kind, Rule};
 use crate::{Entry, Location, Node, Problem, Value, scalar, words};
 
@@ -191,7 +192,7 @@ impl Checker<'_> {
                     self.obeys(rule, &node, &path);
                 }
                 if field.name == "labels" {
-                    self.labels_not_applied(&node, &path);
+                    self.label_values(&node, &path);
                 }
                 Some((field.name.to_owned(), Entry { node, ..entry }))
             })
@@ -246,26 +247,25 @@ impl Checker<'_> {
         self.problems.push(Problem::warning(at, path, message));
     }
 
-    /// A label means something to whoever reads it, and nobody reads these.
-    fn labels_not_applied(&mut self, labels: &Node, path: &str) {
+    /// A schedule that starts nothing is said before anybody waits for it.
+    fn label_values(&mut self, labels: &Node, path: &str) {
         let Value::Map(labels) = &labels.value else {
             return;
         };
-        for (name, reason) in UNREAD_LABELS {
-            if let Some(entry) = labels.get(*name) {
-                let message = format!("not applied: {reason}");
-                self.problems
-                    .push(Problem::warning(&entry.key_at, join(path, name), message));
-            }
+        let Some(entry) = labels.get(SCHEDULE) else {
+            return;
+        };
+        let text = text(entry.node.value.clone()).unwrap_or_default();
+        if let Err(error) = Schedule::parse(&text) {
+            let key = join(path, SCHEDULE);
+            let problem = Problem::error(&entry.node.at, &key, error.to_string());
+            self.problems.push(problem);
         }
     }
 }
 
-/// Labels that RancherOS's services acted on, and why this version does not.
-const UNREAD_LABELS: &[(&str, &str)] = &[(
-    "cron.schedule",
-    "nothing starts services by the clock; run cron in a container of its own",
-)];
+/// The label that starts a container by the clock.
+const SCHEDULE: &str = "cron.schedule";
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() {

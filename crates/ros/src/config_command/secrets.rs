@@ -50,12 +50,7 @@ fn walk(node: &mut Node) {
                 })
             });
             for item in items {
-                // A file may hold a key as well as any other text.
-                let is_key = item
-                    .get("content")
-                    .and_then(Node::as_str)
-                    .is_some_and(|text| text.contains("PRIVATE KEY-----"));
-                if is_key {
+                if is_secret_file(item) {
                     remove(item, &["content"]);
                 }
                 walk(item);
@@ -63,6 +58,17 @@ fn walk(node: &mut Node) {
         }
         _ => {}
     }
+}
+
+/// Whether an entry of `write_files` is a key, or a file that its owner alone may read.
+fn is_secret_file(item: &Node) -> bool {
+    let text = |key: &str| item.get(key).map(config::emit::to_yaml);
+    let is_key = text("content").is_some_and(|text| text.contains("PRIVATE KEY-----"));
+    let is_private = text("permissions").is_some_and(|mode| {
+        let mode = mode.trim().trim_matches(['"', '\'']);
+        mode.len() >= 3 && mode.ends_with("00") && mode.bytes().all(|c| c.is_ascii_digit())
+    });
+    is_key || is_private
 }
 
 /// Parts of names that people give to secrets, of variables and of options of log drivers.
@@ -109,6 +115,14 @@ mod tests {
 
     /// Every key of the schema that can hold a secret, each with one, and what is next to it and stays.
     const SECRETS: &[(&str, &str)] = &[
+        (
+            "write_files: [{path: /stays, content: s3cret, permissions: '0600'}]",
+            "/stays",
+        ),
+        (
+            "write_files: [{path: /a, content: s3cret, permissions: 0400}, {path: /b, content: stays, permissions: 0640}]",
+            "stays",
+        ),
         ("{password: s3cret, hostname: stays}", "stays"),
         ("{chpasswd: {list: 'a:s3cret'}, hostname: stays}", "stays"),
         (
