@@ -160,7 +160,20 @@ impl Plan {
             }
             _ => "a service restarts",
         };
-        self.restarts().iter().map(sentence).collect()
+        let mut sentences: Vec<&str> = self.restarts().iter().map(sentence).collect();
+        if self.runs_commands() {
+            sentences.push("network: its commands are run; what they do is not undone when the change is taken back or its keys are removed, but by a reboot");
+        }
+        sentences
+    }
+
+    /// Whether commands of the network change: nobody knows what they did.
+    fn runs_commands(&self) -> bool {
+        let words = ["pre_cmds", "post_cmds", "pre_up", "post_up"];
+        self.changes.iter().any(|change| {
+            let rest = change.key.strip_prefix("rancher.network.");
+            rest.is_some_and(|rest| words.iter().any(|word| rest.ends_with(word)))
+        })
     }
 
     fn compare(&mut self, key: &Key, before: Option<&Node>, after: Option<&Node>) {
