@@ -48,6 +48,12 @@ fn armed() -> MutexGuard<'static, Option<Armed>> {
 
 /// Phase "arm watchdog".
 pub(crate) fn arm(machine: Machine) -> anyhow::Result<Machine> {
+    if wanted(machine.config.rancher.watchdog).is_none()
+        && let Some(device) = first()
+    {
+        // Firmware may have started it (the driver of Intel's says so), and nobody is to feed it
+        Watchdog::open(&device)?.stop()?;
+    }
     configure(&machine.config)?;
     Ok(machine)
 }
