@@ -127,7 +127,8 @@ async fn serve(
                 });
                 let connection =
                     http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-                // A client that goes away is its own affair.
+                // A client may go away.
+                #[expect(clippy::disallowed_methods, reason = "not on the machine")]
                 tokio::task::spawn_local(async { drop(connection.await) });
             }
         })

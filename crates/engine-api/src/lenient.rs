@@ -1,9 +1,9 @@
 //! JSON as Go's decoder reads it: names of fields match in any case, which some clients rely on (docker-py sends
 //! `detachKeys` for `DetachKeys`), and `null` is the empty value of whatever is expected, at any depth.
 
-use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{
-    DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Expected, MapAccess, SeqAccess,
+    Unexpected, Visitor,
 };
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Map, Value};
@@ -25,27 +25,128 @@ pub fn take(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
     })
 }
 
-/// Methods of a deserializer to which `null` is the empty value of a kind.
-macro_rules! empty_when_null {
+/// A value that is read leniently, at any depth.
+///
+/// Serde compiles a reader for each pair of type and deserializer. The types of the API are large, so all that does not
+/// depend on the type is in functions and structures that are compiled once ([`Fields`], [`Items`], [`spelled`]), and a type
+/// is never offered what it cannot take: no sequence to a structure, no map to a number.
+struct Lenient(Value);
+
+/// The fields of an object.
+struct Fields {
+    rest: serde_json::map::IntoIter,
+    value: Option<Value>,
+}
+
+/// The elements of an array.
+struct Items(std::vec::IntoIter<Value>);
+
+impl Fields {
+    fn new(object: Map<String, Value>) -> Self {
+        Self {
+            rest: object.into_iter(),
+            value: None,
+        }
+    }
+}
+
+impl<'de> MapAccess<'de> for Fields {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Error> {
+        let Some((name, value)) = self.rest.next() else {
+            return Ok(None);
+        };
+        self.value = Some(value);
+        seed.deserialize(Lenient(Value::String(name))).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        seed.deserialize(Lenient(self.value.take().unwrap_or_default()))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.rest.len())
+    }
+}
+
+impl<'de> SeqAccess<'de> for Items {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Error> {
+        let value = self.0.next();
+        value
+            .map(|value| seed.deserialize(Lenient(value)))
+            .transpose()
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.0.len())
+    }
+}
+
+/// Gives the fields of an object the names that the structure has for them.
+fn spelled(object: Map<String, Value>, fields: &[&str]) -> Map<String, Value> {
+    let mut named = Map::new();
+    for (name, value) in object {
+        let known = fields.iter().find(|field| **field == name).or_else(|| {
+            fields
+                .iter()
+                .find(|field| field.eq_ignore_ascii_case(&name))
+        });
+        // A field that comes twice has its last value, as in Go.
+        named.insert(known.map_or(name, |field| (*field).to_owned()), value);
+    }
+    named
+}
+
+/// The error for a value of the wrong kind.
+#[cold]
+fn wrong(value: &Value, expected: &dyn Expected) -> Error {
+    let found = match value {
+        Value::Null => Unexpected::Unit,
+        Value::Bool(value) => Unexpected::Bool(*value),
+        Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+            (Some(number), _, _) => Unexpected::Unsigned(number),
+            (_, Some(number), _) => Unexpected::Signed(number),
+            (_, _, number) => Unexpected::Float(number.unwrap_or_default()),
+        },
+        Value::String(text) => Unexpected::Str(text),
+        Value::Array(_) => Unexpected::Seq,
+        Value::Object(_) => Unexpected::Map,
+    };
+    Error::invalid_type(found, expected)
+}
+
+impl Lenient {
+    /// What is neither an array nor an object.
+    fn plain<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.0 {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(value),
+            Value::Number(number) => number.deserialize_any(visitor),
+            Value::String(text) => visitor.visit_string(text),
+            other => Err(wrong(&other, &visitor)),
+        }
+    }
+}
+
+/// Methods of a deserializer for plain values, with the empty value that stands for `null`.
+macro_rules! plain {
     ($($method:ident => $visit:ident($empty:expr);)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
             match self.0 {
                 Value::Null => visitor.$visit($empty),
-                _ => self.deserialize_any(visitor),
+                _ => self.plain(visitor),
             }
         }
     )*};
-}
-
-/// A value that is read leniently, at any depth.
-struct Lenient(Value);
-
-impl<'de> IntoDeserializer<'de, Error> for Lenient {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
 }
 
 impl<'de> Deserializer<'de> for Lenient {
@@ -53,25 +154,16 @@ impl<'de> Deserializer<'de> for Lenient {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0 {
-            Value::Array(values) => {
-                let mut values = SeqDeserializer::new(values.into_iter().map(Lenient));
-                let value = visitor.visit_seq(&mut values)?;
-                values.end().map(|()| value)
-            }
-            Value::Object(fields) => {
-                let fields = fields
-                    .into_iter()
-                    .map(|(name, value)| (name, Lenient(value)));
-                visitor.visit_map(MapDeserializer::new(fields))
-            }
-            plain => plain.deserialize_any(visitor),
+            Value::Array(_) => self.deserialize_seq(visitor),
+            Value::Object(fields) => visitor.visit_map(Fields::new(fields)),
+            _ => self.plain(visitor),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0 {
             Value::Null => visitor.visit_none(),
-            value => visitor.visit_some(Lenient(value)),
+            _ => visitor.visit_some(self),
         }
     }
 
@@ -92,33 +184,69 @@ impl<'de> Deserializer<'de> for Lenient {
         self.0.deserialize_enum(name, variants, visitor)
     }
 
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        let items = match self.0 {
+            Value::Array(items) => items,
+            Value::Null => Vec::new(),
+            other => return Err(wrong(&other, &visitor)),
+        };
+        let count = items.len();
+        let mut items = Items(items.into_iter());
+        let value = visitor.visit_seq(&mut items)?;
+        if items.0.len() == 0 {
+            return Ok(value);
+        }
+        Err(Error::invalid_length(count, &"fewer elements in sequence"))
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _len: usize,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.0 {
+            Value::Object(fields) => visitor.visit_map(Fields::new(fields)),
+            Value::Null => visitor.visit_map(Fields::new(Map::new())),
+            other => Err(wrong(&other, &visitor)),
+        }
+    }
+
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        let object = match self.0 {
-            Value::Object(object) => object,
-            Value::Null => Map::new(),
-            // Serde would take its elements for the fields in their order.
-            Value::Array(_) => return Err(Error::invalid_type(Unexpected::Seq, &visitor)),
-            _ => return self.deserialize_any(visitor),
-        };
-        let mut named = Map::new();
-        for (name, value) in object {
-            let known = fields.iter().find(|field| **field == name).or_else(|| {
-                fields
-                    .iter()
-                    .find(|field| field.eq_ignore_ascii_case(&name))
-            });
-            // A field that comes twice has its last value, as in Go.
-            named.insert(known.map_or(name, |field| (*field).to_owned()), value);
+        match self.0 {
+            Value::Object(object) => visitor.visit_map(Fields::new(spelled(object, fields))),
+            Value::Null => visitor.visit_map(Fields::new(Map::new())),
+            // Serde would take an array's elements for the fields in their order.
+            other => Err(wrong(&other, &visitor)),
         }
-        Lenient(Value::Object(named)).deserialize_any(visitor)
     }
 
-    empty_when_null! {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        self.plain(visitor)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_unit()
+    }
+
+    plain! {
         deserialize_bool => visit_bool(false);
         deserialize_i8 => visit_i8(0);
         deserialize_i16 => visit_i16(0);
@@ -132,12 +260,10 @@ impl<'de> Deserializer<'de> for Lenient {
         deserialize_f64 => visit_f64(0.0);
         deserialize_str => visit_str("");
         deserialize_string => visit_str("");
-        deserialize_seq => visit_seq(SeqDeserializer::new(std::iter::empty::<Lenient>()));
-        deserialize_map => visit_map(MapDeserializer::new(std::iter::empty::<(String, Lenient)>()));
     }
 
     forward_to_deserialize_any! {
-        i128 u128 char bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any
+        i128 u128 char bytes byte_buf unit unit_struct
     }
 }
 
@@ -186,8 +312,41 @@ mod tests {
         assert_eq!(host.sysctls.get("a").map(String::as_str), Some(""));
         assert_eq!(host.mounts.len(), 1);
         assert_eq!(host.port_bindings.len(), 2);
-        assert!(from_value::<HostConfig>(json!({"Memory": "1"})).is_err());
-        assert!(from_value::<HostConfig>(json!([])).is_err());
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_named() {
+        for (value, words) in [
+            (
+                json!({"Memory": "1"}),
+                "invalid type: string \"1\", expected i64",
+            ),
+            (json!({"Memory": {}}), "invalid type: map, expected i64"),
+            (
+                json!({"Sysctls": []}),
+                "invalid type: sequence, expected a map",
+            ),
+            (
+                json!({"Mounts": 1}),
+                "invalid type: integer `1`, expected a sequence",
+            ),
+            (
+                json!([]),
+                "invalid type: sequence, expected struct HostConfig",
+            ),
+            (
+                json!("x"),
+                "invalid type: string \"x\", expected struct HostConfig",
+            ),
+        ] {
+            let error = from_value::<HostConfig>(value).unwrap_err();
+            assert_eq!(error.to_string(), words);
+        }
+        let pair = from_value::<(u8, u8)>(json!([1, 2, 3])).unwrap_err();
+        assert_eq!(
+            pair.to_string(),
+            "invalid length 3, expected fewer elements in sequence"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! trait that `init` hands services through, stream framing, and a client for a Unix socket.
 //!
 //! **Belongs here:** what both an engine and its clients need: Docker's types and errors, its units and times, query parameters,
-//! streams, and the client.
+//! streams, the client, and the tasks of an event loop.
 //!
 //! This crate does not run containers and does not listen on any socket: that is `engine-server`.
 //!
@@ -19,6 +19,7 @@ pub mod framing;
 pub mod json;
 pub mod lenient;
 pub mod options;
+pub mod tasks;
 pub mod timestamp;
 pub mod types;
 pub mod units;
@@ -37,7 +38,7 @@ pub const API_VERSION: &str = "1.45";
 
 /// The version of Docker whose API this is, as `Version` of `GET /version` says it. Clients compare it with versions of
 /// Docker: cAdvisor wants exactly one `N.N.N` in it and at least 1.0.0, minikube 18.09 with a number after each dot. So
-/// nothing is added to it; our own version has fields of its own.
+/// nothing is added to it; our own version has fields that Docker's does not have.
 pub const DOCKER_VERSION: &str = "26.1.5";
 
 /// Oldest API version spoken.

@@ -127,7 +127,7 @@ impl Call {
     pub(super) fn upload(self) -> ByteStream {
         let (sender, receiver) = mpsc::channel(UPLOAD_DEPTH);
         let mut body = self.body;
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             while let Some(frame) = body.frame().await {
                 let piece = match frame.map(hyper::body::Frame::into_data) {
                     Ok(Ok(data)) => Ok(data),

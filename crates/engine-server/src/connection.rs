@@ -1,4 +1,4 @@
-//! Accepts clients and speaks HTTP/1.1 with each in a task of its own.
+//! Accepts clients and speaks HTTP/1.1 with each in its own task.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -58,7 +58,7 @@ pub(super) async fn accept(handler: Rc<Handler>, listener: Rc<UnixListener>, qui
         match accepted {
             Ok((stream, _)) => {
                 let (handler, quiet) = (Rc::clone(&handler), Rc::clone(&quiet));
-                tokio::task::spawn_local(async move {
+                engine_api::tasks::spawn(async move {
                     talk(handler, stream, quiet).await;
                     drop(slot);
                 });
@@ -81,8 +81,8 @@ async fn talk(handler: Rc<Handler>, stream: UnixStream, quiet: Rc<Quiet>) {
         async move {
             let owed = quiet.owe();
             let mut reply = reply.await;
-            // The client's next request is for the next program, or its head would not be found (`heads`): it needs a
-            // connection of its own.
+            // Close the connection after this answer: the program is being replaced, or the body was chunked, and `heads`
+            // cannot tell where the next request begins.
             let last = chunked || quiet.phase() == Phase::Leaving;
             if last && reply.status() != StatusCode::SWITCHING_PROTOCOLS {
                 let close = HeaderValue::from_static("close");
@@ -104,6 +104,6 @@ async fn talk(handler: Rc<Handler>, stream: UnixStream, quiet: Rc<Quiet>) {
         .title_case_headers(true)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
-    // A client that fails or leaves is nobody's error; parse errors have been answered with 400 or 431 by now.
+    // A client that fails or leaves is not an error of ours; parse errors have been answered with 400 or 431 by now.
     let _ = connection.await;
 }

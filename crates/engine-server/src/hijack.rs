@@ -64,7 +64,7 @@ pub(super) fn start_with(
     };
     let reply = switch(content_type, "tcp")?;
     let upgrade = call.upgrade;
-    tokio::task::spawn_local(async move {
+    engine_api::tasks::spawn(async move {
         // A client that leaves before the answer ends the session: its channels are dropped.
         if let Ok((stream, early)) = take_over(upgrade).await {
             head_is_read(&stream).await;

@@ -184,7 +184,7 @@ pub(super) async fn auth(mut call: Call) -> Result<Reply> {
 /// The answer of a transfer. What fails before the first report is an ordinary error; later it is the stream's last line.
 fn progress(mut reports: ProgressStream) -> Result<Reply> {
     let (sender, body) = streams::channel();
-    tokio::task::spawn_local(async move {
+    engine_api::tasks::spawn(async move {
         loop {
             let report = tokio::select! {
                 biased;

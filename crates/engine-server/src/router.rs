@@ -23,12 +23,12 @@ pub(super) fn answer(
         let what = format!("{} {}", request.method(), request.uri().path());
         let server = format!("Docker/{DOCKER_VERSION} (linux)");
         let (quiet, named) = (engine.quiet(), what.clone());
-        let task = tokio::task::spawn_local(async move {
+        let task = engine_api::tasks::spawn(async move {
             if let Some(target) = clean_target(request.uri()) {
                 return reply::moved(&target);
             }
             let call = Call::new(engine, request)?;
-            // What changes something is not cut by a replacement of the program, but for that itself.
+            // A request that changes state holds an in-place upgrade up until it is done; the request for the upgrade itself must not.
             let _work = match call.method {
                 Method::GET | Method::HEAD | Method::OPTIONS => None,
                 _ if call.path.first().is_some_and(|path| path == "engine") => None,

@@ -10,13 +10,13 @@ use super::call::Call;
 use super::reply::{self, MULTIPLEXED_STREAM, RAW_STREAM, Reply};
 use super::version::ApiVersion;
 
-/// Pieces of an answer that wait for a slow client. What is before them in the engine has bounds of its own.
+/// Pieces of an answer that wait for a slow client. What is before them in the engine has its own bounds.
 const REPLY_DEPTH: usize = 4;
 
 /// Most bytes of small pieces that are sent as one.
 const BATCH_BYTES: usize = 32 << 10;
 
-/// First version whose raw and framed streams have media types of their own.
+/// First version whose raw and framed streams have their own media types.
 const MEDIA_TYPES: ApiVersion = ApiVersion(1, 42);
 
 /// The media type of a container's output.
@@ -60,7 +60,7 @@ pub(super) async fn logs(call: &Call, id: &str) -> Result<Reply> {
     let mut session = call.engine.container_logs(id, options).await?;
     let (sender, body) = channel();
     let tty = session.tty;
-    tokio::task::spawn_local(async move {
+    engine_api::tasks::spawn(async move {
         while let Some(chunk) = next_or_gone(&sender, session.output.recv()).await {
             let mut batch = encode(chunk, tty);
             // Lines that are there already go out together: one write instead of hundreds.
@@ -137,7 +137,7 @@ pub(super) fn wait(call: &Call, id: &str) -> Result<Reply> {
     };
     let end = call.engine.container_wait(id, condition)?;
     let (sender, body) = channel();
-    tokio::task::spawn_local(async move {
+    engine_api::tasks::spawn(async move {
         let result = tokio::select! {
             result = end => result,
             () = sender.closed() => return,
@@ -175,7 +175,7 @@ async fn next_or_gone<T, U>(
 /// A body of one JSON value per line.
 pub(super) fn json_lines<T: Serialize + 'static>(mut values: mpsc::Receiver<T>) -> Body {
     let (sender, body) = channel();
-    tokio::task::spawn_local(async move {
+    engine_api::tasks::spawn(async move {
         while let Some(value) = next_or_gone(&sender, values.recv()).await {
             if sender.send(line(&value)).await.is_err() {
                 return;

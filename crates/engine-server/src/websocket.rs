@@ -63,7 +63,7 @@ pub(super) async fn attach(call: Call, id: &str) -> Result<Reply> {
         1
     };
     let upgrade = call.upgrade;
-    tokio::task::spawn_local(async move {
+    engine_api::tasks::spawn(async move {
         if let Ok((stream, early)) = hijack::take_over(upgrade).await {
             pump(stream, early, session, opcode).await;
         }

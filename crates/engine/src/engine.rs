@@ -2,13 +2,13 @@
 //! do them: `container`, `exec`, `stats`, `storage`, `system`.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 
 use engine_api::options::EventsQuery;
 use engine_api::{Error, EventMessage, Result};
-use images::{ImageHooks, ImageUser, Images, ImagesOptions, LayerSource};
+use images::{Images, ImagesOptions};
 use network::Networks;
 use network::helper::Launcher;
 use objects::Damage;
@@ -17,14 +17,15 @@ use runtime::{NativeRuntime, RuntimeOptions, apparmor};
 use tokio::sync::mpsc;
 
 use crate::cgroup::Tree;
-use crate::container::{Container, MountKind, Status};
+use crate::container::Container;
 use crate::engine_options::EngineOptions;
 use crate::events::EventBus;
 use crate::exec::Exec;
+use crate::hooks::Hooks;
 use crate::open_files;
 use crate::reaper::Reaper;
 use crate::upgrade::{Inheritance, Quiet, Upgrades};
-use crate::volume::{VolumeHooks, Volumes};
+use crate::volume::Volumes;
 
 /// The engine. Clones share it.
 #[derive(Clone, Debug)]
@@ -152,7 +153,7 @@ impl Engine {
         });
         *place.borrow_mut() = Rc::downgrade(&inner);
         let engine = Self(inner);
-        let hooks = Rc::new(Hooks(Rc::downgrade(&engine.0)));
+        let hooks = Rc::new(Hooks::new(&engine.0));
         engine.0.images.set_hooks(hooks.clone());
         engine.0.volumes.set_hooks(hooks);
         for warning in engine.0.networks.warnings() {
@@ -227,7 +228,7 @@ impl Engine {
     {
         let engine = self.clone();
         let turn = self.0.quiet.work("a change of a container");
-        let task = tokio::task::spawn_local(async move {
+        let task = engine_api::tasks::spawn(async move {
             let _turn = turn;
             work(engine).await
         });
@@ -300,72 +301,6 @@ fn machine_id(root: &std::path::Path, damage: &Damage) -> String {
         ));
     }
     uuid
-}
-
-/// What images and volumes ask about containers.
-#[derive(Debug)]
-struct Hooks(Weak<Inner>);
-
-impl Hooks {
-    fn containers(&self) -> Vec<Rc<Container>> {
-        self.0
-            .upgrade()
-            .map(|engine| engine.containers.borrow().values().cloned().collect())
-            .unwrap_or_default()
-    }
-
-    fn publish(&self, kind: &str, action: &str, id: &str, attributes: BTreeMap<String, String>) {
-        if let Some(engine) = self.0.upgrade() {
-            engine.events.publish(kind, action, id, attributes);
-        }
-    }
-}
-
-impl ImageHooks for Hooks {
-    fn users(&self, image_id: &str) -> Vec<ImageUser> {
-        let containers = self.containers();
-        let users = containers
-            .iter()
-            .filter(|container| container.record().image_id == image_id);
-        users
-            .map(|container| ImageUser {
-                container: container.id.clone(),
-                running: container.status().is_alive() || container.status() == Status::Restarting,
-            })
-            .collect()
-    }
-
-    fn layers_in_use(&self) -> BTreeSet<LayerSource> {
-        self.containers()
-            .iter()
-            .flat_map(|container| container.record().layers.clone())
-            .collect()
-    }
-
-    fn event(&self, action: &str, id: &str, attributes: BTreeMap<String, String>) {
-        self.publish("image", action, id, attributes);
-    }
-}
-
-impl VolumeHooks for Hooks {
-    fn users(&self, name: &str) -> Vec<String> {
-        let uses = |container: &Rc<Container>| {
-            let record = container.record();
-            record
-                .mounts
-                .iter()
-                .any(|mount| mount.kind == MountKind::Volume && mount.name == name)
-        };
-        self.containers()
-            .iter()
-            .filter(|container| uses(container))
-            .map(|container| container.id.clone())
-            .collect()
-    }
-
-    fn event(&self, action: &str, name: &str, attributes: BTreeMap<String, String>) {
-        self.publish("volume", action, name, attributes);
-    }
 }
 
 /// Mode of the engine's directories, as Docker's: what is below has set-user-id programs of images and files of containers, which

@@ -79,7 +79,7 @@ impl EventBus {
         let (sender, receiver) = mpsc::channel(STREAM_DEPTH);
         let live = self.sender.subscribe();
         let past = self.past(&query);
-        tokio::task::spawn_local(forward(past, live, query, sender));
+        engine_api::tasks::spawn(forward(past, live, query, sender));
         receiver
     }
 

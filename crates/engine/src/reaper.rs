@@ -27,7 +27,7 @@ impl Reaper {
         let mut children = signal(SignalKind::child())?;
         let reaper = Rc::new(Self::default());
         let worker = Rc::clone(&reaper);
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             loop {
                 worker.reap_all();
                 if children.recv().await.is_none() {

@@ -34,7 +34,7 @@ impl Engine {
     ) -> Result<mpsc::Receiver<Stats>> {
         let container = self.find(reference)?;
         let (sender, receiver) = mpsc::channel(1);
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             let mut before: Option<(String, CpuStats)> = None;
             if !stream && !one_shot && container.status().is_alive() {
                 before = Some(previous(&read(&container)));

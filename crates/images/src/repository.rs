@@ -30,7 +30,7 @@ impl Images {
         let tags = self.ask(Task::Tags(question)).await?.tags;
         let (sender, receiver) = messages();
         let (images, platform) = (self.clone(), platform.map(str::to_owned));
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             let name = parsed.familiar_name();
             for tag in tags {
                 let pulling = images.pull(&name, &tag, platform.as_deref(), auth.clone());

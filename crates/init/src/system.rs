@@ -66,7 +66,7 @@ pub(crate) fn go_on(booted: Booted, inheritance: Rc<Inheritance>) -> anyhow::Res
         inheritance.commit();
         tokio::task::spawn_local(watchdog::feed_from_loop());
         log::info("engine: a new program has taken over");
-        tokio::task::spawn_local(engine_server::serve(engine.clone(), listener));
+        engine_api::tasks::spawn(engine_server::serve(engine.clone(), listener));
         let applier = Applier::go_on(&engine);
         tokio::task::spawn_local(schedule::run());
         engine.allow_upgrades(Owner::Machine(booted).to_json(), watchdog::descriptors);
@@ -142,7 +142,7 @@ async fn start_engine(machine: &Machine) -> anyhow::Result<Engine> {
         UnixListener::bind(SOCKET).with_context(|| format!("cannot listen on {SOCKET}"))?;
     // The owner of the socket is the owner of the machine (Docker's rule for its own socket).
     sys::fs::set_mode(Path::new(SOCKET), 0o660)?;
-    tokio::task::spawn_local(engine_server::serve(engine.clone(), listener));
+    engine_api::tasks::spawn(engine_server::serve(engine.clone(), listener));
     Ok(engine)
 }
 
@@ -206,7 +206,7 @@ impl Trace {
         let number = PHASES.len() + 1 + self.0.len().saturating_sub(PHASES.len());
         phase::announce(number.min(TOTAL), TOTAL, &record);
         self.0.push(record);
-        // A lost trace is no reason to stop a boot.
+        // A lost trace does not stop a boot.
         let written = serde_json::to_vec(&self.0)
             .map_err(std::io::Error::other)
             .and_then(|text| fs::write(TRACE, text));

@@ -52,7 +52,7 @@ pub(crate) fn record(engine: &Engine) {
         filters: Filters(filters.into()),
         ..EventsQuery::default()
     });
-    tokio::task::spawn_local(async move {
+    engine_api::tasks::spawn(async move {
         let mut services = BTreeMap::new();
         let recording = async {
             while let Some(event) = events.recv().await {
@@ -98,7 +98,7 @@ fn note(services: &mut BTreeMap<String, Service>, event: &EventMessage, now_s: f
 }
 
 fn write(services: &BTreeMap<String, Service>) {
-    // A lost line is no reason to stop a boot.
+    // A lost line does not stop a boot.
     let written = serde_json::to_vec(services)
         .map_err(std::io::Error::other)
         .and_then(|text| fs::write(FILE, text));

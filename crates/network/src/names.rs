@@ -7,8 +7,8 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use engine_api::Result;
+use engine_api::tasks::spawn;
 use objects::ids;
-use tokio::task::spawn_local;
 
 use super::dns;
 use super::helper::link::Link;
@@ -104,13 +104,13 @@ impl Networks {
             Err(error) => {
                 sys::kmsg::warn("engine", &format!("start the network child: {error}"));
                 let pause = self.0.helper.pause();
-                spawn_local(start_later(Rc::downgrade(&self.0), pause));
+                spawn(start_later(Rc::downgrade(&self.0), pause));
             }
         }
     }
 
     fn watch(&self, link: Rc<Link>) {
-        spawn_local(supervise(Rc::downgrade(&self.0), link));
+        spawn(supervise(Rc::downgrade(&self.0), link));
     }
 
     /// A new child gets the sockets and names of all containers.

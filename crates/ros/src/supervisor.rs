@@ -38,7 +38,7 @@ pub(crate) fn main(programs: Vec<Program>, started: impl FnOnce()) -> anyhow::Re
     block_on(supervise(programs, started, None))
 }
 
-/// Starts a program that ends by itself, once, and waits for its end beside everything else.
+/// Starts a program that ends by itself, once, and waits for its end next to everything else.
 ///
 /// # Errors
 /// When it cannot be started.
@@ -53,7 +53,7 @@ pub(crate) fn once(command: &Command) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// As for [`main`].
-pub(crate) fn beside(other: &Pidfd, program: Program) -> anyhow::Result<ExitCode> {
+pub(crate) fn next_to(other: &Pidfd, program: Program) -> anyhow::Result<ExitCode> {
     block_on(supervise(vec![program], || (), Some(other)))
 }
 
@@ -210,7 +210,7 @@ mod tests {
             .unwrap();
         LocalSet::new().block_on(&runtime, async {
             let (stop, stopped) = watch::channel(false);
-            let task = tokio::task::spawn_local(keep(program, stopped));
+            let task = engine_api::tasks::spawn(keep(program, stopped));
             let two_runs = async {
                 while std::fs::read_to_string(&marker)
                     .unwrap_or_default()

@@ -41,7 +41,7 @@ fn they_get_the_whole_answer_and_then_the_end() {
             async move {
                 waits.notified().await;
                 let (sender, body) = streams::channel();
-                tokio::task::spawn_local(async move {
+                engine_api::tasks::spawn(async move {
                     for _ in 0..PIECES {
                         let piece = Bytes::from(vec![b'x'; PIECE]);
                         sender.send(Ok(piece)).await.unwrap();
@@ -92,7 +92,7 @@ fn unread_input_costs_no_output() {
                 output,
                 tty: true,
             };
-            tokio::task::spawn_local(async move {
+            engine_api::tasks::spawn(async move {
                 let (stream, early) = hijack::take_over(upgrade).await.unwrap();
                 hijack::pump(stream, early, session).await;
             });

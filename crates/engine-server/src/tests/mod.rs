@@ -25,7 +25,7 @@ async fn route(mut request: Request<Incoming>) -> Result<Reply> {
     match request.uri().path() {
         "/panic" => {
             panics::contain(
-                tokio::task::spawn_local(async { panic!("on purpose") }),
+                engine_api::tasks::spawn(async { panic!("on purpose") }),
                 "GET /panic",
             )
             .await
@@ -36,7 +36,7 @@ async fn route(mut request: Request<Incoming>) -> Result<Reply> {
         }
         path if path.ends_with("/attach") => {
             let upgrade = hyper::upgrade::on(&mut request);
-            tokio::task::spawn_local(async move {
+            engine_api::tasks::spawn(async move {
                 let (mut stream, early) = hijack::take_over(upgrade).await.unwrap();
                 stream.write_all(&early).await.unwrap();
                 let mut rest = Vec::new();
@@ -70,7 +70,7 @@ impl Server {
                     .unwrap_or_else(|error: Error| reply::error(&error))
             })
         });
-        tokio::task::spawn_local(connection::accept(
+        engine_api::tasks::spawn(connection::accept(
             handler,
             Rc::new(listener),
             Rc::default(),
@@ -294,7 +294,7 @@ fn endless(sent: &Rc<Cell<usize>>, done: &Rc<tokio::sync::Notify>) -> Server {
         let (sent, done) = (Rc::clone(&sent), Rc::clone(&done));
         async move {
             let (sender, body) = streams::channel();
-            tokio::task::spawn_local(async move {
+            engine_api::tasks::spawn(async move {
                 let piece = Bytes::from(vec![b'x'; 16 << 10]);
                 while sender.send(Ok(piece.clone())).await.is_ok() {
                     sent.set(sent.get() + piece.len());

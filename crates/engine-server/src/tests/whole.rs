@@ -5,7 +5,7 @@ use tokio::net::UnixListener;
 
 use super::{Server, run};
 
-/// Runs a test against the API of a whole engine in a network of its own, which takes root.
+/// Runs a test against the API of a whole engine in its own network, which takes root.
 fn with_engine(name: &str, test: impl AsyncFnOnce(&Server) + Send) {
     let host = sys::netlink::new_netns().unwrap();
     let cgroup = format!("test-{name}-{}", std::process::id());
@@ -18,7 +18,7 @@ fn with_engine(name: &str, test: impl AsyncFnOnce(&Server) + Send) {
             let engine = Engine::new(options).await.unwrap();
             let path = directory.path().join("socket");
             let listener = UnixListener::bind(&path).unwrap();
-            tokio::task::spawn_local(crate::serve(engine, listener));
+            engine_api::tasks::spawn(crate::serve(engine, listener));
             let server = Server {
                 path,
                 _directory: directory,
@@ -47,7 +47,7 @@ fn panics_of_a_whole_engine_are_contained_and_counted() {
         let (before, _) = info
             .split_once(" panics of API handlers were contained")
             .unwrap();
-        // Tests beside this one panic too: the count is the process's.
+        // Tests that run next to this one panic too: the count is the process's.
         let count: u64 = before.rsplit(' ').next().unwrap().parse().unwrap();
         assert!(count >= 2, "{count}");
     });

@@ -125,7 +125,7 @@ fn chain(
     live: Option<mpsc::Receiver<engine_api::options::OutputChunk>>,
 ) -> mpsc::Receiver<engine_api::options::OutputChunk> {
     let (sender, receiver) = mpsc::channel(STREAM_DEPTH);
-    tokio::task::spawn_local(async move {
+    engine_api::tasks::spawn(async move {
         while let Some(chunk) = past.recv().await {
             if sender.send(chunk).await.is_err() {
                 return;

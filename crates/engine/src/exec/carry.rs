@@ -62,7 +62,7 @@ impl Engine {
         let failed = |error: sys::Error| engine_api::Error::server(error.to_string());
         let process = Process::adopt(run.pid).map_err(failed)?;
         if state.probe {
-            // Whoever waited for it is gone; its container is probed anew. It may have ended by itself.
+            // Whoever waited for it is gone; its container is probed from the start. It may have ended by itself.
             let _ = process.pidfd.send_signal(Signal::KILL);
         }
         let ended = self.0.reaper.adopt(run.pid);
@@ -75,7 +75,7 @@ impl Engine {
         }
         *exec.terminal.borrow_mut() = pumps.terminal();
         let (engine, watched) = (self.clone(), exec);
-        tokio::task::spawn_local(async move { engine.monitor_exec(watched, ended, pumps).await });
+        engine_api::tasks::spawn(async move { engine.monitor_exec(watched, ended, pumps).await });
         Ok(())
     }
 }

@@ -116,7 +116,7 @@ impl Engine {
                 if let Some([height, width]) =
                     size.map(|size| size.map(|cells| u16::try_from(cells).unwrap_or(0)))
                 {
-                    // A terminal of the default size is no reason not to start.
+                    // A terminal may have the default size: the start goes on.
                     let _ = sys::tty::set_winsize(&master, height, width);
                 }
                 Pumps::over_terminal(&exec.streams, master)
@@ -136,7 +136,7 @@ impl Engine {
         exec.settled.send_replace(true);
         self.exec_event(exec, "exec_start", true);
         let (engine, watched) = (self.clone(), Rc::clone(exec));
-        tokio::task::spawn_local(async move { engine.monitor_exec(watched, ended, pumps).await });
+        engine_api::tasks::spawn(async move { engine.monitor_exec(watched, ended, pumps).await });
         Ok(())
     }
 

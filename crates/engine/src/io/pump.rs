@@ -116,7 +116,7 @@ impl Pumps {
             let Some(fd) = fd else { continue };
             let fd = Rc::new(watched(fd)?);
             *end = Rc::downgrade(&fd);
-            readers.push(tokio::task::spawn_local(read(fd, kind, Rc::clone(streams))));
+            readers.push(engine_api::tasks::spawn(read(fd, kind, Rc::clone(streams))));
         }
         let writer = match descriptors.stdin {
             Some(fd) => {
@@ -124,7 +124,7 @@ impl Pumps {
                 ends.stdin = Rc::downgrade(&fd);
                 streams
                     .take_input()
-                    .map(|input| tokio::task::spawn_local(write(fd, input)))
+                    .map(|input| engine_api::tasks::spawn(write(fd, input)))
             }
             None => None,
         };
@@ -143,13 +143,13 @@ impl Pumps {
     /// When the descriptor cannot be watched.
     pub fn over_terminal(streams: &Rc<Streams>, master: OwnedFd) -> io::Result<Self> {
         let master = Rc::new(Terminal::new(master)?);
-        let readers = vec![tokio::task::spawn_local(read_terminal(
+        let readers = vec![engine_api::tasks::spawn(read_terminal(
             Rc::clone(&master),
             Rc::clone(streams),
         ))];
         let input = streams.open_stdin().then(|| streams.take_input()).flatten();
         let writer =
-            input.map(|input| tokio::task::spawn_local(write_terminal(Rc::clone(&master), input)));
+            input.map(|input| engine_api::tasks::spawn(write_terminal(Rc::clone(&master), input)));
         let ends = Ends {
             terminal: Rc::downgrade(&master),
             ..Ends::default()

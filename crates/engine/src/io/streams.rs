@@ -109,7 +109,7 @@ impl Streams {
         self.subscribers.borrow_mut().push(Rc::clone(&subscriber));
         let input = (wanted.stdin && self.open_stdin).then(|| {
             let (typed_sender, typed) = mpsc::channel(STREAM_DEPTH);
-            tokio::task::spawn_local(Rc::clone(self).forward_input(
+            engine_api::tasks::spawn(Rc::clone(self).forward_input(
                 typed,
                 self.tty.then_some(keys),
                 subscriber,

@@ -60,7 +60,7 @@ pub type Descriptors = fn() -> Vec<OwnedFd>;
 /// What the engine knows about its own replacement.
 #[derive(Debug, Default)]
 pub(crate) struct Upgrades {
-    /// What the owner keeps of its own; none while it forbids upgrades.
+    /// What the owner keeps for itself; none while it forbids upgrades.
     owner: RefCell<Option<serde_json::Value>>,
     /// The owner's descriptors that the next program is to find open.
     descriptors: Cell<Option<Descriptors>>,
@@ -175,7 +175,7 @@ impl Engine {
         let status = self.engine_status();
         let engine = self.clone();
         // The answer to this very request goes out first.
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             let error = engine.leave(&program).await;
             drop(closed);
             crate::report(&format!("upgrade: {error}"));
@@ -184,7 +184,7 @@ impl Engine {
         Ok(status)
     }
 
-    /// What happens beside the work that says so itself.
+    /// Reasons to wait that no `Work` guard covers.
     fn unsettled(&self) -> Option<String> {
         if self.0.upgrades.owner.borrow().is_none() {
             return Some("the shutdown".to_owned());

@@ -91,7 +91,7 @@ fn open(directory: &Path) -> Images {
 
 fn body(bytes: Vec<u8>) -> ByteStream {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
-    tokio::task::spawn_local(async move {
+    engine_api::tasks::spawn(async move {
         for chunk in bytes.chunks(1000) {
             if sender
                 .send(Ok(Bytes::copy_from_slice(chunk)))

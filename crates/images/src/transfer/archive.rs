@@ -27,10 +27,10 @@ impl Images {
         let Started {
             mut worker, input, ..
         } = self.start(Task::Load).await?;
-        let feeder = tokio::task::spawn_local(feed(input, body, worker.movement()));
+        let feeder = engine_api::tasks::spawn(feed(input, body, worker.movement()));
         let (sender, receiver) = messages();
         let images = self.clone();
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             let outcome = if quiet {
                 worker.outcome().await
             } else {
@@ -113,7 +113,7 @@ impl Images {
         drop(input);
         let (sender, receiver) = mpsc::channel::<std::io::Result<Bytes>>(STREAM_DEPTH);
         let this = self.clone();
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             if !drain(output, &sender).await {
                 return;
             }

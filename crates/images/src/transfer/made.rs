@@ -102,7 +102,7 @@ impl Images {
         let Started {
             mut worker, input, ..
         } = self.start(task).await?;
-        let feeder = tokio::task::spawn_local(feed(input, body, worker.movement()));
+        let feeder = engine_api::tasks::spawn(feed(input, body, worker.movement()));
         // As in Docker nothing is said before it is done: clients look at the status and go on.
         let outcome = worker.outcome().await;
         feeder.abort();

@@ -56,7 +56,7 @@ impl Images {
         let first = worker.next().await?;
         let (sender, receiver) = messages();
         let images = self.clone();
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             let mut finished = images.finish_pull(worker, first, &wanted, &sender).await;
             if let (Ok(()), Some(platform)) = (&finished, platform) {
                 // An image without a list of platforms is whatever it is: it stays, and the client hears of it.

@@ -14,7 +14,7 @@ impl Images {
     /// Pushes a tag, or all tags of a repository when `tag` is empty and the reference has none.
     ///
     /// # Errors
-    /// When the reference is none (400). Later failures are in the stream, as Docker's, among them that nothing has that name.
+    /// 400 for an invalid reference. Later failures, "no such image" included, arrive in the progress stream, as Docker's do.
     pub async fn push(
         &self,
         reference: &str,
@@ -28,7 +28,7 @@ impl Images {
         let credentials = credentials(auth);
         let (sender, receiver) = messages();
         let images = self.clone();
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             let title = format!("The push refers to repository [{}]", wanted.name());
             // the client may have gone, which the worker notices
             let _ = sender.send(status(title)).await;

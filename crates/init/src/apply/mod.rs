@@ -197,7 +197,7 @@ impl Applier {
     /// Takes the pending change back when its time is over.
     fn watch(self: &Rc<Self>) {
         let applier = Rc::clone(self);
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             loop {
                 tokio::time::sleep(TICK).await;
                 let deadline = applier
@@ -223,7 +223,7 @@ impl Applier {
         if began.is_none_or(|began| began < change.applied) {
             drop(pending);
             return self.refuse(
-                "this login is older than the change and proves nothing: log in anew, and confirm there",
+                "this login is older than the change and proves nothing: log in again, and confirm there",
             );
         }
         drop(pending);

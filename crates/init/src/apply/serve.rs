@@ -17,7 +17,7 @@ use crate::log;
 
 /// Longest wait for a client's line, and for it to take the answer.
 const CLIENT_DEADLINE: Duration = Duration::from_secs(10);
-/// Most clients at once: a change takes a minute, and its confirmation comes beside it.
+/// Most clients at once: a change takes a minute, and its confirmation comes on another connection.
 const MAX_CLIENTS: usize = 8;
 
 /// Listens from now on.
@@ -29,7 +29,7 @@ pub(super) fn listen(applier: &Rc<Applier>) -> anyhow::Result<()> {
         UnixListener::bind(path).with_context(|| format!("cannot listen on {SOCKET}"))?;
     sys::fs::set_mode(path, 0o600)?;
     let applier = Rc::clone(applier);
-    tokio::task::spawn_local(async move {
+    engine_api::tasks::spawn(async move {
         let clients = Rc::new(Cell::new(0));
         loop {
             let Ok((stream, _)) = listener.accept().await else {
@@ -42,7 +42,7 @@ pub(super) fn listen(applier: &Rc<Applier>) -> anyhow::Result<()> {
             }
             clients.set(clients.get() + 1);
             let (applier, clients) = (Rc::clone(&applier), Rc::clone(&clients));
-            tokio::task::spawn_local(async move {
+            engine_api::tasks::spawn(async move {
                 if let Err(error) = client(&applier, stream).await {
                     log::warning(&format!("config apply: {error:#}"));
                 }
@@ -84,7 +84,7 @@ async fn answer(applier: &Rc<Applier>, request: Request, pid: Option<i32>) -> An
         Request::Apply { confirm_s } => {
             // The client may be stopped by what it asked for: the work is not its own.
             let applier = Rc::clone(applier);
-            let work = tokio::task::spawn_local(async move { applier.apply(confirm_s).await });
+            let work = engine_api::tasks::spawn(async move { applier.apply(confirm_s).await });
             work.await.unwrap_or_else(|panic| Answer {
                 error: Some(format!("the change {panic}")),
                 ..Answer::default()

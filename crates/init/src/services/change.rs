@@ -75,7 +75,7 @@ impl Changed {
         }
     }
 
-    /// Whether a service was made anew, and has read the configuration with that.
+    /// Whether a service's container was replaced, and has read the configuration with that.
     pub(crate) fn is_made(&self, name: &str) -> bool {
         self.made.borrow().contains(name)
     }
@@ -140,7 +140,7 @@ async fn start<E: Engine + Clone + 'static>(engine: E, step: Step) -> anyhow::Re
         stop_and_remove(&engine, &step.container_name).await?;
     }
     let (stage, mut receiver) = watch::channel(Stage::Waiting);
-    let work = tokio::task::spawn_local(async move {
+    let work = engine_api::tasks::spawn(async move {
         let done = match step.scope {
             Scope::System => fetch_and_start(&engine, &step, false, &stage).await,
             Scope::User => start_in_user_docker(&step, &stage).await,

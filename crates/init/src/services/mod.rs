@@ -156,7 +156,7 @@ impl<E: Engine + Clone + 'static> Launch<E> {
             self.stages.insert(step.name.clone(), receiver.clone());
             let (engine, progress) = (self.engine.clone(), Rc::clone(&self.progress));
             let early = self.early.remove(&step.name);
-            let task = tokio::task::spawn_local(async move {
+            let task = engine_api::tasks::spawn(async move {
                 if !passed(&before, &stage).await {
                     log::info(&format!(
                         "service: {}: waits for a service that is not up yet",
@@ -195,7 +195,7 @@ impl<E: Engine + Clone + 'static> Launch<E> {
             }
             let (engine, step) = (self.engine.clone(), step.clone());
             let name = step.name.clone();
-            let making = tokio::task::spawn_local(async move {
+            let making = engine_api::tasks::spawn(async move {
                 reached(&before, Stage::Started).await;
                 make_one_early(&engine, &step).await.then(|| Made {
                     hash: step.hash().to_owned(),

@@ -265,7 +265,7 @@ async fn waits_for_a_stop() {
     })
     .await;
     let client = engine.client.clone();
-    let stop = tokio::task::spawn_local(async move {
+    let stop = engine_api::tasks::spawn(async move {
         client.container_stop("stubborn", None, Some(1000)).await
     });
     until("the stop has begun", || async {

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine_api::tasks::spawn;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::forward::{ask, read_framed, write_framed};
@@ -52,8 +53,8 @@ impl Server {
             TcpListener::from_std(tcp)?,
         );
         let slots = Arc::new(Semaphore::new(FORWARD_LIMIT));
-        let datagrams = spawn_local(serve_udp(udp, directory.clone(), slots.clone()));
-        let connections = spawn_local(serve_tcp(tcp, directory, slots));
+        let datagrams = spawn(serve_udp(udp, directory.clone(), slots.clone()));
+        let connections = spawn(serve_tcp(tcp, directory, slots));
         Ok(Self {
             tasks: [datagrams.abort_handle(), connections.abort_handle()],
         })
@@ -77,7 +78,7 @@ async fn serve_udp(socket: Rc<UdpSocket>, directory: Rc<dyn Directory>, slots: A
                     continue;
                 };
                 let (socket, directory) = (socket.clone(), directory.clone());
-                spawn_local(async move {
+                spawn(async move {
                     let reply = forward(&query, &request, &*directory, false).await;
                     drop(socket.send_to(&reply, client).await);
                     drop(slot);
@@ -97,7 +98,7 @@ async fn serve_tcp(listener: TcpListener, directory: Rc<dyn Directory>, slots: A
             continue;
         };
         let directory = directory.clone();
-        spawn_local(async move {
+        spawn(async move {
             // A client that errs or stays silent is hung up on.
             let _ = serve_connection(stream, &*directory).await;
             drop(slot);

@@ -13,10 +13,11 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use engine_api::tasks::spawn;
 use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
-use tokio::task::{AbortHandle, JoinSet, spawn_local};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::ports::BoundSocket;
@@ -65,9 +66,9 @@ impl Proxy {
         };
         let socket = Rc::new(RefCell::new(Some(socket)));
         let task = if is_tcp {
-            spawn_local(tcp(socket.clone(), target)).abort_handle()
+            spawn(tcp(socket.clone(), target)).abort_handle()
         } else {
-            spawn_local(udp(socket.clone(), target)).abort_handle()
+            spawn(udp(socket.clone(), target)).abort_handle()
         };
         Ok(Self { socket, task })
     }

@@ -125,7 +125,7 @@ impl Engine {
             return;
         };
         let (engine, container) = (self.clone(), Rc::clone(container));
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             tokio::select! {
                 () = engine.probe_forever(&container, plan, due) => {}
                 () = ended.notified() => {}
@@ -218,7 +218,7 @@ impl Engine {
     }
 }
 
-/// Docker's rules: a success ends the start period's mercy and every streak; a failure counts outside the start period.
+/// Docker's rules: a success ends the start period and every streak of failures; a failure counts only after the start period.
 fn apply(health: &mut HealthRecord, plan: &Plan, probe: &Probe, in_start_period: bool) {
     if probe.exit_code == 0 {
         health.failing_streak = 0;

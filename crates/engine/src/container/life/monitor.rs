@@ -149,7 +149,7 @@ impl Engine {
         let due_in = |wait| Some(sys::clock::boottime() + wait);
         // Now, not in the task: a program that takes over before the task's first turn must know it too.
         container.restart_at.set(due_in(wait));
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             let mut wait = wait;
             loop {
                 container.restart_at.set(due_in(wait));

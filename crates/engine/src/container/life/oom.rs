@@ -1,4 +1,4 @@
-//! Processes that the kernel kills for want of memory while their container goes on: an event `oom` at once, and
+//! Processes that the kernel kills because memory ran out while their container goes on: an event `oom` at once, and
 //! `OOMKilled` in inspect, as Docker has both with cgroup v2.
 
 use std::fs::File;
@@ -39,7 +39,7 @@ impl Engine {
             }
         };
         let (engine, container) = (self.clone(), Rc::clone(container));
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             tokio::select! {
                 () = engine.tell_each(&container, &watched) => {}
                 () = ended.notified() => {}

@@ -49,7 +49,7 @@ impl Engine {
         let custom = &record.host_config.cgroup_parent;
         let cgroup = self.0.cgroups.of(&record.id, custom);
         let container = Rc::new(Container::new(record, layout, cgroup));
-        let mounted = crate::storage::is_mounted(&container.layout.rootfs);
+        let mounted = sys::mount::is_mount_point(&container.layout.rootfs).unwrap_or(false);
         container.mounted.set(mounted);
         container.backoff.replace(state.backoff);
         container.volumes.replace(state.volumes.clone());
@@ -103,7 +103,7 @@ impl Engine {
         });
         container.exits.send_modify(|exits| exits.alive = true);
         let (engine, watched) = (self.clone(), Rc::clone(container));
-        tokio::task::spawn_local(async move { engine.monitor(watched, ended, pumps).await });
+        engine_api::tasks::spawn(async move { engine.monitor(watched, ended, pumps).await });
         container.oom_kills.set(state.oom_kills);
         self.watch_memory(container);
         let due = state

@@ -26,7 +26,7 @@ impl Engine {
         let damage = &self.0.damage;
         // What was kept in memory ends with its engine, as it would with the machine.
         let in_memory = Layout::in_memory(&self.0.run);
-        if crate::storage::is_mounted(&in_memory) {
+        if sys::mount::is_mount_point(&in_memory).unwrap_or(false) {
             // Detached: what still uses it is ended below.
             let _ = sys::mount::unmount(&in_memory, sys::mount::UnmountFlags::DETACH);
         }
@@ -108,7 +108,7 @@ impl Engine {
         container.adopted.set(true);
         container
             .mounted
-            .set(crate::storage::is_mounted(&container.layout.rootfs));
+            .set(sys::mount::is_mount_point(&container.layout.rootfs).unwrap_or(false));
         // A disk that takes nothing is not asked to where nothing has changed.
         if was_alive || before != (container.name(), 0) {
             container.note(|_| {});
@@ -128,7 +128,7 @@ impl Engine {
         let containers = self.in_order(containers);
         let engine = self.clone();
         let work = self.0.quiet.work("the start of containers");
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             let _work = work;
             for container in containers {
                 if let Err(error) = engine.resume_one(&container).await {

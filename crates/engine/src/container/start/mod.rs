@@ -66,7 +66,7 @@ impl Engine {
                 .0
                 .quiet
                 .work(format!("removal of {}", container.name()));
-            tokio::task::spawn_local(async move {
+            engine_api::tasks::spawn(async move {
                 engine.auto_remove(&container).await;
                 drop(work);
             });
@@ -144,7 +144,7 @@ impl Engine {
                     .console_size
                     .map(|cells| u16::try_from(cells).unwrap_or(0));
                 if size.iter().all(|cells| *cells > 0) {
-                    // A terminal of the default size is no reason not to start.
+                    // A terminal may have the default size: the start goes on.
                     let _ = sys::tty::set_winsize(&master, size[0], size[1]);
                 }
                 Pumps::over_terminal(&container.streams, master)
@@ -198,7 +198,7 @@ impl Engine {
         });
         self.publish(container, "start");
         let (engine, watched) = (self.clone(), Rc::clone(container));
-        tokio::task::spawn_local(async move { engine.monitor(watched, ended, pumps).await });
+        engine_api::tasks::spawn(async move { engine.monitor(watched, ended, pumps).await });
         self.watch_memory(container);
         self.start_health_checks(container);
     }

@@ -24,7 +24,7 @@ impl LogFile {
     pub fn read(self: &Rc<Self>, options: LogsOptions) -> mpsc::Receiver<OutputChunk> {
         let (sender, receiver) = mpsc::channel(STREAM_DEPTH);
         let log = Rc::clone(self);
-        tokio::task::spawn_local(async move {
+        engine_api::tasks::spawn(async move {
             let deadline = options.until.filter(|_| options.follow);
             let reading = Reader {
                 sender: sender.clone(),

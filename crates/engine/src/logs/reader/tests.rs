@@ -68,7 +68,7 @@ fn a_follower_sees_every_line_across_rotations_and_ends_with_the_log() {
     on_one_thread(async {
         let directory = tempfile::tempdir().unwrap();
         let log = log(&directory, 2000);
-        let follower = tokio::task::spawn_local(collect(log.read(LogsOptions {
+        let follower = engine_api::tasks::spawn(collect(log.read(LogsOptions {
             follow: true,
             ..all()
         })));

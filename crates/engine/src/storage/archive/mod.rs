@@ -48,7 +48,7 @@ impl Engine {
     /// `PUT /containers/{id}/archive`.
     ///
     /// # Errors
-    /// 404, 400 when the path is no directory or is read-only, 500 when the archive is damaged.
+    /// 404, 400 when the path is not a directory or is read-only, 500 when the archive is damaged.
     pub async fn archive_put(
         &self,
         reference: &str,
@@ -75,7 +75,7 @@ impl Engine {
         let Started {
             mut worker, input, ..
         } = started;
-        let feeder = tokio::task::spawn_local(feed(input, body, worker.movement()));
+        let feeder = engine_api::tasks::spawn(feed(input, body, worker.movement()));
         let unpacked = worker.outcome().await;
         feeder.abort();
         unpacked?;
@@ -136,7 +136,7 @@ async fn stat_of(worker: &mut Worker) -> Result<FileStat> {
 /// What a worker writes, as a stream; a worker that fails ends it with an error.
 fn stream(started: Started, held: Held) -> ByteStream {
     let (sender, receiver) = mpsc::channel(DEPTH);
-    tokio::task::spawn_local(async move {
+    engine_api::tasks::spawn(async move {
         let _held = held;
         let Started {
             mut worker, output, ..
