@@ -48,16 +48,8 @@ pub fn config(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     #[test]
     fn the_corpus_is_survived() {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/config");
-        let mut count = 0;
-        for entry in std::fs::read_dir(corpus).unwrap() {
-            super::config(&std::fs::read(entry.unwrap().path()).unwrap());
-            count += 1;
-        }
-        assert!(count > 0, "there is no corpus");
+        corpus::replay("config", super::config);
     }
 }

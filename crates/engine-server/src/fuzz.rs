@@ -55,22 +55,9 @@ pub fn query(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    /// Runs a target on every file of its corpus.
-    fn replay(target: &str, run: fn(&[u8])) {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
-        let mut count = 0;
-        for entry in std::fs::read_dir(corpus.join(target)).unwrap() {
-            run(&std::fs::read(entry.unwrap().path()).unwrap());
-            count += 1;
-        }
-        assert!(count > 0, "{target} has no corpus");
-    }
-
     #[test]
     fn the_corpus_is_survived() {
-        replay("body", super::body);
-        replay("query", super::query);
+        corpus::replay("body", super::body);
+        corpus::replay("query", super::query);
     }
 }

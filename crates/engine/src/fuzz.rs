@@ -27,7 +27,9 @@ pub fn seccomp(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    if let Ok(seccomp) = crate::spec::security::parse_profile(text, &["CAP_SYS_ADMIN".to_owned()]) {
+    if let Ok(seccomp) =
+        crate::spec::seccomp_profile::parse_profile(text, &["CAP_SYS_ADMIN".to_owned()])
+    {
         // A profile that is refused is as good as one that is taken.
         let _ = runtime::check_filter(&seccomp);
     }
@@ -43,22 +45,9 @@ pub fn log(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    /// Runs a target on every file of its corpus.
-    fn replay(target: &str, run: fn(&[u8])) {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
-        let mut count = 0;
-        for entry in std::fs::read_dir(corpus.join(target)).unwrap() {
-            run(&std::fs::read(entry.unwrap().path()).unwrap());
-            count += 1;
-        }
-        assert!(count > 0, "{target} has no corpus");
-    }
-
     #[test]
     fn the_corpus_is_survived() {
-        replay("seccomp", super::seccomp);
-        replay("log", super::log);
+        corpus::replay("seccomp", super::seccomp);
+        corpus::replay("log", super::log);
     }
 }

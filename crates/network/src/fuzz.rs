@@ -44,17 +44,8 @@ pub fn dns(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::Path;
-
     #[test]
-    fn the_corpus_of_dns_is_survived() {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/dns");
-        let mut count = 0;
-        for entry in fs::read_dir(corpus).unwrap() {
-            super::dns(&fs::read(entry.unwrap().path()).unwrap());
-            count += 1;
-        }
-        assert!(count > 0, "the target dns has no corpus");
+    fn the_corpus_is_survived() {
+        corpus::replay("dns", super::dns);
     }
 }

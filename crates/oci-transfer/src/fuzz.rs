@@ -115,24 +115,11 @@ fn path(data: &mut &[u8], more: u8) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    /// Runs a target on every file of its corpus.
-    fn replay(target: &str, run: impl Fn(&[u8])) {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
-        let mut count = 0;
-        for entry in fs::read_dir(corpus.join(target)).unwrap() {
-            run(&fs::read(entry.unwrap().path()).unwrap());
-            count += 1;
-        }
-        assert!(count > 0, "{target} has no corpus");
-    }
-
     #[test]
     fn the_corpus_is_survived() {
-        replay("layer", |data| {
+        corpus::replay("layer", |data| {
             let outer = tempfile::tempdir().unwrap();
-            layer(data, outer.path());
+            super::layer(data, outer.path());
         });
     }
 }

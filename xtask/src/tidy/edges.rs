@@ -12,6 +12,7 @@ use crate::workspace::Build;
 /// Every crate, and the crates of ours it may import. ARCHITECTURE.md says what each is for.
 pub(super) const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &[]),
+    ("corpus", &[]),
     ("sys", &[]),
     ("oci-image", &[]),
     ("engine-api", &[]),
@@ -75,7 +76,15 @@ pub(super) const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// What only a crate's tests may import on top of that.
-const ALLOWED_IN_TESTS: &[(&str, &[&str])] = &[("images", &["oci-transfer", "worker"])];
+const ALLOWED_IN_TESTS: &[(&str, &[&str])] = &[
+    ("cloud-init", &["corpus"]),
+    ("engine", &["corpus"]),
+    ("engine-server", &["corpus"]),
+    ("images", &["oci-transfer", "worker"]),
+    ("network", &["corpus"]),
+    ("oci-image", &["corpus"]),
+    ("oci-transfer", &["corpus"]),
+];
 
 /// What is read of `cargo metadata`.
 #[derive(Deserialize)]
