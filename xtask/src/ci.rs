@@ -56,7 +56,7 @@ const JOBS: &[Job] = &[
     },
     Job {
         name: "fuzz lock",
-        // The fuzz targets are a workspace of their own, which no other job looks at.
+        // The fuzz targets are a separate workspace, which no other job looks at.
         run: |build| {
             cargo(
                 build,
@@ -72,13 +72,7 @@ const JOBS: &[Job] = &[
     },
     Job {
         name: "test",
-        run: |build| {
-            cargo(
-                build,
-                &["test", "--quiet", "--workspace", "--exclude", "qemu-test"],
-            )?;
-            root_tests(build)
-        },
+        run: tests,
     },
     Job {
         name: "grub-test",
@@ -98,7 +92,7 @@ const JOBS: &[Job] = &[
     },
     Job {
         name: "qemu-test",
-        // An emulated guest on a starved machine fails in ways that are nobody's: two second tries, each said aloud.
+        // An emulated guest on a starved machine fails in ways that tests cannot help: two second tries, each of them reported.
         run: |build| xtask(build, &["qemu-test", "--second-try"]),
     },
 ];
@@ -136,18 +130,15 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     outcome
 }
 
-/// Crates whose tests that need root are ignored unless `--include-ignored` is given.
-const ROOT_TESTS: [&str; 3] = ["engine-server", "network", "sys"];
-
-/// Runs them, too, where this is root; qemu-test has most of them in a guest.
-fn root_tests(build: &Build) -> Result<()> {
-    if !is_root() {
-        progress::note("test", "not root: what needs it was ignored");
-        return Ok(());
+/// Tests of every crate. What needs root, loop devices or a host's program is ignored by `cargo test` and says so; here root runs
+/// it, too. The tests of the kind `long` take minutes: `cargo xtask soak`.
+fn tests(build: &Build) -> Result<()> {
+    let mut arguments = vec!["test", "--quiet", "--workspace", "--exclude", "qemu-test"];
+    if is_root() {
+        arguments.extend(["--", "--include-ignored", "--skip", "[long]"]);
+    } else {
+        progress::note("test", "not root: what needs it is ignored");
     }
-    let mut arguments = vec!["test", "--quiet"];
-    arguments.extend(ROOT_TESTS.iter().flat_map(|name| ["--package", *name]));
-    arguments.extend(["--", "--include-ignored"]);
     cargo(build, &arguments)
 }
 

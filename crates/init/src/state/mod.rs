@@ -96,7 +96,7 @@ pub(crate) fn mount(mut machine: Machine) -> anyhow::Result<Machine> {
     Ok(machine)
 }
 
-/// The partition beside the slot that was booted, when it has the label that is looked for: of two installed disks each
+/// The partition next to the slot that was booted, when it has the label that is looked for: of two installed disks each
 /// keeps to itself.
 fn beside_slot(machine: &Machine, name: &str) -> Option<PathBuf> {
     let label = name.strip_prefix("LABEL=")?;

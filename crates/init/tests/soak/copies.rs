@@ -14,6 +14,14 @@ use serde_json::json;
 use crate::http::{self, Answer, connect};
 use crate::machine::{Machine, create, remove, run, wait_until};
 
+crate::tests![
+    clients_who_read_no_archive_hold_up_nobody,
+    what_is_copied_out_is_never_the_machines,
+    what_is_copied_in_is_never_in_the_machine,
+    a_new_volume_is_never_filled_outside_itself,
+    a_device_in_a_files_place_is_not_read
+];
+
 /// Longest wait for an answer while others do not read: far more than any of them takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How often a race is tried.
@@ -41,11 +49,8 @@ fn within_deadline(what: &str, ask: impl FnOnce() -> bool) {
     assert!(took < DEADLINE, "{what} took {took:?}");
 }
 
-#[test]
 fn clients_who_read_no_archive_hold_up_nobody() {
-    let Some(machine) = Machine::new("unread") else {
-        return;
-    };
+    let machine = Machine::new("unread");
     assert_eq!(machine.import("soak").unwrap().status, 200);
     let socket = &machine.socket();
     // More than all buffers on the way to a client can hold.
@@ -150,8 +155,8 @@ struct Exchange {
 }
 
 impl Exchange {
-    fn new(name: &str) -> Option<Self> {
-        let machine = Machine::new(name)?;
+    fn new(name: &str) -> Self {
+        let machine = Machine::new(name);
         assert_eq!(machine.import("soak").unwrap().status, 200);
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("file"), OUTSIDE).unwrap();
@@ -162,11 +167,11 @@ impl Exchange {
         assert_eq!(made.status, 201, "{}", made.text());
         assert_eq!(post(&machine, "/containers/racer/start", "").status, 204);
         let volume = machine.folder().join("root/volumes/shared/_data");
-        Some(Self {
+        Self {
             machine,
             volume,
             outside,
-        })
+        }
     }
 
     /// Exchanges `one` and `other` of the volume while `work` goes on.
@@ -231,11 +236,8 @@ fn holds(archive: &[u8], text: &str) -> bool {
         .any(|part| part == text.as_bytes())
 }
 
-#[test]
 fn what_is_copied_out_is_never_the_machines() {
-    let Some(race) = Exchange::new("race-out") else {
-        return;
-    };
+    let race = Exchange::new("race-out");
     race.directory_and_link();
     let mut found = 0;
     race.during("directory", "link", || {
@@ -262,11 +264,8 @@ fn what_is_copied_out_is_never_the_machines() {
     assert!(found > 0, "nothing was ever copied");
 }
 
-#[test]
 fn what_is_copied_in_is_never_in_the_machine() {
-    let Some(race) = Exchange::new("race-in") else {
-        return;
-    };
+    let race = Exchange::new("race-in");
     race.directory_and_link();
     let mut tar = tar::Builder::new(Vec::new());
     for name in ["new", "directory/new", "link/new"] {
@@ -297,11 +296,8 @@ fn what_is_copied_in_is_never_in_the_machine() {
     race.nothing_came_outside();
 }
 
-#[test]
 fn a_new_volume_is_never_filled_outside_itself() {
-    let Some(race) = Exchange::new("race-up") else {
-        return;
-    };
+    let race = Exchange::new("race-up");
     fs::create_dir(race.volume.join("directory")).unwrap();
     symlink(race.outside.path(), race.volume.join("link")).unwrap();
     // Only what is empty is filled.
@@ -325,11 +321,8 @@ fn a_new_volume_is_never_filled_outside_itself() {
     assert_eq!(outside, 0, "files of the image are in the machine");
 }
 
-#[test]
 fn a_device_in_a_files_place_is_not_read() {
-    let Some(race) = Exchange::new("race-device") else {
-        return;
-    };
+    let race = Exchange::new("race-device");
     fs::write(race.volume.join("file"), INSIDE).unwrap();
     // /dev/zero: what is read of it is easily told.
     let zero = rustix::fs::makedev(1, 5);

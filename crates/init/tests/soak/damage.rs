@@ -12,6 +12,12 @@ use serde_json::{Value, json};
 use crate::http;
 use crate::machine::{Machine, create_with, run, start, wait_until};
 
+crate::tests![
+    every_damaged_file_is_set_aside_and_nothing_is_lost,
+    a_record_damaged_with_its_spare_takes_nothing_else_along,
+    directories_of_the_state_may_be_anything
+];
+
 /// A way to damage a file, and its name.
 type Damage = (&'static str, fn(&Path));
 
@@ -110,8 +116,8 @@ fn post(socket: &Path, path: &str, body: &Value) {
 }
 
 /// A machine with one of everything, stopped.
-pub(crate) fn prepared(name: &str) -> Option<Machine> {
-    let mut machine = Machine::new(name)?;
+pub(crate) fn prepared(name: &str) -> Machine {
+    let mut machine = Machine::new(name);
     assert_eq!(machine.import("soak").unwrap().status, 200);
     let socket = machine.socket();
     post(
@@ -124,7 +130,7 @@ pub(crate) fn prepared(name: &str) -> Option<Machine> {
     assert!(create_with(&socket, "made", &["true"], host));
     assert!(run(&socket, "ran", &["sleep", "98765"], "none"));
     machine.kill();
-    Some(machine)
+    machine
 }
 
 /// Starts the engine on damaged state and returns its warnings and what clients see.
@@ -134,11 +140,8 @@ fn started(machine: &mut Machine) -> (String, Value) {
     (info["Warnings"].to_string(), seen(machine))
 }
 
-#[test]
 fn every_damaged_file_is_set_aside_and_nothing_is_lost() {
-    let Some(mut machine) = prepared("damage") else {
-        return;
-    };
+    let mut machine = prepared("damage");
     let whole = machine.keep_state();
     let (warnings, expected) = started(&mut machine);
     assert!(!warnings.contains("damaged"), "{warnings}");
@@ -200,11 +203,8 @@ fn check_said(file: &str, damage: &str, path: &Path, root: &Path, warnings: &str
     assert!(is_it, "{case}");
 }
 
-#[test]
 fn a_record_damaged_with_its_spare_takes_nothing_else_along() {
-    let Some(mut machine) = prepared("spare") else {
-        return;
-    };
+    let mut machine = prepared("spare");
     let whole = machine.keep_state();
     let (_, expected) = started(&mut machine);
     for (file, pattern) in FILES {
@@ -227,7 +227,7 @@ fn a_record_damaged_with_its_spare_takes_nothing_else_along() {
                 let (was, is) = (&mut expected[key], &mut found[key]);
                 let (was, is) = (was.take(), is.take());
                 let missing = was.as_array().unwrap().len() - is.as_array().unwrap().len();
-                // A network that is always there is made anew.
+                // A network that is always there is made again.
                 assert!(missing <= 1, "{file}: {is} of {was}");
             }
         }
@@ -258,11 +258,8 @@ fn a_record_damaged_with_its_spare_takes_nothing_else_along() {
     }
 }
 
-#[test]
 fn directories_of_the_state_may_be_anything() {
-    let Some(mut machine) = prepared("directories") else {
-        return;
-    };
+    let mut machine = prepared("directories");
     let whole = machine.keep_state();
     for name in [
         "containers",

@@ -7,6 +7,12 @@ use serde_json::{Value, json};
 use crate::http::{self, Answer};
 use crate::machine::{Machine, wait_until};
 
+crate::tests![
+    the_root_of_a_running_container_is_copied_as_docker_copies_it,
+    the_archive_of_one_file_is_a_plain_entry_with_its_attributes,
+    a_container_has_dockers_init_layer_and_a_commit_has_not
+];
+
 /// Creates and starts a container.
 fn run(machine: &Machine, name: &str, command: &[&str], host: Value) {
     let mut host = host;
@@ -52,11 +58,8 @@ fn ended(machine: &Machine, name: &str) {
     });
 }
 
-#[test]
 fn the_root_of_a_running_container_is_copied_as_docker_copies_it() {
-    let Some(machine) = Machine::new("files-root") else {
-        return;
-    };
+    let machine = Machine::new("files-root");
     assert_eq!(machine.import("soak").unwrap().status, 200);
     let host = json!({"Binds": ["kept:/kept"], "Tmpfs": {"/fleeting": ""}});
     let command = [
@@ -81,11 +84,8 @@ fn the_root_of_a_running_container_is_copied_as_docker_copies_it() {
     assert!(!names.contains(&"/dev/null".to_owned()), "{names:?}");
 }
 
-#[test]
 fn the_archive_of_one_file_is_a_plain_entry_with_its_attributes() {
-    let Some(machine) = Machine::new("files-one") else {
-        return;
-    };
+    let machine = Machine::new("files-one");
     assert_eq!(machine.import("soak").unwrap().status, 200);
     let command = [
         "sh",
@@ -119,11 +119,8 @@ fn the_archive_of_one_file_is_a_plain_entry_with_its_attributes() {
     }
 }
 
-#[test]
 fn a_container_has_dockers_init_layer_and_a_commit_has_not() {
-    let Some(machine) = Machine::new("files-init") else {
-        return;
-    };
+    let machine = Machine::new("files-init");
     assert_eq!(machine.import("soak").unwrap().status, 200);
     let command = [
         "sh",

@@ -12,6 +12,8 @@ use crate::damage::{prepared, seen};
 use crate::http::{self, Answer};
 use crate::machine::{Machine, start};
 
+crate::tests![a_disk_that_takes_nothing_stops_no_start_and_no_removal];
+
 /// A way for a disk to take nothing.
 struct Kind {
     name: &'static str,
@@ -44,7 +46,7 @@ fn read_only(root: &Path) {
     mount::mount("none", root, "", flags, "").unwrap();
 }
 
-/// Where the disk of [`on_disk`] is kept: a file in a small file system of its own.
+/// Where the disk of [`on_disk`] is kept: a file in its own small file system.
 fn below(root: &Path) -> PathBuf {
     root.with_file_name("below")
 }
@@ -140,11 +142,8 @@ fn ask(machine: &Machine, method: &str, path: &str, body: &Value) -> Answer {
     .unwrap()
 }
 
-#[test]
 fn a_disk_that_takes_nothing_stops_no_start_and_no_removal() {
-    let Some(mut machine) = prepared("full") else {
-        return;
-    };
+    let mut machine = prepared("full");
     let whole = machine.keep_state();
     machine.start();
     let expected = seen(&machine);

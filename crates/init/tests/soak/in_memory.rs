@@ -8,12 +8,13 @@ use sys::mount::{self, MountFlags, UnmountFlags};
 use crate::damage::prepared;
 use crate::program;
 
+crate::tests![a_service_that_a_read_only_disk_does_not_take_runs_from_memory];
+
 /// Set where the engine is to be in this process.
 const OWN_PROCESS: &str = "SOAK_OWN_PROCESS";
-const NAME: &str = "in_memory::a_service_that_a_read_only_disk_does_not_take_runs_from_memory";
+const NAME: &str = "a_service_that_a_read_only_disk_does_not_take_runs_from_memory";
 
-/// In a process of its own: an engine reaps all children of its process, and other tests wait for theirs.
-#[test]
+/// In its own process: an engine reaps all children of its process, and other tests wait for theirs.
 fn a_service_that_a_read_only_disk_does_not_take_runs_from_memory() {
     if std::env::var_os(OWN_PROCESS).is_none() {
         let output = sys::process::Command::new(std::env::current_exe().unwrap())
@@ -26,9 +27,7 @@ fn a_service_that_a_read_only_disk_does_not_take_runs_from_memory() {
         assert!(words.contains("1 passed"), "{words}");
         return;
     }
-    let Some(mut machine) = prepared("in-memory") else {
-        return;
-    };
+    let mut machine = prepared("in-memory");
     machine.kill();
     let (kept, root) = (machine.keep_state(), machine.root());
     mount::mount("tmpfs", &root, "tmpfs", MountFlags::empty(), "size=64m").unwrap();

@@ -6,21 +6,24 @@ use std::time::Duration;
 
 use crate::machine::{Machine, create, remove, run, start, wait_until};
 
-#[test]
+crate::tests![
+    a_killed_engine_comes_back_with_the_truth,
+    an_engine_killed_forty_times_comes_back_with_the_truth
+];
+
 fn a_killed_engine_comes_back_with_the_truth() {
     rounds("few", 4);
 }
 
-#[test]
-#[ignore = "minutes: cargo xtask soak"]
+/// Minutes.
+pub(crate) const LONG: &str = "an_engine_killed_forty_times_comes_back_with_the_truth";
+
 fn an_engine_killed_forty_times_comes_back_with_the_truth() {
     rounds("many", 40);
 }
 
 fn rounds(name: &str, count: u64) {
-    let Some(mut machine) = Machine::new(name) else {
-        return;
-    };
+    let mut machine = Machine::new(name);
     assert_eq!(machine.import("soak").unwrap().status, 200);
     let socket = machine.socket();
     // Any sequence will do, and a failure must be repeatable as far as the instants are.

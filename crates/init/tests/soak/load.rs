@@ -6,26 +6,32 @@ use std::os::unix::net::UnixStream;
 use crate::http::{self, connect};
 use crate::machine::{Machine, remove, run};
 
+crate::tests![
+    fifty_containers_started_at_once_leave_nothing,
+    two_hundred_containers_started_at_once_leave_nothing,
+    a_thousand_idle_clients_cost_little_and_leave_nothing,
+    endless_bodies_end,
+    a_slow_follower_holds_up_nobody
+];
+
 /// What a thousand clients may cost: 32 KiB each for buffers and tasks.
 const CLIENTS_BYTES: u64 = 32 << 20;
 /// What one client may cost that sends or wants without end.
 const CLIENT_BYTES: u64 = 24 << 20;
 
-#[test]
 fn fifty_containers_started_at_once_leave_nothing() {
     at_once("fifty", 50);
 }
 
-#[test]
-#[ignore = "minutes: cargo xtask soak"]
+/// Minutes.
+pub(crate) const LONG: &str = "two_hundred_containers_started_at_once_leave_nothing";
+
 fn two_hundred_containers_started_at_once_leave_nothing() {
     at_once("hundreds", 200);
 }
 
 fn at_once(name: &str, count: usize) {
-    let Some(machine) = Machine::new(name) else {
-        return;
-    };
+    let machine = Machine::new(name);
     assert_eq!(machine.import("soak").unwrap().status, 200);
     let socket = &machine.socket();
     // The first one starts what stays: the network child is not needed on this network, but the pool of threads is.
@@ -53,11 +59,8 @@ fn at_once(name: &str, count: usize) {
     assert!(machine.populated_cgroups().is_empty());
 }
 
-#[test]
 fn a_thousand_idle_clients_cost_little_and_leave_nothing() {
-    let Some(machine) = Machine::new("idle") else {
-        return;
-    };
+    let machine = Machine::new("idle");
     let before = machine.held();
     let memory = machine.memory();
     let clients: Vec<UnixStream> = (0..1000)
@@ -83,11 +86,8 @@ fn a_thousand_idle_clients_cost_little_and_leave_nothing() {
     machine.settles(&before);
 }
 
-#[test]
 fn endless_bodies_end() {
-    let Some(machine) = Machine::new("bodies") else {
-        return;
-    };
+    let machine = Machine::new("bodies");
     let before = machine.held();
     let memory = machine.memory();
     let chunk = [b"8000\r\n", " ".repeat(0x8000).as_bytes(), b"\r\n"].concat();
@@ -132,11 +132,8 @@ fn endless_bodies_end() {
     machine.settles(&before);
 }
 
-#[test]
 fn a_slow_follower_holds_up_nobody() {
-    let Some(machine) = Machine::new("follower") else {
-        return;
-    };
+    let machine = Machine::new("follower");
     assert_eq!(machine.import("soak").unwrap().status, 200);
     let socket = machine.socket();
     assert!(run(&socket, "first", &["true"], "none"));

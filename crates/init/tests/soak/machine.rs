@@ -19,6 +19,11 @@ const BUSYBOX: &str = "/usr/bin/busybox";
 /// Longest wait for something that takes milliseconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Whether there can be a machine here.
+pub(crate) fn possible() -> bool {
+    rustix::process::geteuid().is_root() && Path::new(BUSYBOX).exists()
+}
+
 /// A machine with an engine.
 pub(crate) struct Machine {
     folder: TempDir,
@@ -38,12 +43,9 @@ pub(crate) struct Held {
 }
 
 impl Machine {
-    /// A machine whose engine answers; `None` where there cannot be one.
-    pub(crate) fn new(name: &str) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() || !Path::new(BUSYBOX).exists() {
-            println!("skipped: needs root and busybox-static");
-            return None;
-        }
+    /// A machine whose engine answers.
+    pub(crate) fn new(name: &str) -> Self {
+        assert!(possible(), "a machine needs root and busybox-static");
         let folder = tempfile::tempdir().unwrap();
         let netns = new_netns().unwrap();
         let cgroup = format!("soak-{name}-{}", std::process::id());
@@ -55,7 +57,7 @@ impl Machine {
             engine,
         };
         machine.wait_for_answer();
-        Some(machine)
+        machine
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

@@ -1,8 +1,16 @@
-//! "Nothing kills PID 1": the engine as an ordinary process (`init engine`) in a network namespace of its own, killed at
+//! "Nothing kills PID 1": the engine as an ordinary process (`init engine`) in its own network namespace, killed at
 //! random instants, and under more clients, bytes, lines and containers than anybody has. Needs root and
-//! busybox-static; without them every test passes and says so. The long ones are ignored: `cargo xtask soak` runs them.
+//! busybox-static; without them every test is reported as ignored. The long ones are ignored: `cargo xtask soak` runs them.
 
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy.toml's exception does not see
+
+/// The tests of a module, with their names.
+macro_rules! tests {
+    ($($test:ident),* $(,)?) => {
+        pub(crate) const TESTS: &[crate::Test] = &[$((stringify!($test), $test)),*];
+    };
+}
+use tests;
 
 mod copies;
 mod damage;
@@ -19,3 +27,46 @@ mod order;
 #[path = "../upgrade/program.rs"]
 mod program;
 mod volumes;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// A test and its name.
+type Test = (&'static str, fn());
+
+/// Kind of the tests that take minutes. CI leaves them out by it: `--skip [long]`.
+const LONG: &str = "long";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let tests = [
+        copies::TESTS,
+        damage::TESTS,
+        files::TESTS,
+        full::TESTS,
+        in_memory::TESTS,
+        kill::TESTS,
+        load::TESTS,
+        memory::TESTS,
+        network::TESTS,
+        order::TESTS,
+        volumes::TESTS,
+    ]
+    .concat();
+    let possible = machine::possible();
+    let trials = tests.into_iter().map(|(name, test)| {
+        let trial = Trial::test(name, move || {
+            test();
+            Ok(())
+        });
+        let possible =
+            possible && (!memory::TESTS.iter().any(|one| one.0 == name) || memory::possible());
+        if [kill::LONG, load::LONG].contains(&name) {
+            trial.with_kind(LONG).with_ignored_flag(true)
+        } else {
+            trial.with_ignored_flag(!possible)
+        }
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}

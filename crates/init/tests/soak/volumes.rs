@@ -5,11 +5,13 @@ use serde_json::{Value, json};
 use crate::http::{self, Answer};
 use crate::machine::{Machine, wait_until};
 
-#[test]
+crate::tests![
+    joined_volumes_go_with_the_last_container_and_are_told_of,
+    nobody_joins_its_own_network
+];
+
 fn joined_volumes_go_with_the_last_container_and_are_told_of() {
-    let Some(machine) = Machine::new("volumes") else {
-        return;
-    };
+    let machine = Machine::new("volumes");
     assert_eq!(machine.import("soak").unwrap().status, 200);
     create(
         &machine,
@@ -55,11 +57,8 @@ fn joined_volumes_go_with_the_last_container_and_are_told_of() {
     );
 }
 
-#[test]
 fn nobody_joins_its_own_network() {
-    let Some(machine) = Machine::new("own-network") else {
-        return;
-    };
+    let machine = Machine::new("own-network");
     assert_eq!(machine.import("soak").unwrap().status, 200);
     create(&machine, "me", json!({"NetworkMode": "container:me"}), &[]);
     let answer = post(&machine, "/containers/me/start", &json!({}));

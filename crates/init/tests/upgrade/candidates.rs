@@ -1,4 +1,4 @@
-//! Programs that cannot take over: refused while the present one runs, or gone back from.
+//! Programs that cannot take over: they are refused while the present one runs, or the present one resumes.
 
 use std::fs;
 use std::path::PathBuf;
@@ -50,13 +50,13 @@ async fn bad_programs() {
     foreign[18..20].copy_from_slice(&0x2b_u16.to_ne_bytes()); // EM_SPARCV9
     let descriptors = engine.descriptors().await;
     for (path, why) in [
-        (file("text", b"just a note\n"), "no ELF"),
+        (file("text", b"just a note\n"), "not an ELF"),
         (
             file(
                 "script",
                 b"#!/bin/sh\nexec true; # padded to the length of a header ...\n",
             ),
-            "no ELF",
+            "not an ELF",
         ),
         (file("foreign", &foreign), "another architecture"),
         (file("cut", &own[..own.len() / 3]), "cut off"),

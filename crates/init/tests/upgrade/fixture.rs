@@ -1,4 +1,4 @@
-//! An engine in a process, network and mount namespace of its own, with an image of busybox.
+//! An engine in its own process, network namespace and mount namespace, with an image of busybox.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -24,7 +24,9 @@ use libtest_mimic::{Arguments, Trial};
 const REFUSES: &[u8] = b"refuses";
 const HANGS: &[u8] = b"hangs";
 
-/// Tests for `--ignored`.
+/// Kind of the tests that take minutes. CI leaves them out by it: `--skip [long]`.
+const LONG: &str = "long";
+/// The tests of that kind.
 const SLOW: [&str; 2] = [busy::SLOW, candidates::SLOW];
 
 fn is(kind: &[u8]) -> bool {
@@ -42,7 +44,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     let mut arguments = Arguments::from_args();
-    // Each has an engine of its own; processes and descriptors are counted.
+    // Each has its own engine; processes and descriptors are counted.
     arguments.test_threads = Some(1);
     let possible = fixture::possible();
     let trials = [busy::TESTS, candidates::TESTS, created::TESTS].concat();
@@ -51,7 +53,12 @@ fn main() -> ExitCode {
             fixture::block_on(test);
             Ok(())
         };
-        Trial::test(name, run).with_ignored_flag(!possible || SLOW.contains(&name))
+        if SLOW.contains(&name) {
+            return Trial::test(name, run)
+                .with_kind(LONG)
+                .with_ignored_flag(true);
+        }
+        Trial::test(name, run).with_ignored_flag(!possible)
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

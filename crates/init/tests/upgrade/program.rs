@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use sys::process::Command;
 
-/// PID 1's program: the one that cargo built beside this test or, in a guest, to which the test was brought, the guest's
+/// PID 1's program: the one that cargo built next to this test or, in a guest, to which the test was brought, the guest's
 /// own, which `ENGINE_PROGRAM` names.
 pub(crate) fn path() -> PathBuf {
     let given = std::env::var_os("ENGINE_PROGRAM");
@@ -13,7 +13,7 @@ pub(crate) fn path() -> PathBuf {
 }
 
 /// PID 1's program with the worker next to it. Cargo builds programs of this package only for its tests, and the worker is
-/// a package of its own, so that what it needs is no part of PID 1.
+/// its own package, so that what it needs is not part of PID 1.
 fn built() -> PathBuf {
     static WORKER: OnceLock<()> = OnceLock::new();
     let program = PathBuf::from(env!("CARGO_BIN_EXE_init"));

@@ -121,7 +121,7 @@ async fn covered_proc() {
     let mut bundle = looking();
     bundle.spec.mounts.push(bind(Path::new("/proc"), "/proc"));
     assert_eq!(bundle.run().await.stdout, "0\n");
-    // By another name it is no less refused.
+    // It is refused by another name, too.
     let mut bundle = looking();
     symlink("/proc", bundle.root().join("way")).unwrap();
     bundle

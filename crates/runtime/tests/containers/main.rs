@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             bundle::block_on(test);
             Ok(())
         };
+        let possible = possible && (name != sources::NEEDS_FUSE || sources::has_fuse());
         Trial::test(name, run).with_ignored_flag(!possible)
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
