@@ -1,5 +1,7 @@
 //! The error every engine call answers with: an HTTP status and Docker's one-line message.
 
+use std::path::Path;
+
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -82,17 +84,18 @@ impl Error {
         self.status == StatusCode::NOT_FOUND
     }
 
+    /// 500 with the name of what the kernel refused: `mkdir /var/lib/x: permission denied`. For `map_err`.
+    ///
+    /// There is no `From<std::io::Error>`: its text has no name in it, and an error without a name helps nobody.
+    pub fn at<'a>(doing: &'a str, path: &'a Path) -> impl Fn(std::io::Error) -> Self + 'a {
+        move |error| Self::server(format!("{doing} {}: {}", path.display(), cause(&error)))
+    }
+
     /// The same error with what was being done put before its message.
     #[must_use]
     pub fn context(mut self, what: &str) -> Self {
         self.message = format!("{what}: {}", self.message);
         self
-    }
-}
-
-impl From<std::io::Error> for Error {
-    fn from(error: std::io::Error) -> Self {
-        Self::server(error.to_string())
     }
 }
 

@@ -60,7 +60,7 @@ impl MediaLayers {
         };
         if !layer.mounted {
             // an engine before this one may have mounted it
-            if !is_mounted(&target) {
+            if !sys::mount::is_mount_point(&target).unwrap_or(false) {
                 mount_layer(&layer.file, layer.size, &target)?;
             }
             layer.mounted = true;
@@ -81,18 +81,9 @@ impl MediaLayers {
     }
 }
 
-/// Whether something is mounted exactly there: its device differs from its parent's.
-fn is_mounted(path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).ok();
-    let parent = path.parent().and_then(device);
-    device(path).is_some_and(|own| parent.is_some_and(|parent| parent != own))
-}
-
 fn mount_layer(file: &Path, size: u64, target: &Path) -> Result<()> {
     check_file(file, size)?;
-    fs::create_dir_all(target)
-        .map_err(|error| Error::server(format!("make {}: {error}", target.display())))?;
+    fs::create_dir_all(target).map_err(Error::at("mkdir", target))?;
     let failed = |error: sys::Error| {
         Error::server(format!(
             "layer {} cannot be mounted: {error}",
@@ -119,7 +110,7 @@ fn check_file(path: &Path, size: u64) -> Result<()> {
     file.read_exact(&mut magic)
         .map_err(|error| damaged(error.to_string()))?;
     if magic != SQUASHFS_MAGIC {
-        return Err(damaged("it is no squashfs".to_owned()));
+        return Err(damaged("it is not a squashfs".to_owned()));
     }
     Ok(())
 }
@@ -236,8 +227,7 @@ fn mount_stack(
         mount_layer(&directory.join(&layer.file), layer.size, &path)?;
         mounted.push(path);
     }
-    fs::create_dir_all(target)
-        .map_err(|error| Error::server(format!("make {}: {error}", target.display())))?;
+    fs::create_dir_all(target).map_err(Error::at("mkdir", target))?;
     let result = match &mounted[..] {
         // an overlay without an upper directory needs two layers
         [only] => sys::mount::bind(only, target, false),

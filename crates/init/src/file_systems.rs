@@ -21,7 +21,7 @@ const NO_PROGRAMS: MountFlags = MountFlags::NOSUID
     .union(MountFlags::NODEV);
 
 /// Modes and sizes follow Debian's: a fifth of RAM for /run, and /dev/shm sized by the kernel's
-/// default of half the RAM. Both engines' directories in /run are file systems of their own: whoever fills /run (the console
+/// default of half the RAM. Both engines' directories in /run are separate file systems: whoever fills /run (the console
 /// and every container that binds it can) stops no container's start, and what they hold is bounded.
 #[rustfmt::skip]
 const API_FILE_SYSTEMS: &[ApiFileSystem] = &[
@@ -72,7 +72,7 @@ pub(crate) fn mount(machine: Machine) -> anyhow::Result<Machine> {
 fn mount_one(file_system: &ApiFileSystem) -> anyhow::Result<()> {
     let target = Path::new(file_system.target);
     fs::create_dir_all(target).with_context(|| format!("cannot create {}", file_system.target))?;
-    if is_mounted(target)? {
+    if mount::is_mount_point(target)? {
         return Ok(());
     }
     mount::mount(
@@ -82,18 +82,7 @@ fn mount_one(file_system: &ApiFileSystem) -> anyhow::Result<()> {
         file_system.flags,
         file_system.data,
     )?;
-    // Containers get /run and /dev by propagation choice of their own; the host's stay shared.
+    // Containers get /run and /dev with the propagation that they choose; the host's stay shared.
     mount::set_propagation(target, Propagation::Shared, false)?;
     Ok(())
-}
-
-/// A directory is a mount point when its device differs from its parent's.
-fn is_mounted(target: &Path) -> anyhow::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let device = |path: &Path| -> anyhow::Result<u64> {
-        Ok(fs::metadata(path)
-            .with_context(|| format!("cannot stat {}", path.display()))?
-            .dev())
-    };
-    Ok(device(target)? != device(target.parent().unwrap_or(target))?)
 }

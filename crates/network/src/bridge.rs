@@ -1,6 +1,7 @@
 //! The bridge driver's devices: the bridge itself and the veth pair of an endpoint.
 
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use engine_api::{Error, Result};
 use sys::netlink::{
@@ -22,7 +23,7 @@ pub(super) fn ensure(network: &NetworkRecord) -> Result<()> {
         Some(link) if link.kind == "bridge" => link,
         Some(_) => {
             return Err(Error::forbidden(format!(
-                "cannot use {device} as bridge: a device of that name is no bridge"
+                "cannot use {device} as bridge: a device of that name is not a bridge"
             )));
         }
         None => create(&mut netlink, network, &device)?,
@@ -168,7 +169,8 @@ pub(super) fn set_port(
 /// A locally administered MAC address under Docker's prefix.
 pub(super) fn random_mac() -> Result<MacAddress> {
     let mut octets = [0x02, 0x42, 0, 0, 0, 0];
-    objects::ids::random_bytes(&mut octets[2..])?;
+    objects::ids::random_bytes(&mut octets[2..])
+        .map_err(Error::at("read", Path::new("/dev/urandom")))?;
     Ok(MacAddress(octets))
 }
 
@@ -188,7 +190,7 @@ fn enable_ipv6_forwarding() {
     write_sysctl("ipv6/conf/all/forwarding", "1");
 }
 
-/// Sets `net.<key>` unless it has the value already. A kernel without it (IPv6 off) or a read-only /proc is no error:
+/// Sets `net.<key>` unless it has the value already. A kernel without it (IPv6 off) or a read-only /proc is not an error:
 /// what depends on it shows by itself.
 pub(super) fn write_sysctl(key: &str, value: &str) {
     let path = format!("/proc/sys/net/{key}");

@@ -26,7 +26,13 @@ impl Engine {
         found
             .await
             .map_err(|error| Error::server(error.to_string()))?
-            .map_err(Error::from)
+            .map_err(|error| {
+                Error::server(format!(
+                    "read the changes of container {}: {}",
+                    container.id,
+                    engine_api::cause(&error)
+                ))
+            })
     }
 }
 

@@ -29,19 +29,6 @@ pub(crate) struct Size {
     pub(crate) total: i64,
 }
 
-/// Whether something is mounted exactly there.
-pub(crate) fn is_mounted(path: &Path) -> bool {
-    let device = |path: &Path| {
-        fs::symlink_metadata(path)
-            .map(|metadata| metadata.dev())
-            .ok()
-    };
-    match (device(path), path.parent().and_then(device)) {
-        (Some(own), Some(parent)) => own != parent,
-        _ => false,
-    }
-}
-
 impl Engine {
     /// Mounts a container's root file system, if it is not mounted.
     pub(crate) fn mount_rootfs(&self, container: &Rc<Container>) -> Result<()> {
@@ -64,13 +51,11 @@ impl Engine {
         let lowers = self.lowers(container)?;
         let (upper, work) = (layout.upper(), layout.work());
         if !upper.exists() {
-            made(&upper, fs::create_dir(&upper))?;
-            let root = fs::metadata(&lowers[0])?;
-            fs::set_permissions(&upper, fs::Permissions::from_mode(root.mode() & 0o7777))?;
-            std::os::unix::fs::chown(&upper, Some(root.uid()), Some(root.gid()))?;
+            make_upper(&upper, &lowers[0])?;
         }
-        made(&work, fs::create_dir_all(&work))?;
-        made(&layout.rootfs, fs::create_dir_all(&layout.rootfs))?;
+        for directory in [&work, &layout.rootfs] {
+            fs::create_dir_all(directory).map_err(Error::at("mkdir", directory))?;
+        }
         sys::mount::overlay(&lowers, Some(&upper), Some(&work), &layout.rootfs).map_err(
             |error| {
                 Error::server(format!(
@@ -145,14 +130,14 @@ impl Engine {
     }
 }
 
-fn made(path: &Path, result: io::Result<()>) -> Result<()> {
-    result.map_err(|error| {
-        Error::server(format!(
-            "mkdir {}: {}",
-            path.display(),
-            engine_api::cause(&error)
-        ))
-    })
+/// The directory of what a container changes: its attributes are those of the root directory below it.
+fn make_upper(upper: &Path, below: &Path) -> Result<()> {
+    fs::create_dir(upper).map_err(Error::at("mkdir", upper))?;
+    let root = fs::metadata(below).map_err(Error::at("read attributes of", below))?;
+    let mode = fs::Permissions::from_mode(root.mode() & 0o7777);
+    fs::set_permissions(upper, mode).map_err(Error::at("chmod", upper))?;
+    std::os::unix::fs::chown(upper, Some(root.uid()), Some(root.gid()))
+        .map_err(Error::at("chown", upper))
 }
 
 fn is_read_only(path: &Path) -> bool {

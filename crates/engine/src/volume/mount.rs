@@ -78,7 +78,7 @@ pub(super) fn is_mounted(path: &Path) -> Result<bool> {
     let path = match fs::canonicalize(above) {
         // Somebody has removed it.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        above => above?.join(name),
+        found => found.map_err(Error::at("resolve", above))?.join(name),
     };
     Ok(mounts.iter().any(|entry| entry.target == path))
 }

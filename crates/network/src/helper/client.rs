@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use engine_api::Result;
+use engine_api::{Error, Result};
 
 use super::command::Command;
 use super::link::{HandedOver, Launcher, Link};
@@ -78,7 +78,8 @@ impl Helper {
                 resolv_conf: self.resolv_conf.clone(),
             },
             &[],
-        )?;
+        )
+        .map_err(|error| Error::server(format!("tell the network child: {error}")))?;
         Ok(self.run(link))
     }
 

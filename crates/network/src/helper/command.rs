@@ -1,4 +1,4 @@
-//! What the engine tells its network child: one JSON object a message, with open files beside it. The one answer is
+//! What the engine tells its network child: one JSON object a message, with the open files that it needs. The one answer is
 //! the number of a ticket, once sockets are closed.
 
 use std::net::{IpAddr, SocketAddr};

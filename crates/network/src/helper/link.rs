@@ -61,7 +61,7 @@ impl Link {
         match launcher {
             Launcher::Program(program) => {
                 let (pid, process) = spawn(program, &theirs)?;
-                Ok(Self::new(ours, pid, Some(process))?)
+                Self::new(ours, pid, Some(process))
             }
             #[cfg(test)]
             Launcher::Thread => {
@@ -81,12 +81,15 @@ impl Link {
             .then(|| Pidfd::open(child.pid))
             .transpose()
             .map_err(refused)?;
-        Ok(Self::new(child.socket, child.pid, process)?)
+        Self::new(child.socket, child.pid, process)
     }
 
-    fn new(socket: OwnedFd, pid: i32, process: Option<Pidfd>) -> io::Result<Self> {
+    fn new(socket: OwnedFd, pid: i32, process: Option<Pidfd>) -> Result<Self> {
+        let watched = watched(socket);
         Ok(Self {
-            socket: watched(socket)?,
+            socket: watched.map_err(|error| {
+                Error::server(format!("watch the socket of the network child: {error}"))
+            })?,
             pid,
             process,
             started: Instant::now(),

@@ -2,7 +2,7 @@
 //! published ports that the kernel does not translate.
 //!
 //! PID 1 binds these sockets, because the answer to a client depends on it, hands them over unread ([`fdpass`]) and
-//! closes its own copies. The child has no capability, no user of its own and a short list of system calls
+//! closes its own copies. The child has no capability, the user nobody and a short list of system calls
 //! ([`confine`]). It learns names and addresses from the engine ([`command`]), ends with it, and is started again with
 //! all tables when it dies ([`client`], [`link`]).
 //!

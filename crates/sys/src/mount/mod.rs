@@ -3,6 +3,7 @@
 
 mod info;
 mod overlay;
+mod point;
 mod tree;
 
 use std::ffi::CString;
@@ -13,6 +14,7 @@ use rustix::mount as raw;
 
 pub use info::{MountEntry, mountinfo};
 pub use overlay::overlay;
+pub use point::is_mount_point;
 pub use tree::{
     Attributes, create, move_mount_fd, move_mount_to, open_tree_clone, open_tree_clone_at,
     set_attributes, set_attributes_fd,

@@ -1,5 +1,5 @@
-//! Overlay file systems of any number of layers: each lower directory is its own fsconfig(2) call, so the page that
-//! mount(2) has for all options together is no limit.
+//! Overlay file systems of any number of layers: each lower directory is its own fsconfig(2) call, so the one page of memory that
+//! mount(2) has for all options together does not limit them.
 
 use std::path::{Path, PathBuf};
 

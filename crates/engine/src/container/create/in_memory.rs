@@ -1,7 +1,7 @@
 //! Containers that are kept in memory because the disk takes nothing: a machine with a full, broken or read-only disk must
 //! come up so far that its owner can get in. They are gone after a reboot.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use engine_api::options::RemoveOptions;
@@ -33,7 +33,7 @@ impl Engine {
             }
             let id = ids::new_id()?;
             let directory = engine.memory()?.join(&id);
-            std::fs::create_dir_all(&directory).map_err(failed(&directory))?;
+            std::fs::create_dir_all(&directory).map_err(Error::at("mkdir", &directory))?;
             let made = engine.create_as(&id, Some(&name), request).await;
             if made.is_err() {
                 // Nothing of it is known to anybody.
@@ -49,12 +49,12 @@ impl Engine {
         .await
     }
 
-    /// The directory of containers that are kept in memory; a file system of its own, so that they cannot fill the one that
+    /// The directory of containers that are kept in memory: a separate file system, so that they cannot fill the one that
     /// every start needs.
     fn memory(&self) -> Result<PathBuf> {
         let path = Layout::in_memory(&self.0.run);
-        std::fs::create_dir_all(&path).map_err(failed(&path))?;
-        if !crate::storage::is_mounted(&path) {
+        std::fs::create_dir_all(&path).map_err(Error::at("mkdir", &path))?;
+        if !sys::mount::is_mount_point(&path).unwrap_or(false) {
             let flags = MountFlags::NOSUID | MountFlags::NODEV;
             sys::mount::mount("tmpfs", &path, "tmpfs", flags, OPTIONS)
                 .map_err(|error| Error::server(error.to_string()))?;
@@ -82,15 +82,5 @@ impl Engine {
             record.state.status = Status::Dead;
         });
         Ok(())
-    }
-}
-
-fn failed(path: &Path) -> impl Fn(std::io::Error) -> Error + '_ {
-    move |error| {
-        Error::server(format!(
-            "mkdir {}: {}",
-            path.display(),
-            engine_api::cause(&error)
-        ))
     }
 }

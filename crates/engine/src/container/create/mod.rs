@@ -187,13 +187,7 @@ impl Engine {
             .recursive(true)
             .mode(0o710)
             .create(directory)
-            .map_err(|error| {
-                Error::server(format!(
-                    "mkdir {}: {}",
-                    directory.display(),
-                    engine_api::cause(&error)
-                ))
-            })?;
+            .map_err(Error::at("mkdir", directory))?;
         self.create_volumes(container)?;
         container.change(|_| {})?;
         self.0

@@ -20,7 +20,8 @@ impl Engine {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o711)
-            .create(&container.layout.bundle)?;
+            .create(&container.layout.bundle)
+            .map_err(Error::at("mkdir", &container.layout.bundle))?;
         let shares = container.record().network_container().map(str::to_owned);
         let (source, own) = match shares {
             Some(other) => (self.find(&other)?.layout.directory.clone(), false),
@@ -48,7 +49,8 @@ impl Engine {
             .init
             .unwrap_or(false)
             .then(|| fs::canonicalize(&self.0.program))
-            .transpose()?;
+            .transpose()
+            .map_err(Error::at("resolve", &self.0.program))?;
         Ok(spec::Files {
             resolv_conf: exists(resolv_conf),
             hostname: exists(source.join("hostname")),
@@ -107,7 +109,7 @@ impl Engine {
     /// A tmpfs that several containers use as /dev/shm.
     fn shared_memory(&self, id: &str, size: i64) -> Result<PathBuf> {
         let path = self.0.run.join("shm").join(id);
-        fs::create_dir_all(&path)?;
+        fs::create_dir_all(&path).map_err(Error::at("mkdir", &path))?;
         if is_mounted(&path)? {
             return Ok(path);
         }
@@ -127,7 +129,7 @@ impl Engine {
 
     fn shared_memory_of(&self, id: &str) -> Result<PathBuf> {
         let path = self.0.run.join("shm").join(id);
-        if path.exists() && is_mounted(&path)? {
+        if is_mounted(&path)? {
             return Ok(path);
         }
         Err(Error::conflict(format!(
@@ -137,10 +139,8 @@ impl Engine {
 }
 
 /// Whether a file system is mounted on a directory that the engine made.
-fn is_mounted(path: &Path) -> std::io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let above = path.parent().unwrap_or(path);
-    Ok(fs::metadata(path)?.dev() != fs::metadata(above)?.dev())
+fn is_mounted(path: &Path) -> Result<bool> {
+    sys::mount::is_mount_point(path).map_err(|error| Error::server(error.to_string()))
 }
 
 /// Keeps the inode: the file may be bound into a running container, which may hold a lease on it.

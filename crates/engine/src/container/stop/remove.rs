@@ -106,7 +106,7 @@ impl Engine {
                 Err(error) if error.errno() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {}
                 Err(error) => return Err(Error::server(error.to_string())),
             }
-            fs::remove_dir(&shm)?;
+            fs::remove_dir(&shm).map_err(Error::at("rmdir", &shm))?;
         }
         let layout = container.layout.clone();
         let removed = tokio::task::spawn_blocking(move || {
