@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde_json::json;
 
 use crate::console::Console;
@@ -97,6 +97,16 @@ impl Guest {
         self.ssh
             .run_until(command, deadline)
             .with_context(|| self.console.tail())
+    }
+
+    /// Runs a command that must end with this exit code, and say these words on standard error.
+    pub(crate) fn refuses(&self, command: &str, code: i32, words: &str) -> anyhow::Result<()> {
+        let answer = self.ssh.answer(command)?;
+        ensure!(
+            answer.code == code && answer.stderr.contains(words),
+            "{command}: {answer:?}"
+        );
+        Ok(())
     }
 
     /// Lets the console hold a line that would else fail the test, since the test provokes it.

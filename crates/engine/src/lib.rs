@@ -20,6 +20,7 @@ pub mod events;
 mod exec;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+mod hooks;
 mod in_process;
 mod io;
 mod logs;

@@ -22,10 +22,7 @@ impl Images {
     pub fn resolve(&self, reference: &str) -> Result<ImageRecord> {
         let id = self.find(reference)?;
         let state = self.0.state.borrow();
-        let known = state
-            .images
-            .get(&id)
-            .ok_or_else(|| no_such_image(reference))?;
+        let known = state.known(&id, reference)?;
         if let Some(damage) = &known.damage {
             return Err(Error::server(format!(
                 "image {reference} cannot be used: {damage}"

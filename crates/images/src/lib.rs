@@ -160,6 +160,11 @@ struct State {
 }
 
 impl State {
+    /// The image with this id, which was found by `reference`.
+    fn known(&self, id: &Digest, reference: &str) -> Result<&Known> {
+        self.images.get(id).ok_or_else(|| no_such_image(reference))
+    }
+
     /// Whether another image was made from it.
     fn has_children(&self, id: &Digest) -> bool {
         let parent = id.to_string();

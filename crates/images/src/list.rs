@@ -9,7 +9,7 @@ use engine_api::{
 };
 use oci_image::{Digest, Reference};
 
-use super::{Images, Known, State, api_error, container_config, glob, no_such_image};
+use super::{Images, Known, State, api_error, container_config, glob};
 
 /// Filters of `GET /images/json`.
 const LIST_FILTERS: [&str; 6] = ["dangling", "label", "before", "since", "reference", "until"];
@@ -188,10 +188,7 @@ impl Images {
     pub fn inspect(&self, reference: &str) -> Result<ImageInspect> {
         let id = self.find(reference)?;
         let state = self.0.state.borrow();
-        let known = state
-            .images
-            .get(&id)
-            .ok_or_else(|| no_such_image(reference))?;
+        let known = state.known(&id, reference)?;
         let (repo_tags, repo_digests) = split(&state.table.of(&id));
         let image = &known.image;
         let never = || "0001-01-01T00:00:00Z".to_owned();
@@ -253,10 +250,7 @@ impl Images {
     pub fn history(&self, reference: &str) -> Result<Vec<HistoryItem>> {
         let id = self.find(reference)?;
         let state = self.0.state.borrow();
-        let known = state
-            .images
-            .get(&id)
-            .ok_or_else(|| no_such_image(reference))?;
+        let known = state.known(&id, reference)?;
         let mut layers = known.layers().iter();
         let mut items = Vec::new();
         for step in &known.image.history {
@@ -319,7 +313,7 @@ impl Images {
             state.table.set(target.clone(), id)?;
             if let Some(known) = state.images.get_mut(id) {
                 known.saved.last_tag = Some(Timestamp::now().to_string());
-                // The reference counts and is on disk; the time of it alone is no reason to fail.
+                // The reference counts and is on disk; the time of it alone must not fail the call.
                 if !known.from_media
                     && let Err(error) = self.save_record(id, &known.saved)
                 {

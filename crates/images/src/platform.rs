@@ -1,4 +1,4 @@
-//! The platform that an image is for, beside the one that is asked for and this machine's.
+//! The platform that an image is for, compared with the one that is asked for and with this machine's.
 
 use engine_api::{Error, Result};
 use oci_image::manifest::Platform;
@@ -22,7 +22,7 @@ impl Images {
         )))
     }
 
-    /// What to say of an image that nobody asked a platform of and that is not for this machine; Docker's words.
+    /// Warning for an image of another platform when the client named none; Docker's words.
     pub fn foreign_platform(&self, reference: &str) -> Option<String> {
         let (host, actual) = (
             Platform::host(),

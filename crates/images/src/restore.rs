@@ -106,7 +106,7 @@ impl Images {
     }
 
     /// Looks at every layer. One without its files is set aside, so that it can be pulled again; a description that is
-    /// damaged is made anew.
+    /// damaged is made again.
     fn check_layers(&self, damage: &Damage) {
         let store = &self.0.store;
         for path in damage.entries(&store.root().join("layers")) {
@@ -146,7 +146,7 @@ fn describe_again(store: &Store, diff_id: &Digest, damage: &Damage) {
         compressed: Vec::new(),
     };
     match store.describe(&info) {
-        Ok(()) => damage.say(format!("layer {diff_id} is described anew")),
+        Ok(()) => damage.say(format!("layer {diff_id} is described again")),
         Err(error) => damage.say(error.to_string()),
     }
 }

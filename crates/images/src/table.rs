@@ -122,7 +122,7 @@ impl Table {
     }
 
     /// Writes what could not be written before: a full disk has room when the image's files are gone. Until then what is on
-    /// disk names an image that is not there, which is no harm at a start.
+    /// disk names an image that is not there, which does no harm at a start.
     pub(super) fn settle(&mut self) {
         if self.unsaved {
             self.unsaved = self.save().is_err();

@@ -16,8 +16,8 @@ impl Networks {
     /// that does not run gets its link at the next [`Self::attach`]; nothing changes when it has the network already.
     ///
     /// # Errors
-    /// Docker's: 404, 403 for a second endpoint on the same network, 400 for containers without a namespace of
-    /// their own and for impossible wishes.
+    /// Docker's: 404, 403 for a second endpoint on the same network, 400 for containers that have no separate
+    /// network namespace, and for impossible wishes.
     pub fn connect(
         &self,
         wanted: &str,

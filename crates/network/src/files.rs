@@ -1,6 +1,6 @@
 //! Content of a container's `/etc/resolv.conf`, `/etc/hosts` and `/etc/hostname`.
 //!
-//! A container on the host's network without DNS options of its own follows the host: its resolv.conf should be the
+//! A container on the host's network that has no DNS options follows the host: its resolv.conf should be the
 //! host's file itself (a bind mount), see [`ResolvConf::FollowHost`].
 
 use std::fmt::Write as _;
@@ -83,7 +83,7 @@ impl ResolverConfig {
 pub enum ResolvConf {
     /// The host's file: bind it, so that changes (DHCP) reach the container.
     FollowHost,
-    /// A file of its own.
+    /// Its own file.
     Own(String),
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The rules are a pure function of networks and endpoints; whenever they differ from what the kernel has, the whole
 //! table is replaced in one transaction, so that there is never a half-made state and nothing stale survives a
-//! restart. No other table is touched: User Docker's iptables-nft tables live beside it, and a packet must pass both.
+//! restart. No other table is touched: User Docker's iptables-nft tables exist next to it, and a packet must pass both.
 //!
 //! Published ports are translated by the kernel (no process in the data path), for local clients too: `route_localnet`
 //! on our bridges lets packets from 127.0.0.1 leave by them. What the kernel cannot translate (`::1`, IPv6 clients of a
@@ -32,43 +32,33 @@ const LOOPBACK_LINK: &str = "lo";
 /// The table's name.
 pub(super) const TABLE: &str = "system-docker";
 
-const RAW: Chain = Chain {
-    name: "raw-prerouting",
-    kind: ChainType::Filter,
-    hook: Hook::Prerouting,
-    priority: PRIORITY_RAW,
-};
-const PREROUTING: Chain = Chain {
-    name: "prerouting",
-    kind: ChainType::Nat,
-    hook: Hook::Prerouting,
-    priority: PRIORITY_DSTNAT,
-};
-const OUTPUT: Chain = Chain {
-    name: "output",
-    kind: ChainType::Nat,
-    hook: Hook::Output,
-    priority: PRIORITY_DSTNAT,
-};
-const LOCAL: Chain = Chain {
-    name: "local-output",
-    kind: ChainType::Filter,
-    hook: Hook::Output,
-    priority: PRIORITY_FILTER,
-};
-const FORWARD: Chain = Chain {
-    name: "forward",
-    kind: ChainType::Filter,
-    hook: Hook::Forward,
-    priority: PRIORITY_FILTER,
-};
-const POSTROUTING: Chain = Chain {
-    name: "postrouting",
-    kind: ChainType::Nat,
-    hook: Hook::Postrouting,
-    priority: PRIORITY_SRCNAT,
-};
+const RAW: Chain = filter("raw-prerouting", Hook::Prerouting, PRIORITY_RAW);
+const PREROUTING: Chain = nat("prerouting", Hook::Prerouting, PRIORITY_DSTNAT);
+const OUTPUT: Chain = nat("output", Hook::Output, PRIORITY_DSTNAT);
+const LOCAL: Chain = filter("local-output", Hook::Output, PRIORITY_FILTER);
+const FORWARD: Chain = filter("forward", Hook::Forward, PRIORITY_FILTER);
+const POSTROUTING: Chain = nat("postrouting", Hook::Postrouting, PRIORITY_SRCNAT);
 const CHAINS: [Chain; 6] = [RAW, PREROUTING, OUTPUT, LOCAL, FORWARD, POSTROUTING];
+
+/// A chain of rules that let packets pass or drop them.
+const fn filter(name: &'static str, hook: Hook, priority: i32) -> Chain {
+    Chain {
+        name,
+        kind: ChainType::Filter,
+        hook,
+        priority,
+    }
+}
+
+/// A chain of rules that translate addresses.
+const fn nat(name: &'static str, hook: Hook, priority: i32) -> Chain {
+    Chain {
+        name,
+        kind: ChainType::Nat,
+        hook,
+        priority,
+    }
+}
 
 type Rules = Vec<(&'static str, Rule)>;
 

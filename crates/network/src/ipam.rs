@@ -11,7 +11,7 @@ use super::record::{NetworkRecord, Subnet};
 /// How far a subnet is searched for a free address: a full /16, far more endpoints than the engine can hold.
 const SEARCH_LIMIT: u128 = 1 << 16;
 
-/// Subnets for networks without one of their own: 172.19.0.0/16 to 172.31.0.0/16, then 192.168.0.0/20 and so on.
+/// Subnets for networks that name none: 172.19.0.0/16 to 172.31.0.0/16, then 192.168.0.0/20 and so on.
 /// Docker's pools, less 172.17 (User Docker's `docker0`) and 172.18 (`docker-sys`).
 fn pool() -> impl Iterator<Item = Cidr> {
     let large = (19..=31).filter_map(|second| Cidr::new(IpAddr::from([172, second, 0, 0]), 16));
@@ -100,24 +100,13 @@ pub(super) fn allocate(
 
 #[cfg(test)]
 mod tests {
-    use engine_api::{Ipam, IpamConfig};
-
     use super::*;
+    use crate::ipam_config::one_subnet;
 
     fn network(subnet: &str, range: &str, gateway: &str) -> NetworkRecord {
-        let config = IpamConfig {
-            subnet: subnet.into(),
-            ip_range: range.into(),
-            gateway: gateway.into(),
-            ..IpamConfig::default()
-        };
-        let ipam = Ipam {
-            config: vec![config],
-            ..Ipam::default()
-        };
         NetworkRecord {
             name: "n".into(),
-            ipam,
+            ipam: one_subnet(subnet, range, gateway),
             enable_ipv6: true,
             ..NetworkRecord::default()
         }

@@ -113,22 +113,27 @@ fn address_complaint(what: &str, text: &str, subnet: Cidr) -> Option<String> {
     }
 }
 
+/// The addresses of a test's network with one subnet.
+#[cfg(test)]
+pub(super) fn one_subnet(subnet: &str, range: &str, gateway: &str) -> Ipam {
+    let config = IpamConfig {
+        subnet: subnet.into(),
+        ip_range: range.into(),
+        gateway: gateway.into(),
+        ..IpamConfig::default()
+    };
+    Ipam {
+        config: vec![config],
+        ..Ipam::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn check(subnet: &str, range: &str, gateway: &str) -> String {
-        let config = IpamConfig {
-            subnet: subnet.into(),
-            ip_range: range.into(),
-            gateway: gateway.into(),
-            ..IpamConfig::default()
-        };
-        let ipam = Ipam {
-            config: vec![config],
-            ..Ipam::default()
-        };
-        validate(&ipam, false)
+        validate(&one_subnet(subnet, range, gateway), false)
             .err()
             .map(|error| error.message)
             .unwrap_or_default()

@@ -278,7 +278,7 @@ impl NetworkMode {
         }
     }
 
-    /// True when the container has a namespace of its own that wants links.
+    /// True when the container has its own namespace that wants links.
     pub fn is_private(&self) -> bool {
         matches!(self, Self::None | Self::Default | Self::Network(_))
     }

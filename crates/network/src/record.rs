@@ -175,7 +175,7 @@ impl NetworkRecord {
 /// The link-local addresses a client asks for, with the prefix lengths that Docker gives them (libnetwork: 16 and 64).
 ///
 /// # Errors
-/// 400 with Docker's words when one is no address.
+/// 400 with Docker's words when one is not an address.
 pub(super) fn link_local(settings: &EndpointSettings) -> Result<Vec<Cidr>> {
     let wished = settings.ipam_config.as_ref();
     let texts = wished.map_or(&[][..], |config| &config.link_local_ips);

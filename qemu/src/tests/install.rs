@@ -210,22 +210,12 @@ fn refuses_what_would_lose_data(context: &Context) -> anyhow::Result<()> {
         ("-d /dev/vdc -c /no/such/file", "cannot read"),
         ("-d /dev/vdc -i /no/such.iso", "is not an ISO file"),
     ] {
-        let answer = guest
-            .ssh
-            .answer(&format!("sudo ros install {arguments} --no-reboot"))?;
-        ensure!(
-            answer.code == 1 && answer.stderr.contains(words),
-            "ros install {arguments}: {answer:?}"
-        );
+        let command = format!("sudo ros install {arguments} --no-reboot");
+        guest.refuses(&command, 1, words)?;
     }
     guest.run("echo 'hostname: [a]' > /tmp/bad.yml")?;
-    let bad = guest
-        .ssh
-        .answer("sudo ros install -d /dev/vdc -c /tmp/bad.yml --no-reboot")?;
-    ensure!(
-        bad.code == 1 && bad.stderr.contains("nothing was changed"),
-        "{bad:?}"
-    );
+    let bad = "sudo ros install -d /dev/vdc -c /tmp/bad.yml --no-reboot";
+    guest.refuses(bad, 1, "nothing was changed")?;
     let said = guest.run("sudo ros install -d smallest -f --no-reboot 2>&1 || true")?;
     ensure!(
         said.contains("is mounted on"),

@@ -59,11 +59,7 @@ fn upgrade_from_a_registry(context: &Context) -> anyhow::Result<()> {
         ("upgrade --no-reboot /no/such.iso", 1, "is not an ISO file"),
     ] {
         let arguments = arguments.replace("HOST", &host);
-        let answer = guest.ssh.answer(&format!("sudo ros os {arguments}"))?;
-        ensure!(
-            answer.code == code && answer.stderr.contains(words),
-            "ros os {arguments}: {answer:?}"
-        );
+        guest.refuses(&format!("sudo ros os {arguments}"), code, words)?;
     }
     let list = guest.run("sudo ros os list -u")?;
     ensure!(
@@ -71,13 +67,8 @@ fn upgrade_from_a_registry(context: &Context) -> anyhow::Result<()> {
         "the registry's versions: {list}"
     );
     guest.run("sudo ros os pin 8.0")?;
-    let pinned = guest
-        .ssh
-        .answer("sudo ros os upgrade --insecure --no-reboot")?;
-    ensure!(
-        pinned.code == 2 && pinned.stderr.contains("is pinned to v8.0"),
-        "{pinned:?}"
-    );
+    let upgrade = "sudo ros os upgrade --insecure --no-reboot";
+    guest.refuses(upgrade, 2, "is pinned to v8.0")?;
     guest.run("sudo ros os pin off")?;
 
     registry.fetched();

@@ -68,7 +68,7 @@ pub(crate) const EVERY: [&str; 41] = [
 /// The container's capabilities, by `Privileged`, `CapAdd` and `CapDrop`.
 ///
 /// # Errors
-/// 400 for a name that is no capability.
+/// 400 for a name that is not that of a capability.
 pub(crate) fn choose(host: &HostConfig) -> Result<Vec<String>> {
     let add = normalize(host.cap_add.as_deref().unwrap_or_default(), "CapAdd")?;
     let drop = normalize(host.cap_drop.as_deref().unwrap_or_default(), "CapDrop")?;

@@ -257,7 +257,7 @@ mod tests {
         assert!(!devices.rules[0].allow);
     }
 
-    /// The list of Docker 26.1.5, as its cgroup has it, but for the console.
+    /// The list of Docker 26.1.5, as its cgroup has it, except the console.
     #[test]
     fn the_default_devices_are_dockers_without_the_console() {
         let rules = default_rules();

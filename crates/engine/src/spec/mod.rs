@@ -5,6 +5,7 @@ mod devices;
 mod mounts;
 pub(crate) mod process;
 mod resources;
+pub(crate) mod seccomp_profile;
 pub(crate) mod security;
 mod sysctls;
 

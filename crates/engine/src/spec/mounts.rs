@@ -116,7 +116,7 @@ fn basic(input: &Input<'_>) -> Vec<Mount> {
 /// How a place of the host's is bound.
 const BOUND: [&str; 2] = ["rbind", "rprivate"];
 
-/// /dev/shm: the host's, another container's, or one of its own.
+/// /dev/shm: the host's, another container's, or its own.
 fn shared_memory(input: &Input<'_>) -> Option<Mount> {
     let host = &input.record.host_config;
     match host.ipc_mode.as_str() {

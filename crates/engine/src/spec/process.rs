@@ -115,7 +115,7 @@ pub(crate) fn rlimits(host: &HostConfig) -> Vec<oci::Rlimit> {
     rlimits
 }
 
-/// Refuses names that are no resource limit.
+/// Refuses names that are not those of resource limits.
 ///
 /// # Errors
 /// 400 with Docker's words.

@@ -1,4 +1,4 @@
-//! `Sysctls`: parameters that have a value of their own in one of the container's namespaces, and no others.
+//! `Sysctls`: parameters that have a separate value in one of the container's namespaces, and no others.
 
 use std::collections::BTreeMap;
 

@@ -47,7 +47,7 @@ fn a_damaged_layer_of_a_medium_costs_one_image() {
         assert_eq!(errors.len(), 1);
         assert!(
             errors[0].message.contains("rancher/os-b:1")
-                && errors[0].message.contains("no squashfs"),
+                && errors[0].message.contains("not a squashfs"),
             "{}",
             errors[0]
         );

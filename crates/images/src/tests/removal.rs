@@ -2,7 +2,7 @@
 
 use super::*;
 
-// No name here can be read as the beginning of an id, which the import makes up anew each time.
+// No name here can be read as the beginning of an id, which are different after each import.
 #[test]
 fn removal_follows_dockers_rules() {
     run(async {

@@ -22,7 +22,7 @@ pub(super) fn message(progress: Progress) -> ProgressMessage {
     }
 }
 
-/// The bar that clients without a terminal of their own print: `[=====>     ]  1.5MB/3MB`.
+/// The bar that clients that have no terminal print: `[=====>     ]  1.5MB/3MB`.
 fn bar(detail: &ProgressDetail) -> String {
     const WIDTH: i64 = 50;
     if detail.current <= 0 {

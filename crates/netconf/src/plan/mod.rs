@@ -374,5 +374,4 @@ fn virtual_link(name: String) -> Candidate {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@
 //!
 //! Answers for containers' names, aliases, ids and host names; forwards everything else to the host's servers (or the
 //! container's own `--dns`). The sockets are opened inside the container's namespace on a free port, and an nf_tables
-//! rule there sends port 53 to it, so that a container may run a name server of its own on port 53. Requests are
+//! rule there sends port 53 to it, so that a container may run its own name server on port 53. Requests are
 //! served by the network child ([`super::helper`]): parsing is pure and bounded, a request in flight costs one task
 //! and one socket, and [`FORWARD_LIMIT`] bounds them per container.
 
@@ -32,7 +32,7 @@ const SERVER_LIMIT: usize = 3;
 /// Table inside the container's namespace.
 const TABLE: &str = "system-docker-dns";
 
-/// What the server answers with; asked anew for every request.
+/// What the server answers with; asked again for every request.
 pub trait Directory {
     /// Addresses of a container on the asker's networks; `None` when no container has that name.
     fn lookup(&self, name: &str) -> Option<Vec<IpAddr>>;

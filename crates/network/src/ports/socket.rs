@@ -51,7 +51,7 @@ pub(crate) fn open(udp: bool, address: SocketAddr) -> io::Result<BoundSocket> {
         bind(&fd, &address)?;
         return Ok(BoundSocket::Udp(fd.into()));
     }
-    // Connections of an earlier holder in TIME_WAIT are no reason to refuse.
+    // Connections of an earlier holder in TIME_WAIT do not matter.
     set_socket_reuseaddr(&fd, true)?;
     bind(&fd, &address)?;
     listen(&fd, BACKLOG)?;

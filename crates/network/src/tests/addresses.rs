@@ -170,7 +170,7 @@ fn internal_networks_have_no_way_out() {
             .run(|| {
                 let mut netlink = Rtnetlink::open().unwrap();
                 let eth0 = netlink.link("eth0").unwrap().unwrap().index;
-                // Even with a route of its own making.
+                // Even with a route that it made itself.
                 let own = netlink
                     .addresses()
                     .unwrap()

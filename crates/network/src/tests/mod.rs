@@ -1,4 +1,4 @@
-//! Whole networks in namespaces of their own: one plays the host (the engine's event loop runs in it), one each the
+//! Whole networks in separate namespaces: one plays the host (the engine's event loop runs in it), one each the
 //! containers. They need root and nf_tables with NAT; `cargo test` says that they are ignored.
 
 mod addresses;
@@ -109,7 +109,7 @@ const SILENCE: Duration = Duration::from_millis(300);
 struct World {
     networks: Networks,
     directory: TempDir,
-    /// A machine beside the host, 192.0.2.2.
+    /// Another machine in the host's network, 192.0.2.2.
     neighbour: Container,
 }
 

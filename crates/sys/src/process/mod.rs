@@ -1,6 +1,7 @@
 //! Processes: start, wait, kill, and the attributes of the calling one.
 
 mod command;
+mod descriptors;
 mod pidfd;
 mod spawn;
 mod wait;
@@ -13,6 +14,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 pub use command::{Child, Command, Output};
+pub use descriptors::{
+    close_on_exec_from, dup_inherited_fd, keep_at_exec, set_stdio, take_inherited_fd,
+};
 pub use pidfd::Pidfd;
 pub use spawn::{CloneOptions, Fork, SpawnIn, Spawned, clone_single_threaded, spawn_in};
 pub use std::process::ExitStatus;
@@ -267,7 +271,7 @@ pub fn set_user(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
     Ok(())
 }
 
-/// Gives the process a session keyring of its own (keyctl(2)). A kernel without keyrings is fine.
+/// Gives the process its own session keyring (keyctl(2)). A kernel without keyrings is fine.
 ///
 /// # Errors
 /// When the quota of keys is used up.
@@ -326,72 +330,6 @@ const RLIMITS: [(&str, libc::__rlimit_resource_t); 16] = [
     ("RLIMIT_STACK", libc::RLIMIT_STACK),
 ];
 
-/// All descriptors from `first` on are closed at the next execve(2) (close_range(2)).
-///
-/// # Errors
-/// Never, on Linux 5.11 or later.
-pub fn close_on_exec_from(first: u32) -> Result<()> {
-    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
-    // SAFETY: only flags of descriptors change.
-    let result =
-        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOSE_RANGE_CLOEXEC) };
-    check(result)
-        .map(drop)
-        .what(|| "close descriptors at exec".into())
-}
-
-/// Takes over a descriptor that the parent has placed at `number` for this program, and closes it at exec.
-///
-/// # Errors
-/// When nothing is open there.
-pub fn take_inherited_fd(number: i32) -> Result<std::os::fd::OwnedFd> {
-    use std::os::fd::FromRawFd;
-    // SAFETY: fcntl(F_SETFD) has no memory arguments and fails on a number that is not open.
-    let result = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
-    check(i64::from(result)).what(|| format!("inherited descriptor {number}"))?;
-    // SAFETY: it is open, and by contract of the parent it is this program's to own; callers take each number once.
-    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(number) })
-}
-
-/// Makes a copy, closed at exec, of a descriptor that an earlier program of this process left open at `number`. The
-/// original stays, so that another program can still be given it.
-///
-/// # Errors
-/// When nothing is open there, or too many files are.
-pub fn dup_inherited_fd(number: i32) -> Result<std::os::fd::OwnedFd> {
-    use std::os::fd::FromRawFd;
-    // SAFETY: fcntl(F_DUPFD_CLOEXEC) has no memory arguments and fails on a number that is not open.
-    let result = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 3) };
-    let copy = check(i64::from(result)).what(|| format!("copy inherited descriptor {number}"))?;
-    // SAFETY: the kernel has just made this descriptor and nobody else has it.
-    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(i32::try_from(copy).unwrap_or(-1)) })
-}
-
-/// Whether a descriptor stays open at the next execve(2) (FD_CLOEXEC of fcntl(2)).
-///
-/// # Errors
-/// Never for an open file.
-pub fn keep_at_exec(file: impl AsFd, keep: bool) -> Result<()> {
-    let flags = if keep {
-        rustix::io::FdFlags::empty()
-    } else {
-        rustix::io::FdFlags::CLOEXEC
-    };
-    rustix::io::fcntl_setfd(file, flags).what(|| "set close-on-exec".into())
-}
-
-/// Puts `file` in the place of descriptor 0, 1 or 2, where it stays open at exec.
-///
-/// # Errors
-/// Never for an open file.
-pub fn set_stdio(file: impl AsFd, number: i32) -> Result<()> {
-    let result = match number {
-        0 => rustix::stdio::dup2_stdin(file),
-        1 => rustix::stdio::dup2_stdout(file),
-        _ => rustix::stdio::dup2_stderr(file),
-    };
-    result.what(|| format!("set descriptor {number}"))
-}
 /// Whether this process runs as root (geteuid(2)).
 #[must_use]
 pub fn is_root() -> bool {

@@ -80,7 +80,7 @@ impl Pidfd {
     /// Waits for a child and reaps it.
     ///
     /// # Errors
-    /// It is no child of the caller, or was reaped before.
+    /// It is not a child of the caller, or was reaped before.
     pub fn wait(&self) -> Result<ExitStatus> {
         self.wait_ended(None)?;
         let status = self.reap()?;
@@ -92,7 +92,7 @@ impl Pidfd {
     /// Reaps a child that has ended; `None` while it runs.
     ///
     /// # Errors
-    /// It is no child of the caller, or was reaped before (ECHILD).
+    /// It is not a child of the caller, or was reaped before (ECHILD).
     pub fn reap(&self) -> Result<Option<ExitStatus>> {
         wait::reap_target(Target::Pidfd(self.fd.as_fd())).what(|| "reap process".into())
     }

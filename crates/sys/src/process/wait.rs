@@ -68,7 +68,7 @@ pub fn waitid_any_nowait() -> Result<Option<i32>> {
 /// Reaps child `pid` if it has ended; `None` while it runs.
 ///
 /// # Errors
-/// It is no child of the caller, or was reaped before (ECHILD).
+/// It is not a child of the caller, or was reaped before (ECHILD).
 pub fn reap(pid: i32) -> Result<Option<ExitStatus>> {
     reap_target(Target::Pid(pid)).what(|| format!("reap process {pid}"))
 }

@@ -27,10 +27,7 @@ impl Engine {
         timeout: Option<i64>,
     ) -> Result<()> {
         let container = self.find(reference)?;
-        let signal = signal
-            .filter(|text| !text.is_empty())
-            .map(signals::parse)
-            .transpose()?;
+        let signal = signals::parse_if_given(signal)?;
         self.detached(move |engine| async move {
             if !container.status().is_alive() && container.status() != Status::Restarting {
                 return Err(Error::not_modified("container is already stopped"));
@@ -52,10 +49,7 @@ impl Engine {
         timeout: Option<i64>,
     ) -> Result<()> {
         let container = self.find(reference)?;
-        let signal = signal
-            .filter(|text| !text.is_empty())
-            .map(signals::parse)
-            .transpose()?;
+        let signal = signals::parse_if_given(signal)?;
         self.detached(move |engine| async move {
             let _turn = container.operation.lock().await;
             if container.status() == Status::Removing || container.status() == Status::Dead {
@@ -116,7 +110,7 @@ impl Engine {
             self.thaw(container)?;
         }
         let seconds = timeout.or(own_timeout).unwrap_or(STOP_TIMEOUT);
-        // A negative timeout is "no limit"; a century is as good and needs no second path.
+        // A negative timeout means "no limit"; a century is as good and needs no second path.
         let limit = u64::try_from(seconds).map_or(
             Duration::from_secs(u64::from(u32::MAX)),
             Duration::from_secs,

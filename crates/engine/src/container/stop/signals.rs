@@ -15,6 +15,14 @@ const NAMES: [&str; 31] = [
     "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
+/// As [`parse`]; none when the client named no signal or an empty one.
+///
+/// # Errors
+/// As [`parse`].
+pub(super) fn parse_if_given(text: Option<&str>) -> Result<Option<i32>> {
+    text.filter(|text| !text.is_empty()).map(parse).transpose()
+}
+
 /// Reads `15`, `TERM`, `SIGTERM`, `sigterm`, `RTMIN+3` or `SIGRTMAX-1`.
 ///
 /// # Errors

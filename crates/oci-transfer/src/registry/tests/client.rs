@@ -1,4 +1,4 @@
-//! The side under test: a client with a store of its own, and an image to pull.
+//! The side under test: a client with its own store, and an image to pull.
 
 use std::collections::BTreeMap;
 use std::fs;

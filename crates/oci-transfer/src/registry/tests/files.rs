@@ -178,7 +178,7 @@ fn a_broken_download_goes_on_where_it_broke() {
     let asked = bench.asked(0);
     assert!(asked[0].contains("range: bytes=300000-"), "{asked:?}");
     assert_eq!(bench.names().len(), 1);
-    // What it left was damaged by a power cut: fetched anew, once
+    // What it left was damaged by a power cut: fetched again, once
     fs::remove_file(bench.path(0)).unwrap();
     fs::write(&left, vec![0; 300_000]).unwrap();
     bench.fetch(&[bench.wanted(0)]).unwrap();

@@ -1,4 +1,4 @@
-//! Running a program and waiting for it, with a deadline: what `std::process::Command` is elsewhere, but safe beside a
+//! Running a program and waiting for it, with a deadline: what `std::process::Command` is elsewhere, but safe next to a
 //! reaper of all children.
 
 mod child;
@@ -111,7 +111,7 @@ impl Command {
         self
     }
 
-    /// Gives it a session of its own with this terminal for all three streams. The output is then not captured.
+    /// Gives it its own session with this terminal for all three streams. The output is then not captured.
     #[must_use]
     pub fn terminal(mut self, terminal: impl AsRef<Path>) -> Command {
         self.terminal = Some(terminal.as_ref().to_owned());
@@ -146,7 +146,7 @@ impl Command {
         self
     }
 
-    /// Runs it to its end. A program that fails is no error: look at [`Output::status`].
+    /// Runs it to its end. A program that fails is not an error: look at [`Output::status`].
     ///
     /// # Errors
     /// When it cannot be started, or has not ended at the deadline (`ErrorKind::TimedOut`).

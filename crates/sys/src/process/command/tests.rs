@@ -61,7 +61,7 @@ fn blocked_signals_are_not_inherited() {
         crate::signal::block(&[libc::SIGUSR1]).unwrap();
         shell("kill -USR1 $$; exit 0").run().unwrap().status
     };
-    // In a thread of its own: the mask is the thread's.
+    // In its own thread: the mask is the thread's.
     let status = std::thread::spawn(blocked).join().unwrap();
     assert_eq!(
         std::os::unix::process::ExitStatusExt::signal(&status),
