@@ -35,7 +35,7 @@ pub(crate) const FORBIDDEN: &[&str] = &[
 /// How many of the last lines a failure shows.
 const SHOWN_LINES: usize = 25;
 
-/// The reading end is a thread of its own, so that nothing is lost while a test does other things.
+/// The reading end is a separate thread, so that nothing is lost while a test does other things.
 #[derive(Debug)]
 pub(crate) struct Console {
     shared: Arc<Shared>,

@@ -20,7 +20,7 @@ pub(crate) struct Context {
     tries: Tries,
 }
 
-/// A test with machines of its own.
+/// A test that starts its own machines.
 pub(crate) type Alone = fn(&Context) -> anyhow::Result<()>;
 /// A test in the guest that others use at the same time.
 pub(crate) type Shared = fn(&Guest) -> anyhow::Result<()>;

@@ -22,7 +22,7 @@ pub(crate) enum Damage {
     Zeros,
     /// The first half only.
     Half,
-    /// As long as before, bytes that are no text.
+    /// As long as before, bytes that are not text.
     Junk,
     /// A file in the place of a directory.
     File,

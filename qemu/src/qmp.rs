@@ -60,7 +60,7 @@ impl Qmp {
     /// Why QEMU ended, which it must have: `guest-shutdown` (off), `guest-reset` (with `-no-reboot`), ...
     ///
     /// <https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html>, event SHUTDOWN, ShutdownCause. The kernel's own word on
-    /// the console is no proof: its last line is lost when the frame buffer's worker has the console's lock just then.
+    /// the console proves nothing: its last line is lost when the frame buffer's worker has the console's lock just then.
     ///
     /// # Errors
     /// When QEMU lives on, or ended without a word.

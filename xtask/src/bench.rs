@@ -1,4 +1,4 @@
-//! Measures the system beside a Debian peer, and System Docker beside Docker: hands over to the crate in `qemu/`.
+//! Measures the system against a Debian peer, and System Docker against Docker: hands over to the crate in `qemu/`.
 
 use anyhow::Result;
 

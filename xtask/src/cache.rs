@@ -23,7 +23,7 @@ pub(crate) fn dir(kind: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A file that appears under its name only when it is complete: written beside it, synced, renamed.
+/// A file that appears under its name only when it is complete: written next to it, synced, renamed.
 pub(crate) struct Pending {
     file: fs::File,
     temporary: PathBuf,
@@ -38,7 +38,7 @@ impl Pending {
             fs::create_dir_all(parent)
                 .with_context(|| format!("create folder {}", parent.display()))?;
         }
-        let temporary = beside(target);
+        let temporary = next_to(target);
         let file = fs::File::create(&temporary)
             .with_context(|| format!("create {}", temporary.display()))?;
         Ok(Self {
@@ -91,7 +91,7 @@ impl Drop for Pending {
 }
 
 /// A name in the same folder that no other process uses.
-fn beside(target: &Path) -> PathBuf {
+fn next_to(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     target.with_file_name(format!(".{name}.{}.part", std::process::id()))
 }
@@ -114,7 +114,7 @@ pub(crate) fn place(source: &Path, target: &Path) -> Result<()> {
         fs::create_dir_all(parent)
             .with_context(|| format!("create folder {}", parent.display()))?;
     }
-    let temporary = beside(target);
+    let temporary = next_to(target);
     fs::remove_file(&temporary).ok();
     if fs::hard_link(source, &temporary).is_err() {
         fs::copy(source, &temporary)

@@ -1,4 +1,4 @@
-//! The engine's own tests as programs, for qemu-test: what holds on a developer's machine must hold on ours, beside the real
+//! The engine's own tests as programs, for qemu-test: what holds on a developer's machine must hold on ours, next to the real
 //! PID 1. They are handed to the tests and are on no image.
 
 use std::collections::BTreeMap;

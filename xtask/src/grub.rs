@@ -1,5 +1,5 @@
 //! GRUB of Debian 13, on every host: its programs run from their packages, and the parts for each firmware lie unpacked
-//! beside them. The versions are pinned in the lock files; what the host has installed is never used.
+//! next to them. The versions are pinned in the lock files; what the host has installed is never used.
 
 use std::path::{Path, PathBuf};
 

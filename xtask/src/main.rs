@@ -83,7 +83,7 @@ enum Command {
     Run(run::Options),
     /// Boot the media and test the running system
     QemuTest(qemu_test::Options),
-    /// Measure the boot beside a Debian peer, or the engine beside Docker
+    /// Measure the boot against a Debian peer, or the engine against Docker
     Bench(bench::Options),
     /// Run the container engine alone on this machine
     Engine(engine::Options),

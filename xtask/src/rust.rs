@@ -16,7 +16,7 @@ const PACKED_RELOCATIONS: (u32, u32) = (2, 36);
 const FIXED: [&str; 1] = ["ros"];
 
 /// Builds the programs of `package` in release mode and returns the path of the one that has its name; the others are
-/// beside it.
+/// next to it.
 pub(crate) fn build(build: &Build, package: &str) -> Result<PathBuf> {
     let shell = Shell::new().context("open a shell")?;
     shell.change_dir(&build.root);
@@ -55,7 +55,7 @@ pub(crate) fn build(build: &Build, package: &str) -> Result<PathBuf> {
 ///
 /// For x86_64 rustc links with its own lld, which optimizes across crates by itself (`linker-plugin-lto`) and keeps what
 /// has not changed: PID 1's program is linked in 20 s after an edit, not 80, and is 470 kB smaller than by rustc's own
-/// thin LTO (7.38 beside 7.86 MB). Folding functions of the same instructions (`--icf`) saves 160 kB and, where the host's
+/// thin LTO (7.38 MB instead of 7.86). Folding functions of the same instructions (`--icf`) saves 160 kB and, where the host's
 /// glibc can, a packed table of relocations 240 kB (both measured without LTO).
 fn optimization(arch: Arch) -> (Vec<&'static str>, &'static str) {
     let mut flags = vec!["-Ctarget-feature=+crt-static"];

@@ -149,7 +149,7 @@ fn weight(media: &Path, repositories: &[String]) -> Result<u64> {
         .collect();
     let mut size: u64 = own.values().sum();
     for name in repositories {
-        // An image for User Docker lies there as an archive of its own
+        // An image for User Docker lies there as a separate archive
         size += fs::metadata(media.join(format!("user-images/{name}.tar")))
             .map_or(0, |file| file.len());
     }

@@ -89,7 +89,7 @@ pub fn install(home: &Path, uid: u32, gid: u32, keys: &[String]) -> Result<Optio
 }
 
 fn write_new(path: &Path, text: &str, uid: u32, gid: u32) -> Result<()> {
-    let _ = fs::remove_file(path); // left by a power cut; created anew below, so that no link is followed
+    let _ = fs::remove_file(path); // left by a power cut; created below, so that no link is followed
     let mut file =
         fs::File::create_new(path).map_err(|error| Error::file("create", path, error))?;
     sys::fs::set_mode(path, 0o600)?;

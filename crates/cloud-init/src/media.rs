@@ -61,7 +61,7 @@ pub struct Media {
     pub format: Format,
 }
 
-/// What media said. A part that cannot be read is an error of its own: the other part still counts.
+/// What media said. A part that cannot be read is a separate error: the other part still counts.
 #[derive(Debug)]
 pub struct Contents {
     /// The user data file, unparsed; `None` when there is none.

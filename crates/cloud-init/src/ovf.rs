@@ -50,7 +50,7 @@ pub fn parse(text: &str) -> Result<Contents> {
     }
 }
 
-/// Parses XML without definitions of its own and with a limit.
+/// Parses XML that defines no entities, with a limit.
 pub(crate) fn document(text: &str) -> std::result::Result<Document<'_>, String> {
     let options = ParsingOptions {
         allow_dtd: false,

@@ -71,7 +71,7 @@ const PLATFORMS: &[(&str, Field, Text)] = &[
     ("vmware", Field::SysVendor, Text::Starts("VMware")),
 ];
 
-/// EC2's older hosts have Xen's words and an own UUID. Without Xen beside it, one UUID in 4096 would do.
+/// EC2's older hosts have Xen's words and an own UUID. Without Xen's words, one UUID in 4096 would be taken for EC2's.
 const XEN_UUIDS: [Text; 2] = [Text::Starts("ec2"), Text::FirstGroupEnds("ec")];
 
 /// Words of the kernel command line that name a platform whose firmware does not (bare metal).
@@ -107,7 +107,7 @@ pub fn by_firmware(dmi: &Dmi) -> Option<&'static str> {
     row.map(|(name, ..)| *name)
 }
 
-/// The platform that the kernel command line names: `ds=NAME` (cloud-init's) or a word of its own.
+/// The platform that the kernel command line names: `ds=NAME` (cloud-init's) or our own word.
 pub fn by_command_line(line: &CommandLine) -> Option<String> {
     let ds = line
         .values("ds")

@@ -46,7 +46,7 @@ const MACHINES: &[Row] = &[
     (&[(Field::SysVendor, "Exoscale"), (Field::ProductName, "Exoscale Compute Platform")], Some("exoscale")),
     (&[(Field::SysVendor, "Alibaba Cloud"), (Field::ProductName, "Alibaba Cloud ECS")], Some("aliyun")),
     (&[(Field::SysVendor, "VMware, Inc."), (Field::ProductName, "VMware Virtual Platform")], Some("vmware")),
-    // A machine of one's own, and hypervisors that are no platform.
+    // A machine of one's own, and hypervisors that are not a platform.
     (&[(Field::SysVendor, "QEMU"), (Field::ProductName, "Standard PC (i440FX + PIIX, 1996)"), (Field::ProductUuid, "8a52c1ec-1111-4222-8333-944455556666")], None),
     (&[(Field::SysVendor, "QEMU"), (Field::ProductName, "Standard PC (Q35 + ICH9, 2009)"), (Field::ProductUuid, "ec1d2c3b-1111-4222-8333-944455556666")], None),
     (&[(Field::SysVendor, "Dell Inc."), (Field::ProductName, "PowerEdge R640"), (Field::ProductSerial, "ABC1234")], None),

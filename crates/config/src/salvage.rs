@@ -1,6 +1,6 @@
 //! The good parts of a document that is not YAML as a whole: whoever wrote it must still get in to mend it.
 //!
-//! The text is cut by its indentation, the way a person reads it: a part begins where a line is no deeper than its
+//! The text is cut by its indentation, the way a person reads it: a part begins where a line is not deeper than its
 //! first one. A part that reads alone is taken; one that does not is cut again below its key, or at its list's items,
 //! and what is left over is reported with its own place.
 

@@ -23,7 +23,7 @@ pub const RELOAD_CONFIG: &str = "io.rancher.os.reloadconfig";
 pub const CONSOLE: &str = "io.rancher.os.console";
 /// Label: hash of the definition a container was made from.
 pub const HASH: &str = "io.rancher.os.hash";
-/// Label: when an existing container is made anew: `always`, `"false"`, or on a change of the definition.
+/// Label: when an existing container is replaced by a new one: `always`, `"false"`, or on a change of the definition.
 pub const REBUILD: &str = "io.docker.compose.rebuild";
 
 /// One service in compose v1 form; see [`crate::schema::SERVICE`] for the keys.

@@ -32,10 +32,10 @@ pub trait Engine {
         Ok(None)
     }
 
-    /// Starts it. A container that runs already is no error.
+    /// Starts it. It is not an error when the container runs already.
     async fn container_start(&self, id: &str) -> Result<()>;
 
-    /// Stops it: signal, `timeout` seconds (none: the container's own), then SIGKILL. A stopped container is no error.
+    /// Stops it: signal, `timeout` seconds (none: the container's own), then SIGKILL. It is not an error when the container has stopped.
     async fn container_stop(&self, id: &str, timeout: Option<i64>) -> Result<()>;
 
     /// Waits until it does not run and returns its exit code.

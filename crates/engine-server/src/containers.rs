@@ -70,12 +70,12 @@ pub(super) fn create_request(bytes: Option<&[u8]>) -> Result<CreateRequest> {
     if fields.is_empty() {
         return Err(Error::bad_parameter(EMPTY));
     }
-    // Before there was a HostConfig its fields lay beside the others, and Docker still takes them from there.
-    let beside: HostConfig = call::convert(Value::Object(fields.clone()))?;
+    // Before there was a HostConfig its fields were next to the others, and Docker still takes them from there.
+    let outside: HostConfig = call::convert(Value::Object(fields.clone()))?;
     let mut host_config = match call::convert::<Option<HostConfig>>(host)? {
-        None => beside,
+        None => outside,
         Some(mut host) => {
-            inherit(&mut host, beside);
+            inherit(&mut host, outside);
             host
         }
     };
@@ -92,20 +92,20 @@ pub(super) fn create_request(bytes: Option<&[u8]>) -> Result<CreateRequest> {
     })
 }
 
-/// The limits that count from beside the HostConfig too, where it leaves them open.
-fn inherit(host: &mut HostConfig, beside: HostConfig) {
+/// Old clients put these limits next to the HostConfig; they count where it has none.
+fn inherit(host: &mut HostConfig, outside: HostConfig) {
     for (own, other) in [
-        (&mut host.memory, beside.memory),
-        (&mut host.memory_swap, beside.memory_swap),
-        (&mut host.cpu_shares, beside.cpu_shares),
+        (&mut host.memory, outside.memory),
+        (&mut host.memory_swap, outside.memory_swap),
+        (&mut host.cpu_shares, outside.cpu_shares),
     ] {
         if *own == 0 {
             *own = other;
         }
     }
     for (own, other) in [
-        (&mut host.cpuset_cpus, beside.cpuset_cpus),
-        (&mut host.volume_driver, beside.volume_driver),
+        (&mut host.cpuset_cpus, outside.cpuset_cpus),
+        (&mut host.volume_driver, outside.volume_driver),
     ] {
         if own.is_empty() {
             *own = other;

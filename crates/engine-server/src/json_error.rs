@@ -3,7 +3,7 @@
 /// Deepest nesting that is looked into; Go stops at the same depth.
 const MAX_DEPTH: usize = 10_000;
 
-/// Why this text is no JSON value; none when it is one (whatever follows it).
+/// Why this text is not a JSON value; none when it is one(whatever follows it).
 pub(super) fn complaint(text: &[u8]) -> Option<String> {
     let mut scanner = Scanner { text, at: 0 };
     scanner.document().err()
@@ -175,7 +175,7 @@ impl Scanner<'_> {
         byte.ok_or_else(|| "unexpected EOF".to_owned())
     }
 
-    /// The next byte that is no white space.
+    /// The next byte that is not white space.
     fn next(&mut self) -> Result<u8, String> {
         let byte = self.peek()?;
         self.at += 1;

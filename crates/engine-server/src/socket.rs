@@ -23,11 +23,11 @@ use super::heads::{Requests, answer_end};
 /// Bytes that are received at a time while requests are looked at.
 const READ_BYTES: usize = 8 << 10;
 
-/// Time for a client that is still sending to read its answer, as long as Go's server gives it: who closes at once takes
-/// the refusal of an upload away from the client, which sees "broken pipe" only.
+/// Time for a client that is still sending to read its answer, as long as Go's server gives it: an immediate close would give
+/// a client that uploads "broken pipe" in place of our refusal.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// Bytes that are read of what nobody wants while lingering, as many as Go's server reads.
+/// How much unread request data is discarded before the socket is closed, as much as Go's server reads.
 const LINGER_BYTES: usize = 256 << 10;
 
 /// A client's socket.

@@ -17,7 +17,7 @@ pub(super) async fn upgrade(call: Call) -> Result<Reply> {
     let wait = match call.query.text("t") {
         "" => None,
         text => Some(text.parse().map_err(|_| {
-            Error::bad_parameter(format!("invalid t: {text:?} is no number of seconds"))
+            Error::bad_parameter(format!("invalid t: {text:?} is not a number of seconds"))
         })?),
     };
     let engine = call.engine.clone();

@@ -114,7 +114,7 @@ impl Tree {
     }
 }
 
-/// Where cgroup v2 is mounted: at its usual place, or beside v1 (`unified`).
+/// Where cgroup v2 is mounted: at its usual place, or next to v1 (`unified`).
 fn find_root() -> Option<PathBuf> {
     let usual = PathBuf::from(ROOT);
     [usual.clone(), usual.join("unified")]
@@ -176,7 +176,7 @@ pub fn is_populated(path: &Path) -> bool {
         .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
 }
 
-/// How many processes the kernel killed there for want of memory.
+/// How many processes the kernel killed there because memory ran out.
 #[must_use]
 pub fn oom_kills(path: &Path) -> u64 {
     value(path, "memory.events", "oom_kill")

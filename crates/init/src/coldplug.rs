@@ -11,7 +11,7 @@ use crate::machine::Machine;
 
 /// Loads every module of the initrd that a device present now asks for.
 ///
-/// A controller brings up devices of its own (a USB host its disks), which ask for more: it is
+/// A controller brings up devices behind it (a USB host its disks), which ask for more: it is
 /// repeated until a round loads nothing new.
 pub(crate) fn load(machine: Machine) -> anyhow::Result<Machine> {
     let directory = Path::new("/lib/modules").join(sys::kernel_release());

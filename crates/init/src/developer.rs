@@ -1,6 +1,6 @@
 //! `init engine`: System Docker on a developer's machine, without booting anything.
 //!
-//! It runs in a mount namespace of its own, so that nothing of it stays on the host.
+//! It runs in its own mount namespace, so that nothing of it stays on the host.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -46,7 +46,7 @@ pub(crate) struct Developer {
     pub(crate) root: PathBuf,
     pub(crate) run: PathBuf,
     pub(crate) socket: PathBuf,
-    /// The worker's program, which is built beside this one.
+    /// The worker's program, which is built next to this one.
     pub(crate) worker: PathBuf,
     pub(crate) media: Option<PathBuf>,
     pub(crate) cgroup: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! Running the boot phases: a deadline for each, one log line for each, and a trace of them all.
 //!
 //! A phase that touches devices can block in the kernel for as long as the hardware likes, so it
-//! runs in a thread of its own and PID 1 stops listening to it when its deadline passes.
+//! runs in its own thread and PID 1 stops listening to it when its deadline passes.
 
 use std::fmt;
 use std::sync::mpsc::{self, RecvTimeoutError};

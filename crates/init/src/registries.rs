@@ -43,7 +43,7 @@ pub(crate) fn options(config: &Config) -> RegistryOptions {
     }
 }
 
-/// User and password may stand in one word, as Docker's own file has them; one that does not read is no account, and the
+/// User and password may stand in one word, as Docker's own file has them; one that does not read is not an account, and the
 /// registry says so.
 fn account(auth: &RegistryAuth) -> Credentials {
     let word = auth

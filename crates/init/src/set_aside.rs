@@ -28,7 +28,7 @@ pub(crate) fn unless_directory(path: &Path) -> anyhow::Result<()> {
     set_aside(path, "is not a directory")
 }
 
-/// Renames the files of the machine's configuration, in `conf`, that are no text.
+/// Renames the files of the machine's configuration, in `conf`, that are not text.
 pub(crate) fn configuration(conf: &Path) {
     let directory = conf.join("cloud-config.d");
     let mut results = vec![unless_directory(conf), unless_directory(&directory)];
@@ -67,7 +67,7 @@ fn damage(path: &Path) -> Option<&'static str> {
     match fs::read(path) {
         Err(_) => Some("cannot be read"),
         Ok(content) if content.contains(&0) => Some("has zeros in it, as a power cut leaves them"),
-        Ok(content) if std::str::from_utf8(&content).is_err() => Some("is no text"),
+        Ok(content) if std::str::from_utf8(&content).is_err() => Some("is not text"),
         Ok(_) => None,
     }
 }

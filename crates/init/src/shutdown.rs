@@ -125,7 +125,7 @@ pub(crate) fn leave(mut action: Action) -> ! {
     }
 }
 
-/// Has the kernel look for new discs no more (udev's rules have it do so every 2 s): the answer of a drive whose controller
+/// Stops the kernel's polling for new discs (udev's rules ask for it every 2 s): the answer of a drive whose controller
 /// is being shut down makes libata warn (`ata_qc_complete`, a port that is frozen).
 fn stop_polling_drives() {
     if let Err(error) = fs::write(POLL_DRIVES, "0") {

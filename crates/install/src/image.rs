@@ -1,4 +1,4 @@
-//! Paths in the image that carries a version: an ordinary OCI image in which every file is a layer of its own.
+//! Paths in the image that carries a version: an ordinary OCI image in which every file is a separate layer.
 //!
 //! A layer is found by the history of the image's configuration: `docker load` and a push by another Docker keep that and
 //! the order of the layers, but neither annotations nor the compressed digests. What a layer holds is checked by the digests

@@ -1,7 +1,7 @@
 //! How RancherOS lies on a disk: partitions, boot records, slots, and which slot a boot chooses.
 //!
 //! The machine (`ros install`, `ros os`, PID 1) and the build (`cargo xtask cloud-image`) write disks with the same code. The
-//! boot loader reads what is written here with a script of its own, `iso/boot.cfg`; [`choose`] is the same choice in Rust,
+//! boot loader reads what is written here with its own script, `iso/boot.cfg`; [`choose`] is the same choice in Rust,
 //! and `cargo xtask grub-test` holds one against the other.
 //!
 //! **Belongs here:** the layout of a disk, its boot records and slots, and the order in which they are written.

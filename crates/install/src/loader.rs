@@ -1,4 +1,4 @@
-//! The boot loader of an installed disk: GRUB for UEFI in the EFI system partition, for BIOS in a partition of its own.
+//! The boot loader of an installed disk: GRUB for UEFI in the EFI system partition, for BIOS in its own partition.
 
 use crate::bios::{BLOCK_LIST, BOOT_CODE_BYTES, SECTOR, boot_code, core_sector, embed_core};
 use crate::disk::Disk;
@@ -25,7 +25,7 @@ pub fn plain_core(core: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// The core image of a boot image for discs, which has a loader of its own in front.
+/// The core image of a boot image for discs, which has its own loader in front.
 ///
 /// # Errors
 /// When it is too short to be one.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use config::Config;
 use config::include::is_catalogue_name;
 
-/// What was fetched, beside the directory of the machine's configuration.
+/// What was fetched, next to the directory of the machine's configuration.
 const CACHE: &str = "cache/services";
 /// Longest name of a kept file, below the 255 bytes of file systems.
 const LONGEST_NAME: usize = 200;

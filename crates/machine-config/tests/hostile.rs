@@ -31,7 +31,7 @@ fn loaded(text: &str) -> Loaded {
     )
 }
 
-/// What counts for the machine: places are no part of it.
+/// What counts for the machine: places are not part of it.
 fn without_places(mut config: Config) -> Config {
     for service in config.rancher.services.values_mut() {
         service.at = None;

@@ -54,7 +54,7 @@ impl Plan {
         } else if let Some(vlan) = self.vlans.iter().find(|vlan| vlan.name == name) {
             (&vlan.parent, vlan.id).hash(&mut hasher);
         } else if self.wireguards.contains_key(name) {
-            "wireguard".hash(&mut hasher); // keys and peers are set anew without making it anew
+            "wireguard".hash(&mut hasher); // keys and peers are set again; the device stays
         } else if !self.bridges.contains(name) {
             return None;
         }

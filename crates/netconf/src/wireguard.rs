@@ -83,7 +83,7 @@ pub fn set(name: &str, wanted: &Wireguard) -> Netlink<()> {
     Handle::open()?.set(name, &device)
 }
 
-/// A device without a key of its own is none; a peer that is wrong costs itself only.
+/// A device without a key is left out; a peer that is wrong costs itself only.
 pub(crate) fn plan(wanted: &entry::Wireguard) -> (Option<Wireguard>, Vec<String>) {
     let mut problems = Vec::new();
     let mut say = |problem: Option<String>| problems.extend(problem);

@@ -1,6 +1,6 @@
 //! Files that are replaced as a whole: after a power cut or kill there is the old content or the new, never a mixture.
 //!
-//! Records have a spare beside them, `NAME.before`, for the day on which the disk gives something else back than was
+//! Records have a spare next to them, `NAME.before`, for the day on which the disk gives something else back than was
 //! written: [`crate::damage`] reads it then.
 
 use std::ffi::OsString;
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// What is added to a file's name for its spare.
 pub const SPARE: &str = "before";
 
-/// Writes `content` to a temporary file beside `path`, syncs it, renames it over `path` and syncs the directory.
+/// Writes `content` to a temporary file next to `path`, syncs it, renames it over `path` and syncs the directory.
 ///
 /// # Errors
 /// The first system call that failed; `path` then has its old content. When the directory's sync fails and there is no spare to
@@ -25,7 +25,7 @@ pub fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 /// version is its own spare.
 ///
 /// # Errors
-/// As [`write`]; a spare that cannot be made is no error.
+/// As [`write`]; it is not an error when the spare cannot be made.
 pub fn write_keeping(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let spare = spare_of(path);
     let is_first = !path.exists();
@@ -47,7 +47,7 @@ pub fn write_keeping(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
 /// The same for a record that seldom changes and must not go back in time: its spare has the same content.
 ///
 /// # Errors
-/// As [`write`]; a spare that cannot be written is no error.
+/// As [`write`]; it is not an error when the spare cannot be written.
 pub fn write_twice(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     write(path, content, mode).or_else(|error| {
         make_room(path, error)?;
@@ -137,7 +137,7 @@ fn take_back(path: &Path, temporary: &Path, is_first: bool) {
 }
 
 fn fill(path: &Path, content: &[u8], mode: u32, sync: bool) -> io::Result<()> {
-    // Made anew: what lies there (a leftover, a named pipe) is not written to.
+    // A new file: what lies there (a leftover, a named pipe) is not written to.
     let _ = fs::remove_file(path);
     let mut file = OpenOptions::new()
         .write(true)

@@ -1,4 +1,4 @@
-//! Reading ahead in a thread of its own, so that one processor fetches and checks while another inflates and writes.
+//! Reading ahead in its own thread, so that one processor fetches and checks while another inflates and writes.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, sync_channel};

@@ -129,7 +129,7 @@ async fn load(client: &Client, archive: &Archive) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A file as a request body, read by a thread of its own.
+/// A file as a request body, read by its own thread.
 fn body(path: &Path) -> anyhow::Result<Body> {
     let mut file = fs::File::open(path).context("cannot open")?;
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
@@ -152,7 +152,7 @@ fn body(path: &Path) -> anyhow::Result<Body> {
     Ok(Body::Stream(receiver))
 }
 
-/// Files of a directory in name order; stamps lie in `stamps`, or beside the files.
+/// Files of a directory in name order; stamps are in `stamps`, or next to the files.
 fn archives(directory: &Path, stamps: Option<&Path>) -> Vec<Archive> {
     let mut archives: Vec<Archive> = fs::read_dir(directory)
         .into_iter()

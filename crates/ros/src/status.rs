@@ -96,7 +96,7 @@ fn state() -> String {
     format!("{} ({}), {room}", mount.source, mount.fstype)
 }
 
-/// System services that should run and do not; an engine that does not answer has a line of its own.
+/// System services that should run and do not; an engine that does not answer has its own line.
 async fn failed_services() -> Vec<String> {
     let label = format!("{}=system", config::service::SCOPE);
     let services = Filters([("label".to_owned(), vec![label])].into());

@@ -15,7 +15,7 @@ use crate::problems;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Looks names up in a thread of its own, for one plan at a time.
+/// Looks names up in a separate thread, for one plan at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Hosts {
     /// The number of the plan that counts.

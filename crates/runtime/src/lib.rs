@@ -1,6 +1,6 @@
 //! An OCI runtime: from a bundle to a process (OCI Runtime Specification 1.1).
 //!
-//! The engine's side ([`NativeRuntime`]) makes one clone3(2) and one execve(2) of its own program; that child
+//! The engine's side ([`NativeRuntime`]) makes one clone3(2) and one execve(2), which runs its own program; that child
 //! ([`main`]) is the container's first process from the start: it sets itself up, says so, waits for the word, and
 //! becomes the container's program. PID 1 waits on a socket only, always with a deadline. Nothing of the set-up is
 //! done in PID 1's own process, whose root, directory, oom score and descriptors stay as they are.

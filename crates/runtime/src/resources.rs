@@ -11,7 +11,7 @@ use super::oci::{BlockIo, CpuResources, DeviceCgroup, MemoryResources, Resources
 /// A file of the cgroup and what is written to it.
 type Setting = (String, String);
 
-/// Writes all limits. A controller that this machine or the parent group has not is no error: the returned texts name
+/// Writes all limits. A controller that this machine or the parent group does not have is not an error: the returned texts name
 /// what is not enforced.
 ///
 /// # Errors
@@ -106,7 +106,7 @@ fn settings(resources: &Resources) -> Result<Vec<Setting>> {
     Ok(settings)
 }
 
-/// Negative is no limit.
+/// A negative number means: no limit.
 fn bytes(value: i64) -> String {
     if value < 0 {
         "max".to_owned()

@@ -21,11 +21,11 @@ struct Profile {
     by_architecture: BTreeMap<String, String>,
     /// Calls for who has a capability.
     by_capability: BTreeMap<String, String>,
-    /// Calls refused with an errno to who has not a capability, so that libc tries an older one.
+    /// Calls that fail with this errno unless the process has the capability; libc then tries an older call.
     refused_without: BTreeMap<String, BTreeMap<String, u32>>,
     /// Calls allowed when an argument is as said.
     conditions: Vec<Condition>,
-    /// Architectures whose programs may run beside the native one's.
+    /// Architectures whose programs may run next to the native one's.
     compatible: BTreeMap<String, Vec<String>>,
 }
 

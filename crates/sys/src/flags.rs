@@ -1,4 +1,4 @@
-//! Sets of flag bits as types of their own, so that the flags of one call cannot be given to another.
+//! Sets of flag bits as separate types, so that the flags of one call cannot be given to another.
 
 /// Defines a set of bits with named members, `|` and the usual questions.
 macro_rules! flag_set {
@@ -40,7 +40,7 @@ macro_rules! flag_set {
                 $name(self.0 | other.0)
             }
 
-            /// These flags but for the other ones.
+            /// These flags without the other ones.
             #[must_use]
             pub const fn without(self, other: $name) -> $name {
                 $name(self.0 & !other.0)

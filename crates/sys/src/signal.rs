@@ -191,7 +191,7 @@ impl SignalFd {
     /// The next pending signal's number.
     ///
     /// # Errors
-    /// What read(2) says, but for "nothing there".
+    /// What read(2) says, except "nothing there".
     pub fn read(&self) -> Result<Option<i32>> {
         let mut record = [0_u8; size_of::<libc::signalfd_siginfo>()];
         match (&self.0).read(&mut record) {

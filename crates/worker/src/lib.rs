@@ -1,4 +1,4 @@
-//! The engine's worker: what PID 1 must not do itself, in a program of its own, one process a task.
+//! The engine's worker: what PID 1 must not do itself, in its own program, one process a task.
 //!
 //! A worker talks to registries, and packs and unpacks archives; it ends with its task, with the engine, or when the engine
 //! kills it. Standard input: one line of JSON ([`Request`]), then the archive if the task reads one. Standard output: the
@@ -53,7 +53,7 @@ pub fn main(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
 /// Where a task is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// In a process of its own, which gives up all rights that the task does not need.
+    /// In its own process, which gives up all rights that the task does not need.
     Process,
     /// In a thread of a test, which gives up nothing. Tasks about files of containers are refused.
     Thread,

@@ -1,4 +1,4 @@
-//! From kernel start to Docker, and the RAM that is used then; beside Debian 13 with docker.io.
+//! From kernel start to Docker, and the RAM that is used then; compared with Debian 13 with docker.io.
 
 use std::time::Duration;
 
@@ -132,7 +132,7 @@ fn finish(guest: &Guest, figures: &mut Figures) -> anyhow::Result<()> {
         .unwrap_or("");
     let kib: f64 = figure
         .parse()
-        .with_context(|| format!("{figure:?} is no amount of RAM"))?;
+        .with_context(|| format!("{figure:?} is not an amount of RAM"))?;
     figures.ram_mb.push(kib * 1024.0 / 1e6);
     Ok(())
 }

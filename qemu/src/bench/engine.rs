@@ -1,4 +1,4 @@
-//! System Docker beside the real Docker Engine, in one guest: what each takes for the same commands, and its RAM.
+//! System Docker against the real Docker Engine, in one guest: what each takes for the same commands, and its RAM.
 
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ struct Side {
     client: &'static str,
     /// Lists the processes of the daemon itself, for RAM.
     daemon: &'static str,
-    /// What it runs beside them for each container.
+    /// What it runs in addition for each container.
     helpers: &'static str,
     figures: Figures,
 }

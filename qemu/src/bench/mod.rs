@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: ours beside the peer, in turn, on the same machine; medians and ratios.
+//! `cargo xtask bench`: ours against the peer, in turn, on the same machine; medians and ratios.
 //!
 //! Machines are noisy: both sides are measured alternately in one run, and only ratios are quoted.
 
@@ -31,7 +31,7 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
     let rounds = match arguments.get(1) {
         Some(text) => text
             .parse()
-            .with_context(|| format!("{text} is no number of rounds"))?,
+            .with_context(|| format!("{text} is not a number of rounds"))?,
         None => ROUNDS,
     };
     match arguments.first().map(String::as_str) {
@@ -94,7 +94,7 @@ fn median(values: &[f64]) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-/// One row of a table: a figure of ours beside the peer's.
+/// One row of a table: our figure next to the peer's.
 fn row(name: &str, unit: &str, ours: &[f64], peer: &[f64]) -> String {
     let range = |values: &[f64]| {
         let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);

@@ -1,4 +1,4 @@
-//! Pull of an image of 200 MB from a registry beside the guest: `system-docker pull` beside `docker pull`.
+//! Pull of an image of 200 MB from a registry on the host: `system-docker pull` against `docker pull`.
 
 use super::{guest_with_busybox, row, timed};
 use crate::artifacts::Artifacts;

@@ -35,7 +35,7 @@ pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
     guest.check()
 }
 
-/// One round with writers of its own; returns how many lines they wrote.
+/// One round with its own writers; returns how many lines they wrote.
 fn round(guest: &Guest, times: &mut Vec<f64>) -> anyhow::Result<u64> {
     for writer in 0..WRITERS {
         guest.run(&format!(

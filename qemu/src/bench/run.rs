@@ -1,4 +1,4 @@
-//! One container, run and removed: `system-docker run --rm` beside `docker run --rm`, in one guest.
+//! One container, run and removed: `system-docker run --rm` against `docker run --rm`, in one guest.
 
 use super::{guest_with_busybox, row, timed};
 use crate::artifacts::Artifacts;

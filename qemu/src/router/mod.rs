@@ -133,7 +133,7 @@ fn advertisement() -> Vec<u8> {
     packet::advertisement(MAC, LINK_LOCAL, ADDRESS)
 }
 
-/// The answer of a stratum 1 server with this host's time (RFC 5905, section 7.3); none to what is no request.
+/// The answer of a stratum 1 server with this host's time (RFC 5905, section 7.3); none to what is not a request.
 pub(crate) fn time(request: &[u8]) -> Option<[u8; 48]> {
     /// Seconds from 1900 to 1970.
     const UNIX_EPOCH: u64 = 2_208_988_800;

@@ -57,7 +57,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u16> {
 }
 
 impl Frame<'_> {
-    /// Reads a frame; none when it is no IPv6.
+    /// Reads a frame; none when it is not IPv6.
     pub(super) fn read(bytes: &[u8]) -> Option<Frame<'_>> {
         let packet = bytes.get(ETHERNET..)?;
         if bytes[12..14] != ETHERTYPE_IPV6 || packet.len() < IPV6 {

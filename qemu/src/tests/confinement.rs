@@ -113,7 +113,7 @@ const OWN: &str = "#include <tunables/global>\\nprofile own {\\n #include <abstr
 
 fn both_dockers_use_apparmor(guest: &Guest) -> anyhow::Result<()> {
     guest.run_until("docker image inspect busybox >/dev/null", BOOT_DEADLINE)?;
-    // A name of its own: another test removes busybox from System Docker meanwhile
+    // A different name: another test removes busybox from System Docker meanwhile
     guest.run("docker tag busybox probe && docker save probe | system-docker load -q")?;
     for docker in ["docker", "system-docker"] {
         let run = |options: &str, command: &str| {

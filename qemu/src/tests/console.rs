@@ -100,7 +100,7 @@ fn lets_nobody_in_without_a_key(context: &Context) -> anyhow::Result<()> {
 }
 
 /// Tries a login that must be refused, by a server that offers nothing but keys. After some failures sshd does not talk to
-/// an address for a while (sshd_config(5), PerSourcePenalties): that is no answer yet.
+/// an address for a while (sshd_config(5), PerSourcePenalties): that is not an answer yet.
 fn refusal(login: impl Fn() -> anyhow::Result<Answer>) -> anyhow::Result<()> {
     let end = Instant::now() + BOOT_DEADLINE;
     let mut answer = login()?;
@@ -110,7 +110,7 @@ fn refusal(login: impl Fn() -> anyhow::Result<Answer>) -> anyhow::Result<()> {
     }
     ensure!(
         answer.code == 255 && answer.stderr.contains("Permission denied (publickey)"),
-        "not refused, or not for want of a key: {answer:?}"
+        "not refused, or not because a key is missing: {answer:?}"
     );
     Ok(())
 }

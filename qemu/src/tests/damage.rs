@@ -65,7 +65,7 @@ const MAKE: &str = "echo mine > ~/note; sudo sh -c 'echo \"{}\" > /etc/docker/da
     system-docker run -d --name kept --restart always -v kept:/data busybox sh -c 'echo data > /data/note; sleep 100000'; \
     system-docker network create kept; sync";
 
-/// The names that must be left, each on a line of its own.
+/// The names that must be left, each on its own line.
 const KEPT: &str = "cat ~/note; system-docker ps -q -f name=kept -f status=running | wc -l; \
     system-docker run --rm -v kept:/data busybox cat /data/note; system-docker network ls -q -f name=kept | wc -l";
 

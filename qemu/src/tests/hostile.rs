@@ -18,7 +18,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     )]
 }
 
-/// Each is a document of its own.
+/// Each is a separate document.
 const DOCUMENTS: &[&str] = &[
     "hostname: [unclosed",
     "hostname: \"unclosed",

@@ -118,7 +118,7 @@ const PROMISES: [(&str, &str); 9] = [
 ];
 
 fn confines(guest: &Guest) -> anyhow::Result<()> {
-    // A name of its own: another test removes busybox from System Docker meanwhile
+    // A different name: another test removes busybox from System Docker meanwhile
     guest.run("docker tag busybox mode && docker save mode | system-docker load -q")?;
     for (command, expected) in PROMISES {
         let found = guest.run(command).with_context(|| command.to_owned())?;

@@ -88,7 +88,7 @@ fn full_run_stops_no_start(guest: &Guest) -> anyhow::Result<()> {
     guest.run("sudo rm -f /run/filler /run/more").map(drop)
 }
 
-/// Containers of both engines with signals and times of their own, and eight that do not end by themselves: each gets what
+/// Containers of both engines with their own signals and times, and eight that do not end by themselves: each gets what
 /// it asked for, and the state file system is clean.
 fn off_stops_each_container_by_its_own_rules(context: &Context) -> anyhow::Result<()> {
     let disk = Disk::state()?;

@@ -1,4 +1,4 @@
-//! What a default container may do: the same in System Docker as in Docker beside it, line by line.
+//! What a default container may do: the same in System Docker as in Docker on the same machine, line by line.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

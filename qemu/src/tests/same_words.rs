@@ -1,4 +1,4 @@
-//! The stock client hears the same from System Docker as from the Docker Engine beside it: answers and, above all, refusals.
+//! The stock client hears the same from System Docker as from the Docker Engine on the same machine: answers and, above all, refusals.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -171,7 +171,7 @@ fn client_has_dockers_verbs(guest: &Guest) -> anyhow::Result<()> {
         .answer("echo | system-docker exec -it console true")?;
     ensure!(
         answer.code == 1 && answer.stderr.contains("not a TTY"),
-        "a pipe is no terminal: {answer:?}"
+        "a pipe is not a terminal: {answer:?}"
     );
     guest.run("system-docker volume create asked")?;
     let answer = guest
@@ -220,7 +220,7 @@ fn client_passes_signals_and_detaches(guest: &Guest) -> anyhow::Result<()> {
         .answer("system-docker ps | true; echo ${PIPESTATUS[0]}")?;
     ensure!(
         closed.stderr.is_empty(),
-        "a closed pipe is no panic: {closed:?}"
+        "a closed pipe is not a panic: {closed:?}"
     );
     Ok(())
 }
@@ -240,7 +240,7 @@ fn loads_and_removes_images(guest: &Guest) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Bytes that are no HTTP, a huge header, a body that is no JSON, a client that leaves.
+/// Bytes that are not HTTP, a huge header, a body that is not JSON, a client that leaves.
 fn survives_garbage(guest: &Guest) -> anyhow::Result<()> {
     let socket = "sudo curl -s --max-time 10 --unix-socket /run/system-docker.sock";
     guest.run("head -c 100000 /dev/urandom | sudo timeout 10 nc -U /run/system-docker.sock >/dev/null 2>&1 || true")?;
@@ -250,7 +250,7 @@ fn survives_garbage(guest: &Guest) -> anyhow::Result<()> {
     let code = guest.run(&format!("{socket} -o /dev/null -w '%{{http_code}}' -X POST -H 'Content-Type: application/json' -d 'no json' http://d/containers/create"))?;
     ensure!(
         code == "400",
-        "a body that is no JSON is answered with {code}"
+        "a body that is not JSON is answered with {code}"
     );
     guest.wait_services(&SERVICES)
 }
@@ -270,7 +270,7 @@ fn follows_logs(guest: &Guest) -> anyhow::Result<()> {
     guest.run("system-docker rm talker").map(drop)
 }
 
-/// A process of a container is killed for want of memory and the container goes on: both engines tell it at once.
+/// A process of a container is killed because memory ran out, and the container goes on: both engines report it at once.
 fn tells_of_memory_kills(guest: &Guest) -> anyhow::Result<()> {
     guest.run("docker save busybox | system-docker load")?;
     for docker in ["docker", "system-docker"] {

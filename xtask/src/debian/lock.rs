@@ -33,7 +33,7 @@ pub(crate) struct Lock {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Closure {
-    /// Key of the request: another request is resolved anew.
+    /// Key of the request: another request is resolved again.
     pub(crate) request: String,
     /// Names in the order of unpacking.
     pub(crate) packages: Vec<String>,

@@ -124,7 +124,7 @@ fn main_candidates(sources: &[Source]) -> Vec<String> {
     }
 }
 
-/// Addresses to try for the security archive: the override, apt's, and the usual place beside the main archive.
+/// Addresses to try for the security archive: the override, apt's, and the usual place next to the main archive.
 fn security_candidates(sources: &[Source], main: &str) -> Vec<String> {
     if let Some(uri) = variable(SECURITY_VARIABLE) {
         return vec![uri];

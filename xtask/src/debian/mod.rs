@@ -133,7 +133,7 @@ pub(crate) fn fetch_closures(
         Err(error) if error.is::<Vanished>() => {
             archive.refuse_change(&error)?;
             progress::warn(&format!(
-                "{error:#}; resolving anew and updating the lock file"
+                "{error:#}; resolving again and updating the lock file"
             ));
             for (name, request) in requests {
                 archive.resolve(name, request, true)?;
@@ -234,10 +234,10 @@ impl<'a> Archive<'a> {
         Ok(())
     }
 
-    /// Pins a package that is not part of a closure; `anew` takes the newest though one is pinned.
-    fn add_single(&mut self, name: &str, anew: bool) -> Result<()> {
+    /// Pins a package that is not part of a closure; `newest` takes the newest though one is pinned.
+    fn add_single(&mut self, name: &str, newest: bool) -> Result<()> {
         self.lock.singles.insert(name.to_owned());
-        if anew || self.lock.pin(name).is_none() {
+        if newest || self.lock.pin(name).is_none() {
             let found = self.index()?.candidate(name, None);
             let pin =
                 Pin::from(found.with_context(|| format!("package {name} is not in the archive"))?);
@@ -247,7 +247,7 @@ impl<'a> Archive<'a> {
     }
 
     /// Brings the lock's closure in line with the request.
-    fn resolve(&mut self, name: &str, request: &ClosureRequest, anew: bool) -> Result<()> {
+    fn resolve(&mut self, name: &str, request: &ClosureRequest, newest: bool) -> Result<()> {
         let mut present = Vec::new();
         for below in &request.below {
             let closure = self.lock.closures.get(below);
@@ -276,7 +276,7 @@ impl<'a> Archive<'a> {
                     .iter()
                     .all(|package| self.lock.pin(package).is_some())
         });
-        if known && !anew {
+        if known && !newest {
             return Ok(());
         }
         let request = Request {

@@ -98,7 +98,7 @@ fn table(
     later.extend(below);
 }
 
-/// The kind with keys of its own inside, and what its path is followed by.
+/// The kind that has keys inside, and what its path is followed by.
 fn inner(kind: &Kind) -> Option<(&'static str, Kind)> {
     match kind {
         Kind::MapOf(inner) if !inner.fields().is_empty() => Some((".NAME", **inner)),

@@ -146,7 +146,7 @@ impl Source<'_> {
             .collect()
     }
 
-    /// A key's items with the comments beside them; one without has the reason of the item before it.
+    /// A key's items with the comments next to them; one without has the reason of the item before it.
     fn list(&self, key: &str) -> Result<Vec<Reasoned>> {
         let Some(node) = self.node.get(key) else {
             return Ok(Vec::new());
@@ -158,8 +158,8 @@ impl Source<'_> {
         for node in nodes {
             let what = node
                 .as_str()
-                .with_context(|| format!("{key} has an item that is no text"))?;
-            let mut why = self.beside(&node.at);
+                .with_context(|| format!("{key} has an item that is not text"))?;
+            let mut why = self.next_to(&node.at);
             if why.is_empty()
                 && key == "cap_add"
                 && let Some(before) = items.last()
@@ -172,22 +172,22 @@ impl Source<'_> {
         Ok(items)
     }
 
-    /// The comment beside a key, or else those above it.
+    /// The comment next to a key, or else those above it.
     fn reason(&self, key: &str) -> String {
         let entry = self.node.as_map().and_then(|map| map.get(key));
         let Some(entry) = entry else {
             return String::new();
         };
-        let beside = self.beside(&entry.key_at);
-        if beside.is_empty() {
+        let same_line = self.next_to(&entry.key_at);
+        if same_line.is_empty() {
             self.above(&entry.key_at)
         } else {
-            beside
+            same_line
         }
     }
 
     /// The comment behind a value: YAML begins one with a space and `#`.
-    fn beside(&self, at: &Location) -> String {
+    fn next_to(&self, at: &Location) -> String {
         let line = self
             .lines
             .get(at.line as usize - 1)

@@ -78,7 +78,7 @@ pub(crate) fn client() -> Result<Client> {
         .ok();
     Client::builder()
         .connect_timeout(SILENCE)
-        // Not the time of the whole transfer: reqwest's blocking client counts it anew for each read
+        // Not the time of the whole transfer: reqwest's blocking client counts it from the start for each read
         .timeout(SILENCE)
         .tls_certs_only(roots)
         .user_agent(concat!("rancheros-xtask/", env!("CARGO_PKG_VERSION")))

@@ -14,7 +14,7 @@ use object::{Object as _, ObjectSymbol as _};
 use crate::debian::{self, Tool};
 use crate::workspace::{Arch, Build};
 
-/// grub-emu and the libraries it needs, but for the one that shows windows.
+/// grub-emu and the libraries it needs, except the one that shows windows.
 const PACKAGES: [&str; 8] = [
     "grub-emu",
     "libc6",

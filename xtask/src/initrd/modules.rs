@@ -15,14 +15,14 @@ use crate::workspace::Build;
 /// What PID 1 reads to load modules; depmod makes more.
 const INDEXES: [&str; 3] = ["modules.alias", "modules.dep", "modules.softdep"];
 
-/// What depmod wants beside the modules.
+/// What depmod wants in addition to the modules.
 const DEPMOD_INPUTS: [&str; 3] = [
     "modules.builtin",
     "modules.builtin.modinfo",
     "modules.order",
 ];
 
-/// Adds the modules to the archive, with indexes of their own.
+/// Adds the modules to the archive, with their own indexes.
 pub(super) fn add<W: Write>(
     build: &Build,
     kernel: &Kernel,

@@ -154,7 +154,7 @@ fn mkimage(
     grub.image(platform, modules, &arguments, target)
 }
 
-/// Kibibytes that the FAT file system needs beside the program.
+/// Kibibytes that the FAT file system needs in addition to the program.
 const EFI_OVERHEAD: u64 = 128;
 
 /// Makes the file system that UEFI firmware looks for: FAT with the loader under the name for removable media.

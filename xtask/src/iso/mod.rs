@@ -64,7 +64,7 @@ pub(crate) fn ensure(build: &Build, options: &initrd::Options) -> Result<PathBuf
     Ok(iso)
 }
 
-/// Builds the kernel, and beside it what does not need it: images and programs. A cold build of the kernel takes most of
+/// Builds the kernel, and at the same time what does not need it: images and programs. A cold build of the kernel takes most of
 /// twenty minutes on two processors and does not keep them busy all the time.
 fn parts(build: &Build) -> Result<(Kernel, PathBuf)> {
     std::thread::scope(|scope| {

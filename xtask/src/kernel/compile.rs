@@ -18,7 +18,7 @@ use crate::workspace::Build;
 /// Lines of the compiler's output that are shown when it fails.
 const LAST_LINES: usize = 30;
 
-/// A kernel being built: unpacked source and a build folder beside it. What an interrupted build left is taken up again.
+/// A kernel being built: unpacked source and a build folder next to it. What an interrupted build left is taken up again.
 pub(super) struct Tree<'a> {
     build: &'a Build,
     declaration: &'a Declaration,
@@ -259,7 +259,7 @@ impl<'a> Tree<'a> {
 
 /// Flags of gcc for what it says and not for what it makes: no history of macros for its messages, and no warnings about a
 /// source that Debian has released; what Kbuild makes an error stays one. An eighth of the compiler's time (twelve files of
-/// net/ipv4, gcc 12: 12.7 s, and 11.1 s with these). The bytes are the same but for `__LINE__` in macro calls over several
+/// net/ipv4, gcc 12: 12.7 s, and 11.1 s with these). The bytes are the same except `__LINE__` in macro calls over several
 /// lines, which some messages of the kernel name.
 const UNWATCHED: &str = "-ftrack-macro-expansion=0 -Wno-all -Wno-extra";
 

@@ -58,7 +58,7 @@ pub(crate) struct Identity {
 pub(crate) struct Architecture {
     /// The kernel's name for it (ARCH).
     pub(crate) name: String,
-    /// Name of its own fragment.
+    /// Name of the fragment that belongs to it.
     pub(crate) fragment: String,
     /// Make target of the image.
     pub(crate) target: String,

@@ -135,7 +135,7 @@ fn keep(tree: &compile::Tree, folder: &Path) -> Result<()> {
     fs::rename(&partial, folder).with_context(|| format!("rename to {}", folder.display()))
 }
 
-/// Packs what the media carries beside the system images.
+/// Packs what the media carries in addition to the system images.
 fn media(build: &Build, declaration: &Declaration, kernel: &Kernel) -> Result<()> {
     let modules = build.media().join("modules.squashfs");
     let firmware = build.media().join("firmware.squashfs");

@@ -1,4 +1,4 @@
-//! `cargo xtask os-image`: the system as one ordinary OCI image, in which every file is a layer of its own.
+//! `cargo xtask os-image`: the system as one ordinary OCI image, in which every file is a separate layer.
 //!
 //! Any registry, `docker load`, `skopeo` and a USB stick carry it; two versions share the layers of all files that they have in
 //! common. docs/upgrade.md has the layout.

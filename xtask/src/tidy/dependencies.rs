@@ -161,7 +161,7 @@ fn unused(package: &Package) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Whether code has the crate's name as a word of its own.
+/// Whether code has the crate's name as a whole word.
 fn is_named(code: &str, name: &str) -> bool {
     let name = name.replace('-', "_");
     let is_part = |character: char| character.is_alphanumeric() || character == '_';

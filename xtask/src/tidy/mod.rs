@@ -7,6 +7,7 @@ pub(crate) mod edges;
 mod links;
 mod pages;
 mod source;
+mod words;
 
 use std::path::PathBuf;
 

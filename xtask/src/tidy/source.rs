@@ -5,11 +5,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::words;
+
 /// Lines of the longest Rust file: one that is longer has two subjects.
-const MAX_LINES: usize = 420;
+const MAX_LINES: usize = 400;
 
 /// The one shell file: it starts the build.
 const SHELL: &str = ".ci/run";
+
+/// What a test prints that returns early and passes. Written apart, so that this file does not break its own rule.
+const SKIPPED: &str = concat!("println!(\"skip", "ped");
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: [&str; 4] = ["utils", "util", "common", "helpers"];
@@ -40,7 +45,7 @@ pub(super) fn check(root: &Path, file: &Path) -> Result<Vec<String>> {
     let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
     // What is not text has none of these rules
     let mut found = String::from_utf8(bytes)
-        .map(|text| complaints(file, &text))
+        .map(|text| [complaints(file, &text), words::check(file, &text)].concat())
         .unwrap_or_default();
     found.extend(spelling(file, |folder| holds_modules(&root.join(folder))));
     Ok(found)
@@ -97,6 +102,11 @@ fn complaints(file: &Path, text: &str) -> Vec<String> {
         .any(|part| EMPTY_NAMES.iter().any(|name| part.as_os_str() == *name))
     {
         complain("has a name that says nothing about its subject");
+    }
+    if text.contains(SKIPPED) {
+        complain(
+            "has a test that passes without a test; such a one is ignored: `#[ignore = \"needs ...\"]`",
+        );
     }
     let lines = text.lines().count();
     if lines > MAX_LINES {
@@ -171,6 +181,8 @@ mod tests {
         assert_eq!(check("crates/a/src/utils.rs", "//! x\n").len(), 1);
         assert_eq!(check("crates/a/src/utils/b.rs", "//! x\n").len(), 1);
         assert_eq!(check("crates/a/src/b.rs", "fn f() {}\n").len(), 1);
+        let passes = format!("//! x\n{SKIPPED}: needs root\");\n");
+        assert_eq!(check("crates/a/src/b.rs", &passes).len(), 1);
         assert_eq!(
             check(
                 "crates/a/src/b.rs",

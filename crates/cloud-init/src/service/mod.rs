@@ -115,7 +115,7 @@ pub enum Gives {
     PublicIpv4By(fn(&Value) -> Option<String>),
     /// Links.
     NetworkBy(fn(&Value) -> Network),
-    /// Another document beside the ones that were read, under this name, for a later `NetworkBy`.
+    /// Another document in addition to those that were read, under this name, for a later `NetworkBy`.
     Part(&'static str),
 }
 

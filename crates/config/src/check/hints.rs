@@ -96,7 +96,7 @@ pub(super) fn wrong_type(path: &str, found: &str) -> Option<&'static str> {
     }
 }
 
-/// A key below `rancher.network.interfaces` that belongs beside it.
+/// A key below `rancher.network.interfaces` that belongs next to it.
 pub(super) fn not_a_link(key: &str, path: &str) -> Option<String> {
     let network = CLOUD_CONFIG
         .fields()
@@ -156,7 +156,7 @@ fn places(key: &str, path: &str) -> Option<String> {
 fn collect(kind: &Kind, path: &str, key: &str, found: &mut Vec<String>) {
     for field in kind.fields() {
         let place = join(path, field.name);
-        // Services are a world of their own, and what is not applied helps nobody.
+        // Keys of services do not belong here, and a key that is not applied helps nobody.
         if place.starts_with("rancher.services") && path != "rancher"
             || place.starts_with("rancher.defaults")
             || place.starts_with("rancher.bootstrap_docker.")

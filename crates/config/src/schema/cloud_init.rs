@@ -6,7 +6,7 @@ use super::rancher::RANCHER;
 use super::{CONSOLE, Field, Kind, c, f};
 
 const PACKAGES: &str =
-    "the console has no package manager and is made anew at each boot: run containers";
+    "the console has no package manager and starts from its image at each boot: run containers";
 const MANAGER: &str = "this system is not managed by that tool";
 const UBUNTU: &str = "it belongs to Ubuntu";
 const INSIDE: &str = "it steers cloud-init itself, which this system does not have";
@@ -138,7 +138,7 @@ const CA_CERTS: Kind = Kind::Object(&[
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const CHPASSWD: Kind = Kind::Object(&[
-    c("expire", Kind::Bool, CONSOLE, "Whether each of these passwords must be changed at the first login; only when it says true, since the console is made anew at each boot."),
+    c("expire", Kind::Bool, CONSOLE, "Whether each of these passwords must be changed at the first login; only when it says true, since the console starts from its image at each boot."),
     c("list", Kind::Strings, CONSOLE, "`user:password` lines; a password that begins with `$` is a hash."),
     c(
         "users",
@@ -194,10 +194,10 @@ const USER: Kind = Kind::Either(
         c("name", Kind::String, CONSOLE, "Its name."),
         c("no_create_home", Kind::Bool, CONSOLE, "Whether it gets no home directory."),
         c("no_log_init", Kind::Any, Given("there is no such log"), ""),
-        c("no_user_group", Kind::Bool, CONSOLE, "Whether it gets no group of its own name."),
+        c("no_user_group", Kind::Bool, CONSOLE, "Whether it gets no group that has its name."),
         c("passwd", Kind::String, CONSOLE, "Hash of its password."),
         c("plain_text_passwd", Kind::String, CONSOLE, "Its password."),
-        c("primary_group", Kind::String, CONSOLE, "Its first group; one of its own name when absent."),
+        c("primary_group", Kind::String, CONSOLE, "Its first group; when absent, a group that has its name."),
         c("selinux_user", Kind::Any, Never("there is no SELinux"), ""),
         c("shell", Kind::String, CONSOLE, "Login shell; bash, or sh, when absent."),
         c("snapuser", Kind::Any, Never(UBUNTU), ""),

@@ -108,7 +108,7 @@ pub(crate) struct Container {
     pub(crate) volumes: RefCell<Vec<String>>,
     /// Whether its root file system is mounted.
     pub(crate) mounted: Cell<bool>,
-    /// Processes of its present run that the kernel killed for want of memory, as far as that was told.
+    /// Processes of its present run that the kernel killed because memory ran out, as far as that was reported.
     pub(crate) oom_kills: Cell<u64>,
     record: RefCell<Record>,
 }

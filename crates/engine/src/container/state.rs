@@ -71,7 +71,7 @@ pub struct State {
     pub exit_code: i32,
     /// Why the last start failed.
     pub error: String,
-    /// Whether the kernel killed it for want of memory.
+    /// Whether the kernel killed it because memory ran out.
     pub oom_killed: bool,
     /// Start of the last run.
     pub started_at: Timestamp,

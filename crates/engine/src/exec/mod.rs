@@ -24,7 +24,7 @@ const KEPT: Duration = Duration::from_secs(5 * 60);
 /// Execs at most, over all containers: each costs memory, and health checks make many.
 const EXECS_MAX: usize = 10_000;
 
-/// A process in a container beside its first.
+/// A process in a container that is not its first.
 #[derive(Debug)]
 pub(crate) struct Exec {
     id: String,

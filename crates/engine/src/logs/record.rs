@@ -29,7 +29,7 @@ pub(super) struct Record {
     pub(super) attributes: Attributes,
 }
 
-/// Appends the encoded line to `out`. Bytes that are no UTF-8 are replaced, as JSON cannot carry them.
+/// Appends the encoded line to `out`. Bytes that are not UTF-8 are replaced, as JSON cannot carry them.
 pub(super) fn encode(
     out: &mut Vec<u8>,
     text: &[u8],

@@ -133,7 +133,7 @@ impl Engine {
     }
 }
 
-/// Refuses what is no program of this machine's kind, or not all of one (elf(5)).
+/// Refuses what is not a whole program for this kind of machine (elf(5)).
 fn check_elf(path: &Path) -> std::result::Result<(), String> {
     let head = |path: &Path| -> io::Result<([u8; 64], u64)> {
         let file = File::open(path)?;
@@ -143,10 +143,10 @@ fn check_elf(path: &Path) -> std::result::Result<(), String> {
     };
     let own = head(Path::new("/proc/self/exe")).map_err(|e| format!("read /proc/self/exe: {e}"))?;
     let Ok((head, length)) = head(path) else {
-        return Err("the program is no ELF file: it is too short".to_owned());
+        return Err("the program is not an ELF file: it is too short".to_owned());
     };
     if head[..4] != *b"\x7fELF" {
-        return Err("the program is no ELF file".to_owned());
+        return Err("the program is not an ELF file".to_owned());
     }
     // e_ident's class and byte order; e_machine.
     if head[4..6] != own.0[4..6] || head[18..20] != own.0[18..20] {
@@ -245,8 +245,8 @@ mod tests {
         };
         check(&own).unwrap();
         let refusal = |content: &[u8]| check(content).unwrap_err();
-        assert!(refusal(b"#!/bin/sh\n").contains("no ELF"));
-        assert!(refusal(&[b'x'; 100]).contains("no ELF"));
+        assert!(refusal(b"#!/bin/sh\n").contains("not an ELF"));
+        assert!(refusal(&[b'x'; 100]).contains("not an ELF"));
         assert!(refusal(&own[..own.len() / 2]).contains("cut off"));
         let mut other = own;
         other[18] ^= 0x40;

@@ -34,7 +34,7 @@ pub(super) struct State {
     pub(super) former_program: PathBuf,
     /// Path of the program that takes over.
     pub(super) program: PathBuf,
-    /// What the engine's owner (PID 1, a developer's command) keeps of its own.
+    /// What the engine's owner (PID 1, a developer's command) keeps for itself.
     pub(super) owner: serde_json::Value,
     /// Descriptors of the owner's.
     pub(super) owned: Vec<i32>,
@@ -65,7 +65,7 @@ pub(super) struct NetworkChildState {
     pub(super) pid: i32,
 }
 
-/// A container, beside its record.
+/// What a container has in addition to its record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ContainerState {
     /// Its record: what is in memory is the truth, the disk may have refused it.
@@ -80,7 +80,7 @@ pub(crate) struct ContainerState {
     pub(crate) restart_at_ms: Option<u64>,
     /// When its health is probed, likewise.
     pub(crate) probe_at_ms: Option<u64>,
-    /// Processes of this run that the kernel killed for want of memory, as far as that was told. Earlier programs did
+    /// Processes of this run that the kernel killed because memory ran out, as far as that was reported. Earlier programs did
     /// not tell while the container went on.
     #[serde(default)]
     pub(crate) oom_kills: u64,

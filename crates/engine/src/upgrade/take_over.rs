@@ -40,7 +40,7 @@ pub struct Inheritance {
 }
 
 impl Inheritance {
-    /// What the engine's owner kept of its own.
+    /// What the engine's owner kept for itself.
     #[must_use]
     pub fn owner(&self) -> serde_json::Value {
         self.state.borrow().owner.clone()
@@ -171,7 +171,7 @@ fn receive(arguments: &[OsString]) -> std::result::Result<Inheritance, String> {
     };
     let memory: i32 = memory
         .parse()
-        .map_err(|_| format!("{memory} is no descriptor"))?;
+        .map_err(|_| format!("{memory} is not a descriptor"))?;
     let bytes = read(memory)?;
     match decode(&bytes) {
         Ok((header, state)) => Ok(Inheritance {

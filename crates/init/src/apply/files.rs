@@ -14,7 +14,7 @@ use machine_config::{CLOUD_CONFIG, CLOUD_CONFIG_DIRECTORY, CONF};
 
 /// Most files that are kept: as many as are read (crate machine-config) and the services' own.
 const MAX_FILES: usize = 512;
-/// When a pending change is taken back and when it was made, in seconds since boot, beside the copies.
+/// When a pending change is taken back and when it was made, in seconds since boot, next to the copies.
 const TIMES: &str = "times";
 /// Where the copies lie, below [`PENDING`].
 const COPIES: &str = "files";
@@ -97,7 +97,7 @@ pub(super) fn save_pending(deadline: Duration) -> anyhow::Result<()> {
 /// Everything that was kept in a directory.
 fn kept_in(root: &Path) -> Files {
     let mut more = Vec::new();
-    // Services' files may lie in directories of their own.
+    // Services' files may be in separate directories.
     let mut directories = vec![PathBuf::new()];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(root.join(&directory))

@@ -174,7 +174,7 @@ fn what_cloud_init_has_written_holds_for_everything_after_it() {
             fake.0.borrow().calls
         );
     }
-    // Made while cloud-init ran: kept as it is, made anew where user data says otherwise, removed when it is gone.
+    // Made while cloud-init ran: kept as it is, replaced where user data says otherwise, removed when it is gone.
     assert!(fake.place("create kept same") < ended);
     assert!(fake.place("create console old") < ended && ended < fake.place("create console new"));
     assert!(!fake.was_asked("start console old") && !fake.was_asked("start gone same"));

@@ -61,7 +61,7 @@ mod tests {
 
     use super::*;
 
-    /// In a mount namespace of its own, with a file system at the path that the closure gets; nothing without root.
+    /// In a separate mount namespace, with a file system at the path that the closure gets. Needs root.
     fn with_a_file_system(work: impl FnOnce(PathBuf) + Send + 'static) {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().join("place");
@@ -74,7 +74,7 @@ mod tests {
             let private = mount::Propagation::Private;
             mount::set_propagation("/", private, true).expect("no mount may get out");
             let flags = mount::MountFlags::empty();
-            mount::mount("tmpfs", "/run", "tmpfs", flags, "").expect("a /run of its own");
+            mount::mount("tmpfs", "/run", "tmpfs", flags, "").expect("a separate /run");
             mount::mount("tmpfs", &place, "tmpfs", flags, "").expect("a disk");
             fs::create_dir_all(place.join("there/home")).expect("a directory");
             std::os::unix::fs::symlink("/etc", place.join("link")).expect("a link");

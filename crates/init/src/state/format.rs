@@ -16,7 +16,7 @@ use crate::toolbox::Toolbox;
 /// How much of a disk must be zeros before it counts as blank.
 const BLANK_BYTES: usize = 1 << 20;
 
-/// What docker-machine writes on a disk that boot2docker is to format. Text is no reason to format a disk here.
+/// What docker-machine writes on a disk that boot2docker is to format. Here a disk with that text is not formatted.
 const BOOT2DOCKER: &[u8] = b"boot2docker, please format-me";
 
 /// Formats the first blank disk of the list, as the user asked.

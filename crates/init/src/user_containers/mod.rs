@@ -174,7 +174,7 @@ async fn end_each(stops: Vec<Stop>, end: Instant) {
             // It may have ended since it was listed.
             let _ = stop.process.send_signal(signal);
         }
-        // A negative time is "no limit"; a machine that goes down has one.
+        // A negative time means "no limit"; a machine that goes down has one.
         let own = u64::try_from(stop.seconds).map_or(end, |own| begun + Duration::from_secs(own));
         left.push((stop, own.min(end)));
     }

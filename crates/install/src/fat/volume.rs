@@ -3,7 +3,7 @@
 use super::{CLUSTER_BYTES, Form};
 use crate::error::Result;
 
-/// Entries of the root directory of FAT12 and FAT16, which has a place of its own: four clusters.
+/// Entries of the root directory of FAT12 and FAT16, which has its own place: four clusters.
 const ROOT_ENTRIES: u64 = 512;
 /// Sizes that make sense here, and whose numbers fit everywhere.
 const SIZES: std::ops::Range<u64> = 16 * CLUSTER_BYTES..1 << 31;

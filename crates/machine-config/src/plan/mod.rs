@@ -148,7 +148,7 @@ impl Plan {
     pub fn outage(&self) -> Vec<&'static str> {
         let sentence = |service: &&str| match *service {
             "network" => {
-                "network: addresses and routes are set anew: a few seconds; connections to an address that goes are lost"
+                "network: addresses and routes are set again: a few seconds; connections to an address that goes are lost"
             }
             "syslog" => "syslog: a few seconds in which the kernel's log keeps what is logged",
             "ntp" => "ntp: the time runs on and is not compared for a few seconds",

@@ -109,7 +109,7 @@ impl Damage {
         let mut records = Vec::new();
         for path in self.entries(directory) {
             match path.extension().and_then(OsStr::to_str) {
-                // The file beside it is the truth.
+                // The file next to it is the truth.
                 Some("tmp") => self.clear(&path),
                 Some("json") => records.push(path),
                 Some(SPARE) => records.push(path.with_extension("")),
@@ -219,7 +219,7 @@ impl Damage {
             Ok(target)
         });
         let shown = path.display();
-        match moved.or_else(|_| beside(path)) {
+        match moved.or_else(|_| next_to(path)) {
             Ok(target) => self.say(format!(
                 "{shown} is damaged ({why}): it is now {}",
                 target.display()
@@ -254,7 +254,7 @@ impl Damage {
 }
 
 /// Renames something where it is: `NAME.damaged`.
-fn beside(path: &Path) -> io::Result<PathBuf> {
+fn next_to(path: &Path) -> io::Result<PathBuf> {
     let no_name = || io::Error::other("it has no name");
     let (folder, name) = path.parent().zip(path.file_name()).ok_or_else(no_name)?;
     let target = free_name(folder, &format!("{}.damaged", name.to_string_lossy()));

@@ -122,7 +122,7 @@ pub struct Question {
     pub credentials: Credentials,
 }
 
-/// A file of an image in which every file is a layer of its own.
+/// A file of an image in which every file is a separate layer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WantedFile {
     /// Its path in the image, without a slash in front.

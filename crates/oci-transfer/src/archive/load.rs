@@ -62,7 +62,7 @@ pub fn load(reader: impl Read, layers: &LayerSet, report: Report<'_>) -> Result<
         archive.oci_images()?
     } else {
         return Err(Error::invalid(
-            "archive holds neither manifest.json nor index.json: it is no image archive",
+            "archive holds neither manifest.json nor index.json: it is not an image archive",
         ));
     };
     limit_count("images of the archive", found.len(), IMAGES_MAX)?;

@@ -35,7 +35,7 @@ fn config_of(layers: &[&[u8]]) -> Vec<u8> {
     config.to_bytes()
 }
 
-/// What Docker before version 25 wrote: layers in directories of their own, the second a symlink to the first.
+/// What Docker before version 25 wrote: layers in separate directories, the second a symlink to the first.
 fn old_archive(config: &[u8], layer: &[u8], tags: &str) -> Vec<u8> {
     let mut writer = TarWriter::new(Vec::new());
     writer.append_bytes("config.json", config).unwrap();

@@ -244,7 +244,7 @@ impl<W: Write> Packer<'_, W> {
         let mut entry = if kind == Kind::Symlink {
             let target = rustix::fs::readlinkat(parent, name(child), Vec::new());
             let target = match target {
-                Err(Errno::INVAL) => return Ok(()), // it is no link any more
+                Err(Errno::INVAL) => return Ok(()), // it is not a link any more
                 target => unless_changed(target).context(what)?,
             };
             match target {

@@ -1,7 +1,7 @@
 //! Splits of layer tars: the bytes that are not file content, so that an unpacked layer can be written again exactly.
 //!
 //! A layer's identity is the digest of its tar. Tars made elsewhere order and encode things in their own way, so the
-//! frame (headers, padding, end) is kept compressed beside the unpacked layer, with a note where each file's content goes.
+//! frame (headers, padding, end) is kept compressed next to the unpacked layer, with a note where each file's content goes.
 //! Format after gzip: records of a kind byte (0 frame, 1 file), a little-endian u64 length, and for a file a u32 length and
 //! its path.
 

@@ -1,4 +1,4 @@
-//! Fetches single files of an image in which every file is a layer of its own: what a machine does not have yet, and no more.
+//! Fetches single files of an image in which every file is a separate layer: what a machine does not have yet, and no more.
 //!
 //! Layers are found by the image's history, which survives `docker load` and a push by another Docker. A blob lies on disk
 //! until it is whole, so that a later process goes on where a break left it.
@@ -25,7 +25,7 @@ use oci_image::task::WantedFile;
 
 /// Bytes copied at once.
 const CHUNK: usize = 128 * 1024;
-/// What a layer may have beside its file: headers, padding, what a compressor adds to bytes that it cannot make fewer.
+/// What a layer may have in addition to its file: headers, padding, what a compressor adds to bytes that it cannot make fewer.
 const OVERHEAD: u64 = 1024 * 1024;
 
 /// Fetches `wanted` into `folder`, each under its name there; files that are there are not fetched. Returns the digest of

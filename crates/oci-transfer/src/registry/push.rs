@@ -96,7 +96,7 @@ pub fn push(image: &PushImage, layers: &LayerSet, transfer: &Transfer<'_>) -> Re
         descriptors.push(descriptor);
         pushed.push(as_pushed);
     }
-    // Layers of media are packed anew, perhaps to other bytes: the pushed configuration names what was pushed.
+    // Layers of media are packed again, perhaps to other bytes: the pushed configuration names what was pushed.
     let bytes = if pushed == config.rootfs.diff_ids {
         image.config.clone()
     } else {

@@ -1,4 +1,4 @@
-//! Pushes an image whose blobs are made by the caller: what a build has on disk goes as it is, and is not packed anew.
+//! Pushes an image whose blobs are made by the caller: what a build has on disk goes as it is, and is not packed again.
 
 use std::io::Read;
 

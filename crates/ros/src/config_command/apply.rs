@@ -51,7 +51,7 @@ pub(super) fn apply(
     let confirm_s = confirm.map(|time| seconds(time, &plan)).transpose()?;
     if let Some(seconds) = confirm_s {
         eprintln!(
-            "applying; log in anew within {seconds} s and run: sudo ros config confirm\nwithout that, the earlier configuration comes back by itself"
+            "applying; log in again within {seconds} s and run: sudo ros config confirm\nwithout that, the earlier configuration comes back by itself"
         );
     } else if !plan.restarts().is_empty() {
         eprintln!("applying; nothing takes it back (--confirm would)");

@@ -13,7 +13,7 @@ use crate::cli::Format;
 use crate::machine_config::MachineConfig;
 use crate::system_docker::table;
 
-/// When a change of a key holds, in words; none where the key has no effect of its own.
+/// When a change of a key holds, in words; none where the key alone has no effect.
 pub(super) fn when(effect: Effect) -> Option<String> {
     match effect {
         Effect::Service(names) => Some(format!(

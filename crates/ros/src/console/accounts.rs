@@ -19,7 +19,7 @@ pub(crate) const DOCKER: &str = "docker";
 /// more than 10 s; without the password its user would be locked out.
 const CHPASSWD_DEADLINE: Duration = Duration::from_secs(120);
 
-/// A user that a console has. The password field `*` is no password, and no locked account: keys work.
+/// A user that a console has. The password field `*` gives no password and does not lock the account: keys work.
 #[derive(Debug, Clone, Copy)]
 struct Account {
     name: &'static str,

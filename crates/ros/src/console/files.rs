@@ -43,7 +43,7 @@ fn write(path: &str, text: &str, mode: u32) -> anyhow::Result<()> {
     Ok(sys::fs::set_mode(path, mode)?)
 }
 
-/// A link, made anew; a file that is there stays (a console image may bring its own docker).
+/// A link, replaced when it is there; a file that is there stays (a console image may bring its own docker).
 fn link(target: &str, path: &Path) -> anyhow::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.file_type().is_symlink() => return Ok(()),
@@ -83,7 +83,7 @@ pub(super) fn write_profile(machine: &MachineConfig) -> anyhow::Result<()> {
     write_proxies(&machine.loaded.config.rancher.network)
 }
 
-/// Proxies have a file of their own: one with a password in it is for those alone who may use Docker, which has it anyway.
+/// Proxies have a separate file: one with a password in it is for those alone who may use Docker, which has it anyway.
 fn write_proxies(network: &Network) -> anyhow::Result<()> {
     let proxies = [
         ("http_proxy", &network.http_proxy),
@@ -155,7 +155,7 @@ fn issue(errors: usize, problems: &[String]) -> String {
         ));
     }
     for problem in problems {
-        // agetty(8) reads a backslash as the start of a name of its own.
+        // agetty(8) reads a backslash as the start of an escape.
         text.push_str(&format!("  {}\n", problem.replace('\\', "/")));
     }
     text.push('\n');

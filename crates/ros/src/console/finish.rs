@@ -20,7 +20,7 @@ const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
 /// Longest restart of the service ntp.
 const RESTART_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Runs in a thread of its own, to the end of the boot's work.
+/// Runs in its own thread, to the end of the boot's work.
 pub(super) fn run(machine: &MachineConfig) {
     let config = &machine.loaded.config;
     if let Some(device) = &config.rancher.resize_device {

@@ -64,7 +64,7 @@ pub(crate) fn install_keys(machine: &MachineConfig) -> anyhow::Result<()> {
     }
     failures.extend(bad.iter().map(|key| {
         let start: String = key.chars().take(24).filter(|c| !c.is_control()).collect();
-        format!("{start:?} is no public key")
+        format!("{start:?} is not a public key")
     }));
     if failures.is_empty() {
         return Ok(());

@@ -70,7 +70,7 @@ fn terminals(machine: &MachineConfig) -> Vec<Terminal> {
         .collect()
 }
 
-/// Whether a console is a line of its own: not the virtual console, not a name that leaves /dev.
+/// Whether a console is a separate line: not the virtual console, not a name that leaves /dev.
 fn is_serial(console: &str) -> bool {
     let is_virtual = console
         .strip_prefix("tty")

@@ -18,7 +18,7 @@ const MAX_BYTES: u64 = 64 << 20;
 /// Mode of a file that names none.
 const MODE: u32 = 0o644;
 
-/// Writes those for the console; each that fails is an error of its own.
+/// Writes those for the console; each that fails is a separate error.
 pub(super) fn write_all(files: &[WriteFile]) -> anyhow::Result<()> {
     let failures: Vec<String> = files
         .iter()

@@ -26,7 +26,7 @@ const BOOT_IMAGE_PATH: &str = "boot/grub/boot.img";
 const DISC_IMAGE_PATH: &str = "boot/grub/eltorito.img";
 /// Read at once.
 const BUFFER_BYTES: usize = 256 << 10;
-/// What a slot needs beside kernel and initrd: tables, `slot.env`, the manifest.
+/// What a slot needs in addition to kernel and initrd: tables, `slot.env`, the manifest.
 const SLOT_OVERHEAD_BYTES: u64 = 1 << 20;
 
 /// A version that can be put on a disk, read and checked as far as it can be without reading everything.
@@ -238,7 +238,7 @@ impl Medium {
         hex(&Sha256::digest(&self.manifest_text))
     }
 
-    /// Whether a disk with this layout has room for the version, and for a second one beside it.
+    /// Whether a disk with this layout has room for the version, and for a second one next to it.
     pub(crate) fn check_room(&self, layout: &Layout) -> anyhow::Result<()> {
         let slot = layout.get(Role::Kernel(Slot::A))?.size;
         let kernel = self.manifest.kernel.size + self.manifest.initrd.size + SLOT_OVERHEAD_BYTES;

@@ -39,7 +39,7 @@ impl Progress {
             ("", "\n")
         };
         print!("{start}  copying: {percent:3} %{end}");
-        // A line that is shown late is no harm
+        // A line that is shown late does no harm
         let _ = io::stdout().flush();
     }
 

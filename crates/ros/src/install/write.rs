@@ -108,7 +108,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// The user's partition, with the cloud-config; an earlier one is kept as it is but for that.
+    /// The user's partition, with the cloud-config; an earlier one is kept as it is except that file.
     fn write_state(&self, keep: bool) -> anyhow::Result<()> {
         let device = self.partition(Role::State)?;
         if !keep {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 
 use super::installed::{Installed, STORE, Writable};
 
-/// The file beside the history.
+/// The file next to the history.
 const FILE: &str = "pin";
 
 /// The version that this machine is pinned to.

@@ -16,7 +16,7 @@ use crate::install::medium::Medium;
 use crate::install::progress::Progress;
 use crate::install::{copy, write};
 
-/// What the file system needs beside contents: folders, links, the manifest.
+/// What the file system needs in addition to contents: folders, links, the manifest.
 const OVERHEAD_BYTES: u64 = 4 << 20;
 
 /// The slot that is written next.
@@ -152,7 +152,7 @@ pub(super) fn missing(slot: Slot, medium: &Medium) -> anyhow::Result<u64> {
 /// What a version costs, in bytes.
 #[derive(Debug, PartialEq, Eq)]
 struct Room {
-    /// Contents that the store does not have, and the largest of them once more: a layer is unpacked beside its blob.
+    /// Contents that the store does not have, and the largest of them once more: a layer is unpacked while its blob is still there.
     needed: u64,
     /// Contents that only the version in the slot has, or nobody.
     reclaimed: u64,
@@ -252,7 +252,7 @@ mod tests {
         let counted = |slot, remote| room(folder.path(), slot, &next, remote).unwrap();
         let local = counted(Slot::A, false);
         assert_eq!((local.needed - OVERHEAD_BYTES, local.reclaimed), (50, 207));
-        // Kernel and initrd pass through the store, and a blob lies beside its file
+        // Kernel and initrd pass through the store, and a blob is there at the same time as its file
         let remote = counted(Slot::A, true);
         assert_eq!(remote.needed - OVERHEAD_BYTES, 50 + 2000 + 1000);
         // The version in slot 4 stays: only what nobody has goes

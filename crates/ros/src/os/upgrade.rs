@@ -44,7 +44,7 @@ pub(crate) struct Options {
     /// Start it at once, without a reboot: services that differ are replaced, containers run on
     #[arg(long, conflicts_with_all = ["stage", "no_reboot", "kexec"])]
     live: bool,
-    /// Make the console anew; the default console always is
+    /// Replace the console by a new one; the default console always is
     #[arg(long)]
     upgrade_console: bool,
     /// Tell more
@@ -60,7 +60,9 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
         kexec::check(options.force)?;
     }
     if options.upgrade_console {
-        println!("The default console is made anew at every boot; another one stays as it is.");
+        println!(
+            "The default console starts from its image at every boot; another one stays as it is."
+        );
     }
     let machine = Installed::here()?;
     let choice = machine

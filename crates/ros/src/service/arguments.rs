@@ -44,7 +44,7 @@ pub(crate) enum Service {
     Create {
         /// Services
         names: Vec<String>,
-        /// Make them anew in any case
+        /// Replace them by new ones in any case
         #[arg(long)]
         force_recreate: bool,
         /// Keep those that there are in any case
@@ -58,7 +58,7 @@ pub(crate) enum Service {
         /// Show their output until they end
         #[arg(long)]
         foreground: bool,
-        /// Make them anew in any case
+        /// Replace them by new ones in any case
         #[arg(long)]
         force_recreate: bool,
         /// Keep those that there are in any case

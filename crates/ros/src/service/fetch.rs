@@ -14,7 +14,7 @@ use sys::process::Command;
 const DEADLINE: Duration = Duration::from_secs(60);
 const MAX_BYTES: usize = 1 << 20;
 
-/// Fetches a service anew, or finds it in a folder; it must be good.
+/// Fetches a service again, or finds it in a folder; it must be good.
 ///
 /// # Errors
 /// A name that no repository has, an address that does not answer, a file without a service.

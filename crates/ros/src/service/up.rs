@@ -15,7 +15,7 @@ pub(super) struct Options {
     pub(super) start: bool,
     /// Show their output until they end.
     pub(super) foreground: bool,
-    /// Make them anew in any case.
+    /// Replace them by new ones in any case.
     pub(super) force: bool,
     /// Keep those that there are in any case.
     pub(super) keep: bool,

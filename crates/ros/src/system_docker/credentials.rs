@@ -32,7 +32,7 @@ impl Credentials {
     /// Reads the user's file; one that is not there is empty.
     ///
     /// # Errors
-    /// When it cannot be read, or is no JSON object.
+    /// When it cannot be read, or is not a JSON object.
     pub(super) fn open() -> anyhow::Result<Credentials> {
         let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker"));
         let folder = std::env::var_os("DOCKER_CONFIG")

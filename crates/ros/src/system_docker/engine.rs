@@ -30,7 +30,7 @@ async fn upgrade(client: &Client, options: &Upgrade) -> anyhow::Result<()> {
             let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
             let metadata = file.metadata();
             if !metadata.is_ok_and(|metadata| metadata.is_file()) {
-                bail!("{path} is no file");
+                bail!("{path} is not a file");
             }
             transfer::body(Box::new(file))
         }

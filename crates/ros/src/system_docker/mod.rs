@@ -49,7 +49,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Help goes to stdout and is no failure; clap knows which it is.
+            // Help goes to stdout and is not a failure; clap knows which it is.
             let _ = error.print();
             return if error.use_stderr() {
                 ExitCode::from(FAILED)

@@ -132,7 +132,7 @@ pub(crate) async fn run(client: &Client, options: &Run) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// Docker's refusal of keys from what is no terminal.
+/// Docker's refusal of keys from what is not a terminal.
 fn check_terminal(stdin: bool, tty: bool) -> anyhow::Result<()> {
     ensure!(
         !stdin || !tty || terminal::is_input(),

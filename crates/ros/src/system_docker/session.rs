@@ -160,7 +160,7 @@ impl Session<'_> {
 /// Sends standard input until the keys that detach; its end is passed on by closing this direction only.
 async fn send_input<S: AsyncWrite>(mut writer: WriteHalf<S>, mut keys: Option<DetachKeys>) -> End {
     let (sender, mut receiver) = tokio::sync::mpsc::channel::<Vec<u8>>(1);
-    // A thread of its own: a read from a terminal cannot be ended, and tokio would wait for it at exit.
+    // Its own thread: a read from a terminal cannot be ended, and tokio would wait for it at exit.
     std::thread::spawn(move || {
         let mut buffer = vec![0; BUFFER_BYTES];
         while let Ok(count) = std::io::Read::read(&mut std::io::stdin(), &mut buffer) {

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use sys::tty;
 
-/// Raw mode on standard input for as long as this lives; nothing when it is no terminal.
+/// Raw mode on standard input for as long as this lives; nothing when it is not a terminal.
 #[derive(Debug)]
 pub(crate) struct Raw(Option<tty::Settings>);
 

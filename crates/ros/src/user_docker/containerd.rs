@@ -1,7 +1,7 @@
 //! containerd for dockerd, started ahead of it.
 //!
-//! dockerd can start a containerd of its own, but then waits for its socket with growing pauses: both load one after the
-//! other, and seconds pass by. Here they load side by side. A keeper, this program again, starts containerd anew when it
+//! dockerd can start its own containerd, but then waits for its socket with growing pauses: both load one after the
+//! other, and seconds pass by. Here they load side by side. A keeper, this program again, starts containerd again when it
 //! dies and ends it when dockerd has ended, as dockerd would. Until dockerd answers it also gives both more of the
 //! processors than the services have, which start at the same time.
 
@@ -124,7 +124,7 @@ pub(super) fn keep(state: &Path) -> anyhow::Result<ExitCode> {
         command,
     };
     std::thread::spawn(head_start);
-    supervisor::beside(&dockerd, program)
+    supervisor::next_to(&dockerd, program)
 }
 
 /// Prefers dockerd until it answers, or until it is clear that it will not.
@@ -223,7 +223,7 @@ mod tests {
     fn only_an_earlier_keeper_is_ended() {
         let folder = tempfile::tempdir().unwrap();
         end_earlier(folder.path()).unwrap();
-        // This test is no keeper.
+        // This test is not a keeper.
         let path = folder.path().join(KEEPER);
         fs::write(&path, std::process::id().to_string()).unwrap();
         end_earlier(folder.path()).unwrap();

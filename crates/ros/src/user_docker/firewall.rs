@@ -67,7 +67,7 @@ pub(super) fn when_answering() {
     }
 }
 
-/// Adds the rules that are not there. dockerd makes the chain DOCKER anew at each start, so it must have started.
+/// Adds the rules that are not there. dockerd makes the chain DOCKER at each start, so it must have started.
 ///
 /// # Errors
 /// When iptables fails. Without the chain, dockerd was told to leave the firewall alone, and so does this.

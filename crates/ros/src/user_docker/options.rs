@@ -56,7 +56,7 @@ pub(super) fn arguments(docker: &Docker, in_file: &BTreeSet<String>) -> Vec<Stri
         .iter()
         .filter_map(|(name, value)| Some(format!("{name}={}", value.as_ref()?)))
         .collect();
-    // The options belong to the driver: with a driver of its own, the file has its own options too.
+    // The options belong to the driver: with its own driver, the file has its own options too.
     if !in_file.contains("log-driver") {
         builder.list("log-opt", "log-opts", &log_opts);
     }

@@ -1,4 +1,4 @@
-//! Looking at paths of the machine that a request names: done in a process of its own, because a file system may never
+//! Looking at paths of the machine that a request names: done in its own process, because a file system may never
 //! answer (a server of FUSE or NFS that is gone), and whoever asks it waits.
 
 use std::fs;

@@ -206,7 +206,7 @@ fn open_subpath(volume: &Path, subpath: &str) -> Result<OwnedFd> {
     })
 }
 
-/// The cgroup tree; in a user namespace without a cgroup namespace of its own only the host's mount may be shown.
+/// The cgroup tree; in a user namespace without its own cgroup namespace only the host's mount may be shown.
 fn cgroup_tree(flags: MountFlags) -> Result<OwnedFd> {
     or_bind(
         mount::create("cgroup2", "cgroup", flags, ""),

@@ -83,7 +83,7 @@ pub(super) fn is_null(file: BorrowedFd<'_>) -> bool {
     })
 }
 
-/// Makes a path read-only, but not what is mounted below it: that was asked for, and has a mode of its own. `None` if
+/// Makes a path read-only, but not what is mounted below it: that was asked for, and has its own mode. `None` if
 /// nothing is there.
 fn make_readonly(kernel: &Kernel, root: &Root, path: &str) -> Result<Option<OwnedFd>> {
     let Some(target) = kernel.find(root, path)? else {

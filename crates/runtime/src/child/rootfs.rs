@@ -1,4 +1,4 @@
-//! The root file system as a mount of its own, and the move into it.
+//! The root file system as a separate mount, and the move into it.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

@@ -89,7 +89,7 @@ fn is_multiplexer_node(file: &OwnedFd) -> bool {
 
 /// The kernel's own, not a file that the container has put there (CVE-2025-52565 was such a case).
 fn is_multiplexer(file: &OwnedFd) -> bool {
-    // The node /dev/ptmx of a devtmpfs is not on devpts; opening it leads to the devpts beside it.
+    // The node /dev/ptmx of a devtmpfs is not on devpts; opening it leads to the devpts next to it.
     let on_devpts = fstatfs(file).is_ok_and(|stat| stat.f_type == DEVPTS_SUPER_MAGIC);
     is_multiplexer_node(file) && (on_devpts || sys::tty::slave_number(file).is_ok())
 }

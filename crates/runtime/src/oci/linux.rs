@@ -27,7 +27,7 @@ pub struct Linux {
     pub cgroups_path: String,
     /// New namespaces, or ones to join.
     pub namespaces: Vec<Namespace>,
-    /// Device nodes beside the default ones.
+    /// Device nodes in addition to the default ones.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
     /// System call filter.

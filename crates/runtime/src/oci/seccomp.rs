@@ -11,7 +11,7 @@ pub struct Seccomp {
     /// The errno of a default `SCMP_ACT_ERRNO`; EPERM if `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_errno_ret: Option<u32>,
-    /// Architectures beside the native one (`SCMP_ARCH_X86`); their calls kill the process if not named.
+    /// Architectures in addition to the native one (`SCMP_ARCH_X86`); their calls kill the process if not named.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<String>,
     /// `SECCOMP_FILTER_FLAG_LOG` and the like.

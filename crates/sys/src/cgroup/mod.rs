@@ -83,7 +83,7 @@ impl Cgroup {
         fs::read_to_string(&path).what(|| format!("read {}", path.display()))
     }
 
-    /// Lets groups below have these controllers. Returns those that it has not itself (the machine has not, or the
+    /// Lets groups below have these controllers. Returns those that it does not have itself (the machine does not have them, or the
     /// group above does not give them).
     ///
     /// # Errors
@@ -180,7 +180,7 @@ impl Cgroup {
         Ok(stats::flat(&self.read("cgroup.events")?).get("populated") == Some(&1))
     }
 
-    /// How many of its processes the kernel has killed for want of memory; 0 without the memory controller.
+    /// How many of its processes the kernel has killed because memory ran out; 0 without the memory controller.
     #[must_use]
     pub fn oom_kills(&self) -> u64 {
         let events = self.read("memory.events").unwrap_or_default();

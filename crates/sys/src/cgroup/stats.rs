@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Cgroup;
 use crate::error::Result;
 
-/// Counters of a group; zero for a controller that it has not.
+/// Counters of a group; zero for a controller that it does not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Processor time.

@@ -40,7 +40,7 @@ pub struct Round {
     pub errors: Vec<Error>,
 }
 
-/// A module's name as the kernel has it: `-` is `_`, no directory, no `.ko.xz`.
+/// A module's name as the kernel has it: with `_` for `-`, without directory and `.ko.xz`.
 fn canonical(name: &str) -> String {
     let name = name.rsplit('/').next().unwrap_or(name);
     let name = name.find(".ko").map_or(name, |end| &name[..end]);

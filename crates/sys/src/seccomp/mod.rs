@@ -81,7 +81,7 @@ pub struct Condition {
 /// What happens to some calls. Rules for one call are tried in order, those with conditions first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Names of the calls; those that an architecture has not are skipped.
+    /// Names of the calls; those that an architecture does not have are skipped.
     pub names: Vec<String>,
     /// What happens.
     pub action: Action,

@@ -30,7 +30,7 @@ pub(super) fn imports(program: &Program) -> Result<Names> {
 pub(super) fn drop_exports(program: &mut Program, imported: &Names) -> Result<()> {
     for (tag, name) in [
         (elf::DT_HASH, "hash table of System V"),
-        (elf::DT_VERDEF, "versions of its own"),
+        (elf::DT_VERDEF, "its own versions"),
     ] {
         ensure!(program.tag(tag)?.is_none(), "it has a {name}");
     }
@@ -163,7 +163,7 @@ impl Strings {
     }
 }
 
-/// Puts the strings that are no symbol's name into the new table: libraries, search path, versions.
+/// Puts the strings that are not the name of a symbol into the new table: libraries, search path, versions.
 fn move_strings(program: &mut Program, strings: &mut Strings) -> Result<()> {
     for (tag, position) in program.tags()? {
         if [

@@ -74,7 +74,7 @@ impl Program {
     pub(super) fn parse(bytes: Vec<u8>) -> Result<Self> {
         ensure!(
             bytes.starts_with(b"\x7fELF\x02\x01"),
-            "it is no 64-bit little-endian ELF file"
+            "it is not a 64-bit little-endian ELF file"
         );
         let mut program = Self { bytes, dynamic: 0 };
         let dynamic = program

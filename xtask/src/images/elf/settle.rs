@@ -2,7 +2,7 @@
 //!
 //! The loader maps a library where its first segment asks to be, when nothing is there, and the kernel does so with the
 //! loader of a program of fixed address. That is for programs that run often and briefly: what differs from run to run
-//! costs an emulated machine most, which translates code anew at every address.
+//! costs an emulated machine most, which translates code again at every address.
 
 use anyhow::Result;
 use object::elf;

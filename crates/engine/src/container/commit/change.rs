@@ -13,7 +13,7 @@ use crate::container::stop::signals;
 /// instructions, comments and continued lines.
 ///
 /// # Errors
-/// 400 for what is no instruction, or none that changes a configuration.
+/// 400 for what is not an instruction, and for an instruction that changes no configuration.
 pub fn apply_changes(config: &mut ContainerConfig, changes: &[String]) -> Result<()> {
     let mut has_command = false;
     let instructions = instructions(changes);

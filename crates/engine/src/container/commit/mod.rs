@@ -34,7 +34,7 @@ impl Engine {
     /// Makes an image of a container; its identifier.
     ///
     /// # Errors
-    /// 400 for changes that are no instruction, 404, 409 when the container is being removed.
+    /// 400 for changes that are not instructions, 404, 409 when the container is being removed.
     pub async fn container_commit(
         &self,
         reference: &str,

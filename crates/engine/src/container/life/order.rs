@@ -23,7 +23,7 @@ enum Mark {
 
 /// Orders containers; `needs[n]` are the places of those that number `n` needs.
 ///
-/// A walk in depth with a stack of its own: a chain of ten thousand containers must not exhaust PID 1's.
+/// A walk in depth with its own stack: a chain of ten thousand containers must not exhaust PID 1's.
 pub(in crate::container) fn order(needs: &[Vec<usize>]) -> Order {
     let mut marks = vec![Mark::New; needs.len()];
     let mut order = Order::default();

@@ -20,7 +20,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// A start by hand: the waits begin anew, and restarts are allowed again.
+    /// A start by hand: the waits begin from the shortest, and restarts are allowed again.
     pub fn reset(&mut self) {
         *self = Self::default();
     }

@@ -142,7 +142,7 @@ impl<'a> ListFilter<'a> {
             && self.has_port(container)
     }
 
-    /// Ports of a container that runs: one on the host that `publish` names, or one of its own that `expose` names.
+    /// Ports of a container that runs: one on the host that `publish` names, or one inside the container that `expose` names.
     fn has_port(&self, container: &Container) -> bool {
         let (publish, expose) = (self.filters.get("publish"), self.filters.get("expose"));
         if publish.is_empty() && expose.is_empty() {

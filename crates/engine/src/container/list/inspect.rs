@@ -101,7 +101,7 @@ impl Engine {
     }
 }
 
-/// Docker's answer: what it runs under since its first start, before that what it names.
+/// Docker's answer: the profile in force; before the first start, the one requested.
 fn apparmor_profile(record: &Record, default: &str) -> String {
     let host = &record.host_config;
     if record.state.started_at.is_zero() || default.is_empty() {

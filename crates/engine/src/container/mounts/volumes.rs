@@ -42,7 +42,7 @@ impl Engine {
                 mount.read_only_non_recursive = true;
             }
             if mount.kind == MountKind::Volume {
-                // Only volumes without a driver of their own take the container's.
+                // Only volumes that name no driver take the container's.
                 let driver = &request.host_config.volume_driver;
                 if mount.driver.is_none() && !driver.is_empty() {
                     mount.driver = Some(DriverConfig {

@@ -18,7 +18,7 @@ pub fn parse_exposed(text: &str) -> Result<(std::ops::RangeInclusive<u16>, &str)
         .ok_or_else(|| Error::bad_parameter(format!("invalid port specification: \"{text}\"")))
 }
 
-/// Reads `80` or `8000-8010`; zero is no port.
+/// Reads `80` or `8000-8010`; zero is not a port.
 fn parse_range(text: &str) -> Option<std::ops::RangeInclusive<u16>> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);

@@ -13,12 +13,12 @@ use rustix::fs::OFlags;
 
 /// The file, in the container's directory and bound into the container.
 const FILE: &str = "resolv.conf";
-/// Beside it, what the engine wrote last, as in Docker: a file that the container has changed since is the container's.
+/// Next to it: what the engine wrote last, as in Docker. A file that the container has changed since is the container's.
 const HASH: &str = "resolv.conf.hash";
 /// Longest file that is changed, in bytes. The container can make it longer.
 const LONGEST: u64 = 64 * 1024;
 
-/// Writes the file anew; its inode stays, since a running container has it bound.
+/// Replaces the content of the file; its inode stays, since a running container has it bound.
 ///
 /// # Errors
 /// When it cannot be written, also because the container holds a lease on it.

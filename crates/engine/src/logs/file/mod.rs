@@ -275,7 +275,7 @@ fn open_append(path: &Path) -> io::Result<(File, u64)> {
     Ok((file, bytes))
 }
 
-/// Sees to it that the first line of this run is a line of its own. After a power cut a log can end within a line, or with
+/// Makes the first line of this run begin on a new line. After a power cut a log can end within a line, or with
 /// zeros where blocks were promised and not written. Zeros are cut off; what is left of a line stays, ended.
 fn end_last_line(file: &File) -> io::Result<u64> {
     /// Zeros are looked for in pieces of this size.

@@ -26,7 +26,7 @@ impl Random {
     }
 }
 
-/// A directory to unpack into, beside one that nothing may touch.
+/// A directory to unpack into, next to one that nothing may touch.
 struct Work {
     _directory: tempfile::TempDir,
     target: PathBuf,
@@ -86,7 +86,7 @@ impl Work {
             "a hard link was made"
         );
         let parent = fs::read_dir(self.target.parent().unwrap()).unwrap().count();
-        assert_eq!(parent, 2, "something was put beside the target");
+        assert_eq!(parent, 2, "something was put next to the target");
     }
 }
 

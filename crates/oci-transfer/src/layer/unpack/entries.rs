@@ -1,4 +1,4 @@
-//! Entries that are no directories: files, links, nodes, and whiteouts.
+//! Entries that are not directories: files, links, nodes, and whiteouts.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};

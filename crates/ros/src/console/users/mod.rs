@@ -34,7 +34,7 @@ struct Files<'r> {
     shadow: String,
 }
 
-/// Makes groups and users; each that fails is an error of its own, and the others are made.
+/// Makes groups and users; each that fails is a separate error, and the others are made.
 pub(super) fn ensure_all(config: &Config) -> anyhow::Result<()> {
     ensure_in(Path::new("/"), config)
 }

@@ -93,7 +93,7 @@ fn state(machine: &Machine<'_>) -> anyhow::Result<()> {
     written.context("the state partition cannot be written")
 }
 
-/// Routes and name servers are no worse than before.
+/// Routes and name servers are at least as good as before.
 fn network(machine: &Machine<'_>) -> anyhow::Result<()> {
     let (v4, v6) = machine.facts.routes;
     ensure!(

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::installed::{STORE, Writable};
 
-/// The file beside the history.
+/// The file next to the history.
 const FILE: &str = "facts.json";
 /// Sockets of the two Dockers.
 pub(super) const SYSTEM_DOCKER: &str = "/run/system-docker.sock";

@@ -32,7 +32,7 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// Pause between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// Starts the judgement beside the console's logins.
+/// Starts the judgement, which runs next to the console's logins.
 pub(crate) fn start() -> anyhow::Result<()> {
     let line = std::fs::read_to_string("/proc/cmdline").context("cannot read /proc/cmdline")?;
     if line.contains("rancher.slot=") {

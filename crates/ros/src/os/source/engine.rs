@@ -73,7 +73,7 @@ impl Engine {
                 }
                 Ok(())
             });
-            // What is not whole has no name; a next try makes it anew
+            // What is not whole has no name; a next try makes it again
             let _ = fs::remove_dir_all(&temporary);
             copied?;
             if let Some(progress) = progress {

@@ -22,7 +22,7 @@ pub(crate) struct Upgrade {
     /// Seconds that starts, stops and pulls under way may take to end (default 5, at most 600)
     #[arg(short, long)]
     pub(crate) time: Option<u64>,
-    /// The new program; without it the present one starts anew
+    /// The new program; without it the present one starts again
     pub(crate) path: Option<String>,
 }
 

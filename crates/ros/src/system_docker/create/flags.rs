@@ -268,10 +268,10 @@ pub(super) struct Limits {
     /// How readily it is swapped out, 0 to 100
     #[arg(long)]
     pub(super) memory_swappiness: Option<i64>,
-    /// Never end it for want of memory
+    /// Never end it when memory runs out
     #[arg(long)]
     pub(super) oom_kill_disable: bool,
-    /// How readily it is ended for want of memory, -1000 to 1000
+    /// How readily it is ended when memory runs out, -1000 to 1000
     #[arg(long, default_value_t = 0, allow_hyphen_values = true)]
     pub(super) oom_score_adj: i64,
     /// Size of /dev/shm
@@ -280,7 +280,7 @@ pub(super) struct Limits {
     /// Most processors, such as 1.5
     #[arg(long)]
     pub(super) cpus: Option<String>,
-    /// Share of the processors, beside 1024 of every other
+    /// Share of the processors; every other container has 1024
     #[arg(short, long, default_value_t = 0)]
     pub(super) cpu_shares: i64,
     /// Length of a period of the scheduler, in microseconds

@@ -19,7 +19,7 @@ pub(super) fn with_value(variable: &str) -> Option<String> {
 /// The entries of a file of variables or labels: a line each; comments and empty lines are left out.
 ///
 /// # Errors
-/// Names the file and the line that is no entry.
+/// Names the file and the line that is not an entry.
 pub(super) fn file_lines(flag: &str, path: &str) -> anyhow::Result<Vec<String>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("{flag} {path}"))?;
     let mut entries = Vec::new();
@@ -68,7 +68,7 @@ pub(in crate::system_docker) fn restart_policy(text: &str) -> anyhow::Result<Res
     let (name, count) = text.split_once(':').unwrap_or((text, "0"));
     let maximum_retry_count = count
         .parse()
-        .with_context(|| format!("--restart {text}: {count:?} is no number"))?;
+        .with_context(|| format!("--restart {text}: {count:?} is not a number"))?;
     Ok(RestartPolicy {
         name: name.to_owned(),
         maximum_retry_count,
@@ -119,7 +119,7 @@ pub(super) fn ulimit(text: &str) -> anyhow::Result<Ulimit> {
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
     let number = |text: &str| {
         text.parse()
-            .with_context(|| format!("--ulimit {name}: {text:?} is no number"))
+            .with_context(|| format!("--ulimit {name}: {text:?} is not a number"))
     };
     Ok(Ulimit {
         name: name.to_owned(),

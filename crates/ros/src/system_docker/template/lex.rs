@@ -35,7 +35,7 @@ pub(super) enum Token {
     Assign,
 }
 
-/// Cuts a template up; `{{-` and `-}}` take the white space beside them away.
+/// Cuts a template up; `{{-` and `-}}` take the white space next to them away.
 pub(super) fn pieces(text: &str) -> Result<Vec<Piece>> {
     let mut pieces = Vec::new();
     let mut rest = text;

@@ -53,7 +53,7 @@ pub enum LinkKind<'a> {
     Bridge(BridgeOptions),
     /// A pair of virtual Ethernet ends.
     Veth(Peer<'a>),
-    /// A link with a MAC address of its own on `parent`.
+    /// A link on `parent` that has its own MAC address.
     Macvlan {
         /// Index of the parent link.
         parent: u32,

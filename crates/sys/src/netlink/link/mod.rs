@@ -183,7 +183,7 @@ impl Rtnetlink {
     /// The link called `name`, or `None`.
     ///
     /// # Errors
-    /// As [`Self::links`]; a missing link is no error.
+    /// As [`Self::links`]; a missing link is not an error.
     pub fn link(&mut self, name: &str) -> Result<Option<Link>> {
         let what = format!("find link {name}");
         check_name(&what, name)?;

@@ -1,7 +1,7 @@
 //! nf_tables: tables, base chains and rules, applied in one atomic batch (`linux/netfilter/nf_tables.h`).
 //!
 //! A [`Batch`] is a transaction: the kernel takes all of it or nothing. Only tables that the caller names are
-//! touched, so that the tables of Docker's iptables-nft (`filter`, `nat`) beside ours stay as they are.
+//! touched, so that the tables of Docker's iptables-nft (`filter`, `nat`) next to ours stay as they are.
 
 mod batch;
 mod expression;
