@@ -18,7 +18,7 @@ const SSHD: &[&str] = &["/usr/sbin/sshd", "/usr/bin/sshd"];
 /// Host keys and authorized keys that the state disk cannot keep.
 pub(super) const IN_RAM: &str = "/run/rancher/ssh";
 
-/// Where the machine's owner puts files of their own for sshd.
+/// Where the machine's owner puts files for sshd.
 const OWN: &str = "/etc/ssh/sshd_config.d";
 
 /// How long sshd may take to read its configuration.
@@ -81,7 +81,7 @@ fn config(machine: &MachineConfig, keys: &[PathBuf], own: bool) -> String {
         lines.push("# The first value counts: files of the machine's owner win.".to_owned());
         lines.push(format!("Include {OWN}/*.conf"));
     }
-    // What is no port or address was reported with its place, and must not keep sshd from starting.
+    // What is not a port or an address was reported with its place, and must not keep sshd from starting.
     let port = ssh.port.and_then(|port| u16::try_from(port).ok());
     if let Some(port) = port.filter(|port| *port != 0) {
         lines.push(format!("Port {port}"));
