@@ -30,7 +30,7 @@ mod volumes;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Completion, Trial};
 
 /// A test and its name.
 type Test = (&'static str, fn());
@@ -54,18 +54,24 @@ fn main() -> ExitCode {
         volumes::TESTS,
     ]
     .concat();
-    let possible = machine::possible();
     let trials = tests.into_iter().map(|(name, test)| {
-        let trial = Trial::test(name, move || {
+        let needs_memory = memory::TESTS.iter().any(|one| one.0 == name);
+        let trial = Trial::ignorable_test(name, move || {
+            if !machine::possible() {
+                return Ok(Completion::ignored_with("needs root and busybox-static"));
+            }
+            if needs_memory && !memory::possible() {
+                return Ok(Completion::ignored_with(
+                    "needs the memory controller of cgroup v2",
+                ));
+            }
             test();
-            Ok(())
+            Ok(Completion::Completed)
         });
-        let possible =
-            possible && (!memory::TESTS.iter().any(|one| one.0 == name) || memory::possible());
         if [kill::LONG, load::LONG].contains(&name) {
             trial.with_kind(LONG).with_ignored_flag(true)
         } else {
-            trial.with_ignored_flag(!possible)
+            trial
         }
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()

@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 use engine::upgrade::{CHECK_VERB, Inheritance, TAKE_OVER_VERB, check_main, take_over};
 use engine::{Engine, EngineOptions};
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Completion, Trial};
 
 /// What a copy of this program has at its very end to be another candidate.
 const REFUSES: &[u8] = b"refuses";
@@ -46,19 +46,20 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Each has its own engine; processes and descriptors are counted.
     arguments.test_threads = Some(1);
-    let possible = fixture::possible();
     let trials = [busy::TESTS, candidates::TESTS, created::TESTS].concat();
     let trials = trials.into_iter().map(|(name, test)| {
-        let run = move || {
+        let trial = Trial::ignorable_test(name, move || {
+            if !fixture::possible() {
+                return Ok(Completion::ignored_with("needs root and busybox-static"));
+            }
             fixture::block_on(test);
-            Ok(())
-        };
+            Ok(Completion::Completed)
+        });
         if SLOW.contains(&name) {
-            return Trial::test(name, run)
-                .with_kind(LONG)
-                .with_ignored_flag(true);
+            trial.with_kind(LONG).with_ignored_flag(true)
+        } else {
+            trial
         }
-        Trial::test(name, run).with_ignored_flag(!possible)
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

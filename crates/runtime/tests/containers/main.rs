@@ -16,7 +16,7 @@ mod sources;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Completion, Trial};
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
@@ -26,7 +26,6 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Descriptors and children of the whole process are counted.
     arguments.test_threads = Some(1);
-    let possible = bundle::possible();
     let trials = [
         lifecycle::TESTS,
         confinement::TESTS,
@@ -37,12 +36,16 @@ fn main() -> ExitCode {
     ]
     .concat();
     let trials = trials.into_iter().map(|(name, test)| {
-        let run = move || {
+        Trial::ignorable_test(name, move || {
+            if !bundle::possible() {
+                return Ok(Completion::ignored_with("needs root and busybox-static"));
+            }
+            if name == sources::NEEDS_FUSE && !sources::has_fuse() {
+                return Ok(Completion::ignored_with("needs /dev/fuse"));
+            }
             bundle::block_on(test);
-            Ok(())
-        };
-        let possible = possible && (name != sources::NEEDS_FUSE || sources::has_fuse());
-        Trial::test(name, run).with_ignored_flag(!possible)
+            Ok(Completion::Completed)
+        })
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
