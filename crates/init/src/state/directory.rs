@@ -67,10 +67,7 @@ mod tests {
         let place = folder.path().join("place");
         fs::create_dir(&place).expect("a mount point");
         let thread = std::thread::spawn(move || {
-            if sys::namespace::unshare(sys::namespace::CloneFlags::NEWNS).is_err() {
-                println!("skipped: needs root");
-                return;
-            }
+            sys::namespace::unshare(sys::namespace::CloneFlags::NEWNS).expect("a mount namespace");
             let private = mount::Propagation::Private;
             mount::set_propagation("/", private, true).expect("no mount may get out");
             let flags = mount::MountFlags::empty();
@@ -84,6 +81,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs root: cargo test -- --include-ignored"]
     fn a_directory_takes_the_place_of_the_partition() {
         for directory in ["there", "/there/", "new/one"] {
             with_a_file_system(move |place| {
@@ -97,6 +95,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs root: cargo test -- --include-ignored"]
     fn what_is_no_directory_of_the_partition_is_refused_and_nothing_stays_mounted() {
         for directory in ["", "/", "..", "there/../..", "link"] {
             with_a_file_system(move |place| {
