@@ -127,7 +127,7 @@ fn everything(root: &Path) -> anyhow::Result<()> {
         fs::rename(&installed_with, &saved).context("cannot save the first configuration")?;
         sys::fs::sync();
     }
-    // What has the bin itself comes last, under a name of its own.
+    // What has the bin itself comes last, under another name.
     let old = root.join(".reset-var");
     for path in entries(root)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();

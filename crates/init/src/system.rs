@@ -64,7 +64,7 @@ pub(crate) fn go_on(booted: Booted, inheritance: Rc<Inheritance>) -> anyhow::Res
         add_media(&engine, booted.media);
         let listener = inheritance.listener()?;
         inheritance.commit();
-        tokio::task::spawn_local(watchdog::feed_from_loop());
+        engine_api::tasks::spawn(watchdog::feed_from_loop());
         log::info("engine: a new program has taken over");
         engine_api::tasks::spawn(engine_server::serve(engine.clone(), listener));
         let applier = Applier::go_on(&engine);
@@ -83,7 +83,7 @@ pub(crate) fn go_on(booted: Booted, inheritance: Rc<Inheritance>) -> anyhow::Res
 /// Only when the engine itself cannot start; a bad service is reported and the rest goes on.
 async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
     let mut requests = Requests::listen().context("cannot listen for signals")?;
-    tokio::task::spawn_local(watchdog::feed_from_loop());
+    engine_api::tasks::spawn(watchdog::feed_from_loop());
     let mut trace = Trace::new(std::mem::take(&mut machine.trace));
 
     let start_s = clock::boottime().as_secs_f64();

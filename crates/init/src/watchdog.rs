@@ -168,7 +168,7 @@ pub(crate) async fn feed_from_loop() {
     }
 }
 
-/// Feeds from a thread of its own, while a person has the machine.
+/// Feeds from a separate thread, while a person has the machine.
 pub(crate) fn feed_from_thread() {
     let spawned = std::thread::Builder::new()
         .name("watchdog".to_owned())

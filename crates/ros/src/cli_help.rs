@@ -94,7 +94,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("status", &["ros status", "ros status --problems"]),
 ];
 
-/// The command line with an example for each command that has none of its own.
+/// The command line with an example for each command that brings none.
 pub(crate) fn with_examples(command: Command) -> Command {
     EXAMPLES.iter().fold(command, |command, (words, examples)| {
         let title = if examples.len() == 1 {

@@ -96,7 +96,7 @@ pub(crate) fn install_on(
     guest.wait_off()
 }
 
-/// The installed disk in a machine of its own, without any medium.
+/// The installed disk in a separate machine, without any medium.
 pub(super) fn start(
     context: &Context,
     name: &str,

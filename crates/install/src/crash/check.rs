@@ -15,7 +15,7 @@ use crate::steps;
 
 use super::recorder::Sectors;
 
-/// A version, as kernel and initrd of its own.
+/// A version, as its own kernel and initrd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
     /// Its name.

@@ -299,7 +299,7 @@ impl Life {
         let (_, records) = self.records();
         let mut steps = steps::commit(&records, slot).unwrap();
         if self.is(Fault::OneCopy) {
-            // Both at once: no order holds between them, and none of them is a whole sector of its own.
+            // Both at once: no order holds between them, and none of them fills a whole sector.
             let half: Vec<Step> = steps
                 .iter()
                 .map(|step| {

@@ -23,7 +23,7 @@ pub struct Blob<'a> {
 
 /// Sends the blobs that the repository lacks, then `manifest` by its digest, then `index` under the tag of `reference`;
 /// returns the digest of the index that stands there then. Nobody sees the tag before everything that it names is there.
-/// Other architectures that the tag names already stay under it: each may be built on a machine of its own.
+/// Other architectures that the tag names already stay under it: each may be built on a separate machine.
 ///
 /// # Errors
 /// When the reference has no tag, `index` is not one, or the registry does not take something.

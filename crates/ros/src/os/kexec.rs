@@ -13,11 +13,11 @@ use sys::mount::{self, MountFlags, UnmountFlags};
 use super::failure::fail;
 use super::installed::{Installed, STORE, Writable};
 
-/// What GRUB says in `rancher.boot` of its own boots it does not say of these.
+/// GRUB writes `rancher.boot` for the boots that it starts, and not for these.
 pub(super) const WHY: &str = "kexec";
-/// Beside the history: there from the jump until the new system has come up.
+/// Next to the history: there from the jump until the new system has come up.
 const JUMPED: &str = "kexec-jumped";
-/// Beside the history: a jump after which the machine came by its firmware.
+/// Next to the history: a jump after which the machine came by its firmware.
 const FAILED: &str = "kexec-failed";
 /// Whether the kernel can do it at all.
 const LOADED: &str = "/sys/kernel/kexec_loaded";

@@ -11,6 +11,7 @@ mod heal;
 mod last_good;
 mod options;
 mod starts;
+mod wait;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -18,15 +19,12 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use config::Docker;
-use engine_api::Client;
 use sys::mount::{self, Attributes, MountFlags, Propagation, UnmountFlags};
 use sys::namespace::{CloneFlags, setns};
 
-use crate::console::FILES_DONE;
 use crate::machine_config::MachineConfig;
 use crate::{problems, tls};
 use last_good::{Choice, Settings};
@@ -39,12 +37,6 @@ const SHARED: &str = "/host/rancher";
 const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
 /// The cgroup of dockerd and of containerd's shims.
 const CGROUP: &str = "/sys/fs/cgroup/user-docker";
-/// Made by the console when it is ready.
-const CONSOLE_DONE: &str = "/run/console-done";
-/// Longest wait for the console; then the service fails and is restarted by its policy.
-const CONSOLE_DEADLINE: Duration = Duration::from_secs(120);
-/// Pause between two looks at the console.
-const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
 /// What dockerd finds its helpers by: the closure first.
 const PATH: &str =
     "/usr/lib/rancher/docker/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -77,9 +69,9 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
     if let Err(error) = publish(&closure) {
         eprintln!("user-docker: {error:#}: docker is in {context} alone");
     }
-    let pid = wait_for_console(context)?;
+    let pid = wait::for_console(context)?;
     if !machine.loaded.config.write_files.is_empty() || !machine.loaded.config.mounts.is_empty() {
-        wait_for_files(context);
+        wait::for_files(context);
     }
     join_cgroup().context("cannot join the cgroup of user docker")?;
     enter(pid).with_context(|| format!("cannot enter {context}, process {pid}"))?;
@@ -103,7 +95,7 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
     {
         eprintln!("user-docker: {error:#}");
     }
-    wait_for_group(context, start.docker.group.as_deref().unwrap_or("docker"))?;
+    wait::for_group(context, start.docker.group.as_deref().unwrap_or("docker"))?;
     let mut arguments = vec!["dockerd".to_owned()];
     arguments.extend(start.arguments);
     arguments.extend(address.map(|path| format!("--containerd={}", path.display())));
@@ -272,73 +264,6 @@ fn publish(closure: &OwnedFd) -> anyhow::Result<()> {
     Ok(mount::move_mount_fd(closure, &target)?)
 }
 
-/// The host pid of the console's first process, once there is one.
-fn wait_for_console(name: &str) -> anyhow::Result<i32> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
-    let client = Client::new(SYSTEM_DOCKER);
-    let ready = async {
-        loop {
-            if let Ok(container) = client.container_inspect(name, false).await
-                && container.state.running
-                && container.state.pid > 0
-            {
-                return container.state.pid;
-            }
-            tokio::time::sleep(CONSOLE_PAUSE).await;
-        }
-    };
-    runtime
-        .block_on(async { tokio::time::timeout(CONSOLE_DEADLINE, ready).await })
-        .with_context(|| {
-            format!(
-                "container {name} does not run after {} s",
-                CONSOLE_DEADLINE.as_secs()
-            )
-        })
-}
-
-/// Waits until the console has the files and mounts of the configuration, daemon.json among them.
-fn wait_for_files(name: &str) {
-    let end = Instant::now() + CONSOLE_DEADLINE;
-    while !Path::new(FILES_DONE).exists() {
-        if Instant::now() > end {
-            eprintln!(
-                "user-docker: container {name} has not all files and mounts after {} s: going on without",
-                CONSOLE_DEADLINE.as_secs()
-            );
-            return;
-        }
-        std::thread::sleep(CONSOLE_PAUSE);
-    }
-}
-
-/// Waits until the console has the group of dockerd's socket, or will not have it: dockerd looks it up. All else that the
-/// console prepares (host keys, logins) takes seconds on a slow machine, and dockerd loads meanwhile.
-fn wait_for_group(name: &str, group: &str) -> anyhow::Result<()> {
-    let end = Instant::now() + CONSOLE_DEADLINE;
-    while !has_group(&fs::read_to_string("/etc/group").unwrap_or_default(), group)
-        && !Path::new(CONSOLE_DONE).exists()
-    {
-        if Instant::now() > end {
-            bail!(
-                "container {name} is not ready after {} s",
-                CONSOLE_DEADLINE.as_secs()
-            );
-        }
-        std::thread::sleep(CONSOLE_PAUSE);
-    }
-    Ok(())
-}
-
-/// Whether group(5) in `text` names `group`.
-fn has_group(text: &str, group: &str) -> bool {
-    text.lines()
-        .any(|line| line.split(':').next() == Some(group))
-}
-
 /// Leaves the service's cgroup (cgroup v2: writing 0 moves the writer).
 fn join_cgroup() -> anyhow::Result<()> {
     fs::create_dir_all(CGROUP)?;
@@ -400,17 +325,4 @@ fn environment(machine: &MachineConfig, own: &[String]) -> Vec<(String, String)>
         Some((name.to_owned(), value.to_owned()))
     }));
     environment
-}
-
-#[cfg(test)]
-mod tests {
-    use super::has_group;
-
-    #[test]
-    fn groups_are_found_by_their_whole_name() {
-        let text = "root:x:0:\ndockers:x:9:\ndocker:x:1101:rancher\n";
-        assert!(has_group(text, "docker"));
-        assert!(!has_group(text, "dock"));
-        assert!(!has_group("", "docker"));
-    }
 }

@@ -9,7 +9,7 @@ use super::{Healer, Report, entries};
 
 /// Where what is damaged goes, below Docker's data: dockerd does not look at what it does not know.
 const FOLDER: &str = "damaged";
-/// Each healing's sentences, beside what it set aside.
+/// Each healing's sentences, next to what it set aside.
 const REPORT: &str = "report.txt";
 
 impl Healer {
@@ -25,7 +25,7 @@ impl Healer {
         } else {
             format!("; {then}")
         };
-        // A file of another file system, as of /etc/docker, stays beside its place.
+        // A file of another file system, as of /etc/docker, stays next to its place.
         match moved.or_else(|_| self.beside(path)) {
             Ok(target) => {
                 self.say(format!(
@@ -90,7 +90,7 @@ impl Healer {
         }
     }
 
-    /// Adds what was said to the report, keeps it beside what was set aside, and tells what earlier runs have left there.
+    /// Adds what was said to the report, keeps it next to what was set aside, and tells what earlier runs have left there.
     pub(super) fn finish(self, report: &mut Report) {
         let folder = self.root.join(FOLDER);
         if !self.said.is_empty() {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::fits;
 use super::{Healer, entries, is_id, name, short};
 
-/// Written anew when the container starts, unless something else is in their place.
+/// Written again when the container starts, unless something else is in their place.
 const WRITTEN_ANEW: [&str; 4] = ["hostname", "hosts", "resolv.conf", "resolv.conf.hash"];
 /// The end of a log that is looked at, in bytes: ext4 writes no more at once by itself.
 const TAIL_BYTES: u64 = 8 << 20;
@@ -17,7 +17,7 @@ const TAIL_BYTES: u64 = 8 << 20;
 pub(super) fn heal(healer: &mut Healer) {
     for path in entries(&healer.root.join("containers")) {
         if !path.is_dir() {
-            healer.set_aside(&path, "it is no directory", "");
+            healer.set_aside(&path, "it is not a directory", "");
         } else if is_id(&name(&path)) {
             one(healer, &path);
         }
@@ -52,7 +52,7 @@ fn one(healer: &mut Healer, directory: &Path) {
     }
     let called = called(&config, &id);
     let lost = format!(
-        "container {called} has lost its ports, limits and restart policy and does not start: save what it has by docker cp, and make it anew"
+        "container {called} has lost its ports, limits and restart policy and does not start: save what it has by docker cp, and make it again"
     );
     healer.file(&directory.join("hostconfig.json"), &fits::object, &lost);
     for file in WRITTEN_ANEW {
@@ -111,7 +111,7 @@ fn log(healer: &mut Healer, path: &Path, called: &str) {
         return;
     };
     if !metadata.is_file() {
-        healer.set_aside(path, "it is not a file", "the container's log begins anew");
+        healer.set_aside(path, "it is not a file", "the container's log begins again");
         return;
     }
     match zeros_at_end(path, metadata.len()) {

@@ -9,8 +9,8 @@ use super::{Healer, Places, entries, name};
 /// A file below Docker's data, what it must be, and what its loss costs.
 struct Row(&'static str, Fits<'static>, &'static str);
 
-const BUILDER: &str = "the builder's cache begins anew";
-const CONTAINERD: &str = "containerd begins anew; images of its own store must be pulled again";
+const BUILDER: &str = "the builder's cache begins empty";
+const CONTAINERD: &str = "containerd begins empty; images of its store must be pulled again";
 
 /// `*` stands for any one name.
 #[rustfmt::skip]
@@ -27,7 +27,7 @@ const FILES: &[Row] = &[
     Row("buildkit/metadata.db",                                    &fits::database, BUILDER),
     Row("buildkit/snapshots.db",                                   &fits::database, BUILDER),
     Row("swarm/docker-state.json",                                 &fits::object,   "this node has left its swarm: docker swarm join"),
-    Row("swarm/state.json",                                        &json,           "this node looks for its managers anew"),
+    Row("swarm/state.json",                                        &json,           "this node looks for its managers again"),
     Row("swarm/worker/tasks.db",                                   &fits::database, "the swarm gives this node its tasks again"),
 ];
 
@@ -81,7 +81,10 @@ pub(super) fn directories(healer: &mut Healer) {
                 Ok(metadata) if metadata.is_dir() => {}
                 // containerd's own directory has files of the same depth on other systems.
                 Ok(metadata) => {
-                    let why = format!("it is {} and no directory", kind_of(metadata.file_type()));
+                    let why = format!(
+                        "it is {} and not a directory",
+                        kind_of(metadata.file_type())
+                    );
                     healer.set_aside(&path, &why, "");
                 }
                 Err(error) if fs::symlink_metadata(&path).is_ok() => {
@@ -93,7 +96,7 @@ pub(super) fn directories(healer: &mut Healer) {
     }
 }
 
-/// The files of the table, and what interrupted writes have left beside them.
+/// The files of the table, and what interrupted writes have left next to them.
 pub(super) fn of_docker(healer: &mut Healer) {
     for Row(pattern, fits, lost) in FILES {
         for path in matching(&healer.root, pattern) {
@@ -132,7 +135,7 @@ pub(super) fn of_settings(healer: &mut Healer, places: &Places) {
     if fs::metadata(&places.etc).is_ok_and(|metadata| !metadata.is_dir()) {
         healer.set_aside(
             &places.etc,
-            "it is no directory",
+            "it is not a directory",
             "Docker's settings are lost",
         );
     }

@@ -36,7 +36,7 @@ pub(super) fn content(path: &Path) -> Result<Option<Vec<u8>>, String> {
         Ok(metadata) => metadata,
         Err(error) if missing(&error) && fs::symlink_metadata(path).is_err() => return Ok(None),
         Err(error) if missing(&error) => return Err("it is a link to nothing".to_owned()),
-        // Something above is no directory: that is said there.
+        // Something above is not a directory: that is said there.
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
@@ -116,7 +116,7 @@ pub(super) fn repositories(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-/// A database of bbolt; an empty one is made anew.
+/// A database of bbolt; an empty one is made again.
 pub(super) fn database(bytes: &[u8]) -> Result<(), String> {
     if bytes.is_empty() {
         return Ok(());

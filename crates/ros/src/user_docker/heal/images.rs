@@ -186,7 +186,7 @@ fn made_of(config: &Path) -> Option<(Reference, String)> {
     let value = fits::value(&fits::content(config).ok()??).ok()?;
     let id = value.get("Image")?.as_str()?.strip_prefix("sha256:")?;
     let name = value.get("Config")?.get("Image")?.as_str()?;
-    // An id is no name.
+    // An id is not a name.
     if is_id(name) || name.starts_with("sha256:") {
         return None;
     }

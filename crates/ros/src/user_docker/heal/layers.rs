@@ -15,7 +15,7 @@ use super::{Healer, containers, entries, fits, is_id, name};
 pub(super) struct Layer {
     /// Names this layer with all below it.
     pub(super) chain: String,
-    /// The digest of its own archive.
+    /// The digest of the layer's archive.
     pub(super) diff: String,
     /// The chain below it.
     pub(super) parent: Option<String>,
@@ -81,7 +81,7 @@ pub(super) fn heal(healer: &mut Healer, driver: &Path, images: &Images) -> Outco
     let mut found: BTreeMap<String, Result<(), String>> = BTreeMap::new();
     for entry in entries(&database.join("sha256")) {
         if !entry.is_dir() {
-            healer.set_aside(&entry, "it is no directory", "");
+            healer.set_aside(&entry, "it is not a directory", "");
         } else if is_id(&name(&entry)) {
             let result = one(healer, &entry, &data, images.layer(&name(&entry)));
             found.insert(name(&entry), result);
@@ -201,7 +201,7 @@ pub(super) fn mounts(healer: &mut Healer, driver: &Path, images: &Images) {
     for entry in entries(&driver.join("layerdb/mounts")) {
         let id = name(&entry);
         if !entry.is_dir() {
-            healer.set_aside(&entry, "it is no directory", "");
+            healer.set_aside(&entry, "it is not a directory", "");
         } else if let Err(why) = mount(healer, &entry, &name(driver), images) {
             let config = healer
                 .root

@@ -142,7 +142,7 @@ impl Healer {
         }
     }
 
-    /// Writes a file anew from what is known elsewhere.
+    /// Writes a file again from what is known elsewhere.
     fn mend(&mut self, path: &Path, why: &str, content: &str) -> bool {
         let there = fs::symlink_metadata(path).is_ok();
         if there && !self.set_aside(path, why, "it was made again") {

@@ -1,4 +1,4 @@
-//! What the driver overlay2 notes beside each layer's content: a short name (`link`), a link of that name in `l/`, and the short names
+//! What the driver overlay2 notes next to each layer's content: a short name (`link`), a link of that name in `l/`, and the short names
 //! of all layers below (`lower`). All of it follows from the rest (daemon/graphdriver/overlay2/overlay.go).
 
 use std::collections::BTreeMap;

@@ -41,7 +41,7 @@ const CASES: &[Case] = &[
     Case("overlay2/l/*",                                             1),
 ];
 
-/// dockerd in namespaces of its own, in the files of its image.
+/// dockerd in separate namespaces, in the files of its image.
 struct Docker {
     folder: TempDir,
 }

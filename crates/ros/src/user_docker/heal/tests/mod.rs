@@ -180,7 +180,7 @@ fn a_file_in_the_place_of_a_directory_makes_room() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, "a file").unwrap();
         let said = tree.heal().said.join("\n");
-        assert!(said.contains("no directory"), "{directory}: {said}");
+        assert!(said.contains("not a directory"), "{directory}: {said}");
         assert!(!path.is_file(), "{directory}");
         tree.unharmed(directory);
     }

@@ -6,7 +6,7 @@ use super::Damage::{self, *};
 pub(super) enum After {
     /// Exactly what was there before.
     Same,
-    /// Nothing: Docker makes it anew, or goes on without.
+    /// Nothing: Docker makes it again, or goes on without.
     Gone,
     /// Something that Docker can read.
     Other,
@@ -42,7 +42,7 @@ const fn row(
     }
 }
 
-/// An empty database is made anew, and so is one that is missing.
+/// An empty database is made again, and so is one that is missing.
 const DATABASE: &[Damage] = &[Empty, Missing];
 const FILE: &[Damage] = &[Missing];
 /// A part of a text is a text.
