@@ -6,9 +6,6 @@ mod reach;
 pub(in crate::registry) mod server;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
-use std::path::Path;
 
 use super::*;
 use client::{Client, publish, size_of_large};
