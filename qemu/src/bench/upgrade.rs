@@ -1,5 +1,5 @@
-//! From the command to a User Docker that answers on the new version: with a reboot, by kexec, without either; beside Debian that
-//! installs docker.io anew and reboots. And how many requests to a published port fail meanwhile.
+//! From the command to a User Docker that answers on the new version: with a reboot, by kexec, without either; compared with Debian that
+//! installs docker.io again and reboots. And how many requests to a published port fail meanwhile.
 
 use std::time::{Duration, Instant};
 

@@ -14,7 +14,7 @@ use super::installed::{Installed, STORE, Version, Writable};
 use crate::install::device::DiskFile;
 use crate::install::medium::{Medium, hex, sha256};
 
-/// Beside the history: parts of a GRUB that is to come, by their digests.
+/// Next to the history: parts of a GRUB that is to come, by their digests.
 const FOLDER: &str = "loader";
 /// The programs' folder on the EFI system partition.
 const EFI: &str = "EFI/BOOT";
