@@ -23,7 +23,7 @@ const LATEST_S: u64 = 60;
 /// What is known of a container.
 struct Known {
     text: String,
-    /// None when the text is no schedule, which was said.
+    /// None when the text is not a schedule, which was said.
     schedule: Option<Schedule>,
     due_s: Option<u64>,
 }
