@@ -23,6 +23,7 @@ mod os_image;
 mod plugins;
 mod power;
 mod rancheros;
+mod reset;
 mod rights;
 #[cfg(test)]
 mod rows;
@@ -77,6 +78,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         confinement::tests(context),
         compose::tests(context),
         sdk_python::tests(context),
+        reset::tests(context),
         rights::tests(context),
         same_words::tests(context),
         stock_client::tests(context),

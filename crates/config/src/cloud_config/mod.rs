@@ -306,14 +306,26 @@ pub struct State {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Upgrade {
+    /// Channel of releases.yml.
+    pub channel: Option<String>,
     /// Commands of the console that a new version has to pass.
     pub checks: Vec<String>,
     /// Image of the system, whose registry is asked for versions.
     pub image: Option<String>,
     /// Whether versions that nobody has signed are taken.
     pub insecure: Option<bool>,
+    /// Minutes within which machines ask for versions at different times.
+    pub jitter: Option<i64>,
     /// Public keys of minisign, in addition to the system's own.
     pub keys: Vec<String>,
+    /// Shell command of the console that succeeds while the machine must not reboot.
+    pub not_now: Option<String>,
+    /// `none`, `download` or `auto`.
+    pub policy: Option<String>,
+    /// Address of releases.yml.
+    pub url: Option<String>,
+    /// Days and time of the day in which the machine may reboot by itself.
+    pub window: Option<String>,
 }
 
 /// Settings of a Docker daemon (RancherOS `config/types.go`, `DockerConfig` and `EngineOpts`).

@@ -111,13 +111,17 @@ const STATE: Kind = Kind::Object(&[
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const UPGRADE: Kind = Kind::Object(&[
+    f("channel", Kind::String, CONSOLE, "Channel of releases.yml whose version is taken; stable when absent.").from(Origin::Here),
     f("checks", Kind::Strings, Command("ros os"), "Shell commands that must succeed in the console before a new version is kept.").from(Origin::Here),
     f("image", Kind::String, Command("ros os"), "Image of the system, without a tag: its registry is asked for versions."),
     f("insecure", Kind::Bool, Command("ros os"), "Whether versions are taken from images that nobody has signed.").from(Origin::Here),
+    f("jitter", Kind::Int, CONSOLE, "Minutes within which machines ask for versions at different times; 120 when absent.").from(Origin::Here),
     f("keys", Kind::Strings, Command("ros os"), "Public keys of minisign that versions may be signed with, in addition to the system's own.").from(Origin::Here),
-    f("policy", Kind::String, Never("nothing upgrades by itself"), ""),
+    f("not_now", Kind::String, CONSOLE, "Shell command that succeeds while the machine must not reboot by itself.").from(Origin::Here),
+    f("policy", Kind::String, CONSOLE, "`none`; `download`: new versions are put on the disk; `auto`: they are tried as well, at the next reboot or in the window."),
     f("rollback", Kind::String, Never("RancherOS never read it"), ""),
-    f("url", Kind::String, Never("versions are the tags of rancher.upgrade.image in its registry"), ""),
+    f("url", Kind::String, CONSOLE, "Address of a signed releases.yml; without it versions are the tags of rancher.upgrade.image."),
+    f("window", Kind::String, CONSOLE, "When the machine may reboot by itself, such as `Sat,Sun 02:00-04:30`.").from(Origin::Here),
 ]);
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table

@@ -62,6 +62,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         });
         std::thread::spawn(crate::cloud_init_command::ask_late);
         std::thread::spawn(crate::reset::sweep);
+        std::thread::spawn(crate::os::follow_policy);
         std::thread::spawn(move || finish::run(&machine));
     })
 }

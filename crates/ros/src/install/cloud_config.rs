@@ -67,7 +67,11 @@ fn somebody_can_log_in(config: &config::Config) -> bool {
         || !config.rancher.autologin.is_empty()
 }
 
-fn read(place: &str) -> anyhow::Result<String> {
+/// A text of a file or of an http(s) address.
+///
+/// # Errors
+/// When it cannot be read, or is too long.
+pub(crate) fn read(place: &str) -> anyhow::Result<String> {
     let limit = config::MAX_DOCUMENT_BYTES;
     if !place.starts_with("http://") && !place.starts_with("https://") {
         let length = std::fs::metadata(place)

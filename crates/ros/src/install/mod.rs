@@ -26,6 +26,7 @@ use medium::Medium;
 use target::Target;
 
 use crate::os::policy::Policy;
+pub(crate) use cloud_config::read as fetch_text;
 pub(crate) use unattended::start;
 
 /// RancherOS's flags, and ours at the end.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::installed::Installed;
 use super::policy::Policy;
-use super::{live, pin, source};
+use super::{auto, live, pin, source};
 
 /// One line a version, RancherOS's form: `IMAGE local latest running`. With `update` those of the registry, too.
 pub(super) fn list(update: bool, format: &str) -> anyhow::Result<()> {
@@ -122,6 +122,7 @@ pub(super) fn status(format: &str) -> anyhow::Result<()> {
                 "last": last,
                 "live": live::slot(),
                 "pinned": pin::read(),
+                "policy": auto::status(),
             });
             println!("{value:#}");
         }
@@ -144,6 +145,7 @@ pub(super) fn status(format: &str) -> anyhow::Result<()> {
             if let Some(version) = pin::read() {
                 println!("pinned: v{version}");
             }
+            println!("policy: {}", auto::status());
             if let Some(event) = last {
                 println!("last event: {}", line(&event));
             }

@@ -1,6 +1,7 @@
 //! `ros os`: the versions on this machine's disk. States and records: docs/install.md.
 
 mod access;
+mod auto;
 mod check;
 pub(crate) mod failure;
 mod gate;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use config::VERSION;
 
 pub(crate) use access::keep as keep_access;
+pub(crate) use auto::run as follow_policy;
 pub(crate) use gate::start as start_gate;
 pub(crate) use kexec::load_running as load_running_kernel;
 

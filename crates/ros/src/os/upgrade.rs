@@ -130,7 +130,7 @@ fn asks(force: bool) -> bool {
 }
 
 /// The slot with a version that was put there and not tried yet.
-fn staged(machine: &Installed) -> anyhow::Result<Option<Slot>> {
+pub(super) fn staged(machine: &Installed) -> anyhow::Result<Option<Slot>> {
     let free = install::free(&machine.records()?, machine.slot)?;
     let history = machine.history();
     // A later download that broke off has taken its place: the slot then has another version, or none
@@ -141,6 +141,26 @@ fn staged(machine: &Installed) -> anyhow::Result<Option<Slot>> {
         staged.is_some_and(|event| there.is_some_and(|version| version.digest == event.digest))
     };
     Ok(free.into_iter().find(is_staged))
+}
+
+/// Puts a version on the disk that nobody was asked about: all rules hold.
+pub(super) fn stage_image(machine: &Installed, image: &str, policy: &Policy) -> anyhow::Result<()> {
+    let medium = Medium::open(Some(image), policy)?;
+    rules::check(machine, &medium, false)?;
+    let slot = stage::slot(machine)?;
+    stage::check_room(slot, &medium)?;
+    stage::stage(machine, &medium, slot, None)
+}
+
+/// Has the next boot try the version that is staged; returns its name.
+pub(super) fn arm_staged(machine: &Installed) -> anyhow::Result<String> {
+    let slot = staged(machine)?.context("no version is staged")?;
+    arm(machine, slot)?;
+    let version = machine.version(slot);
+    Ok(version.map_or_else(
+        || format!("of slot {slot}"),
+        |version| version.manifest.version,
+    ))
 }
 
 /// The name of the newest version that the registry has, unless it runs.

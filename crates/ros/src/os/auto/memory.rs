@@ -1,0 +1,112 @@
+//! When was asked last, and how often that failed.
+
+use std::fs;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// On the state disk: a machine that reboots every hour does not ask every hour.
+const FILE: &str = "/var/lib/rancher/upgrade-policy.json";
+/// Between two questions.
+const INTERVAL_MINUTES: u64 = 24 * 60;
+/// After a failure; doubled with each further one, up to the interval.
+const AGAIN_MINUTES: u64 = 60;
+/// Machines that start together do not ask together.
+pub(super) const JITTER_MINUTES: u64 = 120;
+
+/// What is remembered.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Memory {
+    /// Seconds since 1970.
+    asked: u64,
+    failures: u32,
+    /// The last that was done, for people.
+    pub(super) said: Option<String>,
+}
+
+impl Memory {
+    pub(super) fn read() -> Memory {
+        fs::read(FILE)
+            .ok()
+            .and_then(|text| serde_json::from_slice(&text).ok())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn write(&self) -> anyhow::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        Ok(cloud_init::store::write_atomic(
+            Path::new(FILE),
+            &text,
+            0o600,
+        )?)
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        self.asked = now();
+        self.failures = 0;
+    }
+
+    pub(super) fn failed(&mut self) {
+        self.asked = now();
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    pub(super) fn is_due(&self, jitter_minutes: u64) -> bool {
+        let id = fs::read("/etc/machine-id")
+            .or_else(|_| fs::read("/sys/class/dmi/id/product_uuid"))
+            .unwrap_or_default();
+        self.is_due_at(now(), jitter_minutes, &id)
+    }
+
+    /// The jitter is the machine's own and the same each time.
+    fn is_due_at(&self, now: u64, jitter_minutes: u64, id: &[u8]) -> bool {
+        let digest = oci_image::Digest::sha256(id);
+        let part = u64::from_str_radix(&digest.hex()[..8], 16).unwrap_or(0);
+        let jitter = part % (jitter_minutes + 1);
+        let pause = match self.failures {
+            0 => INTERVAL_MINUTES + jitter,
+            failures => (AGAIN_MINUTES << failures.min(10).saturating_sub(1)).min(INTERVAL_MINUTES),
+        };
+        // A clock that went back waits no longer than the pause.
+        let waited = now.abs_diff(self.asked);
+        waited >= pause * 60
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_back_off_and_machines_spread() {
+        let hours = |failures, hours: u64| {
+            let memory = Memory {
+                asked: 1_000_000,
+                failures,
+                said: None,
+            };
+            memory.is_due_at(1_000_000 + hours * 3600, 0, b"a")
+        };
+        assert!(hours(1, 1) && !hours(2, 1) && hours(2, 2) && hours(3, 4) && !hours(3, 3));
+        assert!(hours(40, 24) && !hours(40, 23) && hours(0, 24) && !hours(0, 23));
+        assert!(Memory::default().is_due_at(1_700_000_000, 120, b"new"));
+        let memory = Memory {
+            asked: 1_000_000,
+            ..Memory::default()
+        };
+        let due = |id: &[u8]| (0..180).find(|m| memory.is_due_at(1_086_400 + m * 60, 120, id));
+        let all: std::collections::BTreeSet<_> = (0..20_u8).map(|id| due(&[id])).collect();
+        assert!(
+            all.len() > 10 && all.iter().all(|m| m.is_some_and(|m| m <= 120)),
+            "{all:?}"
+        );
+    }
+}
