@@ -38,7 +38,7 @@ fn after_reboot(guest: &Guest, command: &str) -> anyhow::Result<()> {
 }
 
 /// What is left, a word each.
-const LEFT: &str = "cat ~/note 2>/dev/null; docker volume ls -q; ros config get rancher.debug; sudo ls -A /var/lib/rancher/.trash 2>/dev/null; true";
+const LEFT: &str = "cat ~/note 2>/dev/null; docker volume ls -q; sudo ros config get rancher.debug; sudo ls -A /var/lib/rancher/.trash 2>/dev/null; true";
 
 fn forgets_what_it_says(context: &Context) -> anyhow::Result<()> {
     let disk = Disk::state()?;
@@ -80,7 +80,7 @@ const STATE_START: u64 = (1 + 2 + 288 + 1 + 3 * 64 + 768) << 20;
 
 fn lost_state_lets_its_owner_in(context: &Context) -> anyhow::Result<()> {
     let disk = blank_disk(DISK_BYTES)?;
-    install_on(context, "lost-install", &disk.path, "")?;
+    install_on(&context.artifacts, "lost-install", &disk.path, "")?;
     let boot = |name| start(context, name, &disk.path, "virtio-blk-pci", Firmware::Bios);
     let mut guest = boot("lost-before")?;
     guest.run_until("sudo test -s /run/rancher/os/access.yml", BOOT_DEADLINE)?;
