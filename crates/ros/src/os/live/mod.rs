@@ -155,33 +155,32 @@ fn upgrade(slot: Slot) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("no event loop")?;
-    runtime.block_on(async {
-        let client = Client::new(SYSTEM_DOCKER);
-        let mut former = Former::note()?;
-        let mut replaced = Replaced::default();
-        let done = async {
-            former.leave(&client, slot, files).await?;
-            let image = format!("{BASE}:{}", version.manifest.version);
-            let planned = plan::ask(&client, &image, former.os_config()).await?;
-            replaced.all(&client, &planned).await?;
-            arm(&machine, slot)
-        }
-        .await;
-        let Err(error) = done else {
-            let names = replaced.names().join(", ");
-            finish(slot, &version.manifest.version, &names);
-            replaced.keep(&client).await;
-            return Ok(());
-        };
-        println!("{error:#}: everything is undone");
+    let client = Client::new(SYSTEM_DOCKER);
+    let mut former = Former::note()?;
+    let mut replaced = Replaced::default();
+    let done = runtime.block_on(async {
+        former.leave(&client, slot, files).await?;
+        let image = format!("{BASE}:{}", version.manifest.version);
+        let planned = plan::ask(&client, &image, former.os_config()).await?;
+        replaced.all(&client, &planned).await
+    });
+    // It asks both Dockers by itself
+    let Err(error) = done.and_then(|()| arm(&machine, slot)) else {
+        let names = replaced.names().join(", ");
+        finish(slot, &version.manifest.version, &names);
+        runtime.block_on(replaced.keep(&client));
+        return Ok(());
+    };
+    println!("{error:#}: everything is undone");
+    let undone = runtime.block_on(async {
         let services = replaced.back(&client).await;
-        let system = former.back(&client).await;
-        machine.note(slot, Outcome::Rejected, &format!("{error:#}"))?;
-        match services.and(system) {
-            Ok(()) => Err(error.context("the version that ran runs again")),
-            Err(also) => bail!("{error:#}; and not all could be undone: {also:#}"),
-        }
-    })
+        services.and(former.back(&client).await)
+    });
+    machine.note(slot, Outcome::Rejected, &format!("{error:#}"))?;
+    match undone {
+        Ok(()) => Err(error.context("the version that ran runs again")),
+        Err(also) => bail!("{error:#}; and not all could be undone: {also:#}"),
+    }
 }
 
 /// Has the next boot try the slot: what works without a boot may not boot.
