@@ -70,7 +70,7 @@ const SHOWN_BY: &[&str] = &[
     "sudo ros status; sudo ros status --format json",
     "sudo ros net status; sudo ros net status --format json",
     "sudo ros boot blame; sudo ros boot plot",
-    "dmesg; sudo dmesg",
+    "sudo dmesg",
     "sudo sh -c 'cat /var/log/*'",
     "for c in $(system-docker ps -aq); do system-docker inspect $c; system-docker logs $c 2>&1; done",
     "docker info; docker ps -a; docker version",

@@ -241,7 +241,7 @@ fn wireguard(gate: &Guest, node: &Guest) -> anyhow::Result<()> {
         ensure!(status.contains(words), "{words} is not in {status}");
     }
     for (guest, secret) in [(gate, "6NwJ7uzWi9R"), (node, "QEQ+VtGvUuhh")] {
-        let shown = guest.run("sudo ros config export; sudo ros config diff; sudo ros net status; sudo ros status; system-docker logs network 2>&1; dmesg")?;
+        let shown = guest.run("sudo ros config export; sudo ros config diff; sudo ros net status; sudo ros status; system-docker logs network 2>&1; sudo dmesg")?;
         ensure!(!shown.contains(secret), "the private key is shown: {shown}");
     }
     // What is taken out of the configuration goes, and comes back with it.
