@@ -76,7 +76,6 @@ const NOT_SEEN_GREEN: &[&str] = &[
     "kexec_starts_a_version_that_the_firmware_then_decides_about",
     "live_upgrade_keeps_containers_and_ports_or_is_undone",
     "network_of_two_machines_has_bond_vlans_gateways_bridge_and_wireguard",
-    "network_with_ipv6_only_has_names_and_the_time",
     "rancheros_command_line_wins_over_a_fat_config_drive_without_a_state_disk",
     "rancheros_disks_files_and_settings_hold_after_a_reboot",
     "rancheros_machine_without_a_card_boots_into_a_usable_console",
