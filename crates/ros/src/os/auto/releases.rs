@@ -6,7 +6,7 @@ use super::super::policy::Policy;
 
 /// The channel of a machine that names none.
 const CHANNEL: &str = "stable";
-/// The signature beside the file.
+/// The signature next to the file.
 const SIGNATURE: &str = ".minisig";
 
 /// The image with the newest version of a channel.
