@@ -83,7 +83,6 @@ const NOT_SEEN_GREEN: &[&str] = &[
     "user_data_forty_hostile_documents_leave_the_machine_reachable",
     "watchdog_resets_a_machine_whose_pid_1_hangs_and_a_try_is_lost",
     "reset_forgets_what_it_says_at_the_next_boot",
-    "reset_of_a_lost_state_disk_lets_its_owner_in",
 ];
 
 fn failed(error: anyhow::Error) -> Failed {
