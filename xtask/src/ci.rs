@@ -130,12 +130,16 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     outcome
 }
 
+/// A test that needs the images of a build, which are made later, and minutes: `cargo test -p ros NAME -- --ignored`.
+const WITH_IMAGES: &str = "dockerd_starts_on_what_was_healed";
+
 /// Tests of every crate. What needs root, loop devices or a host's program is ignored by `cargo test` and says so; here root runs
 /// it, too. The tests of the kind `long` take minutes: `cargo xtask soak`.
 fn tests(build: &Build) -> Result<()> {
     let mut arguments = vec!["test", "--quiet", "--workspace", "--exclude", "qemu-test"];
     if is_root() {
         arguments.extend(["--", "--include-ignored", "--skip", "[long]"]);
+        arguments.extend(["--skip", WITH_IMAGES]);
     } else {
         progress::note("test", "not root: what needs it is ignored");
     }

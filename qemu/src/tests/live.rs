@@ -92,7 +92,8 @@ fn live_upgrade(context: &Context) -> anyhow::Result<()> {
     let (failures, requests) = clients.end();
     ensure!(
         failures == 0,
-        "{failures} of {requests} requests to a published port failed"
+        "{failures} of {requests} requests to a published port failed\n{}",
+        guest.run("sudo iptables -t nat -S DOCKER; system-docker logs docker 2>&1 | grep -v 'loading plugin' | tail -n 60")?
     );
     ensure!(
         web(&guest)? == before.0,
