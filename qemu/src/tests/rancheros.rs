@@ -182,7 +182,7 @@ fn after_a_reboot(context: &Context) -> anyhow::Result<()> {
     guest.wait_docker()?;
     disks(&guest).context("disks")?;
     prints(&guest, "sysctl -n vm.swappiness", "17").context("the datasource of a file")?;
-    prints(&guest, "sudo ros env printenv FROM_OEM", "yes").context("the vendor's file")?;
+    prints(&guest, "sudo ros env sh -c 'echo $FROM_OEM'", "yes").context("the vendor's file")?;
     prints(
         &guest,
         "ls /usr/share/ros/oem/oem-config.yml",

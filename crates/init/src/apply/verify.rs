@@ -59,7 +59,10 @@ fn look() -> sys::netlink::Result<Vec<String>> {
     for address in netlink.addresses()? {
         let is_own = !address.link_local;
         if let Some(link) = name(address.link).filter(|_| is_own) {
-            lines.push(format!("address {} of {link}", address.cidr));
+            // A link that a router tells its prefix may choose another address there (RFC 7217, RFC 8981).
+            let cidr = address.cidr;
+            let shown = if cidr.is_ipv6() { cidr.network() } else { cidr };
+            lines.push(format!("address {shown} of {link}"));
         }
     }
     for route in netlink.routes()? {
