@@ -179,3 +179,25 @@ pub fn field(path: &str) -> Option<&'static Field> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{CLOUD_CONFIG, Effect, Kind};
+
+    /// A list is compared as a whole: what it leaves to its keys would wait for a reboot, which nobody is told.
+    #[test]
+    fn only_what_has_keys_leaves_the_effect_to_them() {
+        fn look(kind: &Kind, path: &str) {
+            for field in kind.fields() {
+                let path = format!("{path}.{}", field.name);
+                let has_keys = matches!(field.kind, Kind::Object(_) | Kind::MapOf(_));
+                assert!(field.effect != Effect::Inside || has_keys, "{path}");
+                match field.kind {
+                    Kind::MapOf(inner) | Kind::ListOf(inner) => look(inner, &path),
+                    kind => look(&kind, &path),
+                }
+            }
+        }
+        look(&CLOUD_CONFIG, "");
+    }
+}

@@ -59,7 +59,7 @@ const INTERFACE: Kind = Kind::Object(&[
 const WIREGUARD: Kind = Kind::Object(&[
     f("fwmark", Kind::Int, N, "Mark of the packets that it sends, for rules of routing.").from(Origin::Here),
     f("listen_port", Kind::Int, N, "UDP port that it listens on; one that the kernel draws when absent.").from(Origin::Here),
-    f("peers", Kind::ListOf(&PEER), Inside, "Whom it talks with.").from(Origin::Here),
+    f("peers", Kind::ListOf(&PEER), N, "Whom it talks with.").from(Origin::Here),
     f("private_key", Kind::String, N, "Its key, as `wg genkey` prints it, or the path of a file with it.").from(Origin::Here),
     f("routes", Kind::Bool, N, "Whether `allowed_ips` become routes through the link, except those to everything. True when absent.").from(Origin::Here),
 ]);

@@ -91,6 +91,13 @@ fn every_class_of_change_has_its_time() {
             restart(&["console"]),
         ),
         (
+            "rancher: {network: {interfaces: {wg0: {wireguard: {peers: [{public_key: a}]}}}}}",
+            "rancher: {network: {interfaces: {wg0: {wireguard: {peers: []}}}}}",
+            "rancher.network.interfaces.wg0.wireguard.peers",
+            What::Changed,
+            restart(&["network"]),
+        ),
+        (
             "",
             &services("state: {dev: none}"),
             "rancher.state.dev",
