@@ -109,6 +109,16 @@ impl Guest {
         Ok(())
     }
 
+    /// Types a command at the console, and waits until it has printed these words; what is typed is shown too, and must
+    /// not hold them.
+    pub(crate) fn types(&self, command: &str, words: &str) -> anyhow::Result<()> {
+        let mark = self.console.mark();
+        self.console.type_line(command)?;
+        self.console
+            .wait_after(mark, words, BOOT_DEADLINE)
+            .with_context(|| command.to_owned())
+    }
+
     /// Lets the console hold a line that would else fail the test, since the test provokes it.
     pub(crate) fn allow(&mut self, line: &'static str) {
         self.allowed.push(line);

@@ -37,17 +37,14 @@ fn boots(context: &Context, name: &str, boot: Boot, firmware: Firmware) -> anyho
         .firmware(firmware)
         .start(&context.artifacts)?;
     guest.console.wait(PROMPT, BOOT_DEADLINE)?;
-    let mark = guest.console.mark();
-    // The words differ from what the terminal echoes.
-    guest.console.type_line(
+    guest.types(
         "until docker version >/dev/null 2>&1; do sleep 1; done; echo docker-$((40 + 2))",
+        "docker-42",
     )?;
-    guest.console.wait_after(mark, "docker-42", BOOT_DEADLINE)?;
-    let mark = guest.console.mark();
-    guest
-        .console
-        .type_line("until docker run --rm busybox echo hello-$((40 + 3)); do sleep 1; done")?;
-    guest.console.wait_after(mark, "hello-43", BOOT_DEADLINE)?;
+    guest.types(
+        "until docker run --rm busybox echo hello-$((40 + 3)); do sleep 1; done",
+        "hello-43",
+    )?;
     guest.press_power()?;
     guest.wait_off()
 }

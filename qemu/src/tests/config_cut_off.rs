@@ -143,6 +143,9 @@ fn take_back(guest: &Guest, class: &Class) -> anyhow::Result<()> {
     if class.name == "sshd" {
         wait("console was restarted")?;
         wait(PROMPT)?;
+    } else {
+        // Until then the command reads what is typed.
+        wait("applied; taken back in")?;
     }
     // The words are put together by the shell: the echo of what is typed does not have them.
     let holds = format!(

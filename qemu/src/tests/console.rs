@@ -43,13 +43,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
 }
 
 fn serial_port_is_logged_in(guest: &Guest) -> anyhow::Result<()> {
-    let mark = guest.console.mark();
-    guest
-        .console
-        .type_line("echo typed-$((40 + 5)) $(id -un)")?;
-    guest
-        .console
-        .wait_after(mark, "typed-45 rancher", BOOT_DEADLINE)
+    guest.types("echo typed-$((40 + 5)) $(id -un)", "typed-45 rancher")
 }
 
 fn has_the_operators_tools(guest: &Guest) -> anyhow::Result<()> {

@@ -117,10 +117,6 @@ fn recovery_gives_a_rescue_shell(context: &Context) -> anyhow::Result<()> {
 
 fn use_rescue_shell(guest: &Guest) -> anyhow::Result<()> {
     guest.console.wait("rescue#", BOOT_DEADLINE)?;
-    let mark = guest.console.mark();
-    guest.console.type_line("echo rescued-$((40 + 7))")?;
-    guest
-        .console
-        .wait_after(mark, "rescued-47", BOOT_DEADLINE)?;
+    guest.types("echo rescued-$((40 + 7))", "rescued-47")?;
     guest.check()
 }

@@ -86,7 +86,8 @@ rancher:
              rancher.network.interfaces.eth1.address=10.1.0.52/24 -- cc.hostname=nope rancher.debug=false",
         )
         .start(&context.artifacts)?;
-    guest.wait_ready()?;
+    // Without rancher.debug the console does not show that the boot is ready.
+    guest.ssh.wait(BOOT_DEADLINE)?;
     prints(&guest, "hostname", "nope")?;
     guest.run("grep -q AAAAIDISC ~/.ssh/authorized_keys && grep -q '^btrfs ' /proc/modules")?;
     prints(&guest, "sudo ros config get rancher.debug", "false")?;
@@ -303,12 +304,7 @@ fn without_a_card(context: &Context) -> anyhow::Result<()> {
             "said-problem: cloud-init: ",
         ),
     ] {
-        let mark = guest.console.mark();
-        guest.console.type_line(command)?;
-        guest
-            .console
-            .wait_after(mark, words, BOOT_DEADLINE)
-            .with_context(|| command.to_owned())?;
+        guest.types(command, words)?;
     }
     guest.check()
 }

@@ -334,12 +334,7 @@ fn ipv6_only(context: &Context) -> anyhow::Result<()> {
             "year-2",
         ),
     ] {
-        let mark = guest.console.mark();
-        guest.console.type_line(command)?;
-        guest
-            .console
-            .wait_after(mark, words, BOOT_DEADLINE)
-            .with_context(|| command.to_owned())?;
+        guest.types(command, words)?;
     }
     let asked = router.asked();
     ensure!(
