@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use config::schedule::Schedule;
-use engine_api::{Client, ContainerSummary, Filters};
+use engine::Engine;
+use engine_api::{ContainerSummary, Filters};
 use tokio::time::timeout;
 
 use crate::log;
-use crate::system::SOCKET;
 
 /// The label.
 const LABEL: &str = "cron.schedule";
@@ -29,17 +29,20 @@ struct Known {
 }
 
 /// Starts containers when they are due, for ever.
-pub(crate) async fn run() {
-    let client = Client::new(SOCKET);
+pub(crate) async fn run(engine: Engine) {
     let mut known: BTreeMap<String, Known> = BTreeMap::new();
     loop {
         let labelled = Filters([("label".to_owned(), vec![LABEL.to_owned()])].into());
-        let listed = timeout(DEADLINE, client.container_list(true, false, &labelled)).await;
+        let listed = timeout(
+            DEADLINE,
+            engine_api::Engine::container_list(&engine, true, &labelled),
+        )
+        .await;
         if let Ok(Ok(containers)) = listed {
             known.retain(|id, _| containers.iter().any(|container| container.id == *id));
             for container in &containers {
                 if is_due(&mut known, container, now_s()) {
-                    start(&client, container).await;
+                    start(&engine, container).await;
                 }
             }
         }
@@ -93,9 +96,9 @@ fn learn(container: &ContainerSummary, text: &str, now_s: u64) -> Known {
     }
 }
 
-async fn start(client: &Client, container: &ContainerSummary) {
+async fn start(engine: &Engine, container: &ContainerSummary) {
     let name = name(container);
-    match timeout(DEADLINE, client.container_start(&container.id)).await {
+    match timeout(DEADLINE, engine.container_start(&container.id)).await {
         Ok(Ok(())) => log::info(&format!("service: {name}: started by its schedule")),
         Ok(Err(error)) => log::warning(&format!("service: {name}: {LABEL}: {error}")),
         Err(_) => log::warning(&format!("service: {name}: {LABEL}: no answer")),

@@ -68,7 +68,7 @@ pub(crate) fn go_on(booted: Booted, inheritance: Rc<Inheritance>) -> anyhow::Res
         log::info("engine: a new program has taken over");
         engine_api::tasks::spawn(engine_server::serve(engine.clone(), listener));
         let applier = Applier::go_on(&engine);
-        engine_api::tasks::spawn(schedule::run());
+        engine_api::tasks::spawn(schedule::run(engine.clone()));
         engine.allow_upgrades(Owner::Machine(booted).to_json(), watchdog::descriptors);
         let action = requests.next().await;
         engine.forbid_upgrades();
@@ -120,7 +120,7 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
                 shutdown_deadline: deadline,
             };
             applier = Some(Applier::start(&engine, machine.clone()));
-            engine_api::tasks::spawn(schedule::run());
+            engine_api::tasks::spawn(schedule::run(engine.clone()));
             engine.allow_upgrades(Owner::Machine(booted).to_json(), watchdog::descriptors);
             tokio::select! {
                 action = requests.next() => action,
