@@ -37,7 +37,6 @@ const STOCK: &str = "docker -H unix:///var/run/system-docker.sock";
 /// A machine without a busy host answers in milliseconds.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
-#[expect(clippy::too_many_lines, reason = "one story")]
 fn live_upgrade(context: &Context) -> anyhow::Result<()> {
     let disk = blank_disk(DISK_BYTES)?;
     install_on(&context.artifacts, "live-install", &disk.path, "")?;
@@ -60,13 +59,25 @@ fn live_upgrade(context: &Context) -> anyhow::Result<()> {
     guest.wait_ready()?;
     guest.wait_docker()?;
     let port = publish(&mut guest)?;
-    let web = |guest: &Guest| {
-        guest.run("docker inspect -f '{{.Id}} {{.State.Pid}} {{.State.StartedAt}}' web")
-    };
     let before = (web(&guest)?, services(&guest)?);
     let clients = Clients::start(port);
+    let undone = broken(&guest, &before.1)?;
+    whole(&guest, &undone, clients)?;
+    ensure!(
+        web(&guest)? == before.0,
+        "the user's container was started again"
+    );
+    after_the_boot(&guest)?;
+    guest.check()
+}
 
-    // The second of two services does not start: both are as before
+/// The user's container, its process, and since when it runs.
+fn web(guest: &Guest) -> anyhow::Result<String> {
+    guest.run("docker inspect -f '{{.Id}} {{.State.Pid}} {{.State.StartedAt}}' web")
+}
+
+/// The second of two services does not start: both are as `before`. Returns the services of afterwards.
+fn broken(guest: &Guest, before: &str) -> anyhow::Result<String> {
     let failed = guest
         .ssh
         .answer("sudo ros os upgrade -i /dev/vdc -f --live")?;
@@ -74,16 +85,19 @@ fn live_upgrade(context: &Context) -> anyhow::Result<()> {
         failed.code == 1 && failed.stdout.contains("everything is undone"),
         "an upgrade to a broken service: {failed:?}"
     );
-    let now = services(&guest)?;
+    let now = services(guest)?;
     ensure!(
-        images(&now) == images(&before.1),
-        "not all is back:\n{}\n{now}",
-        before.1
+        images(&now) == images(before),
+        "not all is back:\n{before}\n{now}"
     );
     let status = guest.run("sudo ros os status")?;
     ensure!(status.contains("state: idle"), "after a failure: {status}");
     guest.run("sudo ros os history | tail -n 1 | grep -q 'rejected, service'")?;
+    Ok(now)
+}
 
+/// What differs is replaced, and nothing else of `before`; a second time is refused.
+fn whole(guest: &Guest, before: &str, clients: Clients) -> anyhow::Result<()> {
     let said = guest.run("sudo ros os upgrade -i /dev/vdb -f --live")?;
     ensure!(
         said.contains("docker: works") && said.contains("ntp: works"),
@@ -95,11 +109,7 @@ fn live_upgrade(context: &Context) -> anyhow::Result<()> {
         "{failures} of {requests} requests to a published port failed\n{}",
         guest.run("sudo iptables -t nat -S DOCKER; system-docker logs docker 2>&1 | grep -v 'loading plugin' | tail -n 60")?
     );
-    ensure!(
-        web(&guest)? == before.0,
-        "the user's container was started again"
-    );
-    let (old, new) = (services(&guest)?, now);
+    let now = services(guest)?;
     for name in ["acpid", "console", "network", "syslog", "udev"] {
         let line = |all: &str| {
             let mut lines = all.lines();
@@ -108,8 +118,8 @@ fn live_upgrade(context: &Context) -> anyhow::Result<()> {
                 .map(str::to_owned)
         };
         ensure!(
-            line(&old) == line(&new),
-            "{name} was touched:\n{old}\n{new}"
+            line(&now) == line(before),
+            "{name} was touched:\n{before}\n{now}"
         );
     }
     for name in ["ntp", "docker"] {
@@ -125,17 +135,21 @@ fn live_upgrade(context: &Context) -> anyhow::Result<()> {
         .ssh
         .answer("sudo ros os upgrade -i /dev/vdb -f --live")?;
     ensure!(again.code != 0, "twice: {again:?}");
+    Ok(())
+}
 
-    // The next boot starts it and its checks decide
-    reboot(&guest, 1)?;
+/// The next boot starts it, and its checks decide.
+fn after_the_boot(guest: &Guest) -> anyhow::Result<()> {
+    reboot(guest, 1)?;
     guest.run_until("sudo ros os status | grep -q 'state: idle'", BOOT_DEADLINE)?;
     let list = guest.run("sudo ros os list")?;
     ensure!(list.contains("good running"), "after the boot: {list}");
     guest.run(&format!(
         "{STOCK} inspect -f '{{{{json .Config.Labels}}}}' ntp | grep -q second"
     ))?;
-    guest.run("docker inspect -f '{{.State.Running}}' web | grep -q true")?;
-    guest.check()
+    guest
+        .run("docker inspect -f '{{.State.Running}}' web | grep -q true")
+        .map(drop)
 }
 
 /// Starts a container of the user's with a web server; the port of 127.0.0.1 that leads to it from outside the guest.
