@@ -1,6 +1,7 @@
 //! What a file must be.
 
 use std::fs;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
@@ -157,8 +158,30 @@ pub(super) fn number(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
+/// As [`look`] with [`gzip`], but of a whole file only the ends are read: each layer has one, of up to some megabytes.
+pub(super) fn look_gzip(path: &Path) -> Result<Option<()>, String> {
+    match ends(path) {
+        Ok(ends) if gzip(&ends).is_ok() => Ok(Some(())),
+        _ => look(path, &gzip),
+    }
+}
+
+/// The first and the last bytes of a file.
+fn ends(path: &Path) -> std::io::Result<Vec<u8>> {
+    const EACH: usize = 18;
+    if !fs::metadata(path)?.is_file() {
+        return Err(std::io::ErrorKind::InvalidInput.into()); // a pipe would wait for a writer
+    }
+    let mut file = fs::File::open(path)?;
+    let mut ends = vec![0; 2 * EACH];
+    file.read_exact(&mut ends[..EACH])?;
+    file.seek(SeekFrom::End(-(EACH as i64)))?;
+    file.read_exact(&mut ends[EACH..])?;
+    Ok(ends)
+}
+
 /// A file of gzip (RFC 1952): its head, and that its end is not zeros.
-pub(super) fn gzip(bytes: &[u8]) -> Result<(), String> {
+fn gzip(bytes: &[u8]) -> Result<(), String> {
     let end = bytes.get(bytes.len().saturating_sub(8)..).unwrap_or(&[]);
     if bytes.len() >= 18 && bytes.starts_with(&[0x1f, 0x8b, 8]) && end.iter().any(|byte| *byte != 0)
     {

@@ -151,7 +151,9 @@ fn one(
     if name(data) == "overlay2" && !content.join("diff").is_dir() {
         return Err(format!("its content {} is missing", content.display()));
     }
-    required("tar-split.json.gz", &fits::gzip)?;
+    fits::look_gzip(&entry.join("tar-split.json.gz"))
+        .and_then(|found| found.ok_or("it is missing".to_owned()))
+        .map_err(|why| format!("its tar-split.json.gz: {why}"))?;
     // Digests follow from the image's description, sizes from the content.
     let mut exact = |file: &str, wanted: Option<String>| -> Result<(), String> {
         let Err(why) = required(file, &fits::digest) else {
