@@ -11,9 +11,8 @@ mod rule;
 mod service;
 
 pub use rancher::RANCHER;
-pub use service::SERVICE;
-
 pub use rule::{Rule, is_listen_address};
+pub use service::SERVICE;
 
 /// The type of a value.
 #[derive(Debug, Clone, Copy)]

@@ -38,7 +38,7 @@ const INTERFACE: Kind = Kind::Object(&[
     f("bond", Kind::String, N, "The bond this link belongs to."),
     f("bond_opts", Kind::StringMap, N, "Options of the bond this link is: mode, miimon, xmit_hash_policy ..."),
     f("bridge", Kind::Word, N, "The bridge this link belongs to; `true`: this link is a bridge."),
-    f("dhcp", Kind::Bool, N, "Whether dhcpcd asks for addresses. True when neither addresses nor a master are given; false brings the link up."),
+    f("dhcp", Kind::Bool, N, "Whether dhcpcd asks for addresses. Where no entry gives the machine an address, its links ask unless this is false."),
     f("dhcp_args", Kind::String, N, "Options of dhcpcd in place of the usual ones."),
     f("gateway", Kind::String, N, "IPv4 gateway.").rule(Rule::Address),
     f("gateway_ipv6", Kind::String, N, "IPv6 gateway.").rule(Rule::Address),
