@@ -72,11 +72,7 @@ impl Context {
 const NOT_SEEN_GREEN: &[&str] = &[
     "config_apply_takes_back_what_cuts_the_machine_off",
     "live_upgrade_keeps_containers_and_ports_or_is_undone",
-    "network_of_two_machines_has_bond_vlans_gateways_bridge_and_wireguard",
-    "rancheros_command_line_wins_over_a_fat_config_drive_without_a_state_disk",
-    "rancheros_disks_files_and_settings_hold_after_a_reboot",
     "secrets_are_shown_by_nothing_and_read_by_nobody_else",
-    "watchdog_resets_a_machine_whose_pid_1_hangs_and_a_try_is_lost",
     "reset_forgets_what_it_says_at_the_next_boot",
 ];
 

@@ -135,24 +135,23 @@ fn take_back(guest: &Guest, class: &Class) -> anyhow::Result<()> {
     for (key, value) in class.settings {
         guest.run(&format!("sudo ros config set {key} '{value}'"))?;
     }
-    let mark = guest.console.mark();
-    guest
-        .console
-        .type_line("sudo ros config apply --confirm=20s")?;
-    let wait = |words: &str| guest.console.wait_after(mark, words, BACK);
-    if class.name == "sshd" {
-        wait("console was restarted")?;
-        wait(PROMPT)?;
-    } else {
-        // Until then the command reads what is typed.
-        wait("applied; taken back in")?;
-    }
     // The words are put together by the shell: the echo of what is typed does not have them.
     let holds = format!(
         "until {}; do sleep 1; done; echo holds-{}-$((40 + 2))",
         class.holds, class.name
     );
-    guest.console.type_line(&holds)?;
+    let apply = "sudo ros config apply --confirm=20s";
+    let mark = guest.console.mark();
+    let wait = |words: &str| guest.console.wait_after(mark, words, BACK);
+    if class.name == "sshd" {
+        guest.console.type_line(apply)?;
+        wait("console was restarted")?;
+        wait(PROMPT)?;
+        guest.console.type_line(&holds)?;
+    } else {
+        // One line: a second one would be read by the command, or cut in two by the prompt.
+        guest.console.type_line(&format!("{apply}; {holds}"))?;
+    }
     wait(&format!("holds-{}-42", class.name))?;
     wait("is taken back: it was not confirmed")?;
     let taken = Instant::now();
