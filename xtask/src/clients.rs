@@ -28,6 +28,7 @@ const PYTHON: &str = "ci/python-sdk.txt";
 /// # Errors
 /// When a client cannot be fetched or is not the pinned one.
 pub(crate) fn ensure(build: &Build) -> Result<()> {
+    let _lock = build.lock()?;
     progress::step("clients", || {
         let folder = build.dist().join(format!("clients-{}", build.arch.name()));
         let python = folder.join("python");

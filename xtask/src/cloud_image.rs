@@ -39,6 +39,7 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
             options.format
         );
     }
+    let _lock = build.lock()?;
     iso::build(build)?;
     let target = build
         .dist()

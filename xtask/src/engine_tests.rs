@@ -43,6 +43,7 @@ struct Target {
 /// # Errors
 /// When they do not compile.
 pub(crate) fn ensure(build: &Build) -> Result<()> {
+    let _lock = build.lock()?;
     progress::step("engine tests", || {
         let folder = build
             .dist()

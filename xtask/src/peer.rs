@@ -56,6 +56,7 @@ const RECIPE: &str = "2";
 
 /// Builds `dist/peer-ARCH.tar` and the disk `dist/peer-ARCH.ext4` unless they are there.
 pub(crate) fn ensure(build: &Build) -> Result<()> {
+    let _lock = build.lock()?;
     setup::ensure(build, &[Purpose::Peer])?;
     let kernel = kernel::ensure(build)?;
     let disk = build

@@ -1,9 +1,13 @@
 //! Where the build reads and writes, and for which architecture.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use anyhow::{Context, Result, bail};
+
+use crate::progress;
 
 /// Version of RancherOS: the workspace's.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -109,6 +113,29 @@ impl Build {
         Ok(Self { root, arch, locked })
     }
 
+    /// Keeps other builds in this workspace waiting, as cargo does, for as long as what it returns is held. The steps of one
+    /// process share it.
+    pub(crate) fn lock(&self) -> Result<Arc<File>> {
+        static HELD: Mutex<Weak<File>> = Mutex::new(Weak::new());
+        let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = held.upgrade() {
+            return Ok(file);
+        }
+        let path = self.root.join("target/xtask/lock");
+        std::fs::create_dir_all(self.root.join("target/xtask"))
+            .and_then(|()| File::create(&path))
+            .and_then(|file| {
+                if file.try_lock().is_err() {
+                    progress::note("waiting", "another cargo xtask builds in this folder");
+                    file.lock()?;
+                }
+                let file = Arc::new(file);
+                *held = Arc::downgrade(&file);
+                Ok(file)
+            })
+            .with_context(|| format!("lock {}", path.display()))
+    }
+
     /// What is handed to the user.
     pub(crate) fn dist(&self) -> PathBuf {
         self.root.join("dist")
@@ -143,3 +170,25 @@ impl Build {
 
 /// 2026-01-01T00:00:00Z: the time of files when `SOURCE_DATE_EPOCH` is not set, so that two builds give the same bytes.
 const DEFAULT_EPOCH: u64 = 1_767_225_600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_wait_until_the_last_step_of_a_build_has_ended() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let build = Build {
+            root: folder.path().to_owned(),
+            arch: Arch::X86_64,
+            locked: false,
+        };
+        let (whole, step) = (build.lock()?, build.lock()?);
+        let other = File::open(folder.path().join("target/xtask/lock"))?;
+        drop(whole);
+        assert!(other.try_lock().is_err(), "a step still works");
+        drop(step);
+        assert!(other.try_lock().is_ok());
+        Ok(())
+    }
+}

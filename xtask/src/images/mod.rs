@@ -43,6 +43,7 @@ pub(crate) fn run(build: &Build, _options: &Options) -> Result<()> {
 
 /// Builds all images unless they are there; returns the folder that the media carries as `/rancheros`.
 pub(crate) fn ensure(build: &Build) -> Result<PathBuf> {
+    let _lock = build.lock()?;
     setup::ensure(build, &[Purpose::Fetch, Purpose::Programs, Purpose::Images])?;
     progress::step("system images", || {
         let declarations = Declarations::read(build)?;

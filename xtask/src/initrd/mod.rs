@@ -65,6 +65,7 @@ pub(crate) fn program(build: &Build) -> Result<PathBuf> {
 
 /// Builds the initrd unless it is there; returns its path.
 pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Result<PathBuf> {
+    let _lock = build.lock()?;
     let built = program(build)?;
     let worker = built.with_file_name("worker");
     let pid1 = options.pid1.clone().unwrap_or(built);

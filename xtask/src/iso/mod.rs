@@ -36,6 +36,7 @@ pub(crate) fn build(build: &Build) -> Result<PathBuf> {
 
 /// Builds the ISO and everything it needs, unless it is there; returns its path.
 pub(crate) fn ensure(build: &Build, options: &initrd::Options) -> Result<PathBuf> {
+    let _lock = build.lock()?;
     setup::ensure(
         build,
         &[

@@ -62,6 +62,7 @@ pub(crate) fn run(build: &Build, _options: &Options) -> Result<()> {
 
 /// Builds kernel, modules image and firmware image unless they are there.
 pub(crate) fn ensure(build: &Build) -> Result<Kernel> {
+    let _lock = build.lock()?;
     setup::ensure(build, &[Purpose::Fetch, Purpose::Kernel])?;
     let declaration = Declaration::read(build)?;
     let kernel = progress::step("kernel", || kernel(build, &declaration))?;

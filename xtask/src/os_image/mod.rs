@@ -72,6 +72,7 @@ fn own_name() -> Result<Reference> {
 
 /// Makes the archive in `dist`.
 fn make(build: &Build, reference: &Reference, keys: &[PathBuf]) -> Result<Image> {
+    let _lock = build.lock()?;
     iso::build(build)?;
     let program = rust::build(build, "ros")?;
     let folder = build.scratch().join("iso");
