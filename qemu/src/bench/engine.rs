@@ -15,6 +15,8 @@ const FEW: u32 = 50;
 const MANY: u32 = 200;
 /// Containers started by one command, whose end the harness awaits.
 const BATCH: u32 = 10;
+/// How often a command is measured that takes a fraction of a second: one alone says more about the host than about an engine.
+const SAMPLES: usize = 10;
 /// Lines that one container printed.
 const LINES: u32 = 100_000;
 
@@ -135,7 +137,7 @@ fn many(guest: &Guest, side: &mut Side) -> anyhow::Result<()> {
     eprintln!("bench engine: {MANY} containers of {}", side.client);
     start(guest, side, FEW..MANY)?;
     let list = format!("{} ps >/dev/null", side.client);
-    for _ in 0..5 {
+    for _ in 0..SAMPLES {
         side.figures.ps.push(timed(guest, &list)?);
     }
     side.figures.ram_many = vec![ram(guest, side.daemon)?];
@@ -156,9 +158,10 @@ fn small(guest: &Guest, side: &mut Side) -> anyhow::Result<()> {
         "{client} run -d --name exec busybox sleep 1000000 && {client} run --name lines busybox seq {LINES} >/dev/null"
     ))?;
     let figures = &mut side.figures;
-    figures
-        .exec
-        .push(timed(guest, &format!("{client} exec exec true"))?);
+    for _ in 0..SAMPLES {
+        let exec = timed(guest, &format!("{client} exec exec true"))?;
+        figures.exec.push(exec);
+    }
     figures.logs.push(timed(
         guest,
         &format!("test $({client} logs lines | wc -l) = {LINES}"),
