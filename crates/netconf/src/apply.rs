@@ -1,7 +1,8 @@
 //! The plan in the kernel, by rtnetlink(7).
 
 use sys::netlink::{
-    BondOptions, BridgeOptions, Cidr, Link, LinkChange, LinkKind, NewLink, Result, Route, Rtnetlink,
+    BondOptions, BridgeOptions, Cidr, Link, LinkChange, LinkKind, NewLink, Result, Route,
+    Rtnetlink, Rule,
 };
 
 use crate::clean;
@@ -203,6 +204,9 @@ pub fn configure(netlink: &mut Rtnetlink, plan: &LinkPlan) -> Vec<String> {
     for route in &plan.routes {
         step(add_route(netlink, &link, plan, route));
     }
+    for rule in &plan.rules {
+        step(add_rule(netlink, rule));
+    }
     if let Some(Err(_)) = mac {
         errors.push(format!("{}: mac is not a hardware address", plan.name));
     }
@@ -240,6 +244,14 @@ fn join(netlink: &mut Rtnetlink, link: &Link, master: &str) -> Result<()> {
     )
 }
 
+/// The same rule again is fine.
+fn add_rule(netlink: &mut Rtnetlink, rule: &Rule) -> Result<()> {
+    match netlink.add_rule(rule) {
+        Err(error) if error.is_present() => Ok(()),
+        added => added,
+    }
+}
+
 fn add_route(
     netlink: &mut Rtnetlink,
     link: &Link,
@@ -255,7 +267,10 @@ fn add_route(
             matches!(gateway, std::net::IpAddr::V6(v6) if v6.is_unicast_link_local());
         if !is_near && !is_link_local {
             // A /32 with a gateway elsewhere, as some hosters give: the gateway is on the link all the same.
-            netlink.add_route(&Route::on_link(Cidr::host(gateway), link.index))?;
+            netlink.add_route(&Route {
+                table: route.table,
+                ..Route::on_link(Cidr::host(gateway), link.index)
+            })?;
         }
     }
     netlink.add_route(&Route {
@@ -264,5 +279,6 @@ fn add_route(
         link: link.index,
         source: None,
         metric: route.metric,
+        table: route.table,
     })
 }

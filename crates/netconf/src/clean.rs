@@ -5,7 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use sys::netlink::{Link, LinkChange, Result, Rtnetlink};
+use sys::netlink::{Link, LinkChange, Result, Rtnetlink, Rule};
 
 use crate::plan::{LinkPlan, Plan, Role};
 
@@ -70,7 +70,7 @@ pub fn clean(netlink: &mut Rtnetlink, plan: &Plan) -> Vec<String> {
         Ok(links) => links,
         Err(error) => return vec![error.to_string()],
     };
-    let mut errors = Vec::new();
+    let mut errors = strip_rules(netlink, plan);
     for link in &links {
         let Some(mark) = Mark::read(link) else {
             continue;
@@ -85,6 +85,19 @@ pub fn clean(netlink: &mut Rtnetlink, plan: &Plan) -> Vec<String> {
         errors.extend(result.err().map(|error| error.to_string()));
     }
     errors
+}
+
+/// Takes away rules that the plan does not have.
+fn strip_rules(netlink: &mut Rtnetlink, plan: &Plan) -> Vec<String> {
+    let rules = match netlink.own_rules() {
+        Ok(rules) => rules,
+        Err(error) => return vec![error.to_string()],
+    };
+    let is_planned = |rule: &Rule| plan.links.iter().any(|link| link.rules.contains(rule));
+    let gone = rules.iter().filter(|rule| !is_planned(rule));
+    gone.filter_map(|rule| netlink.delete_rule(rule).err())
+        .map(|error| error.to_string())
+        .collect()
 }
 
 /// Takes away what a link has and its plan does not.
@@ -150,8 +163,10 @@ fn has_route(planned: &LinkPlan, route: &sys::netlink::Route) -> bool {
     planned.routes.iter().any(|known| {
         let is_it = known.destination.network() == route.destination
             && known.gateway == route.gateway
+            && known.table == route.table
             && (known.metric == route.metric || known.destination.is_ipv6());
         let is_way = route.gateway.is_none()
+            && known.table == route.table
             && known
                 .gateway
                 .is_some_and(|gateway| route.destination.contains(gateway));

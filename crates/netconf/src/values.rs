@@ -1,10 +1,13 @@
-//! What the values of an entry of `interfaces` mean: names, addresses, routes and VLANs.
+//! What the values of an entry of `interfaces` mean: names, addresses, routes, rules and VLANs.
 
 use std::net::IpAddr;
 
-use sys::netlink::Cidr;
+use sys::netlink::{Cidr, Rule, TABLE_MAIN};
 
 use crate::plan::{StaticRoute, Vlan};
+
+/// Of a rule that names none: before that of the main table, 32766 (ip-rule(8)).
+const DEFAULT_PRIORITY: u32 = 1000;
 
 /// Names the kernel takes.
 pub(crate) fn is_name(name: &str) -> bool {
@@ -58,7 +61,51 @@ pub(crate) fn static_route(
         destination,
         gateway,
         metric: own.transpose()?.or(metric).unwrap_or(0),
+        table: table(entry.table)?.unwrap_or(TABLE_MAIN),
     })
+}
+
+/// A table's number; 0 means none to the kernel.
+fn table(number: Option<i64>) -> Result<Option<u32>, String> {
+    let valid = |number| u32::try_from(number).ok().filter(|number| *number > 0);
+    number
+        .map(|number| valid(number).ok_or_else(|| "table is out of range".to_owned()))
+        .transpose()
+}
+
+/// An entry of `rules`: for the family of its addresses, and for both when it has none.
+pub(crate) fn rules(entry: &config::cloud_config::RuleEntry) -> Result<Vec<Rule>, String> {
+    let network = |text: &Option<String>| {
+        let text = text.as_deref().filter(|text| *text != "all");
+        text.map(cidr)
+            .transpose()
+            .map(|cidr| cidr.map(Cidr::network))
+    };
+    let (from, to) = (network(&entry.from)?, network(&entry.to)?);
+    let table = table(entry.table)?.ok_or("`table` is missing")?;
+    let number = |value: Option<i64>, name: &str| {
+        let number = value.map(u32::try_from).transpose();
+        number.map_err(|_| format!("{name} is out of range"))
+    };
+    let mark = number(entry.mark, "mark")?;
+    let priority = number(entry.priority, "priority")?.unwrap_or(DEFAULT_PRIORITY);
+    let families: &[bool] = match (from, to) {
+        (Some(from), Some(to)) if from.is_ipv6() != to.is_ipv6() => {
+            return Err("`from` and `to` are of different families".to_owned());
+        }
+        (Some(one), _) | (None, Some(one)) if one.is_ipv6() => &[true],
+        (Some(_), _) | (None, Some(_)) => &[false],
+        (None, None) => &[false, true],
+    };
+    let rule = |ipv6: &bool| Rule {
+        ipv6: *ipv6,
+        from,
+        to,
+        mark,
+        table,
+        priority,
+    };
+    Ok(families.iter().map(rule).collect())
 }
 
 /// `100,200:name` on a link: `eth1.100` and `name`.

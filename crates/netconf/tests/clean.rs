@@ -1,5 +1,4 @@
-//! What a plan does not have any more is gone from the kernel, in a network namespace of the test. Needs root; elsewhere the
-//! test says so and passes.
+//! What a plan does not have any more is gone from the kernel, in a network namespace of the test.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::os::fd::AsFd as _;
@@ -8,7 +7,7 @@ use config::{CommandLine, Source};
 use netconf::matching::Candidate;
 use netconf::{Plan, apply, clean};
 use sys::netlink::{
-    BridgeOptions, LinkChange, LinkKind, NewLink, Peer, Rtnetlink, in_netns, new_netns,
+    BridgeOptions, LinkChange, LinkKind, NewLink, Peer, Rtnetlink, TABLE_MAIN, in_netns, new_netns,
 };
 
 /// The links of the test that stand for cards: the kernel of whoever runs it has veth, and that is not a card to `candidates`.
@@ -74,17 +73,26 @@ fn seen(netlink: &mut Rtnetlink) -> Vec<String> {
         lines.push(format!("{} {}", name(address.link), address.cidr));
     }
     for route in netlink.own_routes().unwrap() {
+        let table = match route.table {
+            TABLE_MAIN => String::new(),
+            table => format!(" in {table}"),
+        };
         lines.push(format!(
-            "route {} by {}",
+            "route {} by {}{table}",
             route.destination,
             name(route.link)
         ));
+    }
+    for rule in netlink.own_rules().unwrap() {
+        let family = if rule.ipv6 { 6 } else { 4 };
+        lines.push(format!("rule{family} {rule}"));
     }
     lines.sort();
     lines
 }
 
-fn changes() {
+/// eth0 and eth1, whose other ends are up.
+fn with_cards() -> Rtnetlink {
     let mut netlink = Rtnetlink::open().unwrap();
     for (name, name_of_peer) in [("eth0", "p0"), ("eth1", "p1")] {
         let peer = Peer {
@@ -102,6 +110,11 @@ fn changes() {
         };
         netlink.change_link(index, name_of_peer, &up).unwrap();
     }
+    netlink
+}
+
+fn changes() {
+    let mut netlink = with_cards();
     applied(
         &mut netlink,
         "eth0: {address: 10.8.0.2/24, gateway: 10.8.0.1, mtu: 1400}, eth1: {dhcp: false}",
@@ -158,4 +171,46 @@ fn changes() {
 fn what_a_plan_does_not_have_any_more_goes() {
     let namespace = new_netns().unwrap();
     in_netns(namespace.as_fd(), changes).unwrap();
+}
+
+fn tables() {
+    let mut netlink = with_cards();
+    // Two gateways, each for what comes from its own link; the second one is not next to its link's address.
+    let tables = "eth0: {address: 10.8.0.2/24, gateway: 10.8.0.1, rules: [{from: 10.8.0.0/24, table: 1000}], \
+         routes: [{to: default, via: 10.8.0.1, table: 1000}]}, \
+         eth1: {address: 10.8.2.2/24, rules: [{mark: 7, priority: 90, table: 7}], routes: [{to: default, via: 10.8.9.1, table: 7}]}";
+    for _ in 0..2 {
+        applied(&mut netlink, tables);
+        assert_eq!(
+            seen(&mut netlink),
+            [
+                "eth0 10.8.0.2/24",
+                "eth0 1500",
+                "eth1 10.8.2.2/24",
+                "eth1 1500",
+                "route 0.0.0.0/0 by eth0",
+                "route 0.0.0.0/0 by eth0 in 1000",
+                "route 0.0.0.0/0 by eth1 in 7",
+                "route 10.8.9.1/32 by eth1 in 7",
+                "rule4 1000: from 10.8.0.0/24 table 1000",
+                "rule4 90: mark 7 table 7",
+                "rule6 90: mark 7 table 7",
+            ]
+        );
+    }
+    applied(
+        &mut netlink,
+        "eth0: {address: 10.8.0.3/24}, eth1: {dhcp: false}",
+    );
+    assert_eq!(
+        seen(&mut netlink),
+        ["eth0 10.8.0.3/24", "eth0 1500", "eth1 1500"]
+    );
+}
+
+#[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
+fn tables_and_rules_come_and_go_with_the_plan() {
+    let namespace = new_netns().unwrap();
+    in_netns(namespace.as_fd(), tables).unwrap();
 }

@@ -14,6 +14,7 @@ fn default_via(via: String, metric: Option<u64>) -> Route {
         to: "default".to_owned(),
         via: Some(via),
         metric,
+        ..Route::default()
     }
 }
 
@@ -192,7 +193,7 @@ pub fn packet(value: &Value) -> Network {
             entry.routes.push(Route {
                 to: to.to_owned(),
                 via: Some(via),
-                metric: None,
+                ..Route::default()
             });
         }
     }

@@ -42,6 +42,8 @@ pub struct Interface {
     pub(crate) addresses: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) routes: Vec<Route>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rules: Vec<Rule>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mtu: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +71,22 @@ pub struct Route {
     pub(crate) via: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metric: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) table: Option<u64>,
+}
+
+/// One entry of `rules`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Rule {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) to: Option<String>,
+    pub(crate) table: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) priority: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) mark: Option<u64>,
 }
 
 #[expect(clippy::ptr_arg, reason = "serde's signature")]

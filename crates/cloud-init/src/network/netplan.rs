@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{
-    Network, Route, by_mac, cidr, destination, is_link_name, number, text, texts, truth, tunnels,
+    Network, Route, Rule, by_mac, cidr, destination, is_link_name, number, text, texts, truth,
+    tunnels,
 };
 
 /// Kinds of links; those below the first five are not had.
@@ -20,6 +21,9 @@ pub(super) const KINDS: [&str; 10] = [
     "nm-devices",
 ];
 const TAKEN: usize = 5;
+
+/// The number of the table that is asked where no rule names another (ip-route(8)).
+const MAIN_TABLE: u64 = 254;
 
 /// Keys of a link that mean nothing here: nobody waits for a link, and names are the kernel's.
 const SILENT: &[&str] = &[
@@ -42,6 +46,7 @@ const READ: &[&str] = &[
     "macaddress",
     "mtu",
     "routes",
+    "routing-policy",
     "dhcp4-overrides",
     "dhcp6-overrides",
     "interfaces",
@@ -198,7 +203,7 @@ fn settings(network: &mut Network, key: &str, name: &str, link: &Value) {
             ),
         }
     }
-    let routes = routes(network, key, link);
+    let (routes, rules) = (routes(network, key, link), rules(network, key, link));
     for server in link
         .pointer("/nameservers/addresses")
         .map(texts)
@@ -236,6 +241,7 @@ fn settings(network: &mut Network, key: &str, name: &str, link: &Value) {
     };
     entry.addresses = addresses;
     entry.routes = routes;
+    entry.rules = rules;
     entry.mac = mac;
     entry.mtu = mtu;
     entry.metric = metric;
@@ -248,7 +254,7 @@ fn routes(network: &mut Network, key: &str, link: &Value) -> Vec<Route> {
             routes.push(Route {
                 to: "default".to_owned(),
                 via: Some(via),
-                metric: None,
+                ..Route::default()
             });
         }
     }
@@ -261,7 +267,10 @@ fn routes(network: &mut Network, key: &str, link: &Value) -> Vec<Route> {
     {
         let key = format!("{key}.routes[{index}]");
         for field in keys(Some(route)) {
-            if !matches!(field.as_str(), "to" | "via" | "metric" | "on-link") {
+            if !matches!(
+                field.as_str(),
+                "to" | "via" | "metric" | "table" | "on-link"
+            ) {
                 network.note(&format!("{key}.{field}"), "not applied by this version");
             }
         }
@@ -274,9 +283,38 @@ fn routes(network: &mut Network, key: &str, link: &Value) -> Vec<Route> {
                 to,
                 via: route.get("via").and_then(text),
                 metric: route.get("metric").and_then(number),
+                table: route.get("table").and_then(number),
             }),
             None => network.note(&key, "`to` is not a destination"),
         }
     }
     routes
+}
+
+/// `routing-policy`.
+fn rules(network: &mut Network, key: &str, link: &Value) -> Vec<Rule> {
+    let policy = link.get("routing-policy").and_then(Value::as_array);
+    let mut rules = Vec::new();
+    for (index, rule) in policy.into_iter().flatten().enumerate() {
+        let key = format!("{key}.routing-policy[{index}]");
+        for field in keys(Some(rule)) {
+            if !matches!(
+                field.as_str(),
+                "from" | "to" | "table" | "priority" | "mark"
+            ) {
+                network.note(&format!("{key}.{field}"), "not applied by this version");
+            }
+        }
+        let field = |name: &str| rule.get(name).and_then(number);
+        // Without a table netplan means the main one: it changes which rule is asked first.
+        let table = field("table").unwrap_or(MAIN_TABLE);
+        rules.push(Rule {
+            from: rule.get("from").and_then(text),
+            to: rule.get("to").and_then(text),
+            table,
+            priority: field("priority"),
+            mark: field("mark"),
+        });
+    }
+    rules
 }

@@ -173,7 +173,7 @@ fn subnet(network: &mut Network, key: &str, name: &str, item: &Value) {
             Some(to) => network.entry(name).routes.push(Route {
                 to,
                 via: route.get("gateway").and_then(text),
-                metric: None,
+                ..Route::default()
             }),
             None => network.note(&format!("{key}.routes[{index}]"), "it has no destination"),
         }
@@ -188,7 +188,7 @@ fn subnet(network: &mut Network, key: &str, name: &str, item: &Value) {
         network.entry(name).routes.push(Route {
             to: "default".to_owned(),
             via: Some(via),
-            metric: None,
+            ..Route::default()
         });
     }
     for server in item.get("dns_nameservers").map(texts).unwrap_or_default() {

@@ -142,7 +142,7 @@ network:
       dhcp6: no
       dhcp4-overrides: {route-metric: 200, use-dns: false}
       wakeonlan: true
-      routing-policy: [{from: 10.0.0.0/8, table: 9}]
+      routing-policy: [{from: 10.0.0.0/8, table: 9}, {to: 'fd00::/8', mark: 7, priority: 50, type-of-service: 3}]
     idle: {match: {name: 'enp*'}}
   wifis: {wlan0: {}}
   tunnels: {he-ipv6: {mode: sit}}
@@ -150,8 +150,8 @@ network:
     let network = json!({
         "interfaces": {
             "nic0": {"match": "mac=52:54:00:aa:bb:01", "addresses": ["10.0.0.5/24", "2001:db8::5/64", "10.0.0.6/24"], "mtu": 1400, "mac": "52:54:00:aa:bb:99",
-                "routes": [{"to": "default", "via": "10.0.0.1"}, {"to": "default", "via": "2001:db8::1", "metric": 50}, {"to": "10.50.0.0/16", "via": "10.0.0.9"}]},
-            "eth1": {"dhcp": true, "metric": 200},
+                "routes": [{"to": "default", "via": "10.0.0.1"}, {"to": "default", "via": "2001:db8::1", "metric": 50}, {"to": "10.50.0.0/16", "via": "10.0.0.9", "table": 5}]},
+            "eth1": {"dhcp": true, "metric": 200, "rules": [{"from": "10.0.0.0/8", "table": 9}, {"to": "fd00::/8", "table": 254, "priority": 50, "mark": 7}]},
             "idle": {"match": "enp*", "dhcp": false},
         },
         "dns": {"nameservers": ["10.0.0.2", "2001:db8::2"], "search": ["a.example", "b.example"]},
@@ -161,11 +161,10 @@ network:
         &network,
         &[
             "wifis",
-            "ethernets.eth1.routing-policy",
             "ethernets.eth1.wakeonlan",
+            "ethernets.eth1.routing-policy[1].type-of-service",
             "ethernets.eth1.dhcp4-overrides.use-dns",
             "ethernets.nic0.set-name",
-            "ethernets.nic0.routes[1].table",
             "tunnels.he-ipv6",
         ],
     );

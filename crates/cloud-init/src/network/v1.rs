@@ -236,6 +236,7 @@ fn subnet(network: &mut Network, key: &str, name: &str, subnet: &Value) {
                 to,
                 via: field(&["gateway", "via"]),
                 metric: route.get("metric").and_then(number),
+                ..Route::default()
             }),
             None => network.note(&format!("{key}.routes[{index}]"), "it has no destination"),
         }
@@ -257,6 +258,7 @@ fn address(network: &mut Network, key: &str, name: &str, subnet: &Value) {
             to: "default".to_owned(),
             via: Some(via),
             metric: subnet.get("metric").and_then(number),
+            ..Route::default()
         });
     }
 }

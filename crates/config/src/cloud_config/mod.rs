@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::Service;
 
-pub use network::{Dns, Interface, Network, RouteEntry, Wireguard, WireguardPeer};
+pub use network::{Dns, Interface, Network, RouteEntry, RuleEntry, Wireguard, WireguardPeer};
 pub use users::{Chpasswd, User, UserEntry, UserPassword};
 
 /// A map whose values may be absent (`environment: [HOME]`).

@@ -54,6 +54,7 @@ pub struct Interface {
     pub post_up: Vec<Command>,
     pub pre_up: Vec<Command>,
     pub routes: Vec<RouteEntry>,
+    pub rules: Vec<RuleEntry>,
     pub vlans: Option<String>,
     pub wireguard: Option<Wireguard>,
 }
@@ -88,10 +89,24 @@ pub struct WireguardPeer {
 pub struct RouteEntry {
     /// Metric; lower wins.
     pub metric: Option<i64>,
+    /// Number of the table that it stands in.
+    pub table: Option<i64>,
     /// Destination with its prefix, or `default`.
     pub to: Option<String>,
     /// Gateway.
     pub via: Option<String>,
+}
+
+/// One entry of `rules`; see `schema::network` for what the fields mean.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are documented in the schema")]
+pub struct RuleEntry {
+    pub from: Option<String>,
+    pub mark: Option<i64>,
+    pub priority: Option<i64>,
+    pub table: Option<i64>,
+    pub to: Option<String>,
 }
 
 /// `rancher.network.dns`.

@@ -50,6 +50,7 @@ const INTERFACE: Kind = Kind::Object(&[
     f("post_up", Kind::Commands, N, "Commands run when this link is configured; `$iface` is its name."),
     f("pre_up", Kind::Commands, N, "Commands run before this link is configured."),
     f("routes", Kind::ListOf(&ROUTE), N, "Routes through this link.").from(Origin::Here),
+    f("rules", Kind::ListOf(&RULE), N, "What is routed by another table than the main one.").from(Origin::Here),
     f("vlans", Kind::String, N, "VLANs on this link: `100,200:name`."),
     f("wifi_network", Kind::Any, Never(NO_WIFI), ""),
     f("wireguard", WIREGUARD, Inside, "Makes this link a WireGuard device.").from(Origin::Here),
@@ -76,6 +77,16 @@ const PEER: Kind = Kind::Object(&[
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const ROUTE: Kind = Kind::Object(&[
     f("metric", Kind::Int, N, "Metric; lower wins.").from(Origin::Here).rule(Rule::Range(0, 4_294_967_295)),
+    f("table", Kind::Int, N, "Number of the table that it stands in; 254, the main one, when absent.").from(Origin::Here).rule(Rule::Range(1, 4_294_967_295)),
     f("to", Kind::String, N, "Destination with its prefix, or `default`.").from(Origin::Here),
     f("via", Kind::String, N, "Gateway; none when the destination is on the link.").from(Origin::Here).rule(Rule::Address),
+]);
+
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
+const RULE: Kind = Kind::Object(&[
+    f("from", Kind::String, N, "Only what comes from here, an address with its prefix; `all` when absent.").from(Origin::Here),
+    f("mark", Kind::Int, N, "Only what has this mark of the firewall.").from(Origin::Here).rule(Rule::Range(0, 4_294_967_295)),
+    f("priority", Kind::Int, N, "Lower ones are asked first; 1000 when absent. The main table's rule has 32766.").from(Origin::Here).rule(Rule::Range(1, 32_765)),
+    f("table", Kind::Int, N, "Number of the table that routes it.").from(Origin::Here).rule(Rule::Range(1, 4_294_967_295)),
+    f("to", Kind::String, N, "Only what goes there; `all` when absent.").from(Origin::Here),
 ]);

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use config::cloud_config::{Command, Interface, Network};
-use sys::netlink::{BondOptions, Cidr};
+use sys::netlink::{BondOptions, Cidr, Rule, TABLE_MAIN};
 
 use crate::matching::{self, Candidate};
 use crate::reachable;
-use crate::values::{cidr, everything, is_name, static_route, vlans};
+use crate::values::{cidr, everything, is_name, rules, static_route, vlans};
 use crate::wireguard::{self, Wireguard};
 
 /// First metric given to further default routes of one family, so that they do not fight.
@@ -65,6 +65,8 @@ pub struct LinkPlan {
     pub addresses: Vec<Cidr>,
     /// Routes through it.
     pub routes: Vec<StaticRoute>,
+    /// What is routed by other tables than the main one.
+    pub rules: Vec<Rule>,
     /// MTU in bytes.
     pub mtu: Option<u32>,
     /// Hardware address to set.
@@ -88,6 +90,8 @@ pub struct StaticRoute {
     pub gateway: Option<IpAddr>,
     /// Lower wins; 0 is the best.
     pub metric: u32,
+    /// The table that it stands in.
+    pub table: u32,
 }
 
 impl Plan {
@@ -264,6 +268,7 @@ impl Plan {
             name: link.name.clone(),
             role,
             routes,
+            rules: self.rules(key, entry),
             addresses,
             mtu: self.number(key, "mtu", entry.mtu),
             mac: entry.mac.clone(),
@@ -305,6 +310,7 @@ impl Plan {
                     destination: everything(ipv6),
                     gateway: Some(gateway),
                     metric: metric.unwrap_or(0),
+                    table: TABLE_MAIN,
                 }),
                 Ok(_) => self.problem(key, &format!("{name} is of the other family")),
                 Err(_) => self.problem(key, &format!("{name}: {text:?} is not an address")),
@@ -317,6 +323,17 @@ impl Plan {
             }
         }
         routes
+    }
+
+    fn rules(&mut self, key: &str, entry: &Interface) -> Vec<Rule> {
+        let mut all = Vec::new();
+        for (index, rule) in entry.rules.iter().enumerate() {
+            match rules(rule) {
+                Ok(rules) => all.extend(rules),
+                Err(error) => self.problem(key, &format!("rules[{index}]: {error}")),
+            }
+        }
+        all
     }
 
     /// Routes to what the peers of a WireGuard device may send, as wg-quick(8) sets them: not to everything, which would need
@@ -336,13 +353,14 @@ impl Plan {
                 destination: network.network(),
                 gateway: None,
                 metric: metric.unwrap_or(0),
+                table: TABLE_MAIN,
             })
             .collect()
     }
 
-    /// Two default routes of one family with the same metric would replace each other: the later one steps back.
+    /// Two default routes of one family and table with the same metric would replace each other: the later one steps back.
     fn settle_gateways(&mut self) {
-        let mut taken: BTreeSet<(bool, u32)> = BTreeSet::new();
+        let mut taken: BTreeSet<(u32, bool, u32)> = BTreeSet::new();
         let mut problems = Vec::new();
         for link in &mut self.links {
             for route in link
@@ -350,9 +368,9 @@ impl Plan {
                 .iter_mut()
                 .filter(|route| route.destination.prefix() == 0)
             {
-                let ipv6 = route.destination.is_ipv6();
-                if !taken.insert((ipv6, route.metric)) {
-                    while !taken.insert((ipv6, route.metric.max(FURTHER_GATEWAY))) {
+                let of = |metric: u32| (route.table, route.destination.is_ipv6(), metric);
+                if !taken.insert(of(route.metric)) {
+                    while !taken.insert(of(route.metric.max(FURTHER_GATEWAY))) {
                         route.metric = route.metric.max(FURTHER_GATEWAY) + 1;
                     }
                     route.metric = route.metric.max(FURTHER_GATEWAY);

@@ -229,3 +229,36 @@ fn a_machine_without_any_address_asks_by_dhcp() {
         );
     }
 }
+
+#[test]
+fn rules_are_of_the_family_of_their_addresses() {
+    let of = |rules: &str| {
+        let text = format!("interfaces: {{eth0: {{address: 10.0.0.2/24, rules: [{rules}]}}}}");
+        plan(&text, &["eth0"])
+    };
+    let good = of(
+        "{from: 10.0.0.9/24, table: 5}, {to: 'fd00::/8', table: 6, priority: 7}, {mark: 1, table: 8}, {from: all, to: 1.2.3.4, table: 9}",
+    );
+    assert!(good.problems.is_empty(), "{:?}", good.problems);
+    let rules = good.links[0].rules.iter();
+    let words: Vec<String> = rules.map(|rule| format!("{} {rule}", rule.ipv6)).collect();
+    assert_eq!(
+        words,
+        [
+            "false 1000: from 10.0.0.0/24 table 5",
+            "true 7: to fd00::/8 table 6",
+            "false 1000: mark 1 table 8",
+            "true 1000: mark 1 table 8",
+            "false 1000: to 1.2.3.4/32 table 9",
+        ]
+    );
+    let bad = of("{from: 10.0.0.0/8}, {from: 10.0.0.0/8, to: '::1', table: 5}, {table: 0}");
+    assert_eq!(
+        bad.problems,
+        [
+            "eth0: rules[0]: `table` is missing",
+            "eth0: rules[1]: `from` and `to` are of different families",
+            "eth0: rules[2]: table is out of range",
+        ]
+    );
+}

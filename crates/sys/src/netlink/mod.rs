@@ -1,4 +1,4 @@
-//! Netlink without a library and without programs: rtnetlink (links, addresses, routes), nf_tables and WireGuard.
+//! Netlink without a library and without programs: rtnetlink (links, addresses, routes, rules), nf_tables and WireGuard.
 //!
 //! The host's root file system has no `ip`, `nft` or `iptables`, and PID 1 cannot carry the 0.8 MB of a
 //! general netlink crate, so the few messages the engine needs are encoded here over raw `AF_NETLINK` sockets.
@@ -18,6 +18,7 @@ mod netns;
 pub mod nftables;
 mod route;
 mod rtnetlink;
+mod rule;
 mod socket;
 pub mod wireguard;
 
@@ -28,6 +29,7 @@ pub use link::{
     BondOptions, BridgeOptions, Link, LinkChange, LinkKind, MacAddress, MacvlanMode, NewLink, Peer,
 };
 pub use netns::{current_netns, in_netns, netns_of, new_netns};
-pub use route::Route;
+pub use route::{Route, TABLE_MAIN};
 pub use rtnetlink::Rtnetlink;
+pub use rule::Rule;
 pub use socket::REPLY_TIMEOUT;

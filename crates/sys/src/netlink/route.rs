@@ -1,4 +1,4 @@
-//! Routes of the main table (rtnetlink(7), `struct rtmsg`).
+//! Routes (rtnetlink(7), `struct rtmsg`).
 
 use std::net::IpAddr;
 
@@ -16,7 +16,8 @@ const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
 const RTA_PREFSRC: u16 = 7;
 const RTA_TABLE: u16 = 15;
-const TABLE_MAIN: u8 = 254;
+/// The table that is asked where no rule names another.
+pub const TABLE_MAIN: u32 = 254;
 /// Set by an administrator (`ip route`, proto static): whoever reads the table sees that no DHCP client did it.
 const PROTOCOL_STATIC: u8 = 4;
 const SCOPE_UNIVERSE: u8 = 0;
@@ -36,6 +37,8 @@ pub struct Route {
     pub source: Option<IpAddr>,
     /// Priority; lower wins. 0 is the kernel's default.
     pub metric: u32,
+    /// The table that it stands in.
+    pub table: u32,
 }
 
 impl Route {
@@ -54,6 +57,7 @@ impl Route {
             link,
             source: None,
             metric: 0,
+            table: TABLE_MAIN,
         }
     }
 
@@ -65,6 +69,7 @@ impl Route {
             link,
             source: None,
             metric: 0,
+            table: TABLE_MAIN,
         }
     }
 
@@ -80,7 +85,7 @@ impl Route {
             destination.prefix(),
             0,
             0,
-            TABLE_MAIN,
+            0, // the table is an attribute: numbers above 255 do not fit here
             PROTOCOL_STATIC,
             scope,
             TYPE_UNICAST,
@@ -90,6 +95,7 @@ impl Route {
             0,
         ];
         let mut message = Message::new(kind, flags, &header);
+        message.attr_u32(RTA_TABLE, self.table);
         if destination.prefix() > 0 {
             message.attr(RTA_DST, &octets(destination.address()));
         }
@@ -158,12 +164,13 @@ fn decode(reply: Reply<'_>) -> Option<Route> {
         IpAddr::from([0u8; 4])
     };
     let destination = Cidr::new(destination.unwrap_or(any), *reply.body.get(1)?)?;
-    (table == u32::from(TABLE_MAIN)).then_some(Route {
+    Some(Route {
         destination,
         gateway,
         link,
         source,
         metric,
+        table,
     })
 }
 
@@ -174,10 +181,11 @@ impl Rtnetlink {
     /// When the kernel refuses or does not answer in time.
     pub fn routes(&mut self) -> Result<Vec<Route>> {
         let mut message = Message::new(libc::RTM_GETROUTE, REQUEST | DUMP, &[0; HEADER_LEN]);
-        self.socket().dump("list routes", &mut message, decode)
+        let main = |reply: Reply<'_>| decode(reply).filter(|route| route.table == TABLE_MAIN);
+        self.socket().dump("list routes", &mut message, main)
     }
 
-    /// Those of them that this program, or another administrator's one, has set: `proto static`.
+    /// Those of all tables that this program, or another administrator's one, has set: `proto static`.
     ///
     /// # Errors
     /// As [`Self::routes`].
