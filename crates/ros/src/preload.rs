@@ -48,13 +48,11 @@ pub(crate) fn wait_for_docker() -> anyhow::Result<ExitCode> {
 
 /// Loads what is not loaded yet. One file that fails does not keep the others out.
 pub(crate) fn main() -> anyhow::Result<ExitCode> {
-    let media = archives(Path::new(MEDIA_IMAGES), Some(Path::new(STAMPS)));
-    let own = archives(Path::new(USER_IMAGES), None);
     let pending = |archives: Vec<Archive>| -> Vec<Archive> {
         let archives = archives.into_iter();
         archives.filter(|archive| !is_loaded(archive)).collect()
     };
-    let users = pending(media.into_iter().chain(own).collect());
+    let users = pending(for_user_docker());
     let systems = pending(archives(Path::new(SYSTEM_IMAGES), None));
     if users.is_empty() && systems.is_empty() {
         return Ok(ExitCode::SUCCESS);
@@ -76,6 +74,19 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// What User Docker is to have: of the media, then the user's own.
+fn for_user_docker() -> Vec<Archive> {
+    let media = archives(Path::new(MEDIA_IMAGES), Some(Path::new(STAMPS)));
+    let own = archives(Path::new(USER_IMAGES), None);
+    media.into_iter().chain(own).collect()
+}
+
+/// Loads everything for User Docker once more: an image has lost a layer, and may be one of these. A whole one stays as it is.
+pub(crate) async fn load_again(client: &Client) {
+    // What fails is said, and looked for elsewhere.
+    let _ = load_all(client, &for_user_docker()).await;
 }
 
 fn event_loop() -> anyhow::Result<tokio::runtime::Runtime> {

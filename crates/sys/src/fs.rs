@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{CWD, Dev, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 
 use crate::error::{Context, Result};
@@ -31,6 +32,48 @@ pub fn set_owner(path: &Path, uid: u32, gid: u32) -> Result<()> {
         flags,
     )
     .what(|| format!("chown {uid}:{gid} {}", path.display()))
+}
+
+/// Flushes the file system that has `path`, and waits for the disk (syncfs(2)).
+///
+/// # Errors
+/// When the path is not there, or the disk has lost something.
+pub fn sync_file_system(path: &Path) -> Result<()> {
+    let what = || format!("flush the file system of {}", path.display());
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = rustix::fs::open(path, flags, Mode::empty()).what(what)?;
+    rustix::fs::syncfs(&file).what(what)
+}
+
+/// Waits for new names in directories (inotify(7)).
+#[derive(Debug)]
+pub struct NewNames(std::fs::File);
+
+impl NewNames {
+    /// Watches them from now on, until this is dropped.
+    ///
+    /// # Errors
+    /// When one does not exist, or there are too many watches.
+    pub fn watch(directories: &[impl AsRef<Path>]) -> Result<NewNames> {
+        let fd = inotify::init(CreateFlags::CLOEXEC).what(|| "watch for new names".to_owned())?;
+        for path in directories {
+            let path = path.as_ref();
+            let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO;
+            inotify::add_watch(&fd, path, flags).what(|| format!("watch {}", path.display()))?;
+        }
+        Ok(NewNames(fd.into()))
+    }
+
+    /// Blocks until there is a new name since the last call.
+    ///
+    /// # Errors
+    /// What read(2) refuses.
+    pub fn wait(&self) -> Result<()> {
+        let mut events = [0; 4096];
+        std::io::Read::read(&mut &self.0, &mut events)
+            .map(drop)
+            .what(|| "wait for new names".to_owned())
+    }
 }
 
 /// Bytes that an ordinary user may still write to the file system that has `path`.

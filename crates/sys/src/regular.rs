@@ -15,7 +15,7 @@ use std::path::Path;
 use rustix::fs::{CWD, FileType, Mode, OFlags, PROC_SUPER_MAGIC};
 
 use crate::error::{Context, Error, Result};
-use crate::rooted::kind;
+use crate::rooted::{Root, kind};
 
 /// The descriptors of this process in a /proc that can be trusted: the machine's own, and not one that a container brought.
 #[derive(Debug)]
@@ -68,6 +68,15 @@ impl Descriptors {
             Err(error) => Err(Error::new(what(), error.source)),
         }
     }
+}
+
+/// Opens a regular file to read, links followed inside `root`.
+///
+/// # Errors
+/// As [`open`]; when /proc is not mounted.
+pub fn open_in(root: &Root, path: &Path) -> Result<File> {
+    let found = root.find(path)?;
+    Descriptors::here()?.open_regular(found.as_fd(), OFlags::RDONLY, path)
 }
 
 /// Opens a regular file to read. A link at the end of the path is followed.

@@ -139,6 +139,7 @@ fn head_start() {
     }
     set_cpu_weight(USUAL);
     firewall::when_answering();
+    super::settle_layers();
 }
 
 fn set_cpu_weight(weight: &str) {

@@ -55,6 +55,7 @@ pub(super) fn keep() -> anyhow::Result<ExitCode> {
         starts::succeeded();
     }
     when_answering();
+    std::thread::spawn(super::settle_layers);
     dockerd.wait_ended(None)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -116,18 +116,7 @@ fn heal(docker: &Docker) {
         eprintln!("user-docker: {error:#}: Docker's data is not looked at");
         return;
     }
-    let text = fs::read_to_string(DAEMON_JSON).unwrap_or_default();
-    let places = heal::Places {
-        data_root: data_root(docker, &text),
-        etc: Path::new(DAEMON_JSON)
-            .parent()
-            .unwrap_or(Path::new("/"))
-            .to_owned(),
-        pid_file: docker.pid_file.as_deref().unwrap_or(PID_FILE).into(),
-        socket: SOCKET.into(),
-        spares: SPARES.into(),
-        daemon_json: last_good::daemon_json(),
-    };
+    let places = places(docker);
     let now = engine_api::Timestamp::now().fixed();
     // A name for a directory: seconds are enough.
     let stamp: String = now
@@ -140,6 +129,27 @@ fn heal(docker: &Docker) {
     for sentence in report.said {
         problems::warn(HEALED, &sentence);
     }
+}
+
+/// Where Docker's data is, with what is kept about it.
+fn places(docker: &Docker) -> heal::Places {
+    let text = fs::read_to_string(DAEMON_JSON).unwrap_or_default();
+    heal::Places {
+        data_root: data_root(docker, &text),
+        etc: Path::new(DAEMON_JSON)
+            .parent()
+            .unwrap_or(Path::new("/"))
+            .to_owned(),
+        pid_file: docker.pid_file.as_deref().unwrap_or(PID_FILE).into(),
+        socket: SOCKET.into(),
+        spares: SPARES.into(),
+        daemon_json: last_good::daemon_json(),
+    }
+}
+
+/// Flushes each layer that Docker takes in, for as long as it runs; it answers.
+fn settle_layers() {
+    heal::watch(&places(&settings(&MachineConfig::load())));
 }
 
 /// Where dockerd keeps everything: daemon.json wins, as its keys are not given as flags.

@@ -8,7 +8,7 @@ use oci_image::Digest;
 use serde_json::Value;
 
 use super::images::{Images, of_container};
-use super::{Healer, containers, entries, fits, is_id, name};
+use super::{Healer, containers, content, entries, fits, is_id, name};
 
 /// A layer in an image; digests without their algorithm.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,6 +154,9 @@ fn one(
     fits::look_gzip(&entry.join("tar-split.json.gz"))
         .and_then(|found| found.ok_or("it is missing".to_owned()))
         .map_err(|why| format!("its tar-split.json.gz: {why}"))?;
+    if name(data) == "overlay2" && !healer.settled.contains(cache.trim()) {
+        content::look(&entry.join("tar-split.json.gz"), &content.join("diff"))?;
+    }
     // Digests follow from the image's description, sizes from the content.
     let mut exact = |file: &str, wanted: Option<String>| -> Result<(), String> {
         let Err(why) = required(file, &fits::digest) else {

@@ -11,12 +11,14 @@
 mod aside;
 mod bolt;
 mod containers;
+mod content;
 mod files;
 mod fits;
 mod images;
 mod layers;
 mod overlay;
 mod pull;
+mod settled;
 mod spares;
 mod volumes;
 
@@ -25,7 +27,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(super) use pull::{note, pull_again};
+pub(super) use settled::watch;
 
+use settled::Settled;
 use spares::Spares;
 
 /// Where things are.
@@ -65,7 +69,8 @@ pub(super) fn heal(places: &Places, stamp: &str) -> Report {
     );
     for root in roots {
         let spares = Spares::of(&places.spares, &root);
-        let mut healer = Healer::new(&root, stamp, spares);
+        let settled = Settled::of(&places.spares, &root);
+        let mut healer = Healer::new(&root, stamp, spares, settled);
         if root == places.data_root {
             files::of_settings(&mut healer, places);
         }
@@ -85,16 +90,18 @@ struct Healer {
     root: PathBuf,
     stamp: String,
     spares: Spares,
+    settled: Settled,
     said: Vec<String>,
     lost_images: BTreeSet<String>,
 }
 
 impl Healer {
-    fn new(root: &Path, stamp: &str, spares: Spares) -> Healer {
+    fn new(root: &Path, stamp: &str, spares: Spares, settled: Settled) -> Healer {
         Healer {
             root: root.to_owned(),
             stamp: stamp.to_owned(),
             spares,
+            settled,
             said: Vec::new(),
             lost_images: BTreeSet::new(),
         }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use engine_api::Client;
 
+use crate::preload;
+
 /// Names of images to be pulled, a line each, below Docker's data: they are lost with it.
 const LIST: &str = "damaged/pull-again";
 /// User Docker's socket.
@@ -60,6 +62,14 @@ pub(in crate::user_docker) fn pull_again(data_root: &Path) -> Vec<String> {
     let Ok(runtime) = runtime else {
         return Vec::new();
     };
+    runtime.block_on(async {
+        let client = Client::new(SOCKET);
+        for name in &names {
+            if client.image_inspect(name).await.is_err() {
+                return preload::load_again(&client).await;
+            }
+        }
+    });
     let mut said = Vec::new();
     let mut left = names.clone();
     for name in &names {
@@ -83,7 +93,7 @@ pub(in crate::user_docker) fn pull_again(data_root: &Path) -> Vec<String> {
 /// Whether it had to be pulled.
 async fn one(name: &str) -> anyhow::Result<bool> {
     let client = Client::new(SOCKET);
-    // Loaded again by its owner, or from the media.
+    // Loaded again by its owner, or from where the machine preloads images.
     if client.image_inspect(name).await.is_ok() {
         return Ok(false);
     }

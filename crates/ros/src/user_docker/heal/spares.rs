@@ -35,9 +35,8 @@ pub(super) struct Spare {
 impl Spares {
     /// Those of `root` below `directory`; another root's are none.
     pub(super) fn of(directory: &Path, root: &Path) -> Spares {
-        let own = oci_image::Digest::sha256(root.as_os_str().as_encoded_bytes());
         Spares {
-            directory: directory.join(&own.hex()[..16]),
+            directory: self::directory(directory, root),
             root: root.to_owned(),
             noted: Vec::new(),
         }
@@ -115,6 +114,12 @@ impl Spares {
             }
         }
     }
+}
+
+/// What is kept about `root`, in `directory`.
+pub(super) fn directory(directory: &Path, root: &Path) -> PathBuf {
+    let own = oci_image::Digest::sha256(root.as_os_str().as_encoded_bytes());
+    directory.join(&own.hex()[..16])
 }
 
 /// Copies a file that differs; its time is that of the copy.

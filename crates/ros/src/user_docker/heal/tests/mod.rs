@@ -209,6 +209,40 @@ fn a_lost_layer_takes_those_above_it_and_its_image_is_to_be_pulled() {
 }
 
 #[test]
+fn a_layer_is_compared_with_its_record_until_it_is_known_to_be_on_the_disk() {
+    let lost = |tree: &Tree| {
+        let said = tree.heal().said.join("\n");
+        let is_told = said.contains("its file etc: it has 0 bytes of 4");
+        assert_eq!(is_told, !said.is_empty(), "{said}");
+        is_told
+    };
+    // dockerd had noted the layer; its content had not got to the disk.
+    let tree = Tree::new();
+    let file = tree.root.join(tree.path("overlay2/TOPCACHE/diff/etc"));
+    fs::write(&file, "").unwrap();
+    assert!(lost(&tree));
+    // Known to be there: what changed it was no power cut, and reading each layer at each start would take too long.
+    let tree = Tree::new();
+    let mut settled = Settled::of(&tree.places().spares, &tree.root);
+    settled.keep().unwrap();
+    let file = tree.root.join(tree.path("overlay2/TOPCACHE/diff/etc"));
+    fs::write(&file, "").unwrap();
+    assert!(!lost(&tree));
+    // Another content of the same length, in a layer that came later.
+    let tree = Tree::new();
+    fs::write(
+        tree.root.join(tree.path("overlay2/TOPCACHE/diff/etc")),
+        "1235",
+    )
+    .unwrap();
+    let said = tree.heal().said.join("\n");
+    assert!(
+        said.contains("its file etc: its content is another"),
+        "{said}"
+    );
+}
+
+#[test]
 fn names_of_images_come_back_from_containers() {
     let tree = Tree::new();
     let table = tree.root.join("image/overlay2/repositories.json");

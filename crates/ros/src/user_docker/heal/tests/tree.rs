@@ -14,6 +14,8 @@ const BASE_DIFF: &str = "1111111111111111111111111111111111111111111111111111111
 const TOP_DIFF: &str = "2222222222222222222222222222222222222222222222222222222222222222";
 const BASE_CACHE: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const TOP_CACHE: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const BIN_SUM: &str = "eVbHdaQQAbM=";
+const ETC_SUM: &str = "RBABsyAAAAA=";
 const MOUNT: &str = "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
 const CONTAINER: &str = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
 const LINKS: [&str; 4] = [
@@ -181,11 +183,18 @@ impl Tree {
         self.write("overlay2/TOPCACHE/diff/etc", "1234");
         let base = self.path("BASE");
         let top = self.path("TOP");
-        let mut gzip = vec![0x1f, 0x8b, 8];
-        gzip.resize(40, 7);
-        for (layer, cache, diff, parent, size) in [
-            ("BASE", BASE_CACHE, BASE_DIFF, None, "8"),
-            ("TOP", TOP_CACHE, TOP_DIFF, Some(&base), "4"),
+        // CRC-64/GO-ISO of the two contents.
+        let record = |name: &str, size: u64, sum: &str| {
+            compressed(&format!(
+                "{{\"type\":2,\"payload\":\"AAAA\",\"position\":0}}\n\
+                 {{\"type\":1,\"name\":\"./\",\"payload\":null,\"position\":1}}\n\
+                 {{\"type\":1,\"name\":\"{name}\",\"size\":{size},\"payload\":\"{sum}\",\"position\":2}}\n"
+            ))
+        };
+        let (bin, etc) = (record("bin", 8, BIN_SUM), record("etc", 4, ETC_SUM));
+        for (layer, cache, diff, parent, size, gzip) in [
+            ("BASE", BASE_CACHE, BASE_DIFF, None, "8", bin),
+            ("TOP", TOP_CACHE, TOP_DIFF, Some(&base), "4", etc),
         ] {
             let entry = format!("image/overlay2/layerdb/sha256/{layer}");
             self.write(&format!("{entry}/cache-id"), cache);
@@ -221,6 +230,12 @@ impl Tree {
             }
         }
     }
+}
+
+fn compressed(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
 }
 
 fn put(path: &Path, content: &[u8]) {

@@ -1,0 +1,104 @@
+//! Layers whose content is known to be on the disk.
+//!
+//! dockerd unpacks a layer, notes it in its own files and flushes those, but not what it has unpacked. A power cut within some
+//! thirty seconds leaves a layer that dockerd takes for whole, with files that are empty: a program of it then ends with "exec
+//! format error", and pulling again does not help, because "the layer exists". So the file system is flushed as soon as a layer
+//! was noted, and the layer is written down here. At a start, a layer that is not written down is compared with Docker's record
+//! of it ([`super::content`]).
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::{Places, entries, is_remapped, spares};
+
+/// Names of layers' directories, one a line. Each unpacking gets another name, so the list may outlive what it names.
+const LIST: &str = "settled-layers";
+
+/// The layers of one directory of Docker's data.
+#[derive(Debug)]
+pub(super) struct Settled {
+    root: PathBuf,
+    list: PathBuf,
+    known: BTreeSet<String>,
+}
+
+impl Settled {
+    /// What is written down about `root`, in `directory`.
+    pub(super) fn of(directory: &Path, root: &Path) -> Settled {
+        let list = spares::directory(directory, root).join(LIST);
+        let text = fs::read_to_string(&list).unwrap_or_default();
+        Settled {
+            root: root.to_owned(),
+            known: text.lines().map(str::to_owned).collect(),
+            list,
+        }
+    }
+
+    /// Whether the layer in this directory below `overlay2` is on the disk.
+    pub(super) fn contains(&self, directory: &str) -> bool {
+        self.known.contains(directory)
+    }
+
+    /// Flushes, and writes down what is noted now.
+    ///
+    /// # Errors
+    /// When either fails: the layers are compared at the next start.
+    pub(super) fn keep(&mut self) -> anyhow::Result<()> {
+        let noted: BTreeSet<String> = entries(&self.root.join("image/overlay2/layerdb/sha256"))
+            .iter()
+            .filter_map(|entry| fs::read_to_string(entry.join("cache-id")).ok())
+            .map(|name| name.trim().to_owned())
+            .collect();
+        if noted == self.known {
+            return Ok(());
+        }
+        if !noted.is_subset(&self.known) {
+            sys::fs::sync_file_system(&self.root)?;
+        }
+        let text: String = noted.iter().map(|name| format!("{name}\n")).collect();
+        if let Some(directory) = self.list.parent() {
+            fs::create_dir_all(directory)
+                .with_context(|| format!("make {}", directory.display()))?;
+        }
+        cloud_init::store::write_atomic(&self.list, text.as_bytes(), 0o600)?;
+        self.known = noted;
+        Ok(())
+    }
+}
+
+/// Writes down each layer as soon as dockerd has noted it, for as long as dockerd runs; it answers already.
+pub(in crate::user_docker) fn watch(places: &Places) {
+    let mut roots = vec![places.data_root.clone()];
+    roots.extend(
+        entries(&places.data_root)
+            .into_iter()
+            .filter(|path| is_remapped(path)),
+    );
+    let directories: Vec<PathBuf> = roots
+        .iter()
+        .map(|root| root.join("image/overlay2/layerdb/sha256"))
+        .filter(|path| path.is_dir())
+        .collect();
+    let mut all: Vec<Settled> = roots
+        .iter()
+        .map(|root| Settled::of(&places.spares, root))
+        .collect();
+    let watched = sys::fs::NewNames::watch(&directories);
+    loop {
+        for settled in &mut all {
+            if let Err(error) = settled.keep() {
+                eprintln!("user-docker: layers are not written down: {error:#}");
+            }
+        }
+        let waited = match &watched {
+            Ok(names) => names.wait(),
+            Err(error) => return eprintln!("user-docker: layers are not watched: {error}"),
+        };
+        if let Err(error) = waited {
+            return eprintln!("user-docker: layers are not watched: {error}");
+        }
+    }
+}
