@@ -1,7 +1,7 @@
 //! Boots the built media under QEMU and proves what the README promises; `bench` measures it.
 //!
 //! The tests see what a user sees: the media, the serial port, the network and QEMU's buttons. Their
-//! names read as sentences. Run as `cargo xtask qemu-test [filter]`.
+//! names read as sentences. Run as `cargo xtask qemu-test [filter]`. `crash` cuts the power of a running machine.
 //!
 //! **Belongs here:** virtual machines, tests of the booted system, and measurements.
 //!
@@ -14,6 +14,7 @@ mod artifacts;
 mod bench;
 mod console;
 mod context;
+mod crash;
 mod disk;
 mod guest;
 mod machine;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// `qemu-test DIST ARCH test|test-twice [--machine disk|ram] [libtest arguments]` or `qemu-test DIST ARCH bench [arguments]`.
+/// `qemu-test DIST ARCH test|test-twice [--machine disk|ram] [libtest arguments]` or `qemu-test DIST ARCH bench|crash [arguments]`.
 fn run() -> anyhow::Result<bool> {
     let mut arguments = std::env::args();
     let program = arguments.next().unwrap_or_default();
@@ -73,7 +74,8 @@ fn run() -> anyhow::Result<bool> {
             Ok(!conclusion.has_failed())
         }
         Some("bench") => bench::run(&artifacts, &arguments.collect::<Vec<_>>()).map(|()| true),
-        other => bail!("the third argument is test, test-twice or bench, not {other:?}"),
+        Some("crash") => crash::run(&artifacts, &arguments.collect::<Vec<_>>()).map(|()| true),
+        other => bail!("the third argument is test, test-twice, bench or crash, not {other:?}"),
     }
 }
 

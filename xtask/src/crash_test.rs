@@ -1,13 +1,13 @@
 //! `cargo xtask crash-test`: power cuts at every point of the life of a machine's disk.
 //!
 //! `install::crash` has the story and the states; here they are run until there are enough of them, and wrong orders that are
-//! made on purpose must be noticed.
+//! made on purpose must be noticed. With `--machine` it is a running machine whose power is cut (`qemu/src/crash`).
 
 use anyhow::{Result, bail, ensure};
 use install::crash::{Event, Fault, Share, run as run_states, story};
 
-use crate::progress;
 use crate::workspace::Build;
+use crate::{iso, progress, qemu_test};
 
 /// Options of `cargo xtask crash-test`.
 #[derive(clap::Args)]
@@ -18,6 +18,12 @@ pub(crate) struct Options {
     /// A fiftieth of them, as in CI
     #[arg(long)]
     short: bool,
+    /// Record the state disk of a machine that runs, look at this many states of it (minutes), and boot a sample of them
+    #[arg(long, value_name = "STATES", num_args = 0..=1, default_missing_value = "300", conflicts_with_all = ["states", "short"])]
+    machine: Option<usize>,
+    /// Of these states, so many are booted
+    #[arg(long, default_value_t = 8, requires = "machine")]
+    boots: usize,
 }
 
 /// Of the states, CI takes one in this many.
@@ -26,7 +32,12 @@ const SHORT: usize = 50;
 const ROUNDS: usize = 50;
 
 /// Entry point of the command.
-pub(crate) fn run(_build: &Build, options: &Options) -> Result<()> {
+pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
+    if let Some(states) = options.machine {
+        iso::build(build)?;
+        let numbers = [states.to_string(), options.boots.to_string()];
+        return progress::step("crash-test", || qemu_test::start(build, "crash", &numbers));
+    }
     let wanted = if options.short {
         options.states / SHORT
     } else {
