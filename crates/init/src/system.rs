@@ -96,7 +96,10 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
     let of_launch = engine.clone();
     launch.on_configuration(move |machine| set_registries(&of_launch, machine));
     let start_s = clock::boottime().as_secs_f64();
-    let mut overdue = std::pin::pin!(trial::overdue(machine.command_line.clone()));
+    let mut overdue = std::pin::pin!(trial::overdue(
+        machine.command_line.clone(),
+        machine.config.rancher.upgrade.timeout
+    ));
     let action = tokio::select! {
         () = launch.run(&mut machine) => None,
         action = requests.next() => Some(action),

@@ -48,5 +48,5 @@ pub use records::{
     BLOCK_BYTES, Block, Choice, RECORD_BYTES, Records, TRIES, Tries, Which, envelope,
 };
 pub use slot::{Slot, SlotFiles, clear_slot, environment, environment_values, write_slot};
-pub use steps::{Step, arm, cancel, commit, finish, free, install, refill, reject, repair};
+pub use steps::{Step, arm, cancel, commit, finish, free, install, refill, reject, repair, spend};
 pub use version::{Refusal, compare, refusal};

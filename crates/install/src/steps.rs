@@ -133,13 +133,25 @@ pub fn cancel(records: &Records) -> Result<Vec<Step>> {
 /// # Errors
 /// When the records are lost, or no version is to be tried.
 pub fn refill(records: &Records) -> Result<Vec<Step>> {
+    tries(records, TRIES)
+}
+
+/// Takes all its tries from the next version: the next boot is the good one's, which then rejects it.
+///
+/// # Errors
+/// When the records are lost, or no version is to be tried.
+pub fn spend(records: &Records) -> Result<Vec<Step>> {
+    tries(records, 0)
+}
+
+fn tries(records: &Records, left: u8) -> Result<Vec<Step>> {
     let current = current(records)?;
     if current.next.is_none() {
         invalid!("no version is to be tried");
     }
     let tries = Tries {
         id: current.id,
-        left: TRIES,
+        left,
     };
     Ok(vec![Step {
         which: Which::Tries,

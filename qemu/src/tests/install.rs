@@ -304,7 +304,7 @@ fn upgrade_is_tried_and_kept_or_comes_back(context: &Context) -> anyhow::Result<
     guest.run("sudo ros os upgrade -i /dev/sr0 -f --no-reboot --append rdinit=/none")?;
     reboot(&guest, 4)?;
     guest.run_until(
-        "sudo ros os history | grep -q 'rejected, three tries'",
+        "sudo ros os history | grep -q 'rejected, none of its tries'",
         BOOT_DEADLINE,
     )?;
     let list = guest.run("sudo ros os list")?;

@@ -71,7 +71,7 @@ fn hangs_cost_tries(context: &Context) -> anyhow::Result<()> {
         hang(&guest)?;
     }
     guest.run_until(
-        "sudo ros os history | grep -q 'rejected, three tries'",
+        "sudo ros os history | grep -q 'rejected, none of its tries'",
         BOOT_DEADLINE,
     )?;
     let list = guest.run("sudo ros os list")?;

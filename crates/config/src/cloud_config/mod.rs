@@ -322,6 +322,8 @@ pub struct Upgrade {
     pub not_now: Option<String>,
     /// `none`, `download` or `auto`.
     pub policy: Option<String>,
+    /// Seconds within which a new version has to pass its checks.
+    pub timeout: Option<i64>,
     /// Address of releases.yml.
     pub url: Option<String>,
     /// Days and time of the day in which the machine may reboot by itself.

@@ -120,6 +120,7 @@ const UPGRADE: Kind = Kind::Object(&[
     f("not_now", Kind::String, CONSOLE, "Shell command that succeeds while the machine must not reboot by itself.").from(Origin::Here),
     f("policy", Kind::String, CONSOLE, "`none`; `download`: new versions are put on the disk; `auto`: they are tried as well, at the next reboot or in the window."),
     f("rollback", Kind::String, Never("RancherOS never read it"), ""),
+    f("timeout", Kind::Int, Boot, "Seconds within which a new version has to pass its checks; 600 when absent.").from(Origin::Here).rule(Rule::Range(30, 86_400)),
     f("url", Kind::String, CONSOLE, "Address of a signed releases.yml; without it versions are the tags of rancher.upgrade.image."),
     f("window", Kind::String, CONSOLE, "When the machine may reboot by itself, such as `Sat,Sun 02:00-04:30`.").from(Origin::Here),
 ]);

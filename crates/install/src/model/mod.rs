@@ -211,6 +211,8 @@ fn successors(state: &State, rules: Rules) -> Vec<State> {
         does(steps::reject(&whole.records).unwrap(), &|_| {});
         // It came by kexec and has passed: what decides is still to come
         does(steps::refill(&whole.records).unwrap(), &|_| {});
+        // Nobody has judged it: PID 1 reboots
+        does(steps::spend(&whole.records).unwrap(), &|_| {});
         return all;
     }
     for slot in (rules.free)(&whole.records, running) {

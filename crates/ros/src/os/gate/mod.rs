@@ -27,8 +27,9 @@ use facts::Facts;
 const RESULTS: &str = "/run/rancher/upgrade.json";
 /// There when a version that came by kexec has passed (`crates/init/src/trial.rs`).
 const PASSED: &str = "/run/rancher/upgrade-passed";
-/// Longest wait for the services and for User Docker to run a container: balenaOS's figure for a whole update is 15 min.
-const DEADLINE: Duration = Duration::from_secs(600);
+/// Seconds for the services and for User Docker to run a container, unless `rancher.upgrade.timeout` says otherwise: balenaOS's
+/// figure for a whole update is 15 min.
+const TIMEOUT: u64 = 600;
 /// Pause between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -65,7 +66,7 @@ pub(super) fn main() -> anyhow::Result<()> {
     }
     if next != machine.slot {
         let reason = match machine.why.as_str() {
-            "exhausted" => "three tries did not end in a system that could be kept",
+            "exhausted" => "none of its tries ended in a system that could be kept",
             "stale" => "its tries were not written",
             "readonly" => "its try could not be written down",
             "manual" => return Ok(()),
@@ -142,8 +143,12 @@ fn say(priority: Priority, text: &str) {
 /// # Errors
 /// What does not work, when the deadline has passed.
 fn judge() -> anyhow::Result<()> {
-    let end = Instant::now() + DEADLINE;
     let rancher = MachineConfig::load().loaded.config.rancher;
+    let seconds = rancher
+        .upgrade
+        .timeout
+        .and_then(|given| given.try_into().ok());
+    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(TIMEOUT));
     let facts = Facts::noted();
     let machine = Machine {
         facts: &facts,
