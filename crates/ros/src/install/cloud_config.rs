@@ -83,6 +83,10 @@ pub(crate) fn read(place: &str) -> anyhow::Result<String> {
         );
         return std::fs::read_to_string(place).with_context(|| format!("cannot read {place}"));
     }
+    ensure!(
+        super::foreign::files().is_none(),
+        "{place} cannot be fetched in a container of the image: give a file with -v"
+    );
     let output = Command::new("curl")
         .args([
             "--fail",

@@ -12,6 +12,7 @@ use sys::blockdev;
 use sys::mount::{self, MountFlags, UnmountFlags};
 
 use super::device::DiskFile;
+use super::foreign;
 use super::progress::Progress;
 use super::running_medium;
 use crate::os::policy::Policy;
@@ -54,6 +55,8 @@ enum Place {
         image: PathBuf,
         _mounted: Option<Mounted>,
     },
+    /// In the folder of an image that was unpacked, as a container of it has them.
+    Unpacked(PathBuf),
     /// In an image, from which they are fetched into the store.
     Image(Source),
 }
@@ -62,6 +65,10 @@ impl Medium {
     /// Opens the medium that runs, an ISO file or device, or an image by its name.
     pub(crate) fn open(image: Option<&str>, policy: &Policy) -> anyhow::Result<Self> {
         let Some(image) = image else {
+            if let Some(root) = foreign::files() {
+                let place = Place::Unpacked(root);
+                return Self::in_folder("its image".to_owned(), None, place, policy);
+            }
             let root = running_medium().to_owned();
             let device = source_of(&root)?;
             let name = device.display().to_string();
@@ -98,7 +105,7 @@ impl Medium {
         place: Place,
         policy: &Policy,
     ) -> anyhow::Result<Self> {
-        let Place::Folder { root, .. } = &place else {
+        let (Place::Folder { root, .. } | Place::Unpacked(root)) = &place else {
             bail!("{name} is not a folder");
         };
         let path = root.join(store::MANIFEST);
@@ -109,7 +116,9 @@ impl Medium {
             )
         })?;
         let signature = fs::read(root.join(store::SIGNATURE)).ok();
-        let signed_by = match &signature {
+        // Whoever has pulled an image has chosen it, and another Linux has no key of ours
+        let can_be_checked = policy.knows_keys() || !matches!(place, Place::Unpacked(_));
+        let signed_by = match signature.as_ref().filter(|_| can_be_checked) {
             Some(signature) => policy.check(&name, &text, Some(signature))?,
             None => None,
         };
@@ -197,7 +206,7 @@ impl Medium {
     /// Where a file is that is at hand; after [`Medium::fetch`] for images.
     pub(crate) fn file(&self, item: &Item, store: &Path) -> PathBuf {
         match &self.place {
-            Place::Folder { root, .. } => root.join(&item.path),
+            Place::Folder { root, .. } | Place::Unpacked(root) => root.join(&item.path),
             Place::Image(_) => store.join(store::stored(item)),
         }
     }
@@ -207,6 +216,10 @@ impl Medium {
         let read = |item: &Item| -> anyhow::Result<Vec<u8>> {
             match &self.place {
                 Place::Folder { root, image, .. } => part_of_medium(root, image, &item.path),
+                Place::Unpacked(_) => {
+                    let path = Path::new("/").join(image::loader(&item.path));
+                    fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+                }
                 Place::Image(source) => {
                     let folder = Folder::new("loader")?;
                     let file = File {

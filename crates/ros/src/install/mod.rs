@@ -8,6 +8,7 @@ mod broken;
 mod cloud_config;
 pub(crate) mod copy;
 pub(crate) mod device;
+mod foreign;
 pub(crate) mod medium;
 pub(crate) mod progress;
 mod target;
@@ -22,6 +23,7 @@ use anyhow::{Context as _, bail};
 use install::{Layout, Loader};
 
 use cloud_config::CloudConfig;
+use foreign::Tools;
 use medium::Medium;
 use target::Target;
 
@@ -105,6 +107,7 @@ struct Plan<'a> {
     target: Target,
     layout: Layout,
     cloud_config: CloudConfig,
+    tools: Tools,
     options: &'a Options,
 }
 
@@ -135,6 +138,10 @@ fn run(options: &Options) -> anyhow::Result<ExitCode> {
         plan.medium.manifest.version,
         plan.target.node.display()
     );
+    if foreign::files().is_some() {
+        println!("This machine goes on; what it starts from next is up to its firmware.");
+        return Ok(ExitCode::SUCCESS);
+    }
     if options.no_reboot {
         return Ok(ExitCode::SUCCESS);
     }
@@ -186,7 +193,9 @@ fn prepare(options: &Options) -> anyhow::Result<Plan<'_>> {
     if options.keep_state {
         target.check_kept_state(&layout)?;
     }
+    let tools = Tools::open(foreign::files().as_deref())?;
     Ok(Plan {
+        tools,
         medium,
         loader,
         target,

@@ -10,7 +10,6 @@ use install::{Disk as _, Event, Guid, History, Outcome, Partition, Role, Slot, S
 use sha2::{Digest as _, Sha256};
 use sys::blockdev;
 use sys::mount::{self, MountFlags, UnmountFlags};
-use sys::process::Command;
 
 use super::device::DiskFile;
 use super::medium::{Medium, hex};
@@ -67,7 +66,7 @@ impl Plan<'_> {
     fn write_version(&self, disk: &mut DiskFile, progress: &mut Progress) -> anyhow::Result<()> {
         let device = self.partition(Role::Os)?;
         // Few and large files: fewer inodes, no reserve for root
-        format(&device, Role::Os, &["-m", "0", "-N", "4096"])?;
+        self.format(&device, Role::Os, &["-m", "0", "-N", "4096"])?;
         let mounted = Mounted::at(&device, "os")?;
         copy::version(&self.medium, &mounted.0, FIRST, progress)?;
         self.write_slot(disk, &mounted.0, progress)?;
@@ -113,7 +112,7 @@ impl Plan<'_> {
         let device = self.partition(Role::State)?;
         if !keep {
             // Containers have many small files
-            format(&device, Role::State, &["-i", "8192"])?;
+            self.format(&device, Role::State, &["-i", "8192"])?;
         }
         let Some(text) = &self.cloud_config.text else {
             return Ok(());
@@ -125,6 +124,26 @@ impl Plan<'_> {
             .with_context(|| format!("cannot create {}", folder.display()))?;
         cloud_init::store::write_atomic(&path, text.as_bytes(), 0o600)?;
         mounted.end()
+    }
+
+    /// Makes a file system.
+    fn format(&self, device: &Path, role: Role, options: &[&str]) -> anyhow::Result<()> {
+        let node = device.display().to_string();
+        let output = self
+            .tools
+            .command("mke2fs")?
+            .args(["-q", "-F", "-t", "ext4", "-L", role.name()])
+            .args(options)
+            .args([&node])
+            .deadline(FORMAT_DEADLINE)
+            .run()
+            .context("cannot make a file system")?;
+        ensure!(
+            output.status.success(),
+            "mke2fs {node}: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(())
     }
 
     fn partition(&self, role: Role) -> anyhow::Result<PathBuf> {
@@ -198,23 +217,6 @@ fn reread(file: &File, disk: &Path) -> anyhow::Result<()> {
         }
         std::thread::sleep(LOOK_AGAIN);
     }
-}
-
-fn format(device: &Path, role: Role, options: &[&str]) -> anyhow::Result<()> {
-    let node = device.display().to_string();
-    let output = Command::new("mke2fs")
-        .args(["-q", "-F", "-t", "ext4", "-L", role.name()])
-        .args(options)
-        .args([&node])
-        .deadline(FORMAT_DEADLINE)
-        .run()
-        .context("cannot make a file system")?;
-    ensure!(
-        output.status.success(),
-        "mke2fs {node}: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(())
 }
 
 /// Compares a slot with the manifest.

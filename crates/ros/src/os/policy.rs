@@ -53,6 +53,11 @@ impl Policy {
         }
     }
 
+    /// Whether a signature could be checked at all.
+    pub(crate) fn knows_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
     /// Checks the signatures over the manifest of `name`; returns whose was good, nobody's where none is asked for.
     ///
     /// # Errors

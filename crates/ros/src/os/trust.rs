@@ -50,6 +50,11 @@ impl Keys {
         Ok(Self(keys))
     }
 
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Where the key is from that has signed `manifest`.
     ///
     /// # Errors
@@ -58,7 +63,7 @@ impl Keys {
         let Some(signatures) = signatures else {
             fail!(Verification, "it is not signed");
         };
-        if self.0.is_empty() {
+        if self.is_empty() {
             fail!(
                 Verification,
                 "this machine has no key to check its signature with: set rancher.upgrade.keys"
