@@ -130,8 +130,11 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     outcome
 }
 
-/// A test that needs the images of a build, which are made later, and minutes: `cargo test -p ros NAME -- --ignored`.
-const WITH_IMAGES: &str = "dockerd_starts_on_what_was_healed";
+/// Tests that need what a build puts into `dist`, which is made later: `cargo test -p CRATE NAME -- --ignored`.
+const WITH_DIST: [&str; 2] = [
+    "dockerd_starts_on_what_was_healed",
+    "a_registry_has_every_architecture_that_was_pushed_and_its_signature",
+];
 
 /// Tests of every crate. What needs root, loop devices or a host's program is ignored by `cargo test` and says so; here root runs
 /// it, too. The tests of the kind `long` take minutes: `cargo xtask soak`.
@@ -139,7 +142,9 @@ fn tests(build: &Build) -> Result<()> {
     let mut arguments = vec!["test", "--quiet", "--workspace", "--exclude", "qemu-test"];
     if is_root() {
         arguments.extend(["--", "--include-ignored", "--skip", "[long]"]);
-        arguments.extend(["--skip", WITH_IMAGES]);
+        for name in WITH_DIST {
+            arguments.extend(["--skip", name]);
+        }
     } else {
         progress::note("test", "not root: what needs it is ignored");
     }

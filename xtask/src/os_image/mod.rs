@@ -5,6 +5,8 @@
 
 mod archive;
 mod builder;
+#[cfg(test)]
+mod pushed;
 mod sign;
 
 use std::fs;
