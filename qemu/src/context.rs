@@ -74,6 +74,14 @@ const NOT_SEEN_GREEN: &[&str] = &[
     "live_upgrade_keeps_containers_and_ports_or_is_undone",
     "secrets_are_shown_by_nothing_and_read_by_nobody_else",
     "reset_forgets_what_it_says_at_the_next_boot",
+    "broken_by_a_power_cut_the_version_is_tried_again",
+    "broken_kernel_or_pid_1_comes_back_alone",
+    "broken_old_version_too_keeps_its_owner_in",
+    "broken_services_come_back_alone",
+    "broken_user_docker_comes_back_alone",
+    "broken_versions_come_back_alone",
+    "install_from_another_linux_by_docker_run",
+    "install_upgrade_from_a_registry_and_docker_fetches_what_is_missing",
 ];
 
 fn failed(error: anyhow::Error) -> Failed {
@@ -91,6 +99,14 @@ pub(crate) fn alone(context: &Arc<Context>, name: &str, test: Alone) -> Trial {
             .map_err(failed)
     })
     .with_ignored_flag(NOT_SEEN_GREEN.contains(&name))
+}
+
+/// The same of a test that takes too long for every run: it is ignored, and run by its name with `--include-ignored`, or with
+/// all others of its kind by `cargo xtask qemu-test --include-ignored '[long]'`.
+pub(crate) fn long(context: &Arc<Context>, name: &str, test: Alone) -> Trial {
+    alone(context, name, test)
+        .with_kind("long")
+        .with_ignored_flag(true)
 }
 
 /// Makes a trial of a test in the shared guest; its console must be clean afterwards.

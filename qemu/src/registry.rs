@@ -25,7 +25,9 @@ pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const BLOB: &str = "application/octet-stream";
 /// The repository that answers with other bytes than those of the digest.
 const LIAR: &str = "/v2/liar/blobs/";
-/// Smallest blob that it lies about: documents are what they should be.
+/// The repository that answers with half of the bytes.
+const SHORT: &str = "/v2/short/blobs/";
+/// Smallest blob that they lie about: documents are what they should be.
 const LIE_BYTES: usize = 1 << 20;
 
 /// What the last part of a path answers, a tag or a digest: media type and bytes.
@@ -93,6 +95,84 @@ pub(crate) fn of_layout(path: &Path, tag: &str) -> anyhow::Result<Documents> {
     Ok(documents)
 }
 
+/// What the history says of a layer with one file of a version.
+const HISTORY: &str = "rancheros file ";
+
+/// The content of a file of the image under `tag`, which is a separate layer.
+pub(crate) fn file(documents: &Documents, tag: &str, path: &str) -> anyhow::Result<Vec<u8>> {
+    let (manifest, config) = described(documents, tag)?;
+    let history = config["history"].as_array().context("no history")?;
+    let position = history
+        .iter()
+        .position(|step| step["created_by"] == format!("{HISTORY}{path}"));
+    let position = position.with_context(|| format!("the image has no {path}"))?;
+    let layer = blob(documents, &manifest["layers"][position])?;
+    let mut archive = tar::Archive::new(&layer[..]);
+    let mut entry = archive.entries()?.next().context("an empty layer")??;
+    let mut content = Vec::new();
+    entry.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Adds the image under `tag` once more, with one more file, under `new_tag`.
+pub(crate) fn with_file(
+    documents: &mut Documents,
+    tag: &str,
+    (path, content): (&str, &[u8]),
+    new_tag: &str,
+) -> anyhow::Result<()> {
+    let (mut manifest, mut config) = described(documents, tag)?;
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, path, content)?;
+    let layer = archive.into_inner()?;
+    let mut add = |bytes: Vec<u8>, kind: &'static str| {
+        let described = (digest(&bytes), bytes.len());
+        documents.insert(described.0.clone(), (kind, bytes.into()));
+        described
+    };
+    let (layer_digest, size) = add(layer, BLOB);
+    let kind = manifest["layers"][0]["mediaType"].clone();
+    push(
+        &mut manifest["layers"],
+        json!({"mediaType": kind, "digest": layer_digest, "size": size}),
+    )?;
+    push(&mut config["rootfs"]["diff_ids"], json!(layer_digest))?;
+    push(
+        &mut config["history"],
+        json!({"created_by": format!("{HISTORY}{path}")}),
+    )?;
+    let (config_digest, size) = add(serde_json::to_vec(&config)?, BLOB);
+    manifest["config"]["digest"] = json!(config_digest);
+    manifest["config"]["size"] = json!(size);
+    let manifest = serde_json::to_vec(&manifest)?;
+    add(manifest.clone(), MANIFEST);
+    documents.insert(new_tag.to_owned(), (MANIFEST, manifest.into()));
+    Ok(())
+}
+
+/// Manifest and configuration of an image.
+fn described(documents: &Documents, tag: &str) -> anyhow::Result<(Value, Value)> {
+    let (_, manifest) = documents.get(tag).context("there is no such tag")?;
+    let manifest: Value = serde_json::from_slice(manifest)?;
+    let config = serde_json::from_slice(&blob(documents, &manifest["config"])?)?;
+    Ok((manifest, config))
+}
+
+fn blob(documents: &Documents, descriptor: &Value) -> anyhow::Result<Bytes> {
+    let digest = descriptor["digest"].as_str().unwrap_or_default();
+    let found = documents.get(digest);
+    let (_, bytes) = found.with_context(|| format!("there is no blob {digest}"))?;
+    Ok(bytes.clone())
+}
+
+fn push(list: &mut Value, value: Value) -> anyhow::Result<()> {
+    list.as_array_mut().context("not a list")?.push(value);
+    Ok(())
+}
+
 /// `sha256:` of bytes.
 pub(crate) fn digest(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes)
@@ -154,11 +234,17 @@ fn answer(path: &str, documents: &Documents) -> Response<Full<Bytes>> {
 }
 
 fn told(path: &str, bytes: &Bytes) -> Bytes {
-    if !path.starts_with(LIAR) || bytes.len() < LIE_BYTES {
+    let middle = bytes.len() / 2;
+    if bytes.len() < LIE_BYTES {
+        return bytes.clone();
+    }
+    if path.starts_with(SHORT) {
+        return bytes.slice(..middle);
+    }
+    if !path.starts_with(LIAR) {
         return bytes.clone();
     }
     let mut lie = bytes.to_vec();
-    let middle = lie.len() / 2;
     lie[middle] ^= 1;
     lie.into()
 }

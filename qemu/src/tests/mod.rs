@@ -2,6 +2,7 @@
 
 mod boot;
 mod boot_media;
+mod broken;
 mod compose;
 mod config_apply;
 mod config_cut_off;
@@ -51,6 +52,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
     [
         install::tests(context),
         live::tests(context),
+        broken::tests(context),
         watchdog::tests(context),
         os_image::tests(context),
         services::tests(context),

@@ -1,4 +1,5 @@
-//! The table of RancherOS's tests in docs/testing.md: each row names tests that there are, or says why there is none.
+//! The tables of docs/testing.md, of RancherOS's tests and of broken versions: each row names tests that there are, or says why
+//! there is none.
 
 use std::path::{Path, PathBuf};
 
@@ -50,16 +51,50 @@ fn every_row_has_tests_that_are_there_or_a_reason() {
         .collect();
     assert_eq!(numbers, wanted, "the rows of the table");
     for (number, ours) in rows {
-        let names: Vec<&str> = ours
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .filter(|word| word.contains('_'))
-            .collect();
-        let has_reason = ours.starts_with("no test: ");
-        assert!(has_reason || !names.is_empty(), "row {number}: {ours}");
-        for name in names {
-            assert!(is_there(name), "row {number}: there is no test {name}");
-        }
+        check(&format!("row {number}"), ours);
+    }
+}
+
+#[test]
+fn every_kind_of_broken_version_has_tests_that_are_there() {
+    let page = PAGE.split_once(BROKEN).unwrap().1;
+    let rows: Vec<(&str, &str)> = page
+        .lines()
+        .skip_while(|line| !line.starts_with("|---"))
+        .skip(1)
+        .take_while(|line| line.starts_with("| "))
+        .map(|line| {
+            let mut cells = line.trim_matches('|').split(" | ");
+            (cells.next().unwrap(), cells.last().unwrap())
+        })
+        .collect();
+    assert!(rows.len() >= LEAST_KINDS, "{} kinds", rows.len());
+    for (kind, ours) in &rows {
+        check(kind, ours);
+    }
+    // Each kind that is booted stands there by its name
+    for kind in super::broken::kinds::all() {
+        let row = rows.iter().find(|(known, _)| known.trim() == kind.name);
+        assert!(row.is_some(), "the page does not have {:?}", kind.name);
+    }
+}
+
+/// The heading of the table of broken versions.
+const BROKEN: &str = "## Broken versions";
+/// What was promised.
+const LEAST_KINDS: usize = 24;
+
+/// A cell names tests that are there, or a reason.
+fn check(row: &str, ours: &str) {
+    let names: Vec<&str> = ours
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.contains('_'))
+        .collect();
+    let has_reason = ours.starts_with("no test: ");
+    assert!(has_reason || !names.is_empty(), "{row}: {ours}");
+    for name in names {
+        assert!(is_there(name), "{row}: there is no test {name}");
     }
 }
