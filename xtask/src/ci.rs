@@ -131,7 +131,8 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
 }
 
 /// Tests that need what a build puts into `dist`, which is made later: `cargo test -p CRATE NAME -- --ignored`.
-const WITH_DIST: [&str; 2] = [
+const WITH_DIST: [&str; 3] = [
+    "the_tools_of_a_version_make_a_file_system",
     "dockerd_starts_on_what_was_healed",
     "a_registry_has_every_architecture_that_was_pushed_and_its_signature",
 ];

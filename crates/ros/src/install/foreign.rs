@@ -192,4 +192,34 @@ mod tests {
         assert!(matches!(Tools::open(None).unwrap(), Tools::Own));
         assert!(Tools::open(Some(Path::new("/nonexistent"))).is_err());
     }
+
+    #[test]
+    #[ignore = "needs root, loop devices and the media of a build in dist: cargo test -- --ignored"]
+    fn the_tools_of_a_version_make_a_file_system() {
+        sys::namespace::unshare(sys::namespace::CloneFlags::NEWNS).expect("a mount namespace");
+        mount::set_propagation("/", mount::Propagation::Private, true).expect("private mounts");
+        let media = format!("../../dist/media-{}", std::env::consts::ARCH);
+        let media = Path::new(env!("CARGO_MANIFEST_DIR")).join(media);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(64 << 20).unwrap();
+        let disk = blockdev::loop_attach(file.path(), false).unwrap();
+        let tools = Tools::open(Some(&media)).unwrap();
+        let made = tools
+            .command("mke2fs")
+            .unwrap()
+            .args(["-q", "-F", "-t", "ext4", "-L", "MADE"])
+            .args([disk.path()])
+            .run()
+            .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let found = blockdev::probe(disk.path()).expect("a file system");
+        assert_eq!(found.label.as_deref(), Some("MADE"));
+        assert!(tools.command("no-such-program").is_err());
+        let Tools::Mounted(root) = &tools else {
+            panic!("the machine's own tools");
+        };
+        let folder = root.folder.clone();
+        drop(tools);
+        assert!(!folder.exists(), "it stays mounted");
+    }
 }
