@@ -63,7 +63,7 @@ pub(super) const EARLY: &[Kind] = &[
     kind("PID 1 exits", Init(Program::Exits), 3, TRIES),
     kind("PID 1 aborts", Init(Program::Aborts), 3, TRIES),
     hanging("PID 1 hangs at once", Init(Program::Hangs), 3, INIT_HANGS),
-    kind("a layer that is not a file system", Layer("base", headless), 3, TRIES),
+    kind("a layer that is not a file system", Layer("base", headless), 1, TRIES),
 ];
 
 /// What the gate finds, or PID 1 when there is no gate.
