@@ -17,6 +17,7 @@ use anyhow::{Context as _, ensure};
 use config::Docker;
 use sys::process::{Command, Pidfd, Signal};
 
+use super::ports::Watch;
 use super::{CGROUP, CLOSURE, firewall, starts};
 use crate::preload;
 use crate::supervisor::{self, Program};
@@ -129,6 +130,7 @@ pub(super) fn keep(state: &Path) -> anyhow::Result<ExitCode> {
 
 /// Prefers dockerd until it answers, or until it is clear that it will not.
 fn head_start() {
+    let ports = Watch::start();
     set_cpu_weight(HEAD_START);
     match preload::wait_for_docker() {
         Ok(_) => {
@@ -138,7 +140,7 @@ fn head_start() {
         Err(error) => starts::warn(&format!("{error:#}: see `system-docker logs docker`")),
     }
     set_cpu_weight(USUAL);
-    firewall::when_answering();
+    firewall::when_answering(ports);
     super::settle_layers();
 }
 

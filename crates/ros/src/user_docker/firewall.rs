@@ -9,15 +9,20 @@
 
 use std::os::unix::process::parent_id;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sys::process::{Command, Pidfd};
 
+use super::ports::Watch;
 use super::{CLOSURE, starts};
 use crate::preload;
 
 /// A bit of the packet mark that neither dockerd nor Kubernetes nor Tailscale uses.
-const MARK: &str = "0x20000000/0x20000000";
+pub(super) const MARK: &str = "0x20000000/0x20000000";
+
+/// Pause after a wait for dockerd that has failed, which it may do at once.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Rules by chain: the first goes to the front, since what dockerd adds behind it accepts; the second to the end.
 const RULES: [(&str, &str, &[&str]); 2] = [
@@ -51,20 +56,28 @@ pub(super) fn start(environment: &[(String, String)]) -> anyhow::Result<()> {
 /// When the parent cannot be watched.
 pub(super) fn keep() -> anyhow::Result<ExitCode> {
     let dockerd = Pidfd::open(parent_id().cast_signed())?;
+    let ports = Watch::start();
     if preload::wait_for_docker().is_ok() {
         starts::succeeded();
     }
-    when_answering();
+    when_answering(ports);
     std::thread::spawn(super::settle_layers);
     dockerd.wait_ended(None)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits for dockerd and closes it; says what went wrong.
-pub(super) fn when_answering() {
-    let done = preload::wait_for_docker().and_then(|_| close());
-    if let Err(error) = done {
+/// Waits for dockerd and closes it, then ends what was kept of published ports; says what went wrong. However long dockerd takes, its
+/// containers' ports are kept: the process that calls this ends with it.
+pub(super) fn when_answering(ports: Option<Watch>) {
+    while let Err(error) = preload::wait_for_docker() {
+        eprintln!("user-docker: direct routing to containers is not dropped yet: {error:#}");
+        std::thread::sleep(PAUSE);
+    }
+    if let Err(error) = close() {
         eprintln!("user-docker: direct routing to containers is not dropped: {error:#}");
+    }
+    if let Some(ports) = ports {
+        ports.end();
     }
 }
 

@@ -10,6 +10,7 @@ mod firewall;
 mod heal;
 mod last_good;
 mod options;
+mod ports;
 mod starts;
 mod wait;
 
@@ -85,6 +86,11 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
     }
     let start = Start::choose(docker);
     let environment = environment(&machine, &start.environment);
+    if let Err(error) = ports::keep(&environment) {
+        eprintln!(
+            "user-docker: published ports are closed until dockerd has loaded its containers: {error:#}"
+        );
+    }
     let address =
         containerd::start(&start.docker, &start.in_file, &environment).unwrap_or_else(|error| {
             eprintln!("user-docker: containerd: {error:#}: dockerd starts its own");
