@@ -50,18 +50,24 @@ pub fn sync_file_system(path: &Path) -> Result<()> {
 pub struct NewNames(std::fs::File);
 
 impl NewNames {
-    /// Watches them from now on, until this is dropped.
+    /// In no directory yet.
     ///
     /// # Errors
-    /// When one does not exist, or there are too many watches.
-    pub fn watch(directories: &[impl AsRef<Path>]) -> Result<NewNames> {
+    /// When there are too many of them.
+    pub fn new() -> Result<NewNames> {
         let fd = inotify::init(CreateFlags::CLOEXEC).what(|| "watch for new names".to_owned())?;
-        for path in directories {
-            let path = path.as_ref();
-            let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO;
-            inotify::add_watch(&fd, path, flags).what(|| format!("watch {}", path.display()))?;
-        }
         Ok(NewNames(fd.into()))
+    }
+
+    /// Watches a directory from now on, until this is dropped; once more is fine.
+    ///
+    /// # Errors
+    /// When it does not exist, or there are too many watches.
+    pub fn watch(&self, directory: &Path) -> Result<()> {
+        let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+        inotify::add_watch(&self.0, directory, flags)
+            .map(drop)
+            .what(|| format!("watch {}", directory.display()))
     }
 
     /// Blocks until there is a new name since the last call.

@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -16,6 +17,10 @@ use super::{Places, entries, is_remapped, spares};
 
 /// Names of layers' directories, one a line. Each unpacking gets another name, so the list may outlive what it names.
 const LIST: &str = "settled-layers";
+/// dockerd's notes about layers, below its data.
+const DATABASE: &str = "image/overlay2/layerdb";
+/// Pause after a failure, such as a full disk.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// The layers of one directory of Docker's data.
 #[derive(Debug)]
@@ -47,7 +52,7 @@ impl Settled {
     /// # Errors
     /// When either fails: the layers are compared at the next start.
     pub(super) fn keep(&mut self) -> anyhow::Result<()> {
-        let noted: BTreeSet<String> = entries(&self.root.join("image/overlay2/layerdb/sha256"))
+        let noted: BTreeSet<String> = entries(&self.root.join(DATABASE).join("sha256"))
             .iter()
             .filter_map(|entry| fs::read_to_string(entry.join("cache-id")).ok())
             .map(|name| name.trim().to_owned())
@@ -77,28 +82,37 @@ pub(in crate::user_docker) fn watch(places: &Places) {
             .into_iter()
             .filter(|path| is_remapped(path)),
     );
-    let directories: Vec<PathBuf> = roots
-        .iter()
-        .map(|root| root.join("image/overlay2/layerdb/sha256"))
-        .filter(|path| path.is_dir())
-        .collect();
     let mut all: Vec<Settled> = roots
         .iter()
+        // Not where containerd keeps the images.
+        .filter(|root| root.join(DATABASE).is_dir())
         .map(|root| Settled::of(&places.spares, root))
         .collect();
-    let watched = sys::fs::NewNames::watch(&directories);
+    while let Err(error) = wait(&mut all) {
+        eprintln!("user-docker: layers are not written down: {error:#}");
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Writes down what is noted, and again at each change.
+///
+/// # Errors
+/// When the directories cannot be watched, or something cannot be flushed or written.
+fn wait(all: &mut [Settled]) -> anyhow::Result<()> {
+    if all.is_empty() {
+        return Ok(());
+    }
+    let names = sys::fs::NewNames::new()?;
     loop {
-        for settled in &mut all {
-            if let Err(error) = settled.keep() {
-                eprintln!("user-docker: layers are not written down: {error:#}");
+        for settled in &mut *all {
+            let database = settled.root.join(DATABASE);
+            names.watch(&database)?;
+            // dockerd makes it for the first layer.
+            if database.join("sha256").is_dir() {
+                names.watch(&database.join("sha256"))?;
             }
+            settled.keep()?;
         }
-        let waited = match &watched {
-            Ok(names) => names.wait(),
-            Err(error) => return eprintln!("user-docker: layers are not watched: {error}"),
-        };
-        if let Err(error) = waited {
-            return eprintln!("user-docker: layers are not watched: {error}");
-        }
+        names.wait()?;
     }
 }

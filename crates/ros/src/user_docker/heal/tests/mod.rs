@@ -243,6 +243,38 @@ fn a_layer_is_compared_with_its_record_until_it_is_known_to_be_on_the_disk() {
 }
 
 #[test]
+fn a_layer_is_written_down_when_docker_notes_it() {
+    let tree = Tree::new();
+    let places = tree.places();
+    let layers = tree.root.join("image/overlay2/layerdb/sha256");
+    // As before the first image: dockerd makes the directory for its first layer.
+    let elsewhere = tree.root.join("elsewhere-sha256");
+    fs::rename(&layers, &elsewhere).unwrap();
+    std::thread::spawn(move || watch(&places));
+    let list = spares::directory(&tree.places().spares, &tree.root).join("settled-layers");
+    let written = |names: usize| {
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while fs::read_to_string(&list)
+            .unwrap_or_default()
+            .lines()
+            .count()
+            != names
+        {
+            assert!(
+                std::time::Instant::now() < end,
+                "{names} layers are not written down"
+            );
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    fs::create_dir(&layers).unwrap();
+    for (number, layer) in entries(&elsewhere).iter().enumerate() {
+        fs::rename(layer, layers.join(layer.file_name().unwrap())).unwrap();
+        written(number + 1);
+    }
+}
+
+#[test]
 fn names_of_images_come_back_from_containers() {
     let tree = Tree::new();
     let table = tree.root.join("image/overlay2/repositories.json");
