@@ -2,6 +2,7 @@
 
 mod dockerd;
 mod rows;
+mod settled;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -206,72 +207,6 @@ fn a_lost_layer_takes_those_above_it_and_its_image_is_to_be_pulled() {
             .join(tree.path("overlay2/BASECACHE/diff/bin"))
             .exists()
     );
-}
-
-#[test]
-fn a_layer_is_compared_with_its_record_until_it_is_known_to_be_on_the_disk() {
-    let lost = |tree: &Tree| {
-        let said = tree.heal().said.join("\n");
-        let is_told = said.contains("its file etc: it has 0 bytes of 4");
-        assert_eq!(is_told, !said.is_empty(), "{said}");
-        is_told
-    };
-    // dockerd had noted the layer; its content had not got to the disk.
-    let tree = Tree::new();
-    let file = tree.root.join(tree.path("overlay2/TOPCACHE/diff/etc"));
-    fs::write(&file, "").unwrap();
-    assert!(lost(&tree));
-    // Known to be there: what changed it was no power cut, and reading each layer at each start would take too long.
-    let tree = Tree::new();
-    let mut settled = Settled::of(&tree.places().spares, &tree.root);
-    settled.keep().unwrap();
-    let file = tree.root.join(tree.path("overlay2/TOPCACHE/diff/etc"));
-    fs::write(&file, "").unwrap();
-    assert!(!lost(&tree));
-    // Another content of the same length, in a layer that came later.
-    let tree = Tree::new();
-    fs::write(
-        tree.root.join(tree.path("overlay2/TOPCACHE/diff/etc")),
-        "1235",
-    )
-    .unwrap();
-    let said = tree.heal().said.join("\n");
-    assert!(
-        said.contains("its file etc: its content is another"),
-        "{said}"
-    );
-}
-
-#[test]
-fn a_layer_is_written_down_when_docker_notes_it() {
-    let tree = Tree::new();
-    let places = tree.places();
-    let layers = tree.root.join("image/overlay2/layerdb/sha256");
-    // As before the first image: dockerd makes the directory for its first layer.
-    let elsewhere = tree.root.join("elsewhere-sha256");
-    fs::rename(&layers, &elsewhere).unwrap();
-    std::thread::spawn(move || watch(&places));
-    let list = spares::directory(&tree.places().spares, &tree.root).join("settled-layers");
-    let written = |names: usize| {
-        let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        while fs::read_to_string(&list)
-            .unwrap_or_default()
-            .lines()
-            .count()
-            != names
-        {
-            assert!(
-                std::time::Instant::now() < end,
-                "{names} layers are not written down"
-            );
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
-    };
-    fs::create_dir(&layers).unwrap();
-    for (number, layer) in entries(&elsewhere).iter().enumerate() {
-        fs::rename(layer, layers.join(layer.file_name().unwrap())).unwrap();
-        written(number + 1);
-    }
 }
 
 #[test]
