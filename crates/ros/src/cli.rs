@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::cli_groups::{Boot, Net, One, Tls};
 use crate::service::Service;
 use crate::{
     boot_blame, boot_plot, cli_help, cloud_init_command, config_command, console, install,
@@ -65,6 +66,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<String>,
     },
+    /// Write the manual pages of all commands into a folder
+    #[cfg(feature = "man-pages")]
+    #[command(hide = true)]
+    ManPages {
+        /// It is made when it is not there
+        folder: PathBuf,
+    },
     /// The network
     #[command(subcommand)]
     Net(Net),
@@ -120,62 +128,6 @@ pub(crate) enum Format {
     Table,
     /// For programs
     Json,
-}
-
-#[derive(Debug, Subcommand)]
-enum One {
-    /// List them
-    List {
-        /// Accepted: there is no catalogue to refresh
-        #[arg(short, long)]
-        update: bool,
-        /// How to print them
-        #[arg(long, value_enum, default_value = "table")]
-        format: Format,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum Tls {
-    /// Make certificates, signed by this machine's own authority
-    #[command(
-        visible_alias = "gen",
-        after_help = "Example:\n  ros tls generate --server -H $(hostname) && ros tls generate\n  ros config set rancher.docker.tls true && system-docker restart docker\n  docker --tlsverify -H localhost:2376 version"
-    )]
-    Generate {
-        /// For the server, in place of a client
-        #[arg(short, long)]
-        server: bool,
-        /// Name or address of the server
-        #[arg(short = 'H', long = "hostname", default_value = "localhost")]
-        hostnames: Vec<String>,
-        /// Where to put them
-        #[arg(short, long)]
-        dir: Option<PathBuf>,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum Net {
-    /// Links, addresses, routes and name servers
-    Status {
-        /// How to print it
-        #[arg(long, value_enum, default_value = "table")]
-        format: Format,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum Boot {
-    /// Show how long each phase of the boot took
-    Blame {
-        /// How to print it
-        #[arg(long, value_enum, default_value = "table")]
-        format: Format,
-    },
-    /// Draw the boot: a bar for each phase and service (SVG)
-    #[command(after_help = "Example:\n  ros boot plot > boot.svg")]
-    Plot,
 }
 
 #[derive(Debug, Subcommand)]
@@ -317,6 +269,12 @@ fn run(arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
             small_commands::list_one(&small_commands::engine_name(), format)
         }
         Command::Env { command } => small_commands::env(&command),
+        #[cfg(feature = "man-pages")]
+        Command::ManPages { folder } => {
+            let pages = crate::man::write(&folder)?;
+            println!("{pages} pages in {}", folder.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Net(Net::Status { format }) => net_status::main(format),
         Command::Netconf => netconf_command::main(),
         Command::Reset(options) => reset::main(&options),

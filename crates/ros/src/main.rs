@@ -18,6 +18,7 @@ mod autologin;
 mod boot_blame;
 mod boot_plot;
 mod cli;
+mod cli_groups;
 mod cli_help;
 mod cloud_init_command;
 mod config_command;
@@ -25,6 +26,8 @@ mod console;
 mod container_files;
 mod install;
 mod machine_config;
+#[cfg(any(test, feature = "man-pages"))]
+mod man;
 mod net_status;
 mod netconf_command;
 mod os;

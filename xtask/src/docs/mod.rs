@@ -3,7 +3,7 @@
 //! from their manifests.
 //!
 //! Made are tables of docs/security.md, a part of ARCHITECTURE.md, and qemu/confinement.toml, which the test of the booted system compares with
-//! what runs. `cargo xtask tidy` fails when one of them is not up to date.
+//! what runs. `cargo xtask tidy` fails when one of them is not up to date. The manual pages of `ros` are written into dist/man.
 
 mod configuration;
 mod crates;
@@ -15,6 +15,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use xshell::{Shell, cmd};
 
 use crate::kernel::Declaration;
 use crate::progress;
@@ -46,6 +47,23 @@ pub(crate) fn run(build: &Build, _options: &Options) -> Result<()> {
         fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
         progress::note("docs", name);
     }
+    man_pages(build)
+}
+
+/// `ros` writes its manual pages itself, built for this machine with what it does not have on its own.
+fn man_pages(build: &Build) -> Result<()> {
+    let shell = Shell::new().context("open a shell")?;
+    shell.change_dir(&build.root);
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let folder = build.dist().join("man");
+    let said = cmd!(
+        shell,
+        "{cargo} run --quiet --package ros --features man-pages -- man-pages {folder}"
+    )
+    .quiet()
+    .read()
+    .context("write the manual pages of ros")?;
+    progress::note("docs", &said);
     Ok(())
 }
 
