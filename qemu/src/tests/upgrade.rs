@@ -5,16 +5,24 @@ use std::sync::Arc;
 use anyhow::ensure;
 use libtest_mimic::Trial;
 
+use super::install::{DISK_BYTES, blank_disk, install_on, reboot};
 use crate::context::{Context, alone};
 use crate::guest::{BOOT_DEADLINE, Guest};
 use crate::machine::{Boot, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
-    vec![alone(
-        context,
-        "upgrade_reexec_keeps_containers",
-        reexec_keeps_containers,
-    )]
+    vec![
+        alone(
+            context,
+            "upgrade_reexec_keeps_containers",
+            reexec_keeps_containers,
+        ),
+        alone(
+            context,
+            "upgrade_keeps_a_program_of_pid_1_over_boots",
+            keeps_a_program,
+        ),
+    ]
 }
 
 /// The stock docker client, on PID 1's socket.
@@ -119,4 +127,57 @@ fn check_logs(guest: &Guest) -> anyhow::Result<()> {
         "{runs} runs, {restarts} restarts"
     );
     Ok(())
+}
+
+/// Another program of PID 1's: the same one with some bytes behind it, which no program looks at.
+const OTHER: &str = "sudo cp /proc/1/exe /var/lib/rancher/other && echo other | sudo tee -a /var/lib/rancher/other >/dev/null";
+/// Whether PID 1 runs it.
+const RUNS_OTHER: &str = "sudo cmp /proc/1/exe /var/lib/rancher/other";
+
+fn keeps_a_program(context: &Context) -> anyhow::Result<()> {
+    let disk = blank_disk(DISK_BYTES)?;
+    install_on(&context.artifacts, "keep-install", &disk.path, "")?;
+    let guest = Machine::new("keep", Boot::Disk)
+        .disk_behind(&disk.path, "virtio-blk-pci")
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    guest.run(OTHER)?;
+    // What cannot take over is not kept, either
+    let refused = guest
+        .ssh
+        .answer("sudo system-docker engine upgrade --keep /bin/sh")?;
+    ensure!(
+        refused.code == 1 && refused.stderr.contains("cannot take over"),
+        "another program: {refused:?}"
+    );
+    guest.run("sudo ros os status | grep -q 'state: idle'")?;
+    let said = guest.run("sudo system-docker engine upgrade --keep /var/lib/rancher/other")?;
+    ensure!(
+        said.contains("has taken over") && said.contains("+engine."),
+        "it said: {said}"
+    );
+    guest.run(RUNS_OTHER)?;
+    guest.run("sudo ros os status | grep -q 'state: armed'")?;
+    guest.refuses(
+        "sudo system-docker engine upgrade --keep",
+        1,
+        "is tried first",
+    )?;
+    for boot in 1..=2 {
+        reboot(&guest, 1)?;
+        guest.run_until("sudo ros os status | grep -q 'state: idle'", BOOT_DEADLINE)?;
+        guest.run(RUNS_OTHER)?;
+        let list = guest.run("sudo ros os list | grep running")?;
+        ensure!(
+            list.contains("+engine.") && list.contains("good"),
+            "boot {boot}: {list}"
+        );
+    }
+    guest.run("sudo ros os verify")?;
+    // The way back is that of any version
+    guest.run("sudo ros os rollback -f --no-reboot")?;
+    reboot(&guest, 1)?;
+    guest.run_until("sudo ros os status | grep -q 'state: idle'", BOOT_DEADLINE)?;
+    guest.run(&format!("! {RUNS_OTHER}"))?;
+    guest.check()
 }

@@ -235,8 +235,7 @@ impl Medium {
         loader(&self.manifest, read).with_context(|| format!("boot loader of {}", self.name))
     }
 
-    /// The version in a folder, as a medium that is mounted there.
-    #[cfg(test)]
+    /// The version in a folder, as a medium that is mounted there; without a boot loader for UEFI.
     pub(crate) fn of_folder(root: &Path, policy: &Policy) -> anyhow::Result<Self> {
         let place = Place::Folder {
             root: root.to_owned(),

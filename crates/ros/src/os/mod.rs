@@ -5,7 +5,9 @@ mod auto;
 mod check;
 pub(crate) mod failure;
 mod gate;
+mod initrd;
 mod installed;
+mod kept_program;
 mod kexec;
 mod listing;
 mod live;
@@ -26,6 +28,7 @@ use config::VERSION;
 pub(crate) use access::keep as keep_access;
 pub(crate) use auto::run as follow_policy;
 pub(crate) use gate::start as start_gate;
+pub(crate) use kept_program::Keeper as ProgramKeeper;
 pub(crate) use kexec::load_running as load_running_kernel;
 
 /// What can be done with versions.

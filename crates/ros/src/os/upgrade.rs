@@ -179,7 +179,7 @@ fn newest(policy: &Policy) -> anyhow::Result<String> {
     Ok(format!("{image}:{newest}"))
 }
 
-/// Has the next boot try a slot.
+/// Has the next boot try a slot, and boots it now unless the options say otherwise.
 fn try_slot(machine: &Installed, slot: Slot, options: &Options) -> anyhow::Result<ExitCode> {
     arm(machine, slot)?;
     if options.no_reboot || (asks(options.force) && !confirm("Continue with reboot")?) {
@@ -193,7 +193,8 @@ fn try_slot(machine: &Installed, slot: Slot, options: &Options) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-fn arm(machine: &Installed, slot: Slot) -> anyhow::Result<()> {
+/// Has the next boot try a slot.
+pub(super) fn arm(machine: &Installed, slot: Slot) -> anyhow::Result<()> {
     Facts::gather().note()?;
     machine.apply(&install::arm(&machine.records()?, slot)?)?;
     crate::problems::clear("upgrade");

@@ -1,6 +1,7 @@
 //! `system-docker engine`: what no other Docker has, the replacement of the engine's program while containers run.
 
 use std::fs::File;
+use std::io::{Cursor, Read as _};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -9,9 +10,12 @@ use engine_api::{Client, EngineStatus};
 
 use super::arguments::{Engine, Formatted, Upgrade};
 use super::{system, transfer};
+use crate::os::ProgramKeeper;
 
 /// Longest wait for the engine after it has agreed; it gives a new program 30 s before it goes back to the former.
 const DEADLINE: Duration = Duration::from_secs(60);
+/// PID 1's program, whatever has become of its path.
+const RUNNING: &str = "/proc/1/exe";
 /// Pause between two questions.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -25,19 +29,45 @@ pub(crate) async fn engine(client: &Client, verb: Engine) -> anyhow::Result<()> 
 
 /// `engine upgrade`
 async fn upgrade(client: &Client, options: &Upgrade) -> anyhow::Result<()> {
+    if options.keep {
+        return upgrade_and_keep(client, options).await;
+    }
     let program = match &options.path {
-        Some(path) => {
-            let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
-            let metadata = file.metadata();
-            if !metadata.is_ok_and(|metadata| metadata.is_file()) {
-                bail!("{path} is not a file");
-            }
-            transfer::body(Box::new(file))
-        }
+        Some(path) => transfer::body(Box::new(open(path)?)),
         None => Body::Empty,
     };
     println!("{}", replace(client, program, options.time).await?);
     Ok(())
+}
+
+fn open(path: &str) -> anyhow::Result<File> {
+    let file = File::open(path).with_context(|| format!("cannot open {path}"))?;
+    let metadata = file.metadata();
+    if !metadata.is_ok_and(|metadata| metadata.is_file()) {
+        bail!("{path} is not a file");
+    }
+    Ok(file)
+}
+
+/// `engine upgrade --keep`: whether it can be kept is known before anything is replaced, and only a program that has taken over is.
+async fn upgrade_and_keep(client: &Client, options: &Upgrade) -> anyhow::Result<()> {
+    let keeper = ProgramKeeper::new().context("the program cannot be kept")?;
+    let path = options.path.as_deref().unwrap_or(RUNNING);
+    let mut program = Vec::new();
+    open(path)?
+        .read_to_end(&mut program)
+        .with_context(|| format!("cannot read {path}"))?;
+    let body = match options.path {
+        Some(_) => transfer::body(Box::new(Cursor::new(program.clone()))),
+        None => Body::Empty,
+    };
+    println!("{}", replace(client, body, options.time).await?);
+    // Waits for disks and for both Dockers, in separate event loops
+    let kept = std::thread::spawn(move || keeper.keep(&program)).join();
+    match kept {
+        Ok(kept) => kept.context("it runs, and the next boot starts the installed program"),
+        Err(_) => bail!("it runs, and the next boot starts the installed program"),
+    }
 }
 
 /// Replaces the program by the one in `program`, and waits until that has taken over; a line of success. `wait_s` is how many

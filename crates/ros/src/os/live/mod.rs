@@ -11,7 +11,6 @@
 //!
 //! What goes wrong at any step undoes all before it. The code that does and undoes is the running version's, which is known to work.
 
-mod initrd;
 mod plan;
 mod services;
 mod system;
@@ -33,6 +32,7 @@ use self::services::Replaced;
 use self::system::Former;
 use super::failure::fail;
 use super::gate::facts::Facts;
+use super::initrd;
 use super::installed::Installed;
 
 pub(super) use plan::answer;

@@ -12,11 +12,10 @@ use install::{Slot, store};
 use sys::mount::{self, MountFlags, UnmountFlags};
 use sys::namespace::{CloneFlags, setns};
 
+use super::super::initrd::PROGRAM;
 use super::super::installed::STORE;
 use crate::system_docker;
 
-/// PID 1's program in the initrd.
-pub(super) const PROGRAM: &str = "init";
 /// Other files of the initrd that stay on the machine, by their names there, and their modes
 /// (`crates/init/src/root.rs`, `COPIED`).
 const FILES: &[(&str, u32)] = &[

@@ -10,7 +10,8 @@ pub(crate) enum Engine {
     /// Replace the engine's program in place; containers, their output and their health checks go on
     ///
     /// The new program is first asked whether it can take over. One that cannot is refused; one that fails later is
-    /// replaced by the present one. Attached clients are disconnected. The next boot starts the installed program again.
+    /// replaced by the present one. Attached clients are disconnected. The next boot starts the installed program again, unless
+    /// --keep is given.
     Upgrade(Upgrade),
     /// Show which program runs and how the last upgrade went
     Version(Formatted),
@@ -22,6 +23,10 @@ pub(crate) struct Upgrade {
     /// Seconds that starts, stops and pulls under way may take to end (default 5, at most 600)
     #[arg(short, long)]
     pub(crate) time: Option<u64>,
+    /// Also start it at the next boots of a machine that is installed on a disk: as a separate version, which is tried
+    /// as any version is, and given up when it does not work (see `ros os status`)
+    #[arg(long)]
+    pub(crate) keep: bool,
     /// The new program; without it the present one starts again
     pub(crate) path: Option<String>,
 }
