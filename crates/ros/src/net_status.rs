@@ -1,12 +1,12 @@
-//! `ros net status`: links, addresses, routes and name servers as the kernel has them.
+//! `ros net status`: links, addresses, routes, rules and name servers as the kernel has them.
 
 use std::fs;
 use std::process::ExitCode;
 
 use netconf::wireguard::text;
 use serde_json::{Value, json};
-use sys::netlink::Rtnetlink;
 use sys::netlink::wireguard::Wireguard;
+use sys::netlink::{Rtnetlink, Rule, TABLE_MAIN};
 
 use crate::cli::Format;
 use crate::system_docker::table;
@@ -24,7 +24,11 @@ pub(crate) fn main(format: Format) -> anyhow::Result<ExitCode> {
 /// Links without those of containers.
 pub(crate) fn status() -> anyhow::Result<Value> {
     let mut netlink = Rtnetlink::open()?;
-    let (links, addresses, routes) = (netlink.links()?, netlink.addresses()?, netlink.routes()?);
+    let (links, addresses, mut routes) =
+        (netlink.links()?, netlink.addresses()?, netlink.routes()?);
+    let others = netlink.own_routes()?.into_iter();
+    routes.extend(others.filter(|route| route.table != TABLE_MAIN));
+    let rules: Vec<Value> = netlink.own_rules()?.iter().map(rule).collect();
     let name = |index: u32| {
         links
             .iter()
@@ -59,6 +63,7 @@ pub(crate) fn status() -> anyhow::Result<Value> {
                 "via": route.gateway.map(|gateway| gateway.to_string()),
                 "link": name(route.link),
                 "metric": route.metric,
+                "table": route.table,
             })
         })
         .collect();
@@ -73,8 +78,21 @@ pub(crate) fn status() -> anyhow::Result<Value> {
     Ok(json!({
         "links": links_json,
         "routes": routes_json,
+        "rules": rules,
         "dns": { "nameservers": words("nameserver "), "search": words("search ") },
     }))
+}
+
+/// One that `rancher.network` has asked for.
+fn rule(rule: &Rule) -> Value {
+    json!({
+        "priority": rule.priority,
+        "family": if rule.ipv6 { "ipv6" } else { "ipv4" },
+        "from": rule.from.map(|cidr| cidr.to_string()),
+        "to": rule.to.map(|cidr| cidr.to_string()),
+        "mark": rule.mark,
+        "table": rule.table,
+    })
 }
 
 /// A WireGuard device with its peers; nothing for whoever may not read it.
@@ -146,10 +164,16 @@ fn print_table(status: &Value) {
     print!(
         "{}",
         table::format(
-            &["TO", "VIA", "LINK", "METRIC"],
-            &rows(&status["routes"], &["to", "via", "link", "metric"])
+            &["TO", "VIA", "LINK", "METRIC", "TABLE"],
+            &rows(&status["routes"], &["to", "via", "link", "metric", "table"])
         )
     );
+    let keys = ["priority", "family", "from", "to", "mark", "table"];
+    let rules = rows(&status["rules"], &keys);
+    if !rules.is_empty() {
+        let head = ["PRIORITY", "FAMILY", "FROM", "TO", "MARK", "TABLE"];
+        print!("\n{}", table::format(&head, &rules));
+    }
     for link in status["links"].as_array().into_iter().flatten() {
         let device = &link["wireguard"];
         if device.is_object() {
