@@ -4,6 +4,7 @@
 //! linux/magic.h and the on-disk headers of the kernel.
 
 use std::fs::File;
+use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -32,6 +33,16 @@ pub enum Kind {
     Luks,
     /// A physical volume of LVM2.
     Lvm,
+    /// A member of an md array, whatever its data look like.
+    Raid,
+}
+
+impl Kind {
+    /// Whether it holds other devices, and is itself never mounted.
+    #[must_use]
+    pub fn is_container(self) -> bool {
+        matches!(self, Kind::Luks | Kind::Lvm | Kind::Raid)
+    }
 }
 
 /// A recognised superblock.
@@ -52,9 +63,9 @@ pub fn probe(path: &Path) -> Option<Superblock> {
     PROBES.iter().find_map(|probe| probe(&file))
 }
 
-/// FAT is last but one: boot sectors of other formats look like it.
-const PROBES: [fn(&File) -> Option<Superblock>; 11] = [
-    luks, squashfs, xfs, iso9660, udf, ext4, erofs, btrfs, lvm, vfat, swap,
+/// md is first: a mirror can begin as the file system in it. FAT is last but one: boot sectors of other formats look like it.
+const PROBES: [fn(&File) -> Option<Superblock>; 12] = [
+    raid, luks, squashfs, xfs, iso9660, udf, ext4, erofs, btrfs, lvm, vfat, swap,
 ];
 
 fn read<const N: usize>(file: &File, offset: u64) -> Option<[u8; N]> {
@@ -206,10 +217,49 @@ fn swap(file: &File) -> Option<Superblock> {
 
 fn luks(file: &File) -> Option<Superblock> {
     magic(file, 0, b"LUKS\xba\xbe")?;
+    // Version 1 has the name of a cipher there.
+    let label = match read(file, 6)? {
+        [0, 2] => text(&read::<48>(file, 24)?),
+        _ => None,
+    };
     Some(Superblock {
         kind: Kind::Luks,
-        label: None,
+        label,
         uuid: text(&read::<40>(file, 168)?),
+    })
+}
+
+/// Versions 1.1 and 1.2 at the start, 1.0 and 0.90 near the end (md(4), "md metadata").
+fn raid(file: &File) -> Option<Superblock> {
+    const MAGIC: u32 = 0xa92b_4efc;
+    const OLD: u64 = 64 << 10;
+    // The last sectors of a disc may be unreadable, which costs seconds.
+    if iso9660(file).or_else(|| udf(file)).is_some() {
+        return None;
+    }
+    let size = (&mut &*file).seek(SeekFrom::End(0)).ok()?;
+    let new = [0, 4096, (size.checked_sub(8 << 10)?) & !4095];
+    let found = new
+        .into_iter()
+        .find(|offset| magic(file, *offset, &MAGIC.to_le_bytes()).is_some());
+    let (label, id) = match found {
+        // set_uuid and set_name of struct mdp_superblock_1 (linux/raid/md_p.h).
+        Some(offset) => (
+            text(&read::<32>(file, offset + 32)?),
+            uuid(read(file, offset + 16)?),
+        ),
+        None => {
+            let offset = (size & !(OLD - 1)).checked_sub(OLD)?;
+            // The order of bytes is that of the machine that made it.
+            magic(file, offset, &MAGIC.to_le_bytes())
+                .or_else(|| magic(file, offset, &MAGIC.to_be_bytes()))?;
+            (None, None)
+        }
+    };
+    Some(Superblock {
+        kind: Kind::Raid,
+        label,
+        uuid: id,
     })
 }
 
@@ -286,6 +336,42 @@ mod tests {
             (Some("CIDATA"), Some("1234-ABCD"))
         );
         assert_eq!(probe(image(&[(510, &[0x55, 0xaa])]).path()), None);
+    }
+
+    #[test]
+    fn a_mirror_is_not_taken_for_the_file_system_in_it() {
+        let ext4: (u64, &[u8]) = (0x438, &[0x53, 0xef]);
+        let magic: &[u8] = &0xa92b_4efc_u32.to_le_bytes();
+        // The image has 0x12000 bytes.
+        for offset in [0, 4096, 0x10000] {
+            let label: (u64, &[u8]) = (offset + 32, b"rancher:state");
+            let found = probe(image(&[ext4, (offset, magic), label]).path()).unwrap();
+            assert_eq!(found.kind, Kind::Raid, "{offset:#x}");
+            assert_eq!(found.label.as_deref(), Some("rancher:state"));
+        }
+        let old = image(&[ext4]);
+        old.as_file().set_len(0x20000).unwrap();
+        assert_eq!(probe(old.path()).unwrap().kind, Kind::Ext4);
+        old.as_file().write_all_at(magic, 0x10000).unwrap();
+        let found = probe(old.path()).unwrap();
+        assert!(found.kind.is_container() && found.label.is_none());
+    }
+
+    #[test]
+    fn luks_has_a_label_since_its_second_version() {
+        let header = |version: u8| {
+            let version = [0, version];
+            let parts: &[(u64, &[u8])] = &[
+                (0, b"LUKS\xba\xbe"),
+                (6, &version),
+                (24, b"RANCHER_STATE"),
+                (168, b"1-2"),
+            ];
+            probe(image(parts).path()).unwrap()
+        };
+        assert_eq!(header(2).label.as_deref(), Some("RANCHER_STATE"));
+        assert_eq!(header(1).label, None);
+        assert_eq!(header(1).uuid.as_deref(), Some("1-2"));
     }
 
     #[test]
