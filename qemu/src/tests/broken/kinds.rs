@@ -98,7 +98,5 @@ pub(in crate::tests) fn all() -> impl Iterator<Item = &'static Kind> {
 pub(super) const SHORT: &[&str] = &[
     "a kernel that is none",
     "PID 1 aborts",
-    "a service that loops",
-    "dockerd is not there",
     "published ports lead nowhere",
 ];
