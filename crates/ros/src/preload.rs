@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use engine_api::{Body, Client};
-use sys::kmsg::{self, Priority};
 use tokio::sync::mpsc;
 
 /// User Docker's socket.
@@ -65,8 +64,6 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         }
         let client = Client::new(USER_DOCKER);
         answering(&client).await?;
-        // What `cargo xtask bench boot` and people who read `dmesg` measure the boot by.
-        kmsg::log(Priority::Info, "preload-user-images: user docker answers");
         anyhow::Ok(load_all(&client, &users).await | failed)
     })?;
     Ok(if failed {

@@ -167,7 +167,7 @@ mod tests {
         );
         assert_eq!(
             stamp(
-                "\u{1b}[?2004h[rancher@rancher ~]$ [   23.236031] preload-user-images: user docker answers"
+                "\u{1b}[?2004h[rancher@rancher ~]$ [   23.236031] user-docker: user docker answers"
             ),
             Some(23.236031)
         );
