@@ -171,7 +171,8 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended by itself. The next machine can have its disks only when it is gone.
         let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
