@@ -12,7 +12,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use libtest_mimic::Trial;
@@ -194,9 +194,18 @@ fn table<'a>(
             Some(machine) => machine,
             None => Installed::start(context, name, &disk.path)?,
         };
-        match row(context, &mut at_work, kind) {
-            Ok(()) => machine = Some(at_work),
-            Err(error) => failures.push(format!("{}: {error:#}", kind.name)),
+        let start = Instant::now();
+        let result = row(context, &mut at_work, kind);
+        let seconds = start.elapsed().as_secs();
+        match result {
+            Ok(reason) => {
+                println!("{}: {seconds} s: {reason}", kind.name);
+                machine = Some(at_work);
+            }
+            Err(error) => {
+                println!("{}: failed after {seconds} s", kind.name);
+                failures.push(format!("{}: {error:#}", kind.name));
+            }
         }
     }
     if let Some(machine) = machine {
@@ -212,7 +221,8 @@ fn table<'a>(
     Ok(())
 }
 
-fn row(context: &Context, machine: &mut Installed, kind: &Kind) -> anyhow::Result<()> {
+/// Returns what the history says.
+fn row(context: &Context, machine: &mut Installed, kind: &Kind) -> anyhow::Result<String> {
     let artifacts = &context.artifacts;
     let version = SecondVersion::changed(&artifacts.iso, |tree| {
         kind.fault.apply(tree, &artifacts.arch)
@@ -253,7 +263,8 @@ fn row(context: &Context, machine: &mut Installed, kind: &Kind) -> anyhow::Resul
     );
     guest.run("ros status | grep -q 'was given up: '")?;
     guest.refuses(UPGRADE, 2, "was rejected before")?;
-    guest.run_until(WEB, BOOT_DEADLINE).map(drop)
+    guest.run_until(WEB, BOOT_DEADLINE)?;
+    Ok(history)
 }
 
 /// The user's container runs.
