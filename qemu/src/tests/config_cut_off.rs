@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use libtest_mimic::Trial;
 
-use crate::context::{Context, alone};
+use crate::context::{Context, long};
 use crate::guest::{BOOT_DEADLINE, Guest, PROMPT};
 use crate::machine::{Boot, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
-    vec![alone(
+    vec![long(
         context,
         "config_apply_takes_back_what_cuts_the_machine_off",
         takes_back,

@@ -43,7 +43,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             let short = kinds::all().filter(|kind| SHORT.contains(&kind.name));
             table(context, "broken", short)
         }),
-        alone(
+        long(
             context,
             "broken_by_a_power_cut_the_version_is_tried_again",
             power::cuts,
@@ -167,15 +167,14 @@ impl Installed {
 
 const UPGRADE: &str = "sudo ros os upgrade -i /dev/vdb --no-reboot";
 
-/// Installs a machine on a disk whose checks have little time.
-fn installed(context: &Context, name: &str) -> anyhow::Result<super::install::Disk> {
+/// Installs a machine on a disk; `config` is a line of its cloud-config.
+fn installed(context: &Context, name: &str, config: &str) -> anyhow::Result<super::install::Disk> {
     let disk = blank_disk(DISK_BYTES)?;
-    let config = format!("rancher: {{upgrade: {{timeout: {TIMEOUT}}}}}");
     install_on(
         &context.artifacts,
         &format!("{name}-install"),
         &disk.path,
-        &config,
+        config,
     )?;
     Ok(disk)
 }
@@ -186,7 +185,8 @@ fn table<'a>(
     name: &str,
     kinds: impl Iterator<Item = &'a Kind>,
 ) -> anyhow::Result<()> {
-    let disk = installed(context, name)?;
+    let config = format!("rancher: {{upgrade: {{timeout: {TIMEOUT}}}}}");
+    let disk = installed(context, name, &config)?;
     let mut machine = None;
     let mut failures = Vec::new();
     for kind in kinds {

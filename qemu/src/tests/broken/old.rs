@@ -16,7 +16,7 @@ const RUNS_ON: &str = "test $(cut -d. -f1 /proc/uptime) -ge 240";
 
 pub(super) fn both_bad(context: &Context) -> anyhow::Result<()> {
     let artifacts = &context.artifacts;
-    let disk = installed(context, "broken-both")?;
+    let disk = installed(context, "broken-both", "")?;
     let machine = Installed::start(context, "broken-both", &disk.path)?;
     let version = SecondVersion::changed(&artifacts.iso, |tree| {
         Fault::Init(Program::Exits).apply(tree, &artifacts.arch)

@@ -13,14 +13,17 @@ use crate::second_version::SecondVersion;
 /// A layer is being written: it has its name only when it is whole.
 const IS_WRITING: &str = "ls /run/rancher/os/files | grep -q '[.]part$'";
 
+/// Where a squashfs says when it was made, which nobody reads (Documentation/filesystems/squashfs.rst; include/squashfs_fs.h).
+const MADE_AT: std::ops::Range<usize> = 8..12;
+
 pub(super) fn cuts(context: &Context) -> anyhow::Result<()> {
-    let disk = installed(context, "broken-power")?;
+    let disk = installed(context, "broken-power", "")?;
     let mut machine = Installed::start(context, "broken-power", &disk.path)?;
-    // A good version, with a large layer that the disk does not have
+    // A good version, with a large layer that the disk does not have: what differs is when its file system was made
     let version = SecondVersion::changed(&context.artifacts.iso, |tree| {
         tree.configure("ntp", |config| config["Labels"] = json!({"second": "yes"}))?;
         let layer = tree.layer_of("docker")?;
-        tree.alter(&layer, |content| content.extend([0; 4096]))
+        tree.alter(&layer, |content| content[MADE_AT].fill(1))
     })?;
     machine.offer(&version)?;
     drop(version);
