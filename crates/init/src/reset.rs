@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use machine_config::CONF;
-use machine_config::reset::{INSTALLED_WITH, KEPT_OF_CONF, ORDER, Scope, TRASH};
+use machine_config::reset::{
+    INSTALLED_WITH, KEPT_OF_CONF, ORDER, PRELOADED, PRELOADED_ENDING, Scope, TRASH,
+};
 
 use crate::log;
 use crate::machine::Machine;
@@ -91,9 +93,21 @@ fn forget(root: &Path, scope: Scope) -> anyhow::Result<()> {
             for directory in scope.directories() {
                 trash(root, &below(root, directory))?;
             }
-            Ok(())
+            forget_preloads(root)
         }
     }
+}
+
+/// What was loaded into a Docker that is empty now is to be loaded again.
+fn forget_preloads(root: &Path) -> anyhow::Result<()> {
+    for directory in PRELOADED {
+        for path in entries(&below(root, directory))? {
+            if path.extension().is_some_and(|end| end == PRELOADED_ENDING) {
+                trash(root, &path)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Entry by entry, except what stays; of a directory that something stays of, its entries.
@@ -190,6 +204,9 @@ mod tests {
         "var/log/syslog",
         "var/lib/docker/volumes/a/_data/b",
         "var/lib/system-docker/record",
+        "var/lib/rancher/preload/media/busybox.tar.done",
+        "var/lib/rancher/preload/docker/mine.tar",
+        "var/lib/rancher/preload/docker/mine.tar.done",
         "var/lib/rancher/conf/cloud-config.yml",
         "var/lib/rancher/conf/cloud-config.d/user_config.yml",
         "var/lib/rancher/conf/cloud-config.d/other.yml",
@@ -213,14 +230,19 @@ mod tests {
         FILES.iter().filter(there).copied().collect()
     }
 
-    const CONFIGURATION: [&str; 3] = [
+    const CONFIGURATION: [&str; 6] = [
         "etc/docker/daemon.json",
+        "var/lib/rancher/preload/media/busybox.tar.done",
+        "var/lib/rancher/preload/docker/mine.tar",
+        "var/lib/rancher/preload/docker/mine.tar.done",
         "var/lib/rancher/conf/cloud-config.yml",
         "var/lib/rancher/conf/cloud-config.d/other.yml",
     ];
-    const CONTAINERS: [&str; 2] = [
+    const CONTAINERS: [&str; 4] = [
         "var/lib/docker/volumes/a/_data/b",
         "var/lib/system-docker/record",
+        "var/lib/rancher/preload/media/busybox.tar.done",
+        "var/lib/rancher/preload/docker/mine.tar.done",
     ];
     const STAYS: [&str; 3] = [
         "lost+found/#1",
