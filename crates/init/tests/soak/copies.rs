@@ -74,9 +74,13 @@ fn clients_who_read_no_archive_hold_up_nobody() {
         }
         answer.status == status
     };
-    let all = workers(&machine);
-    assert_eq!(all.len(), clients.len());
-    all.iter().for_each(|process| confined(process));
+    // A worker is PID 1's program until it has become its own.
+    wait_until("each client has a worker", || {
+        workers(&machine).len() == clients.len()
+    });
+    workers(&machine)
+        .iter()
+        .for_each(|process| confined(process));
     within_deadline("df", || ok(machine.get("/system/df"), 200));
     within_deadline("create with a volume", || {
         let body = json!({"Image": "soak", "Cmd": ["true"], "Volumes": {"/etc": {}},
