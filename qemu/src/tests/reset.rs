@@ -38,7 +38,7 @@ fn after_reboot(guest: &Guest, command: &str) -> anyhow::Result<()> {
 }
 
 /// What is left, a word each.
-const LEFT: &str = "cat ~/note 2>/dev/null; docker volume ls -q; sudo ros config get rancher.debug; sudo ls -A /var/lib/rancher/.trash 2>/dev/null; true";
+const LEFT: &str = "cat ~/note 2>/dev/null; docker volume ls -q; sudo ros config get rancher.environment.KEPT 2>/dev/null; sudo ls -A /var/lib/rancher/.trash 2>/dev/null; true";
 
 fn forgets_what_it_says(context: &Context) -> anyhow::Result<()> {
     let disk = Disk::state()?;
@@ -47,9 +47,9 @@ fn forgets_what_it_says(context: &Context) -> anyhow::Result<()> {
         .start(&context.artifacts)?;
     guest.wait_ready()?;
     guest.wait_docker()?;
-    guest.run("echo note > ~/note; docker volume create kept >/dev/null; sudo ros config set rancher.debug true; sync")?;
+    guest.run("echo note > ~/note; docker volume create kept >/dev/null; sudo ros config set rancher.environment.KEPT set; sync")?;
     let left = guest.run(LEFT)?;
-    ensure!(left == "note\nkept\ntrue", "before: {left:?}");
+    ensure!(left == "note\nkept\nset", "before: {left:?}");
 
     let asked = guest.ssh.answer("sudo ros reset containers </dev/null")?;
     ensure!(
@@ -62,14 +62,14 @@ fn forgets_what_it_says(context: &Context) -> anyhow::Result<()> {
     guest.wait_docker()?;
     guest.run_until("! sudo test -e /var/lib/rancher/.trash", BOOT_DEADLINE)?;
     let left = guest.run(LEFT)?;
-    ensure!(left == "note\ntrue", "after containers: {left:?}");
+    ensure!(left == "note\nset", "after containers: {left:?}");
 
     after_reboot(&guest, "sudo ros reset everything -f")?;
     guest.wait_docker()?;
     guest.run_until("! sudo test -e /var/lib/rancher/.trash", BOOT_DEADLINE)?;
     let left = guest.run(LEFT)?;
     ensure!(
-        !left.contains("note") && !left.contains("true"),
+        !left.contains("note") && !left.contains("set"),
         "after everything: {left:?}"
     );
     guest.check()
