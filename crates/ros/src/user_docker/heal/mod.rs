@@ -60,14 +60,7 @@ pub(super) struct Report {
 /// Looks at everything and heals it; dockerd and its containerd do not run. `stamp` is a name for this time, as `2026-11-29T15-10-21`.
 pub(super) fn heal(places: &Places, stamp: &str) -> Report {
     let mut report = Report::default();
-    let mut roots = vec![places.data_root.clone()];
-    // With userns-remap dockerd keeps all in a directory UID.GID.
-    roots.extend(
-        entries(&places.data_root)
-            .into_iter()
-            .filter(|path| is_remapped(path)),
-    );
-    for root in roots {
+    for root in roots(&places.data_root) {
         let spares = Spares::of(&places.spares, &root);
         let settled = Settled::of(&places.spares, &root);
         let mut healer = Healer::new(&root, stamp, spares, settled);
@@ -80,6 +73,9 @@ pub(super) fn heal(places: &Places, stamp: &str) -> Report {
         images::heal(&mut healer);
         volumes::heal(&mut healer);
         healer.spares.keep();
+        if let Err(error) = healer.settled.keep() {
+            eprintln!("user-docker: layers are not written down: {error:#}");
+        }
         healer.finish(&mut report);
     }
     report
@@ -160,6 +156,13 @@ impl Healer {
         }
         self.write(path, content.as_bytes())
     }
+}
+
+/// Docker's data, and with userns-remap the directories UID.GID in it, in each of which dockerd keeps all.
+fn roots(data_root: &Path) -> Vec<PathBuf> {
+    let remapped = entries(data_root);
+    let remapped = remapped.into_iter().filter(|path| is_remapped(path));
+    [data_root.to_owned()].into_iter().chain(remapped).collect()
 }
 
 /// What is in a directory, by name; nothing when it cannot be read.

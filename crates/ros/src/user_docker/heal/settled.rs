@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::{Places, entries, is_remapped, spares};
+use super::{Places, entries, roots, spares};
 
 /// Names of layers' directories, one a line. Each unpacking gets another name, so the list may outlive what it names.
 const LIST: &str = "settled-layers";
@@ -27,24 +27,28 @@ const PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct Settled {
     root: PathBuf,
     list: PathBuf,
-    known: BTreeSet<String>,
+    /// None before the first start: what is there then was brought here, and reading all of it could take hours.
+    known: Option<BTreeSet<String>>,
 }
 
 impl Settled {
     /// What is written down about `root`, in `directory`.
     pub(super) fn of(directory: &Path, root: &Path) -> Settled {
         let list = spares::directory(directory, root).join(LIST);
-        let text = fs::read_to_string(&list).unwrap_or_default();
+        let text = fs::read_to_string(&list);
         Settled {
             root: root.to_owned(),
-            known: text.lines().map(str::to_owned).collect(),
+            known: text
+                .ok()
+                .map(|text| text.lines().map(str::to_owned).collect()),
             list,
         }
     }
 
     /// Whether the layer in this directory below `overlay2` is on the disk.
     pub(super) fn contains(&self, directory: &str) -> bool {
-        self.known.contains(directory)
+        let known = self.known.as_ref();
+        known.is_none_or(|known| known.contains(directory))
     }
 
     /// Flushes, and writes down what is noted now.
@@ -57,10 +61,11 @@ impl Settled {
             .filter_map(|entry| fs::read_to_string(entry.join("cache-id")).ok())
             .map(|name| name.trim().to_owned())
             .collect();
-        if noted == self.known {
+        if self.known.as_ref() == Some(&noted) {
             return Ok(());
         }
-        if !noted.is_subset(&self.known) {
+        let known = self.known.as_ref();
+        if !noted.is_subset(known.unwrap_or(&BTreeSet::new())) {
             sys::fs::sync_file_system(&self.root)?;
         }
         let text: String = noted.iter().map(|name| format!("{name}\n")).collect();
@@ -69,20 +74,14 @@ impl Settled {
                 .with_context(|| format!("make {}", directory.display()))?;
         }
         cloud_init::store::write_atomic(&self.list, text.as_bytes(), 0o600)?;
-        self.known = noted;
+        self.known = Some(noted);
         Ok(())
     }
 }
 
 /// Writes down each layer as soon as dockerd has noted it, for as long as dockerd runs; it answers already.
 pub(in crate::user_docker) fn watch(places: &Places) {
-    let mut roots = vec![places.data_root.clone()];
-    roots.extend(
-        entries(&places.data_root)
-            .into_iter()
-            .filter(|path| is_remapped(path)),
-    );
-    let mut all: Vec<Settled> = roots
+    let mut all: Vec<Settled> = roots(&places.data_root)
         .iter()
         // Not where containerd keeps the images.
         .filter(|root| root.join(DATABASE).is_dir())
