@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use machine_config::CONF;
-use machine_config::reset::{
-    INSTALLED_WITH, KEPT_OF_CONF, ORDER, PRELOADED, PRELOADED_ENDING, Scope, TRASH,
-};
+use machine_config::preload;
+use machine_config::reset::{INSTALLED_WITH, KEPT_OF_CONF, ORDER, Scope, TRASH};
 
 use crate::log;
 use crate::machine::Machine;
@@ -98,11 +97,18 @@ fn forget(root: &Path, scope: Scope) -> anyhow::Result<()> {
     }
 }
 
-/// What was loaded into a Docker that is empty now is to be loaded again.
+/// What was loaded into a Docker that is empty now is to be loaded again; the archives stay.
 fn forget_preloads(root: &Path) -> anyhow::Result<()> {
-    for directory in PRELOADED {
+    for directory in [
+        preload::OF_MEDIA,
+        preload::USER_DOCKER,
+        preload::SYSTEM_DOCKER,
+    ] {
         for path in entries(&below(root, directory))? {
-            if path.extension().is_some_and(|end| end == PRELOADED_ENDING) {
+            if path
+                .extension()
+                .is_some_and(|end| end == preload::NOTE_ENDING)
+            {
                 trash(root, &path)?;
             }
         }

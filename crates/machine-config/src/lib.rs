@@ -18,6 +18,7 @@ pub mod catalogue;
 mod files;
 mod metadata;
 pub mod plan;
+pub mod preload;
 pub mod reset;
 mod service_files;
 

@@ -61,15 +61,5 @@ impl Scope {
     }
 }
 
-/// Where `ros preload-images` notes what it has loaded, in files with this ending: with the images the notes go, since the Dockers are
-/// to have them again. The media's have their own directory, a user's are next to the archive, which stays.
-pub const PRELOADED: &[&str] = &[
-    "/var/lib/rancher/preload/media",
-    "/var/lib/rancher/preload/docker",
-    "/var/lib/rancher/preload/system-docker",
-];
-/// See [`PRELOADED`].
-pub const PRELOADED_ENDING: &str = "done";
-
 /// What stays of [`super::CONF`] when the configuration is forgotten.
 pub const KEPT_OF_CONF: &[&str] = &["ssh", INSTALLED_WITH];

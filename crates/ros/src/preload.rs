@@ -10,19 +10,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
 use engine_api::{Body, Client};
+use machine_config::preload::{self as places, NOTE_ENDING};
 use tokio::sync::mpsc;
 
 /// User Docker's socket.
 const USER_DOCKER: &str = "/run/docker.sock";
 /// Images the media brings.
 const MEDIA_IMAGES: &str = "/run/rancher/media/rancheros/user-images";
-/// Images the user wants loaded (RancherOS's places).
-const USER_IMAGES: &str = "/var/lib/rancher/preload/docker";
-const SYSTEM_IMAGES: &str = "/var/lib/rancher/preload/system-docker";
 /// System Docker's socket.
 const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
-/// Stamps of images from the media, which is read-only.
-const STAMPS: &str = "/var/lib/rancher/preload/media";
 /// Longest wait for User Docker (RancherOS's wait-for-docker: 300 s).
 const DOCKER_DEADLINE: Duration = Duration::from_secs(300);
 /// Pause between two tries.
@@ -52,7 +48,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         archives.filter(|archive| !is_loaded(archive)).collect()
     };
     let users = pending(for_user_docker());
-    let systems = pending(archives(Path::new(SYSTEM_IMAGES), None));
+    let systems = pending(archives(Path::new(places::SYSTEM_DOCKER), None));
     if users.is_empty() && systems.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
@@ -75,8 +71,8 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
 
 /// What User Docker is to have: of the media, then the user's own.
 fn for_user_docker() -> Vec<Archive> {
-    let media = archives(Path::new(MEDIA_IMAGES), Some(Path::new(STAMPS)));
-    let own = archives(Path::new(USER_IMAGES), None);
+    let media = archives(Path::new(MEDIA_IMAGES), Some(Path::new(places::OF_MEDIA)));
+    let own = archives(Path::new(places::USER_DOCKER), None);
     media.into_iter().chain(own).collect()
 }
 
@@ -162,6 +158,7 @@ fn body(path: &Path) -> anyhow::Result<Body> {
 
 /// Files of a directory in name order; stamps are in `stamps`, or next to the files.
 fn archives(directory: &Path, stamps: Option<&Path>) -> Vec<Archive> {
+    let ending = format!(".{NOTE_ENDING}");
     let mut archives: Vec<Archive> = fs::read_dir(directory)
         .into_iter()
         .flatten()
@@ -169,10 +166,10 @@ fn archives(directory: &Path, stamps: Option<&Path>) -> Vec<Archive> {
         .filter_map(|entry| {
             let name = entry.file_name().to_str()?.to_owned();
             let is_archive =
-                !name.starts_with('.') && !name.ends_with(".done") && entry.path().is_file();
+                !name.starts_with('.') && !name.ends_with(&ending) && entry.path().is_file();
             is_archive.then(|| Archive {
                 path: entry.path(),
-                stamp: stamps.unwrap_or(directory).join(format!("{name}.done")),
+                stamp: stamps.unwrap_or(directory).join(format!("{name}{ending}")),
             })
         })
         .collect();
