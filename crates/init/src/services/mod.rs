@@ -2,6 +2,7 @@
 //! it comes after are there.
 
 mod change;
+mod retry;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -308,7 +309,7 @@ async fn make_one_early<E: Engine>(engine: &E, step: &Step) -> bool {
             .is_ok_and(|made| made.is_ok())
 }
 
-async fn start_and_report<E: Engine>(
+async fn start_and_report<E: Engine + Clone + 'static>(
     engine: &E,
     step: &Step,
     made: bool,

@@ -7,7 +7,7 @@ use engine_api::Client;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::Stage;
+use super::{Stage, retry};
 use crate::log;
 
 /// User Docker's socket, for services of user scope.
@@ -25,7 +25,7 @@ const LONGEST_PULL_PAUSE: Duration = Duration::from_secs(60);
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 /// Starts it; an image that is not here is pulled first, again and again, and the boot does not wait for that.
-pub(super) async fn fetch_and_start<E: engine_api::Engine>(
+pub(super) async fn fetch_and_start<E: engine_api::Engine + Clone + 'static>(
     engine: &E,
     step: &Step,
     made: bool,
@@ -43,7 +43,7 @@ pub(super) async fn fetch_and_start<E: engine_api::Engine>(
     }
 }
 
-async fn start_in_time<E: engine_api::Engine>(
+async fn start_in_time<E: engine_api::Engine + Clone + 'static>(
     engine: &E,
     step: &Step,
     made: bool,
@@ -64,7 +64,7 @@ async fn start_in_time<E: engine_api::Engine>(
 ///
 /// # Errors
 /// `error` when the disk is well, or when this fails, too.
-async fn start_in_memory<E: engine_api::Engine>(
+async fn start_in_memory<E: engine_api::Engine + Clone + 'static>(
     engine: &E,
     step: &Step,
     stage: &watch::Sender<Stage>,
@@ -143,7 +143,7 @@ pub(super) async fn make<E: engine_api::Engine>(engine: &E, step: &Step) -> anyh
 }
 
 /// Makes the container if that is still to do, starts it, and waits for its end if the service asks for that.
-async fn start<E: engine_api::Engine>(
+async fn start<E: engine_api::Engine + Clone + 'static>(
     engine: &E,
     step: &Step,
     made: bool,
@@ -156,7 +156,7 @@ async fn start<E: engine_api::Engine>(
     if step.create_only {
         return Ok(());
     }
-    engine.container_start(name).await?;
+    retry::start(engine, step).await?;
     stage.send_replace(Stage::Started);
     if step.wait_for_exit {
         let code = timeout(EXIT_DEADLINE, engine.container_wait(name))

@@ -1,7 +1,7 @@
 //! The order in which services come up, with an engine that only remembers what it was asked.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -25,6 +25,10 @@ struct State {
     calls: Vec<String>,
     /// Containers by name, with their images.
     containers: BTreeMap<String, String>,
+    /// How many more starts of a container fail, by its name.
+    failing: BTreeMap<String, u32>,
+    /// Containers whose last start failed.
+    failed: BTreeSet<String>,
 }
 
 impl Fake {
@@ -62,10 +66,16 @@ impl Engine for Fake {
 
     async fn container_inspect(&self, id: &str) -> Result<ContainerInspect> {
         match self.0.borrow().containers.get(id) {
-            Some(_) => Ok(ContainerInspect {
-                id: id.to_owned(),
-                ..ContainerInspect::default()
-            }),
+            Some(_) => {
+                let mut container = ContainerInspect {
+                    id: id.to_owned(),
+                    ..ContainerInspect::default()
+                };
+                if self.0.borrow().failed.contains(id) {
+                    container.state.error = "no answer".to_owned();
+                }
+                Ok(container)
+            }
             None => Err(Error::not_found(format!("no {id}"))),
         }
     }
@@ -84,7 +94,18 @@ impl Engine for Fake {
     async fn container_start(&self, id: &str) -> Result<()> {
         let image = self.0.borrow().containers.get(id).cloned();
         self.note(format!("start {id} {}", image.unwrap_or_default()));
-        Ok(())
+        let state = &mut *self.0.borrow_mut();
+        match state.failing.get_mut(id) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                state.failed.insert(id.to_owned());
+                Err(Error::server("no answer"))
+            }
+            _ => {
+                state.failed.remove(id);
+                Ok(())
+            }
+        }
     }
 
     async fn container_stop(&self, _: &str, _: Option<i64>) -> Result<()> {
@@ -212,4 +233,53 @@ fn a_configuration_that_cannot_be_read_again_costs_nothing() {
         );
     });
     assert!(fake.was_asked("start console old"));
+}
+
+/// Starts these services with an engine in which so many starts of each fail. What the boot reports, and how often each was
+/// tried within the hour after it.
+fn failing(services: &str, failing: &[(&str, u32)]) -> (Option<String>, Vec<usize>) {
+    let fake = Fake::default();
+    fake.0.borrow_mut().failing = failing
+        .iter()
+        .map(|(name, times)| ((*name).to_owned(), *times))
+        .collect();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("an event loop");
+    let mut machine = machine(services);
+    let errors = LocalSet::new().block_on(&runtime, async {
+        let mut launch = Launch::new(&fake, &machine);
+        launch.run(&mut machine).await;
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        launch.errors()
+    });
+    let starts = |name: &str| {
+        let call = format!("start {name} ");
+        let state = fake.0.borrow();
+        state.calls.iter().filter(|known| known.starts_with(&call)).count()
+    };
+    (errors, failing.iter().map(|(name, _)| starts(name)).collect())
+}
+
+#[test]
+fn a_service_that_is_always_to_run_is_started_again_when_its_start_failed() {
+    let services = "    once: {image: i, restart: always, labels: {io.rancher.os.scope: system}}
+    often: {image: i, restart: always, labels: {io.rancher.os.scope: system}}
+    plain: {image: i, labels: {io.rancher.os.scope: system}}
+";
+    let (errors, tries) = failing(services, &[("once", 1), ("often", 7), ("plain", 1)]);
+    assert_eq!(tries, [2, 8, 1]);
+    // A second try that is good is not a failure of the boot; the third and later ones come after its report.
+    let errors = errors.expect("two have failed");
+    assert!(!errors.contains("once"), "{errors}");
+    assert!(errors.contains("often") && errors.contains("plain"), "{errors}");
+}
+
+#[test]
+fn a_service_that_never_starts_is_tried_once_a_minute() {
+    let services = "    bad: {image: i, restart: always, labels: {io.rancher.os.scope: system}}\n";
+    let (_, tries) = failing(services, &[("bad", u32::MAX)]);
+    assert!((55..=70).contains(&tries[0]), "{tries:?}");
 }
