@@ -1,6 +1,7 @@
-//! Second tries: of what failed, where the run allows them, and of what QEMU did wrong, always.
+//! Second tries: of what failed, where the run allows them, and of what QEMU did wrong, always. And how long the tests took.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What QEMU's emulation does wrong, as a guest's console tells it.
 ///
@@ -11,12 +12,15 @@ const EMULATOR_FAULTS: [&str; 2] = ["Oops: int3: 0000", "at drivers/ata/libata-c
 
 /// Of one run; each was seen once in some hundred boots, so that more are something else.
 const MOST_EMULATOR_FAULTS: usize = 2;
+/// How many tests the table at the end of a run has: those that a run waits for.
+const SLOWEST: usize = 20;
 
 /// The second tries of one run.
 #[derive(Debug)]
 pub(crate) struct Tries {
     failed: Names,
     emulator: Names,
+    times: Mutex<Vec<(String, Duration)>>,
 }
 
 /// What was tried again, and how much may be.
@@ -58,6 +62,7 @@ impl Tries {
         Tries {
             failed: Names::new(most),
             emulator: Names::new(MOST_EMULATOR_FAULTS),
+            times: Mutex::default(),
         }
     }
 
@@ -69,14 +74,18 @@ impl Tries {
         name: &str,
         work: impl Fn() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
+        let begun = Instant::now();
         let once = || work().inspect_err(|error| eprintln!("\n{name}: {error:#}\n"));
-        once().or_else(|error| {
+        let outcome = once().or_else(|error| {
             if self.may_try_again(name, &error) {
                 once()
             } else {
                 Err(error)
             }
-        })
+        });
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.push((name.to_owned(), begun.elapsed()));
+        outcome
     }
 
     fn may_try_again(&self, name: &str, error: &anyhow::Error) -> bool {
@@ -88,8 +97,13 @@ impl Tries {
         }
     }
 
-    /// Names what was tried again.
+    /// Names what was tried again, and what took longest.
     pub(crate) fn say(&self) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
+        for (name, time) in times.iter().take(SLOWEST) {
+            println!("{:>6.0} s  {name}", time.as_secs_f64());
+        }
         self.failed.say("failed at the first try");
         self.emulator.say("tried again after a fault of QEMU's");
     }
