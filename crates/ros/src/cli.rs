@@ -31,6 +31,7 @@ struct Ros {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 enum Command {
     /// Look into the last boot
     #[command(subcommand)]
@@ -131,6 +132,7 @@ pub(crate) enum Format {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Config {
     /// Print a value of the merged configuration as YAML
     Get {
@@ -212,6 +214,7 @@ pub(crate) enum Config {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum CloudInit {
     /// Fetch user data from media and keep it
     Save,

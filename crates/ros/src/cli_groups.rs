@@ -7,6 +7,7 @@ use clap::Subcommand;
 use crate::cli::Format;
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum One {
     /// List them
     List {
@@ -20,6 +21,7 @@ pub(crate) enum One {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Tls {
     /// Make certificates, signed by this machine's own authority
     #[command(
@@ -40,6 +42,7 @@ pub(crate) enum Tls {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Net {
     /// Links, addresses, routes and name servers
     Status {
@@ -50,6 +53,7 @@ pub(crate) enum Net {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Boot {
     /// Show how long each phase of the boot took
     Blame {

@@ -33,6 +33,7 @@ pub(crate) use kexec::load_running as load_running_kernel;
 
 /// What can be done with versions.
 #[derive(Debug, clap::Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Os {
     /// Print the version that runs
     Version,

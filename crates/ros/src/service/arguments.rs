@@ -5,6 +5,7 @@ use clap::Subcommand;
 use crate::cli::Format;
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Service {
     /// List files of services, and with --all the system's own services
     List {

@@ -6,6 +6,7 @@ use super::{Formatted, PruneSystem};
 
 /// `engine`
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Engine {
     /// Replace the engine's program in place; containers, their output and their health checks go on
     ///
@@ -33,6 +34,7 @@ pub(crate) struct Upgrade {
 
 /// `system`
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum System {
     /// Show what takes disk space
     Df,

@@ -9,6 +9,7 @@ use super::{
 
 /// `container`
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Container {
     /// Attach to a running container
     Attach(Attach),
@@ -72,6 +73,7 @@ pub(crate) enum Container {
 
 /// `image`
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Image {
     /// Show how an image was made
     History { image: String },

@@ -35,6 +35,7 @@ pub(crate) struct Arguments {
 
 /// One of docker's verbs.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Verb {
     /// Attach to a running container
     Attach(Attach),

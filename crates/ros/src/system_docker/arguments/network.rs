@@ -6,6 +6,7 @@ use super::{Inspect, Prune, PruneAll};
 
 /// `network`
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Network {
     /// Connect a container to a network
     Connect(NetworkConnect),
@@ -109,6 +110,7 @@ pub(crate) struct NetworkCreate {
 
 /// `volume`
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Volume {
     /// Create a volume
     Create {
