@@ -17,7 +17,7 @@ use OnFailure::{Continue, Rescue, RescueIf};
 /// From the kernel's hand-over to the moment the engine can start.
 ///
 /// The deadlines are about ten times what the phase takes on a slow disk under an emulated CPU;
-/// `mount state` has room for the file system check of a large disk.
+/// `mount state` has room for the file system check of a large disk, and for passphrases that nobody types.
 #[rustfmt::skip] // one line a phase, so that the boot can be read as a table
 pub(crate) const PHASES: &[Phase] = &[
     Phase { name: "mount API file systems", deadline: seconds(10), on_failure: Rescue,   work: file_systems::mount },
@@ -27,7 +27,7 @@ pub(crate) const PHASES: &[Phase] = &[
     Phase { name: "find media",             deadline: seconds(60), on_failure: Rescue,   work: media::find },
     Phase { name: "mount modules",          deadline: seconds(20), on_failure: Continue, work: media::mount_modules },
     Phase { name: "recovery",               deadline: seconds(5),  on_failure: Rescue,   work: rescue::if_asked },
-    Phase { name: "mount state",            deadline: seconds(600), on_failure: RescueIf(state::is_required), work: state::mount },
+    Phase { name: "mount state",            deadline: seconds(960), on_failure: RescueIf(state::is_required), work: state::mount },
     Phase { name: "reset if ordered",       deadline: seconds(60), on_failure: Continue, work: reset::if_ordered },
     Phase { name: "switch root",            deadline: seconds(20), on_failure: Rescue,   work: root::switch },
     Phase { name: "keep directories",       deadline: seconds(20), on_failure: Continue, work: persistence::bind },

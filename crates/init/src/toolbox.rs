@@ -12,10 +12,16 @@ use sys::process::{Command, Output};
 
 use crate::machine::Machine;
 
-/// The image that has them.
+/// The image that has most of them.
 const IMAGE: &str = "rancher/os-console";
-
 const MOUNT_POINT: &str = "/run/rancher/toolbox";
+
+/// The image for disks inside of others: cryptsetup, lvm, mdadm.
+const STORAGE_IMAGE: &str = "rancher/os-storage";
+const STORAGE_MOUNT_POINT: &str = "/run/rancher/storage-toolbox";
+
+/// Where the programs are in each image.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How many characters of a tool's own words a log line repeats.
 const QUOTED: usize = 300;
@@ -23,6 +29,7 @@ const QUOTED: usize = 300;
 /// A mounted root with tools in it; unmounted when dropped.
 pub(crate) struct Toolbox {
     root: PathBuf,
+    image: &'static str,
 }
 
 /// How a tool ended.
@@ -34,15 +41,24 @@ impl Toolbox {
     /// # Errors
     /// When the media has no such image or a layer of it is damaged.
     pub(crate) fn open(machine: &Machine) -> anyhow::Result<Toolbox> {
+        Self::mount(machine, IMAGE, MOUNT_POINT)
+    }
+
+    /// As [`Toolbox::open`], with the programs for LUKS, LVM and md.
+    pub(crate) fn open_storage(machine: &Machine) -> anyhow::Result<Toolbox> {
+        Self::mount(machine, STORAGE_IMAGE, STORAGE_MOUNT_POINT)
+    }
+
+    fn mount(machine: &Machine, image: &'static str, target: &str) -> anyhow::Result<Toolbox> {
         let media = machine
             .media
             .as_deref()
             .context("no media")?
             .join("rancheros");
-        let root = PathBuf::from(MOUNT_POINT);
-        fs::create_dir_all(&root).with_context(|| format!("cannot create {MOUNT_POINT}"))?;
-        images::mount_from_media(&media, IMAGE, &root)?;
-        let toolbox = Toolbox { root };
+        let root = PathBuf::from(target);
+        fs::create_dir_all(&root).with_context(|| format!("cannot create {target}"))?;
+        images::mount_from_media(&media, image, &root)?;
+        let toolbox = Toolbox { root, image };
         for name in ["dev", "proc", "sys"] {
             lend(&Path::new("/").join(name), &toolbox.root.join(name))?;
         }
@@ -68,21 +84,52 @@ impl Toolbox {
         arguments: &[&str],
         deadline: Duration,
     ) -> anyhow::Result<Finished> {
-        let path = "/usr/sbin:/usr/bin:/sbin:/bin";
-        let output = Command::new(self.locate(program, path)?)
-            .args(arguments)
-            .env("PATH", path)
-            .root(&self.root)
-            .deadline(deadline)
-            .run()?;
-        Ok(Finished(output))
+        Ok(Finished(self.command(program, arguments, deadline)?.run()?))
     }
 
-    fn locate(&self, program: &str, path: &str) -> anyhow::Result<String> {
-        path.split(':')
+    /// As [`Toolbox::run`] for a tool that reads `input`.
+    pub(crate) fn run_with(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        input: Vec<u8>,
+        deadline: Duration,
+    ) -> anyhow::Result<Finished> {
+        let command = self.command(program, arguments, deadline)?.stdin(input);
+        Ok(Finished(command.run()?))
+    }
+
+    /// As [`Toolbox::run`] for a tool that talks with whoever is at the machine's console.
+    pub(crate) fn run_on_console(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        deadline: Duration,
+    ) -> anyhow::Result<Finished> {
+        let command = self.command(program, arguments, deadline)?;
+        Ok(Finished(command.terminal("/dev/console").run()?))
+    }
+
+    fn command(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        deadline: Duration,
+    ) -> anyhow::Result<Command> {
+        Ok(Command::new(self.locate(program)?)
+            .args(arguments)
+            .env("PATH", PATH)
+            // libdevmapper makes the nodes in /dev/mapper itself: no udev runs yet that would (dm_udev_get_sync_support).
+            .env("DM_DISABLE_UDEV", "1")
+            .root(&self.root)
+            .deadline(deadline))
+    }
+
+    fn locate(&self, program: &str) -> anyhow::Result<String> {
+        PATH.split(':')
             .map(|directory| format!("{directory}/{program}"))
             .find(|candidate| self.root.join(&candidate[1..]).exists())
-            .with_context(|| format!("{IMAGE} has no {program}"))
+            .with_context(|| format!("{} has no {program}", self.image))
     }
 }
 
@@ -116,14 +163,15 @@ impl Finished {
 
     /// How it ended and the last of what it said.
     pub(crate) fn summary(&self) -> String {
+        format!("{}: {}", self.0.status, self.words())
+    }
+
+    /// The last of what it said.
+    pub(crate) fn words(&self) -> String {
         let mut words = String::from_utf8_lossy(&self.0.stderr).trim().to_owned();
         words.push_str(String::from_utf8_lossy(&self.0.stdout).trim());
         let skipped = words.chars().count().saturating_sub(QUOTED);
-        format!(
-            "{}: {}",
-            self.0.status,
-            words.chars().skip(skipped).collect::<String>()
-        )
+        words.chars().skip(skipped).collect()
     }
 
     /// # Errors

@@ -33,6 +33,7 @@ mod sdk_python;
 mod secrets;
 mod services;
 mod state;
+mod state_containers;
 mod stock_client;
 mod system_docker;
 mod two_machines;
@@ -62,6 +63,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         damage::tests(context),
         dying_disk::tests(context),
         state::tests(context),
+        state_containers::tests(context),
         power::tests(context),
         failure::tests(context),
         modes::tests(context),

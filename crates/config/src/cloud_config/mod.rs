@@ -4,6 +4,7 @@
 //! the type that stands here.
 
 mod network;
+mod state;
 mod users;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use crate::Service;
 
 pub use network::{Dns, Interface, Network, RouteEntry, RuleEntry, Wireguard, WireguardPeer};
+pub use state::State;
 pub use users::{Chpasswd, User, UserEntry, UserPassword};
 
 /// A map whose values may be absent (`environment: [HOME]`).
@@ -272,34 +274,6 @@ pub struct Ssh {
     pub listen_address: Option<String>,
     /// Port sshd listens on.
     pub port: Option<i64>,
-}
-
-/// `rancher.state`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct State {
-    /// Blank disks that may be formatted.
-    pub autoformat: Option<Vec<String>>,
-    /// Whether LUKS devices are opened.
-    pub cryptsetup: Option<bool>,
-    /// `LABEL=`, `UUID=` or a device path.
-    pub dev: Option<String>,
-    /// File system with the vendor's configuration.
-    pub oem_dev: Option<String>,
-    /// Subdirectory of the partition that is used.
-    pub directory: Option<String>,
-    /// File system type; found out when absent.
-    pub fstype: Option<String>,
-    /// Whether LVM is activated.
-    pub lvm_scan: Option<bool>,
-    /// Whether md arrays are assembled.
-    pub mdadm_scan: Option<bool>,
-    /// Whether the boot stops without it.
-    pub required: Option<bool>,
-    /// A script run before it is mounted.
-    pub script: Option<String>,
-    /// Whether to wait for the device.
-    pub wait: Option<bool>,
 }
 
 /// `rancher.upgrade`.

@@ -41,7 +41,8 @@ impl Name {
         Name::Path(PathBuf::from(text))
     }
 
-    fn fits(&self, device: &BlockDevice, superblock: Option<&Superblock>) -> bool {
+    /// Whether a device is meant; one that only holds others is not what is mounted.
+    pub(super) fn fits(&self, device: &BlockDevice, superblock: Option<&Superblock>) -> bool {
         let equal = |found: Option<&str>, wanted: &str| {
             found.is_some_and(|found| found.eq_ignore_ascii_case(wanted))
         };
@@ -83,9 +84,14 @@ impl Candidate {
 
 /// The devices that `name` means, the one to take first; empty when there is none.
 pub(super) fn find(name: &Name, wait: bool) -> Vec<Candidate> {
+    until_found(wait, || look(name))
+}
+
+/// Looks again and again for as long as `wait` allows.
+pub(super) fn until_found<T>(wait: bool, mut look: impl FnMut() -> Vec<T>) -> Vec<T> {
     let give_up = sys::clock::boottime() + if wait { PATIENCE } else { Duration::ZERO };
     loop {
-        let found = look(name);
+        let found = look();
         if !found.is_empty() || sys::clock::boottime() >= give_up {
             return found;
         }
@@ -93,24 +99,28 @@ pub(super) fn find(name: &Name, wait: bool) -> Vec<Candidate> {
     }
 }
 
-fn look(name: &Name) -> Vec<Candidate> {
+/// As [`find()`], at once. What only holds other devices is never among them.
+pub(super) fn look(name: &Name) -> Vec<Candidate> {
+    let is_container =
+        |found: Option<&Superblock>| found.is_some_and(|found| found.kind.is_container());
     if let Name::Path(path) = name {
-        let there = path.exists();
+        let there = path.exists() && !is_container(blockdev::probe(path).as_ref());
         return there.then(|| named(path)).into_iter().collect();
     }
     let mut found: Vec<Candidate> = blockdev::list()
         .into_iter()
         .filter_map(|device| {
             let superblock = blockdev::probe(&device.path);
-            name.fits(&device, superblock.as_ref())
-                .then(|| Candidate::new(device.path, superblock.as_ref()))
+            let is_one =
+                name.fits(&device, superblock.as_ref()) && !is_container(superblock.as_ref());
+            is_one.then(|| Candidate::new(device.path, superblock.as_ref()))
         })
         .collect();
     found.sort_by_key(order);
     found
 }
 
-fn named(path: &Path) -> Candidate {
+pub(super) fn named(path: &Path) -> Candidate {
     Candidate::new(path.to_owned(), blockdev::probe(path).as_ref())
 }
 

@@ -3,11 +3,13 @@
 //! A hurt, full or absent disk never keeps the machine from coming up: it takes what it can from the disk, has the rest
 //! in RAM, and says so. Only `rancher.state.required` makes the rescue shell of it.
 
+mod containers;
 mod directory;
 mod ext4;
 mod find;
 mod format;
 mod reserve;
+mod unlock;
 mod usable;
 
 use std::fs;
@@ -23,6 +25,7 @@ use crate::log;
 use crate::machine::Machine;
 use crate::toolbox::Toolbox;
 use crate::warnings::warn;
+use containers::{Ask, Containers};
 use find::{Candidate, Name};
 pub(crate) use usable::Use;
 
@@ -63,11 +66,11 @@ pub(crate) fn mount(mut machine: Machine) -> anyhow::Result<Machine> {
     if matches!(name.as_str(), "" | "none") {
         return Ok(machine);
     }
-    let wait = wanted.wait.unwrap_or(false);
-    let found = beside_slot(&machine, &name).or_else(|| choose(&name, wait));
+    let found = search(&machine, &name, wanted.wait.unwrap_or(false));
     // boot2docker's disks, which docker-machine made, count where none of ours is there (RancherOS's rule).
     let is_ours = name == format!("LABEL={LABEL}");
-    let found = found.or_else(|| is_ours.then(|| choose(BOOT2DOCKER, false)).flatten());
+    let other = || choose(BOOT2DOCKER, find::look(&Name::parse(BOOT2DOCKER)));
+    let found = found.or_else(|| is_ours.then(other).flatten());
     let found = found.map_or_else(
         || format::format_blank(&machine, &wanted.autoformat.clone().unwrap_or_default()),
         |device| Ok(Some(device)),
@@ -102,12 +105,37 @@ fn beside_slot(machine: &Machine, name: &str) -> Option<PathBuf> {
     let label = name.strip_prefix("LABEL=")?;
     let device = Installed::named_by(&machine.command_line)?.partition(Role::State)?;
     let superblock = blockdev::probe(&device)?;
-    (superblock.label.as_deref() == Some(label)).then_some(device)
+    let is_it = superblock.label.as_deref() == Some(label) && !superblock.kind.is_container();
+    is_it.then_some(device)
+}
+
+/// The device to use, inside of others too where there is none outside.
+fn search(machine: &Machine, name: &str, wait: bool) -> Option<PathBuf> {
+    let parsed = Name::parse(name);
+    let mut containers = Containers::new(machine, &parsed);
+    containers.open(Ask::Configured);
+    if let Some(device) = beside_slot(machine, name) {
+        return Some(device);
+    }
+    let look = |containers: &mut Containers<'_>| {
+        let found = find::look(&parsed);
+        if !found.is_empty() || !containers.open(Ask::NotFound) {
+            return found;
+        }
+        let found = find::look(&parsed);
+        let inside = || containers.inside.as_deref().map(find::named);
+        let inside = found.is_empty().then(inside).flatten();
+        found.into_iter().chain(inside).collect()
+    };
+    let mut found = find::until_found(wait, || look(&mut containers));
+    if found.is_empty() && containers.start_degraded() {
+        found = look(&mut containers);
+    }
+    choose(name, found)
 }
 
 /// The device to use; more than one that fits is said.
-fn choose(name: &str, wait: bool) -> Option<PathBuf> {
-    let found = find::find(&Name::parse(name), wait);
+fn choose(name: &str, found: Vec<Candidate>) -> Option<PathBuf> {
     let (first, others) = found.split_first()?;
     if !others.is_empty() {
         let others: Vec<String> = others.iter().map(Candidate::describe).collect();
@@ -139,7 +167,10 @@ fn mount_found(
         (Kind::Ext4, _) => "ext4",
         (Kind::Xfs, _) => "xfs",
         (Kind::Btrfs, _) => "btrfs",
-        (other, _) => bail!("{} {}", device.display(), why_not(other)),
+        (other, _) => bail!(
+            "{} is {other:?}: state must be ext4, xfs or btrfs",
+            device.display()
+        ),
     };
     fs::create_dir_all(EARLY_STATE).with_context(|| format!("cannot create {EARLY_STATE}"))?;
     // What cannot be written cannot be repaired, and its mount says so.
@@ -156,15 +187,6 @@ fn mount_found(
         grow(machine, &device);
     }
     Ok(Some(State { device, usable }))
-}
-
-/// Why a device with this on it cannot keep state.
-fn why_not(kind: &Kind) -> String {
-    match kind {
-        Kind::Luks => "is encrypted (LUKS), and this version opens no encrypted devices".to_owned(),
-        Kind::Lvm => "is a physical volume of LVM, which this version does not activate".to_owned(),
-        other => format!("is {other:?}: state must be ext4, xfs or btrfs"),
-    }
 }
 
 fn is_read_only(device: &Path) -> bool {
@@ -210,6 +232,7 @@ fn grow(machine: &Machine, device: &Path) {
         )),
     }
 }
+
 /// The device that a name means (`LABEL=`, `UUID=`, `PARTUUID=` or a path), if it is there now.
 pub(crate) fn resolve(name: &str) -> Option<std::path::PathBuf> {
     let found = find::find(&find::Name::parse(name), false);
