@@ -7,19 +7,19 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use libtest_mimic::Trial;
 
-use crate::context::{Context, alone};
+use crate::context::{Context, alone, long};
 use crate::disk::Disk;
 use crate::guest::{BOOT_DEADLINE, Guest, OFF_DEADLINE};
 use crate::machine::{Boot, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![
-        alone(
+        long(
             context,
             "state_on_luks_opens_by_passphrase_or_key_file_or_boots_without",
             on_luks,
         ),
-        alone(context, "state_on_lvm_is_kept", on_lvm),
+        long(context, "state_on_lvm_is_kept", on_lvm),
         alone(
             context,
             "state_on_a_mirror_is_kept_and_outlives_a_disk",
@@ -219,7 +219,7 @@ fn on_a_mirror(context: &Context) -> anyhow::Result<()> {
     kept(&guest)?;
     let problems = guest.run("sudo ros status --problems")?;
     ensure!(
-        problems.contains("runs without 1 of its disks"),
+        problems.contains("runs without all of its disks"),
         "{problems}"
     );
     Ok(())

@@ -258,9 +258,16 @@ fn failing(services: &str, failing: &[(&str, u32)]) -> (Option<String>, Vec<usiz
     let starts = |name: &str| {
         let call = format!("start {name} ");
         let state = fake.0.borrow();
-        state.calls.iter().filter(|known| known.starts_with(&call)).count()
+        state
+            .calls
+            .iter()
+            .filter(|known| known.starts_with(&call))
+            .count()
     };
-    (errors, failing.iter().map(|(name, _)| starts(name)).collect())
+    (
+        errors,
+        failing.iter().map(|(name, _)| starts(name)).collect(),
+    )
 }
 
 #[test]
@@ -274,7 +281,10 @@ fn a_service_that_is_always_to_run_is_started_again_when_its_start_failed() {
     // A second try that is good is not a failure of the boot; the third and later ones come after its report.
     let errors = errors.expect("two have failed");
     assert!(!errors.contains("once"), "{errors}");
-    assert!(errors.contains("often") && errors.contains("plain"), "{errors}");
+    assert!(
+        errors.contains("often") && errors.contains("plain"),
+        "{errors}"
+    );
 }
 
 #[test]

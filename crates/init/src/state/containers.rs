@@ -80,20 +80,21 @@ impl<'a> Containers<'a> {
 
     /// Starts arrays although disks of theirs are missing; whether there were any.
     pub(super) fn start_degraded(&mut self) -> bool {
-        let is_idle = |(device, _): &Found| blockdev::identity(&device.path).holders.is_empty();
-        let idle = of_kind(Kind::Raid).into_iter().filter(is_idle).count() > 0;
-        let asked = self.wanted().mdadm_scan != Some(false);
-        if idle && asked {
-            self.attempt("md", |own| own.assemble("--run"));
+        if self.wanted().mdadm_scan == Some(false) {
+            return false;
         }
-        idle && asked
+        let waiting = waiting_arrays();
+        for array in &waiting {
+            self.attempt("md", |own| own.start_array(array));
+        }
+        !waiting.is_empty()
     }
 
     /// md, LVM or LUKS: the first that has something new, since the next kind may be in it.
     fn open_one_kind(&mut self, ask: Ask) -> bool {
         let (md, lvm) = (self.wanted().mdadm_scan, self.wanted().lvm_scan);
         if self.has_new(Kind::Raid, is_asked(md, ask)) {
-            self.attempt("md", |own| own.assemble("--no-degraded"));
+            self.attempt("md", Self::assemble);
             return true;
         }
         if self.has_new(Kind::Lvm, is_asked(lvm, ask)) {
@@ -165,12 +166,21 @@ impl<'a> Containers<'a> {
         Ok(())
     }
 
-    fn assemble(&mut self, degraded: &str) -> anyhow::Result<()> {
-        let arguments = ["--assemble", "--scan", degraded];
+    /// An array that lacks a disk has its others then, and waits: the disk may come.
+    fn assemble(&mut self) -> anyhow::Result<()> {
+        let arguments = ["--assemble", "--scan", "--no-degraded"];
         let output = self.toolbox()?.run("mdadm", &arguments, DEADLINE)?;
         if !matches!(output.code(), Some(0 | NO_ARRAY)) {
             log::warning(&format!("state: mdadm: {}", output.summary()));
         }
+        say_what_is_degraded();
+        Ok(())
+    }
+
+    fn start_array(&mut self, array: &Path) -> anyhow::Result<()> {
+        let arguments = ["--run", &array.to_string_lossy()];
+        let output = self.toolbox()?.run("mdadm", &arguments, DEADLINE)?;
+        output.success("mdadm")?;
         say_what_is_degraded();
         Ok(())
     }
@@ -217,29 +227,33 @@ impl Drop for Containers<'_> {
     }
 }
 
+/// Arrays that have disks and do not run (Linux's Documentation/admin-guide/md.rst, `array_state`).
+fn waiting_arrays() -> Vec<PathBuf> {
+    arrays("array_state", |state| state == "inactive")
+}
+
 /// An array that runs without some of its disks is not as safe as its owner believes.
 fn say_what_is_degraded() {
-    for device in blockdev::list() {
-        let Some(name) = device
-            .path
-            .file_name()
-            .filter(|_| device.partition.is_none())
-        else {
-            continue;
-        };
-        let file = Path::new("/sys/class/block").join(name).join("md/degraded");
-        let missing = fs::read_to_string(file).unwrap_or_default();
-        let missing = missing.trim().parse().unwrap_or(0_u32);
-        if missing > 0 {
-            warn(
-                "state",
-                &format!(
-                    "{} runs without {missing} of its disks",
-                    device.path.display()
-                ),
-            );
-        }
+    let is_some = |missing: &str| missing.parse::<u32>().is_ok_and(|missing| missing > 0);
+    for array in arrays("degraded", is_some) {
+        warn(
+            "state",
+            &format!("{} runs without all of its disks", array.display()),
+        );
     }
+}
+
+/// The arrays of which a file of theirs in sysfs says so.
+fn arrays(file: &str, says: impl Fn(&str) -> bool) -> Vec<PathBuf> {
+    // A machine without sysfs has no arrays, either.
+    let devices = fs::read_dir("/sys/class/block").into_iter().flatten();
+    devices
+        .filter_map(|device| {
+            let device = device.ok()?;
+            let text = fs::read_to_string(device.path().join("md").join(file)).ok()?;
+            says(text.trim()).then(|| Path::new("/dev").join(device.file_name()))
+        })
+        .collect()
 }
 
 #[cfg(test)]
