@@ -50,7 +50,7 @@ pub(super) async fn start<E: Engine + Clone + 'static>(engine: &E, step: &Step) 
 struct Tries<E> {
     engine: E,
     service: String,
-    /// Its id: a container that takes its place has tries of its own.
+    /// Its id: a container that takes its place has its own tries.
     container: String,
     /// The error that was logged last: the same one is not logged each minute.
     said: String,

@@ -24,7 +24,7 @@ pub(crate) use registry::{Login, Push, Search};
 
 /// Manages System Docker, the container engine that is PID 1.
 #[derive(Debug, Parser)]
-#[command(name = "system-docker", version, disable_help_subcommand = true)]
+#[command(name = "system-docker", version)]
 pub(crate) struct Arguments {
     /// Engine socket to connect to
     #[arg(short = 'H', long, global = true, default_value = super::DEFAULT_HOST)]
