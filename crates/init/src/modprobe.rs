@@ -4,13 +4,15 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use sys::modules::ModuleIndex;
+use sys::modules::{self, ModuleIndex};
 
 /// Loads the module of this name or alias. The kernel looks at nothing but whether it can go on afterwards, so a name
-/// without a module is a quiet failure.
+/// without a module is a quiet failure. It is a quick one, too: whoever starts a program of another architecture, as dockerd
+/// does nine times when it starts, waits for the kernel to ask for a module `binfmt-464c`.
 pub(crate) fn load(name: &str) -> ExitCode {
     let directory = Path::new("/lib/modules").join(sys::kernel_release());
     let loaded = !name.starts_with('-')
+        && modules::is_known(&directory, name)
         && ModuleIndex::open(&directory).is_ok_and(|mut index| index.load(name, "").is_ok());
     if loaded {
         ExitCode::SUCCESS

@@ -47,6 +47,22 @@ fn canonical(name: &str) -> String {
     name.replace('-', "_")
 }
 
+/// Whether the index in `directory` has a module of this name, or one for this alias: a look at its text, without keeping it.
+#[must_use]
+pub fn is_known(directory: impl AsRef<Path>, name: &str) -> bool {
+    let directory = directory.as_ref();
+    let text = |file: &str| fs::read_to_string(directory.join(file)).unwrap_or_default();
+    let module = canonical(name);
+    let is_it = |line: &str| canonical(line.split(':').next().unwrap_or(line)) == module;
+    let fits = |line: &str| {
+        let pattern = line.split_whitespace().nth(1);
+        pattern.is_some_and(|pattern| pattern::matches(pattern, name))
+    };
+    text("modules.dep").lines().any(is_it)
+        || text("modules.builtin").lines().any(is_it)
+        || text("modules.alias").lines().any(fits)
+}
+
 impl ModuleIndex {
     /// Reads the index in `directory`, `/lib/modules/RELEASE`. Only modules.dep must be there.
     ///
@@ -290,7 +306,18 @@ mod tests {
 
     #[test]
     fn names_aliases_and_builtins_are_found() {
-        let (_directory, mut index) = index();
+        let (directory, mut index) = index();
+        for (name, expected) in [
+            ("virtio-net", true),
+            ("virtio_net", true),
+            ("ext4", true),
+            ("virtio:d00000001v00001AF4", true),
+            ("usb:v1", false),
+            ("binfmt-464c", false),
+            ("", false),
+        ] {
+            assert_eq!(is_known(directory.path(), name), expected, "{name}");
+        }
         assert_eq!(index.matching("virtio:d00000001v00001AF4"), ["virtio_net"]);
         assert_eq!(index.matching("pci:v00008086d0000100Esv1"), ["e1000"]);
         assert!(index.matching("usb:v1").is_empty());
