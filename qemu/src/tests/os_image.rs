@@ -10,7 +10,7 @@ use libtest_mimic::Trial;
 use minisign::KeyPair;
 
 use super::install::{DISK_BYTES, blank_disk, install_on, reboot, start, write_cloud_config};
-use crate::context::{Context, alone};
+use crate::context::{Context, alone, long};
 use crate::guest::BOOT_DEADLINE;
 use crate::machine::{Boot, Firmware, Machine};
 use crate::registry::{self, Documents, Registry};
@@ -22,7 +22,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             "install_upgrade_from_a_registry_and_docker_fetches_what_is_missing",
             upgrade_from_a_registry,
         ),
-        alone(
+        long(
             context,
             "install_from_another_linux_by_docker_run",
             from_another_linux,

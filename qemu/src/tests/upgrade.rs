@@ -6,7 +6,7 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 
 use super::install::{DISK_BYTES, blank_disk, install_on, reboot};
-use crate::context::{Context, alone};
+use crate::context::{Context, alone, long};
 use crate::guest::{BOOT_DEADLINE, Guest};
 use crate::machine::{Boot, Machine};
 
@@ -17,7 +17,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             "upgrade_reexec_keeps_containers",
             reexec_keeps_containers,
         ),
-        alone(
+        long(
             context,
             "upgrade_keeps_a_program_of_pid_1_over_boots",
             keeps_a_program,

@@ -6,12 +6,12 @@ use anyhow::ensure;
 use libtest_mimic::Trial;
 
 use super::install::{DISK_BYTES, blank_disk, install_on, reboot};
-use crate::context::{Context, alone};
+use crate::context::{Context, long};
 use crate::guest::{BOOT_DEADLINE, Guest};
 use crate::machine::{Boot, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
-    vec![alone(
+    vec![long(
         context,
         "watchdog_resets_a_machine_whose_pid_1_hangs_and_a_try_is_lost",
         hangs_cost_tries,
