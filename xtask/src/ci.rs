@@ -131,10 +131,11 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
 }
 
 /// Tests that need what a build puts into `dist`, which is made later: `cargo test -p CRATE NAME -- --ignored`.
-const WITH_DIST: [&str; 3] = [
+const WITH_DIST: [&str; 4] = [
     "the_tools_of_a_version_make_a_file_system",
     "dockerd_starts_on_what_was_healed",
     "a_registry_has_every_architecture_that_was_pushed_and_its_signature",
+    "a_registry_has_signatures_of_the_index_and_of_each_architecture",
 ];
 
 /// Tests of every crate. What needs root, loop devices or a host's program is ignored by `cargo test` and says so; here root runs

@@ -5,6 +5,8 @@
 
 mod archive;
 mod builder;
+mod cosign;
+mod push;
 #[cfg(test)]
 mod pushed;
 mod sign;
@@ -12,18 +14,15 @@ mod sign;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anyhow::{Context, Result};
 use install::{Manifest, image};
 use oci_image::reference::Reference;
-use oci_image::registry::{Credentials, RegistryOptions};
-use oci_transfer::registry::{Blob, Transfer, push_files};
 
 use crate::cache;
 use crate::workspace::{Build, VERSION};
 use crate::{iso, progress, rust};
 use builder::{Image, Layer};
+use push::push;
 
 /// Options of `cargo xtask os-image`.
 #[derive(clap::Args)]
@@ -34,8 +33,12 @@ pub(crate) struct Options {
     /// Sign the manifest with this minisign secret key; repeated, with several
     #[arg(long)]
     sign: Vec<PathBuf>,
+    /// Sign what is pushed with this key, too, as `cosign sign --recursive --key` does: ECDSA P-256 in PEM, openssl's or, with
+    /// its password in COSIGN_PASSWORD, cosign's; repeated, with several
+    #[arg(long, value_name = "KEY", requires = "push")]
+    cosign_key: Vec<PathBuf>,
     /// Make a key pair FILE and FILE.pub, and nothing else
-    #[arg(long, conflicts_with_all = ["push", "sign"])]
+    #[arg(long, conflicts_with_all = ["push", "sign", "cosign_key"])]
     new_key: Option<PathBuf>,
 }
 
@@ -51,6 +54,12 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
         Some(reference) => reference.clone().or_latest(),
         None => own_name()?,
     };
+    // Before the build, which takes minutes
+    let cosign_keys = options
+        .cosign_key
+        .iter()
+        .map(|path| cosign::Key::read(path));
+    let cosign_keys = cosign_keys.collect::<Result<Vec<_>>>()?;
     let image = make(build, &reference, &options.sign)?;
     if options.sign.is_empty() {
         progress::warn(
@@ -58,7 +67,7 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
         );
     }
     match &options.push {
-        Some(_) => push(&image, &reference),
+        Some(_) => push(&image, &reference, &cosign_keys),
         None => Ok(()),
     }
 }
@@ -133,90 +142,4 @@ fn layers(
         )?);
     }
     Ok(layers)
-}
-
-fn push(image: &Image, reference: &Reference) -> Result<()> {
-    let options = RegistryOptions::default();
-    let credentials = credentials(reference.domain())?;
-    let report = |step: oci_image::progress::Progress| {
-        println!("{} {}", step.id, step.status);
-    };
-    let transfer = Transfer {
-        options: &options,
-        credentials: &credentials,
-        platform: None,
-        known: &Default::default(),
-        report: &report,
-    };
-    let mut blobs: Vec<Blob<'_>> = image.layers().iter().map(Layer::blob).collect();
-    blobs.push(image.config());
-    let digest = push_files(
-        reference,
-        &blobs,
-        image.manifest(),
-        image.index(),
-        &transfer,
-    )
-    .with_context(|| format!("push {reference}"))?;
-    progress::note("os-image", &format!("{reference}@{digest}"));
-    Ok(())
-}
-
-/// What `docker login` has left for a registry; nobody when there is nothing.
-fn credentials(domain: &str) -> Result<Credentials> {
-    let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
-    let Some(path) = folder.or(home).map(|folder| folder.join("config.json")) else {
-        return Ok(Credentials::default());
-    };
-    let Ok(text) = fs::read(&path) else {
-        return Ok(Credentials::default());
-    };
-    let document: serde_json::Value =
-        serde_json::from_slice(&text).with_context(|| format!("parse {}", path.display()))?;
-    let key = if domain == "docker.io" {
-        "https://index.docker.io/v1/"
-    } else {
-        domain
-    };
-    let entry = &document["auths"][key];
-    let Some(auth) = entry["auth"].as_str() else {
-        return Ok(Credentials::default());
-    };
-    let Some((username, password)) = decode_basic(auth) else {
-        bail!(
-            "{}: the entry of {key} is not base64 of user:password",
-            path.display()
-        );
-    };
-    Ok(Credentials {
-        username,
-        password,
-        identity_token: entry["identitytoken"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned(),
-        ..Credentials::default()
-    })
-}
-
-/// `user:password` in base64 (RFC 7617).
-fn decode_basic(text: &str) -> Option<(String, String)> {
-    let text = String::from_utf8(STANDARD.decode(text).ok()?).ok()?;
-    let (user, password) = text.split_once(':')?;
-    Some((user.to_owned(), password.to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_docker_login_left_is_read() {
-        let decoded = decode_basic("bWU6YTpi");
-        assert_eq!(decoded, Some(("me".to_owned(), "a:b".to_owned())));
-        assert_eq!(decode_basic("dTpw"), Some(("u".to_owned(), "p".to_owned())));
-        assert_eq!(decode_basic("dQ=="), None);
-        assert_eq!(decode_basic("?"), None);
-    }
 }

@@ -12,8 +12,8 @@ mod head;
 mod http;
 mod pull;
 mod push;
-mod push_files;
 mod query;
+mod repository;
 mod search;
 mod uploads;
 
@@ -25,8 +25,8 @@ pub use files::fetch_files;
 pub use oci_image::registry::{Credentials, Description, Found, RegistryOptions};
 pub use pull::{Pulled, pull};
 pub use push::{PushImage, Pushed, push};
-pub use push_files::{Blob, push_files};
 pub use query::{describe, tags};
+pub use repository::{Blob, Repository};
 pub use search::search;
 
 use http::Http;

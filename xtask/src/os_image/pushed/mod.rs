@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use super::*;
 
+mod signed;
+
 const EPOCH: u64 = 1_767_225_600;
 const START_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -27,10 +29,10 @@ impl Registry {
         let port = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = port.local_addr().unwrap().to_string();
         drop(port);
-        let data = folder.path().join("data");
+        let (data, log) = (folder.path().join("data"), folder.path().join("log"));
         let config = folder.path().join("config.yml");
         let text = format!(
-            "version: 0.1\nlog: {{level: fatal}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: \"{address}\"}}\n",
             data.display()
         );
         fs::write(&config, text).unwrap();
@@ -45,6 +47,7 @@ impl Registry {
         let process = duct::cmd!(&program, "serve", &config)
             .stdin_null()
             .stdout_null()
+            .stderr_path(&log)
             .unchecked()
             .start()
             .unwrap();
@@ -55,7 +58,8 @@ impl Registry {
         };
         let end = Instant::now() + START_DEADLINE;
         while TcpStream::connect(&registry.address).is_err() {
-            assert!(Instant::now() < end, "the registry does not listen");
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            assert!(Instant::now() < end, "the registry does not listen: {said}");
             std::thread::sleep(Duration::from_millis(20));
         }
         registry
@@ -122,15 +126,15 @@ fn a_registry_has_every_architecture_that_was_pushed_and_its_signature() {
     let reference = Reference::parse(&format!("{}/team/os:v1.0", registry.address)).unwrap();
     let tag = "/v2/team/os/manifests/v1.0";
     let images = ["amd64", "arm64"].map(|arch| version(arch, &key));
-    push(&images[0], &reference).unwrap();
+    push(&images[0], &reference, &[]).unwrap();
     let index = registry.document(tag, OCI_INDEX);
     assert_eq!(index["manifests"].as_array().unwrap().len(), 1, "{index}");
     for image in &images {
-        push(image, &reference).unwrap();
+        push(image, &reference, &[]).unwrap();
     }
     let index = registry.get(tag, OCI_INDEX);
     // A second push changes nothing
-    push(&images[0], &reference).unwrap();
+    push(&images[0], &reference, &[]).unwrap();
     assert_eq!(registry.get(tag, OCI_INDEX), index);
 
     let index: Value = serde_json::from_slice(&index).unwrap();
