@@ -282,7 +282,9 @@ mod tests {
             serde_json::json!({"interfaces": {"eth0": {"dhcp": true}}})
         );
         assert_eq!(contents.notes.len(), 1);
-        assert!(contents.notes[0].starts_with("network-config: ethernets.eth0.wakeonlan: "));
+        assert!(
+            contents.notes[0].starts_with("network-config: line 2: ethernets.eth0.wakeonlan: ")
+        );
         let openstack = directory.path().join("openstack/latest");
         std::fs::create_dir_all(&openstack).unwrap();
         std::fs::write(openstack.join("network_data.json"), "{").unwrap();

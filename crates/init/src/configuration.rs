@@ -81,6 +81,7 @@ pub(crate) fn read(mut machine: Machine) -> anyhow::Result<Machine> {
         }
     }
     read.hostname().clone_into(&mut machine.hostname);
+    machine.is_named = read.given_hostname().is_some();
     machine.problems = read.loaded.problems;
     machine.config = read.loaded.config;
     machine.tree = read.loaded.tree;

@@ -28,6 +28,8 @@ pub(crate) struct Machine {
     pub(crate) problems: Vec<config::Problem>,
     /// The host name that is set.
     pub(crate) hostname: String,
+    /// Whether configuration or metadata give it. If not, the console follows the names that DHCP servers give.
+    pub(crate) is_named: bool,
     /// How each phase went, in order.
     pub(crate) trace: Vec<Record>,
 }

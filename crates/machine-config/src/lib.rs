@@ -2,7 +2,7 @@
 //!
 //! PID 1 and `ros` read the same layers with it, so that they cannot disagree: the built-in configuration, the
 //! vendor's file (OEM), the directory of cloud-init and the installer, what `ros config set` wrote, the kernel command
-//! line, and the metadata of the datasource where all of these are silent.
+//! line, and the metadata of the datasource where all of these are silent; at last a name that a DHCP server gave.
 //!
 //! [`plan`] says what a change of it does to a running machine, and [`apply`] is what `ros` and PID 1 say to each other
 //! about one.
@@ -16,6 +16,7 @@
 pub mod apply;
 pub mod catalogue;
 mod files;
+pub mod lease_names;
 mod metadata;
 pub mod plan;
 pub mod preload;
@@ -26,6 +27,8 @@ use std::path::{Path, PathBuf};
 
 use config::include::{self, Include};
 use config::{CommandLine, Loaded, Problem, Severity, Source};
+
+use crate::lease_names::{LONGEST_NAME, LeaseName};
 
 pub use metadata::{METADATA, Metadata, MetadataError, load_metadata};
 pub use service_files::with_files;
@@ -44,9 +47,6 @@ pub const CLOUD_CONFIG: &str = "cloud-config.yml";
 /// The name of a machine that has none (RancherOS's default).
 pub const DEFAULT_HOST_NAME: &str = "rancher";
 
-/// Longest host name in bytes (sethostname(2), `HOST_NAME_MAX`).
-const LONGEST_HOST_NAME: usize = 64;
-
 /// Where the layers lie.
 #[derive(Debug, Clone)]
 pub struct Places {
@@ -58,6 +58,8 @@ pub struct Places {
     pub conf: PathBuf,
     /// The kernel command line.
     pub command_line: PathBuf,
+    /// The directory of what DHCP servers said.
+    pub leases: PathBuf,
 }
 
 impl Default for Places {
@@ -67,6 +69,7 @@ impl Default for Places {
             oem: OEM.into(),
             conf: CONF.into(),
             command_line: "/proc/cmdline".into(),
+            leases: lease_names::DIRECTORY.into(),
         }
     }
 }
@@ -91,6 +94,8 @@ pub struct MachineConfig {
     pub metadata: Metadata,
     /// Kernel command line.
     pub command_line: CommandLine,
+    /// The name that a DHCP server gave.
+    pub lease: Option<LeaseName>,
 }
 
 impl MachineConfig {
@@ -113,6 +118,7 @@ impl MachineConfig {
         Self::load_from(&Places {
             oem: "/nonexistent".into(),
             conf: "/nonexistent".into(),
+            leases: "/nonexistent".into(),
             ..Places::default()
         })
     }
@@ -170,27 +176,33 @@ impl MachineConfig {
             loaded,
             metadata,
             command_line,
+            lease: LeaseName::load(&places.leases),
         };
         machine.check_hostname();
         machine
     }
 
-    /// Name of the machine: configuration, then metadata, then the default.
+    /// Name of the machine: configuration, then metadata, then a DHCP server's, then the default.
     pub fn hostname(&self) -> &str {
+        let lease = self.lease.as_ref().map(|lease| lease.name.as_str());
+        let default = self.loaded.config.rancher.defaults.hostname.as_deref();
+        self.given_hostname()
+            .or(lease)
+            .or(default.filter(|name| is_hostname(name)))
+            .unwrap_or(DEFAULT_HOST_NAME)
+    }
+
+    /// The name that the configuration or the metadata give it: no DHCP server changes that.
+    pub fn given_hostname(&self) -> Option<&str> {
         let config = &self.loaded.config;
         let (first, second) = if config.prefer_fqdn_over_hostname == Some(true) {
             (&config.fqdn, &config.hostname)
         } else {
             (&config.hostname, &config.fqdn)
         };
-        let names = [
-            first,
-            second,
-            &self.metadata.hostname,
-            &config.rancher.defaults.hostname,
-        ];
+        let names = [first, second, &self.metadata.hostname];
         let name = names.into_iter().flatten().find(|name| is_hostname(name));
-        name.map_or(DEFAULT_HOST_NAME, String::as_str)
+        name.map(String::as_str)
     }
 
     /// Whether `rancher.disable` names a feature.
@@ -212,7 +224,7 @@ impl MachineConfig {
         };
         if !node.as_str().is_some_and(is_hostname) {
             let message = format!(
-                "expected a host name (letters, digits, '-' and '.', at most {LONGEST_HOST_NAME} characters); it is ignored"
+                "expected a host name (letters, digits, '-' and '.', at most {LONGEST_NAME} characters); it is ignored"
             );
             let problem = Problem::error(&node.at, "hostname", message);
             self.loaded.problems.push(problem);
@@ -251,7 +263,7 @@ fn load_over(
 /// Whether a name can be a host name: letters, digits, `-`, `_` and dots, at most 64 characters (sethostname(2)).
 pub fn is_hostname(name: &str) -> bool {
     !name.is_empty()
-        && name.len() <= LONGEST_HOST_NAME
+        && name.len() <= LONGEST_NAME
         && !name.starts_with(['-', '.'])
         && name
             .chars()

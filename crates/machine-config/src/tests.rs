@@ -17,7 +17,24 @@ fn machine(files: &[(&str, &str)], cmdline: &str) -> MachineConfig {
         oem: root.path().join("oem.yml"),
         conf,
         command_line: root.path().join("cmdline"),
+        leases: root.path().to_owned(),
     })
+}
+
+#[test]
+fn a_servers_name_counts_only_where_nobody_names_the_machine() {
+    let lease = ("hostnames", "1002 eth0 by-dhcp\n");
+    let default = ("os.yml", "rancher: {defaults: {hostname: d}}");
+    let unnamed = machine(&[lease, default], "");
+    assert_eq!(unnamed.hostname(), "by-dhcp");
+    assert_eq!(unnamed.given_hostname(), None);
+    let files = [lease, default, ("conf/metadata", r#"{"hostname": "m"}"#)];
+    assert_eq!(machine(&files, "").hostname(), "m");
+    assert_eq!(machine(&files, "cc.hostname=own").hostname(), "own");
+    assert_eq!(machine(&[default], "").hostname(), "d");
+    // What no host can be called is not a name, and does not keep a good one away.
+    let named = [lease, default, ("conf/cloud-config.yml", "hostname: a b")];
+    assert_eq!(machine(&named, "").hostname(), "by-dhcp");
 }
 
 #[test]

@@ -240,6 +240,7 @@ fn files_of_any_bytes_do_not_hide_the_others() {
         oem: root.path().join("none"),
         conf,
         command_line: root.path().join("none"),
+        leases: root.path().join("none"),
     });
     assert_eq!(machine.hostname(), "taken");
     assert_eq!(

@@ -3,9 +3,7 @@
 use crate::plan::{Plan, Role};
 
 /// The lines that are added to the image's own configuration; none when no link asks.
-///
-/// `own_resolver`: resolv.conf is written from the configuration, so dhcpcd leaves it alone.
-pub fn settings(plan: &Plan, own_resolver: bool, search: &[String]) -> Option<String> {
+pub fn settings(plan: &Plan) -> Option<String> {
     let links: Vec<_> = plan.dhcp_links().collect();
     let local = plan
         .links
@@ -21,14 +19,12 @@ pub fn settings(plan: &Plan, own_resolver: bool, search: &[String]) -> Option<St
         .map(|link| link.name.as_str())
         .collect();
     let mut lines = vec![format!("allowinterfaces {}", names.join(" "))];
-    if own_resolver {
-        lines.push("nohook resolv.conf".to_owned());
-    } else if !search.is_empty() {
-        lines.push(format!("static domain_search={}", search.join(" ")));
-    }
     for link in &links {
         lines.push(format!("interface {}", link.name));
         lines.extend(link.metric.map(|metric| format!("metric {metric}")));
+        if link.refuses_name {
+            lines.push("nooption host_name".to_owned());
+        }
     }
     for link in &local {
         lines.push(format!("interface {}", link.name));
@@ -84,23 +80,14 @@ mod tests {
     #[test]
     fn only_links_that_ask_are_named() {
         let plan = plan(
-            "eth0: {dhcp: true, metric: 50}, eth1: {address: 10.0.0.2/24}, eth2: {ipv4ll: true}",
+            "eth0: {dhcp: true, metric: 50, dhcp_hostname: false}, eth1: {address: 10.0.0.2/24}, eth2: {ipv4ll: true}",
         );
         assert_eq!(
-            settings(&plan, true, &[]).unwrap(),
-            "allowinterfaces eth0 eth2\nnohook resolv.conf\ninterface eth0\nmetric 50\ninterface eth2\nnodhcp\nnodhcp6\nipv4ll\n"
-        );
-        assert!(
-            settings(&plan, false, &["a.b".into()])
-                .unwrap()
-                .contains("static domain_search=a.b")
+            settings(&plan).unwrap(),
+            "allowinterfaces eth0 eth2\ninterface eth0\nmetric 50\nnooption host_name\ninterface eth2\nnodhcp\nnodhcp6\nipv4ll\n"
         );
         assert_eq!(
-            settings(
-                &super::tests::plan("eth0: {address: 10.0.0.2/24}"),
-                true,
-                &[]
-            ),
+            settings(&super::tests::plan("eth0: {address: 10.0.0.2/24}")),
             None
         );
     }

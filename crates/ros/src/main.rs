@@ -1,7 +1,7 @@
 //! `ros`: the operator's command, and the short-lived and long-running programs of the system containers.
 //!
 //! One binary under several names, chosen by the name it is started as: `system-docker`, `poweroff`, `reboot`, `halt`,
-//! `shutdown`, `autologin`, `respawn`, `wait-for-docker`; every other name is `ros` itself.
+//! `shutdown`, `autologin`, `respawn`, `wait-for-docker`, `lease-hook`; every other name is `ros` itself.
 //!
 //! **Belongs here:** the commands of the operator, and the programs that run in the console and in the services.
 //!
@@ -25,6 +25,7 @@ mod config_command;
 mod console;
 mod container_files;
 mod install;
+mod lease_hook;
 mod machine_config;
 #[cfg(any(test, feature = "man-pages"))]
 mod man;
@@ -36,6 +37,7 @@ mod power;
 mod preload;
 mod problems;
 mod reset;
+mod resolv_conf;
 mod respawn;
 mod service;
 mod small_commands;
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         "poweroff" | "reboot" | "halt" | "shutdown" => report(&name, power::main(&name, arguments)),
         "autologin" => report(&name, autologin::main(&arguments)),
         "respawn" => report(&name, respawn::main(&arguments)),
+        "lease-hook" => report(&name, lease_hook::main()),
         "wait-for-docker" => report(&name, preload::wait_for_docker()),
         _ => cli::main(arguments),
     }

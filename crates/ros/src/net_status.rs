@@ -1,8 +1,10 @@
-//! `ros net status`: links, addresses, routes, rules and name servers as the kernel has them.
+//! `ros net status`: the host name, links, addresses, routes, rules and name servers as the kernel has them.
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
+use machine_config::lease_names::{self, LeaseName};
 use netconf::wireguard::text;
 use serde_json::{Value, json};
 use sys::netlink::wireguard::Wireguard;
@@ -76,11 +78,21 @@ pub(crate) fn status() -> anyhow::Result<Value> {
             .collect()
     };
     Ok(json!({
+        "hostname": hostname(),
         "links": links_json,
         "routes": routes_json,
         "rules": rules,
         "dns": { "nameservers": words("nameserver "), "search": words("search ") },
     }))
+}
+
+/// The machine's name, and the link whose DHCP server gave it; no link when somebody else did.
+fn hostname() -> Value {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim_end();
+    let lease = LeaseName::load(Path::new(lease_names::DIRECTORY));
+    let link = lease.filter(|lease| lease.name == name);
+    json!({ "name": name, "dhcp": link.map(|lease| lease.link) })
 }
 
 /// One that `rancher.network` has asked for.
@@ -189,8 +201,13 @@ fn print_table(status: &Value) {
             }
         }
     }
+    let from = match &status["hostname"]["dhcp"] {
+        Value::String(link) => format!(" (by DHCP on {link})"),
+        _ => String::new(),
+    };
+    println!("\nHost name: {}{from}", words(&status["hostname"]["name"]));
     println!(
-        "\nDNS: {}  search: {}",
+        "DNS: {}  search: {}",
         words(&status["dns"]["nameservers"]),
         words(&status["dns"]["search"])
     );

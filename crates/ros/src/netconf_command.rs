@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use config::cloud_config::Command as Entry;
-use netconf::resolver::{HEADER, Resolver, has_server};
+use netconf::resolver::{MAX_SERVERS, Resolver, has_server};
 use netconf::{LinkPlan, Plan, apply, dhcp};
 use sys::netlink::Rtnetlink;
 use sys::process::{Child, Command};
 
 use crate::machine_config::MachineConfig;
 use crate::problems;
+use crate::resolv_conf::ResolvConf;
 use crate::wireguard_hosts::Hosts;
 
 const DHCPCD: &str = "/usr/sbin/dhcpcd";
@@ -42,9 +43,11 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         && network.pre_cmds.is_empty()
         && network.post_cmds.is_empty()
         && network.dns == Default::default();
-    forget_servers(&resolver)?;
+    let resolv_conf = ResolvConf::default();
+    resolv_conf.forget()?;
     if is_plain {
         clean_up(network);
+        resolv_conf.want(&resolver)?;
         // dhcpcd looks for links itself, and this process need not stay.
         let environment = sys::process::environment();
         let arguments = ["dhcpcd", "--nobackground"].map(Into::into);
@@ -62,6 +65,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
     Service {
         network: network.clone(),
         resolver,
+        resolv_conf,
         netlink: Rtnetlink::open()?,
         plan: Plan::default(),
         settings: None,
@@ -83,18 +87,10 @@ fn clean_up(network: &config::cloud_config::Network) {
     }
 }
 
-/// Name servers that the configuration does not name any more.
-fn forget_servers(resolver: &Resolver) -> anyhow::Result<()> {
-    let text = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
-    if resolver.servers.is_empty() && text.starts_with(HEADER) {
-        fs::write(RESOLV_CONF, "").with_context(|| format!("cannot write {RESOLV_CONF}"))?;
-    }
-    Ok(())
-}
-
 struct Service {
     network: config::cloud_config::Network,
     resolver: Resolver,
+    resolv_conf: ResolvConf,
     netlink: Rtnetlink,
     /// What is in the kernel.
     plan: Plan,
@@ -106,15 +102,17 @@ struct Service {
 
 impl Service {
     fn run(mut self, timeout: Duration) -> anyhow::Result<ExitCode> {
+        // A machine without a link has name servers, too.
+        self.resolve()?;
         self.update()?;
-        self.resolve(&self.resolver.servers)?;
         let end = Instant::now() + timeout;
         while !self.has_addresses()? && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(100));
         }
         let has_dns = has_server(&fs::read_to_string(RESOLV_CONF).unwrap_or_default());
-        if self.resolver.servers.is_empty() && !has_dns {
-            self.resolve(&self.resolver.fallback)?;
+        if !has_dns {
+            self.resolver.has_waited = true;
+            self.resolve()?;
         }
         run_commands("post_cmds", &self.network.post_cmds, "");
         loop {
@@ -163,10 +161,18 @@ impl Service {
             println!("{}: {}", link.name, describe(link));
             run_commands("post_up", &link.post_up, &link.name);
         }
-        let own = !self.resolver.servers.is_empty();
-        let settings = dhcp::settings(&plan, own, &self.resolver.search);
+        let may_name = |name: &str| {
+            let mut links = plan.dhcp_links();
+            links.any(|link| link.name == name && !link.refuses_name)
+        };
+        if let Err(error) = crate::lease_hook::keep_names(may_name) {
+            loudly(&format!("{error:#}"));
+        }
+        let settings = dhcp::settings(&plan);
         let arguments = dhcp::arguments(&plan);
+        self.resolver = std::mem::take(&mut self.resolver).with_links(&plan);
         self.plan = plan;
+        self.resolve()?;
         if settings != self.settings {
             self.start_dhcpcd(settings, &arguments)?;
         }
@@ -211,13 +217,17 @@ impl Service {
         }))
     }
 
-    /// In place: the file is a mount point in every service.
-    fn resolve(&self, servers: &[String]) -> anyhow::Result<()> {
-        if servers.is_empty() {
-            return Ok(());
+    /// Says what is wanted of the resolver, and which of it is in vain.
+    fn resolve(&self) -> anyhow::Result<()> {
+        let left_out = self.resolv_conf.want(&self.resolver)?;
+        let own = self.resolver.links.iter().flat_map(|link| &link.servers);
+        let own: Vec<&String> = own.chain(&self.resolver.servers).collect();
+        for server in left_out.iter().filter(|server| own.contains(server)) {
+            loudly(&format!(
+                "dns: {server} is not asked: a resolver asks the first {MAX_SERVERS} servers"
+            ));
         }
-        fs::write(RESOLV_CONF, self.resolver.text(servers))
-            .with_context(|| format!("cannot write {RESOLV_CONF}"))
+        Ok(())
     }
 }
 

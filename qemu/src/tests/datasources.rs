@@ -102,7 +102,7 @@ fn check(guest: &Guest) -> anyhow::Result<()> {
     );
     let problems = guest.run("sudo ros status --problems; true")?;
     ensure!(
-        problems.contains("network-config: ethernets.all.wakeonlan"),
+        problems.contains(": ethernets.all.wakeonlan: "),
         "a key that is not applied is not named: {problems}"
     );
     guest.check()

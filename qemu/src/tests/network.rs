@@ -8,6 +8,7 @@ use libtest_mimic::Trial;
 use super::user_data::{booted, prints};
 use crate::context::{Context, alone};
 use crate::guest::BOOT_DEADLINE;
+use crate::machine::{Boot, Machine};
 
 /// eth0 is the way in and static; eth1 has everything else; eth2 and eth3 are one bond.
 const USER_DATA: &str = "#cloud-config
@@ -42,11 +43,112 @@ rancher:
 ";
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
-    vec![alone(
-        context,
-        "network_is_what_user_data_says_and_changes_on_restart",
-        is_what_user_data_says_and_changes_on_restart,
-    )]
+    vec![
+        alone(
+            context,
+            "network_is_what_user_data_says_and_changes_on_restart",
+            is_what_user_data_says_and_changes_on_restart,
+        ),
+        alone(
+            context,
+            "network_takes_the_name_that_a_dhcp_server_gives",
+            takes_the_name_that_a_dhcp_server_gives,
+        ),
+        alone(
+            context,
+            "network_name_servers_of_links_are_one_list_in_order",
+            name_servers_of_links_are_one_list_in_order,
+        ),
+    ]
+}
+
+/// A name of the owner's wins for as long as it is there; a change of something else leaves the server's alone.
+fn takes_the_name_that_a_dhcp_server_gives(context: &Context) -> anyhow::Result<()> {
+    let guest = Machine::new("dhcp-name", Boot::Kernel)
+        .arguments(&[
+            "-netdev",
+            "user,id=net1,restrict=on,net=10.99.1.0/24,hostname=by-dhcp.example",
+            "-device",
+            "virtio-net-pci,netdev=net1",
+        ])
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    let is_named = |name: &str| {
+        let files =
+            format!("grep -qx {name} /etc/hostname && grep -q '^127.0.1.1.{name}' /etc/hosts");
+        let logged = format!("logger x && grep -q ' {} ' /var/log/syslog", short(name));
+        guest.run_until(
+            &format!("test $(hostname) = {name} && {files} && {logged}"),
+            BOOT_DEADLINE,
+        )
+    };
+    let set = |key: &str, value: &str| {
+        guest.run_until("sudo test -S /run/rancher/config.sock", BOOT_DEADLINE)?;
+        guest.run(&format!(
+            "sudo ros config set {key} {value} && sudo ros config apply"
+        ))
+    };
+    is_named("by-dhcp.example")?;
+    let status = guest.run("ros net status")?;
+    ensure!(
+        status.contains("by-dhcp.example (by DHCP on eth1)"),
+        "{status}"
+    );
+    set("rancher.sysctl.vm.swappiness", "7")?;
+    is_named("by-dhcp.example")?;
+    set("hostname", "own")?;
+    is_named("own")?;
+    guest.run("sudo ros service restart network")?;
+    guest.run_until("ip -4 -o addr | grep -q 10.99.1.", BOOT_DEADLINE)?;
+    is_named("own")?;
+    set("hostname", "null")?;
+    is_named("by-dhcp.example")?;
+    guest.check()
+}
+
+/// What the two DHCP servers say, and what is said about one of them, until it is taken back.
+fn name_servers_of_links_are_one_list_in_order(context: &Context) -> anyhow::Result<()> {
+    let guest = Machine::new("dns", Boot::Kernel)
+        .arguments(&[
+            "-netdev",
+            "user,id=net1,ipv6=off,net=10.99.1.0/24",
+            "-device",
+            "virtio-net-pci,netdev=net1",
+        ])
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    let is = |servers: &str| {
+        let list = r"sed -n 's/^nameserver \(10[.].*\)/\1/p' /etc/resolv.conf | xargs";
+        guest.run_until(&format!("test \"$({list})\" = '{servers}'"), BOOT_DEADLINE)
+    };
+    let set = |interfaces: &str| {
+        guest.run_until("sudo test -S /run/rancher/config.sock", BOOT_DEADLINE)?;
+        guest.run(&format!(
+            "sudo ros config set rancher.network.interfaces '{interfaces}' && sudo ros config apply"
+        ))
+    };
+    is("10.0.2.3 10.99.1.3")?;
+    set(
+        "{eth0: {dhcp: true}, eth1: {dhcp: true, metric: 5, dns: {nameservers: [10.8.0.1], search: [one.example]}}}",
+    )?;
+    is("10.8.0.1 10.99.1.3 10.0.2.3")?;
+    guest.run("grep -q '^search one.example' /etc/resolv.conf")?;
+    set(
+        "{eth0: {dhcp: true}, eth1: {dhcp: true, dns: {nameservers: [10.8.0.1], dhcp_nameservers: false}}}",
+    )?;
+    is("10.8.0.1 10.0.2.3")?;
+    guest.run("! grep -q one.example /etc/resolv.conf")?;
+    set("null")?;
+    is("10.0.2.3 10.99.1.3")?;
+    // The service starts again without dhcpcd having been asked anything.
+    guest.run("sudo ros service restart network")?;
+    is("10.0.2.3 10.99.1.3")?;
+    guest.check()
+}
+
+/// What rsyslogd writes of a name.
+fn short(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
 }
 
 #[expect(clippy::too_many_lines, reason = "one story")]

@@ -65,7 +65,7 @@ pub fn digitalocean(value: &Value) -> Network {
         .map(texts)
         .unwrap_or_default()
     {
-        network.add_nameserver("dns.nameservers", &server);
+        network.add_nameserver(None, "dns.nameservers", &server);
     }
     network
 }
@@ -135,7 +135,7 @@ pub fn upcloud(value: &Value) -> Network {
         }
     }
     for server in value.pointer("/network/dns").map(texts).unwrap_or_default() {
-        network.add_nameserver("network.dns", &server);
+        network.add_nameserver(None, "network.dns", &server);
     }
     network
 }

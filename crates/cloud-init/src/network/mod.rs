@@ -38,6 +38,10 @@ pub struct Interface {
     pub(crate) matching: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dhcp: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dhcp_hostname: Option<bool>,
+    #[serde(skip_serializing_if = "Dns::is_empty")]
+    pub(crate) dns: Dns,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) addresses: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -61,6 +65,25 @@ pub struct Interface {
     pub(crate) vlans: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) wireguard: Option<tunnels::Wireguard>,
+}
+
+/// `dns` of one link.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Dns {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dhcp_nameservers: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dhcp_search: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) nameservers: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) search: Vec<String>,
+}
+
+impl Dns {
+    fn is_empty(&self) -> bool {
+        *self == Dns::default()
+    }
 }
 
 /// One entry of `routes`.
@@ -127,20 +150,37 @@ impl Network {
         }
     }
 
-    fn add_nameserver(&mut self, key: &str, text: &str) {
+    /// A name server, of one link when it is named.
+    fn add_nameserver(&mut self, link: Option<&str>, key: &str, text: &str) {
         let text = text.trim();
         let address = text.split('%').next().unwrap_or(text);
         if address.parse::<IpAddr>().is_err() {
-            self.note(key, &format!("{text:?} is not an address"));
-        } else if !self.nameservers.iter().any(|known| known == text) {
-            self.nameservers.push(text.to_owned());
+            return self.note(key, &format!("{text:?} is not an address"));
+        }
+        let servers = match link {
+            Some(link) => &mut self.entry(link).dns.nameservers,
+            None => &mut self.nameservers,
+        };
+        if !servers.iter().any(|known| known == text) {
+            servers.push(text.to_owned());
         }
     }
 
-    fn add_search(&mut self, text: &str) {
+    /// A search domain, of one link when it is named.
+    fn add_search(&mut self, link: Option<&str>, key: &str, text: &str) {
         let text = text.trim();
-        if !text.is_empty() && !self.search.iter().any(|known| known == text) {
-            self.search.push(text.to_owned());
+        if let Some(domain) = text.strip_prefix('~') {
+            let message = format!(
+                "{text:?} is not applied: names below {domain:?} are asked of the same servers as all others"
+            );
+            return self.note(key, &message);
+        }
+        let search = match link {
+            Some(link) => &mut self.entry(link).dns.search,
+            None => &mut self.search,
+        };
+        if !text.is_empty() && !search.iter().any(|known| known == text) {
+            search.push(text.to_owned());
         }
     }
 }
@@ -152,7 +192,24 @@ impl Network {
 /// What is neither, in words.
 pub fn network_config(text: &str) -> Result<Option<Network>, String> {
     let (node, _) = config::parse("network-config", text).map_err(|problem| problem.to_string())?;
-    network_value(&node.to_json())
+    let mut network = network_value(&node.to_json())?;
+    for note in network.iter_mut().flat_map(|network| &mut network.notes) {
+        if let Some(line) = line_of(&node, note) {
+            *note = format!("line {line}: {note}");
+        }
+    }
+    Ok(network)
+}
+
+/// The line of what a note is about: the deepest part of its key that is there.
+fn line_of(node: &config::Node, note: &str) -> Option<u32> {
+    let key = note.split(": ").next()?.replace('[', ".").replace(']', "");
+    let root = node.get("network").unwrap_or(node);
+    let ends = key.match_indices('.').map(|(dot, _)| dot);
+    let mut ends: Vec<usize> = ends.chain([key.len()]).collect();
+    ends.reverse();
+    let found = ends.into_iter().find_map(|end| root.get(&key[..end]));
+    found.map(|node| node.at.line)
 }
 
 /// The same for a value that was parsed already.

@@ -209,28 +209,17 @@ fn settings(network: &mut Network, key: &str, name: &str, link: &Value) {
         .map(texts)
         .unwrap_or_default()
     {
-        network.add_nameserver(&format!("{key}.nameservers.addresses"), &server);
+        let key = format!("{key}.nameservers.addresses");
+        network.add_nameserver(Some(name), &key, &server);
     }
     for domain in link
         .pointer("/nameservers/search")
         .map(texts)
         .unwrap_or_default()
     {
-        network.add_search(&domain);
+        network.add_search(Some(name), &format!("{key}.nameservers.search"), &domain);
     }
-    let mut metric = None;
-    for overrides in ["dhcp4-overrides", "dhcp6-overrides"] {
-        for field in keys(link.get(overrides)) {
-            match field.as_str() {
-                "route-metric" => metric = link[overrides].get(&field).and_then(number),
-                "send-hostname" | "hostname" | "use-mtu" | "use-ntp" | "use-hostname" => {}
-                _ => network.note(
-                    &format!("{key}.{overrides}.{field}"),
-                    "not applied by this version",
-                ),
-            }
-        }
-    }
+    let dhcp_says = overrides(network, key, link);
     let mac = link.get("macaddress").and_then(text);
     let mtu = link.get("mtu").and_then(number);
     let entry = network.entry(name);
@@ -244,7 +233,56 @@ fn settings(network: &mut Network, key: &str, name: &str, link: &Value) {
     entry.rules = rules;
     entry.mac = mac;
     entry.mtu = mtu;
-    entry.metric = metric;
+    entry.metric = dhcp_says.metric;
+    entry.dhcp_hostname = dhcp_says.hostname;
+    entry.dns.dhcp_nameservers = dhcp_says.nameservers;
+    entry.dns.dhcp_search = dhcp_says.search;
+}
+
+/// What is taken of DHCP's answers; what is not said is the usual.
+#[derive(Default)]
+struct Overrides {
+    metric: Option<u64>,
+    hostname: Option<bool>,
+    nameservers: Option<bool>,
+    search: Option<bool>,
+}
+
+/// `dhcp4-overrides` and `dhcp6-overrides`: one for both families here.
+fn overrides(network: &mut Network, key: &str, link: &Value) -> Overrides {
+    let mut taken = Overrides::default();
+    for family in ["4", "6"] {
+        let name = format!("dhcp{family}-overrides");
+        for field in keys(link.get(&name)) {
+            let (value, key) = (&link[&name][&field], format!("{key}.{name}.{field}"));
+            let is_no = !truth(value);
+            match field.as_str() {
+                "route-metric" => taken.metric = number(value),
+                "use-hostname" if is_no => taken.hostname = Some(false),
+                "use-dns" if is_no => taken.nameservers = Some(false),
+                "use-domains" if is_no && value.as_str() != Some("route") => {
+                    taken.search = Some(false);
+                }
+                "use-domains" if is_no => {
+                    let message = "\"route\" is not applied: the domains are searched, and all names are asked of the same servers";
+                    network.note(&key, message);
+                }
+                "use-hostname" | "use-dns" | "use-domains" | "use-mtu" | "use-ntp" => {}
+                "send-hostname" if !is_no => {}
+                _ => network.note(&key, "not applied by this version"),
+            }
+        }
+    }
+    for (other, own) in [("4", "6"), ("6", "4")] {
+        let field = |family: &str| link.pointer(&format!("/dhcp{family}-overrides/use-dns"));
+        let is_no = field(own).is_some_and(|value| !truth(value));
+        let asks = link.get(format!("dhcp{other}")).is_some_and(truth);
+        if is_no && asks && field(other).is_none_or(truth) {
+            let message = "is for both families here: name servers of neither are used";
+            network.note(&format!("{key}.dhcp{own}-overrides.use-dns"), message);
+        }
+    }
+    taken
 }
 
 fn routes(network: &mut Network, key: &str, link: &Value) -> Vec<Route> {

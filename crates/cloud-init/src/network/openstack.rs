@@ -21,7 +21,7 @@ pub fn translate(value: &Value) -> Network {
             ),
         }
     }
-    services(&mut network, "services", value);
+    services(&mut network, None, "services", value);
     network
 }
 
@@ -30,12 +30,12 @@ fn list<'v>(value: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
     items.into_iter().flatten().take(super::MAX_LINKS)
 }
 
-fn services(network: &mut Network, key: &str, value: &Value) {
+fn services(network: &mut Network, link: Option<&str>, key: &str, value: &Value) {
     for service in list(value, "services") {
         if service.get("type").and_then(Value::as_str) == Some("dns")
             && let Some(address) = service.get("address").and_then(text)
         {
-            network.add_nameserver(key, &address);
+            network.add_nameserver(link, key, &address);
         }
     }
 }
@@ -192,7 +192,7 @@ fn subnet(network: &mut Network, key: &str, name: &str, item: &Value) {
         });
     }
     for server in item.get("dns_nameservers").map(texts).unwrap_or_default() {
-        network.add_nameserver(&format!("{key}.dns_nameservers"), &server);
+        network.add_nameserver(Some(name), &format!("{key}.dns_nameservers"), &server);
     }
-    services(network, &format!("{key}.services"), item);
+    services(network, Some(name), &format!("{key}.services"), item);
 }

@@ -9,7 +9,8 @@ fn check(found: Network, network: &Value, notes: &[&str]) {
     let starts: Vec<&str> = found
         .notes
         .iter()
-        .map(|note| note.split(": ").next().unwrap_or(""))
+        .map(|note| note.split(": ").find(|word| !word.starts_with("line ")))
+        .map(Option::unwrap_or_default)
         .collect();
     assert_eq!(starts, notes, "{:?}", found.notes);
     // What the configuration does not know would be reported at each boot.
@@ -101,10 +102,9 @@ network:
             "eth1": {"match": "mac=52:54:00:00:00:02", "bond": "bond0"},
             "eth2": {"bridge": "br0"},
             "bond0": {"dhcp": false, "bond_opts": {"mode": "802.3ad", "miimon": "100", "xmit_hash_policy": "layer3+4"}, "vlans": "100:bond0.100"},
-            "bond0.100": {"addresses": ["10.0.100.2/24"], "routes": [{"to": "10.20.0.0/16", "via": "10.0.100.1", "metric": 3}]},
+            "bond0.100": {"addresses": ["10.0.100.2/24"], "dns": {"nameservers": ["10.0.100.1"]}, "routes": [{"to": "10.20.0.0/16", "via": "10.0.100.1", "metric": 3}]},
             "br0": {"bridge": "true", "dhcp": true},
         },
-        "dns": {"nameservers": ["10.0.100.1"]},
     });
     translated(
         text,
@@ -140,7 +140,7 @@ network:
     eth1:
       dhcp4: true
       dhcp6: no
-      dhcp4-overrides: {route-metric: 200, use-dns: false}
+      dhcp4-overrides: {route-metric: 200, use-dns: false, use-hostname: false}
       wakeonlan: true
       routing-policy: [{from: 10.0.0.0/8, table: 9}, {to: 'fd00::/8', mark: 7, priority: 50, type-of-service: 3}]
     idle: {match: {name: 'enp*'}}
@@ -149,12 +149,11 @@ network:
 ";
     let network = json!({
         "interfaces": {
-            "nic0": {"match": "mac=52:54:00:aa:bb:01", "addresses": ["10.0.0.5/24", "2001:db8::5/64", "10.0.0.6/24"], "mtu": 1400, "mac": "52:54:00:aa:bb:99",
+            "nic0": {"match": "mac=52:54:00:aa:bb:01", "addresses": ["10.0.0.5/24", "2001:db8::5/64", "10.0.0.6/24"], "mtu": 1400, "dns": {"nameservers": ["10.0.0.2", "2001:db8::2"], "search": ["a.example", "b.example"]}, "mac": "52:54:00:aa:bb:99",
                 "routes": [{"to": "default", "via": "10.0.0.1"}, {"to": "default", "via": "2001:db8::1", "metric": 50}, {"to": "10.50.0.0/16", "via": "10.0.0.9", "table": 5}]},
-            "eth1": {"dhcp": true, "metric": 200, "rules": [{"from": "10.0.0.0/8", "table": 9}, {"to": "fd00::/8", "table": 254, "priority": 50, "mark": 7}]},
+            "eth1": {"dhcp": true, "dhcp_hostname": false, "dns": {"dhcp_nameservers": false}, "metric": 200, "rules": [{"from": "10.0.0.0/8", "table": 9}, {"to": "fd00::/8", "table": 254, "priority": 50, "mark": 7}]},
             "idle": {"match": "enp*", "dhcp": false},
         },
-        "dns": {"nameservers": ["10.0.0.2", "2001:db8::2"], "search": ["a.example", "b.example"]},
     });
     translated(
         text,
@@ -163,7 +162,6 @@ network:
             "wifis",
             "ethernets.eth1.wakeonlan",
             "ethernets.eth1.routing-policy[1].type-of-service",
-            "ethernets.eth1.dhcp4-overrides.use-dns",
             "ethernets.nic0.set-name",
             "tunnels.he-ipv6",
         ],
@@ -202,6 +200,53 @@ network:
     }});
     let notes = ["tunnels.wg0.peers[1].nickname", "tunnels.wg0.local"];
     translated(text, &network, &notes);
+}
+
+/// What sends some names to some servers is for resolvers that keep servers apart.
+#[test]
+fn name_servers_of_a_link_are_its_own_and_routes_of_names_are_said() {
+    let text = "
+version: 2
+ethernets:
+  eth0:
+    dhcp4: true
+    dhcp6: true
+    dhcp4-overrides: {use-domains: route, use-dns: false}
+    dhcp6-overrides: {use-domains: no, send-hostname: false}
+    nameservers:
+      addresses: [10.0.0.2]
+      search: [a.example, ~corp.example, ~.]
+";
+    let network = json!({
+        "interfaces": {"eth0": {"dhcp": true, "dns": {"dhcp_nameservers": false, "dhcp_search": false, "nameservers": ["10.0.0.2"], "search": ["a.example"]}}},
+    });
+    let keys = [
+        "ethernets.eth0.nameservers.search",
+        "ethernets.eth0.nameservers.search",
+        "ethernets.eth0.dhcp4-overrides.use-domains",
+        "ethernets.eth0.dhcp6-overrides.send-hostname",
+        "ethernets.eth0.dhcp4-overrides.use-dns",
+    ];
+    translated(text, &network, &keys);
+    let notes = network_config(text).unwrap().unwrap().notes;
+    assert!(notes[0].starts_with("line 11: "), "{}", notes[0]);
+    assert!(notes[3].starts_with("line 8: "), "{}", notes[3]);
+    let text = "
+version: 1
+config:
+- {type: nameserver, interface: eth1, address: 10.1.0.1, search: one.example}
+- {type: nameserver, interface: eth7, address: 10.0.0.1}
+- {type: physical, name: eth1, subnets: [{type: dhcp, dns_nameservers: [10.1.0.2], dns_search: [~two.example]}]}
+";
+    let network = json!({
+        "interfaces": {"eth1": {"dhcp": true, "dns": {"nameservers": ["10.1.0.2", "10.1.0.1"], "search": ["one.example"]}}},
+        "dns": {"nameservers": ["10.0.0.1"]},
+    });
+    translated(
+        text,
+        &network,
+        &["config[2].subnets[0].dns_search", "config[1].interface"],
+    );
 }
 
 #[test]
@@ -259,11 +304,11 @@ fn openstack_network_data() {
         "interfaces": {
             "interface0": {"match": "mac=a0:36:9f:2c:e8:70", "mtu": 9000, "bond": "bond_x"},
             "interface1": {"match": "mac=a0:36:9f:2c:e8:71", "bond": "bond_x"},
-            "bond_x": {"mac": "fa:16:3e:b3:72:36", "bond_opts": {"mode": "802.3ad", "miimon": "100"}, "addresses": ["172.19.0.12/22"], "vlans": "101:vlan101",
+            "bond_x": {"mac": "fa:16:3e:b3:72:36", "bond_opts": {"mode": "802.3ad", "miimon": "100"}, "addresses": ["172.19.0.12/22"], "dns": {"nameservers": ["172.19.0.1"]}, "vlans": "101:vlan101",
                 "routes": [{"to": "default", "via": "172.19.3.254"}, {"to": "10.0.0.0/8", "via": "172.19.1.1"}]},
             "vlan101": {"mac": "fa:16:3e:b3:72:30", "dhcp": true, "addresses": ["2001:cdba::3257:9652/64"], "routes": [{"to": "default", "via": "2001:cdba::1"}]},
         },
-        "dns": {"nameservers": ["172.19.0.1", "8.8.8.8"]},
+        "dns": {"nameservers": ["8.8.8.8"]},
     });
     check(
         openstack::translate(&value),

@@ -10,6 +10,7 @@ use super::{Network, Route, by_mac, cidr, destination, is_link_name, number, tex
 pub(super) fn translate(value: &Value) -> Network {
     let mut network = Network::default();
     let items = value.get("config").and_then(Value::as_array);
+    let mut servers = Vec::new();
     for (index, item) in items
         .into_iter()
         .flatten()
@@ -35,18 +36,8 @@ pub(super) fn translate(value: &Value) -> Network {
             "bridge" => bridge(&mut network, &key, index, item),
             "vlan" => vlan(&mut network, &key, index, item),
             "nameserver" => {
-                if item.get("interface").is_some() {
-                    network.note(
-                        &format!("{key}.interface"),
-                        "name servers are the machine's, not a link's",
-                    );
-                }
-                for server in item.get("address").map(texts).unwrap_or_default() {
-                    network.add_nameserver(&format!("{key}.address"), &server);
-                }
-                for domain in item.get("search").map(texts).unwrap_or_default() {
-                    network.add_search(&domain);
-                }
+                // The link may stand further down.
+                servers.push((key, item));
             }
             "route" => network.note(
                 &key,
@@ -56,7 +47,29 @@ pub(super) fn translate(value: &Value) -> Network {
             other => network.note(&format!("{key}.type"), &format!("{other:?} is not known")),
         }
     }
+    for (key, item) in servers {
+        nameserver(&mut network, &key, item);
+    }
     network
+}
+
+/// Name servers of the machine, or of the link that `interface` names.
+fn nameserver(network: &mut Network, key: &str, item: &Value) {
+    let link = item.get("interface").and_then(text);
+    let link = link.filter(|link| {
+        let is_known = network.interfaces.contains_key(link);
+        if !is_known {
+            let message = format!("there is no link {link:?}: they are the machine's");
+            network.note(&format!("{key}.interface"), &message);
+        }
+        is_known
+    });
+    for server in item.get("address").map(texts).unwrap_or_default() {
+        network.add_nameserver(link.as_deref(), &format!("{key}.address"), &server);
+    }
+    for domain in item.get("search").map(texts).unwrap_or_default() {
+        network.add_search(link.as_deref(), &format!("{key}.search"), &domain);
+    }
 }
 
 fn name_of(network: &Network, item: &Value, index: usize) -> String {
@@ -209,10 +222,10 @@ fn subnet(network: &mut Network, key: &str, name: &str, subnet: &Value) {
         other => network.note(&format!("{key}.type"), &format!("{other:?} is not known")),
     }
     for server in subnet.get("dns_nameservers").map(texts).unwrap_or_default() {
-        network.add_nameserver(&format!("{key}.dns_nameservers"), &server);
+        network.add_nameserver(Some(name), &format!("{key}.dns_nameservers"), &server);
     }
     for domain in subnet.get("dns_search").map(texts).unwrap_or_default() {
-        network.add_search(&domain);
+        network.add_search(Some(name), &format!("{key}.dns_search"), &domain);
     }
     if let Some(mtu) = subnet.get("mtu").and_then(number) {
         network.entry(name).mtu.get_or_insert(mtu);

@@ -13,7 +13,9 @@ use serde::Deserialize;
 
 use crate::Service;
 
-pub use network::{Dns, Interface, Network, RouteEntry, RuleEntry, Wireguard, WireguardPeer};
+pub use network::{
+    Dns, Interface, LinkDns, Network, RouteEntry, RuleEntry, Wireguard, WireguardPeer,
+};
 pub use state::State;
 pub use users::{Chpasswd, User, UserEntry, UserPassword};
 

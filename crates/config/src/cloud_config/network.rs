@@ -43,6 +43,8 @@ pub struct Interface {
     pub bridge: Option<String>,
     pub dhcp: Option<bool>,
     pub dhcp_args: Option<String>,
+    pub dhcp_hostname: Option<bool>,
+    pub dns: LinkDns,
     pub gateway: Option<String>,
     pub gateway_ipv6: Option<String>,
     pub ipv4ll: Option<bool>,
@@ -116,5 +118,16 @@ pub struct Dns {
     /// Addresses of name servers.
     pub nameservers: Vec<String>,
     /// Search domains.
+    pub search: Vec<String>,
+}
+
+/// `rancher.network.interfaces.NAME.dns`; see `schema::network` for what the fields mean.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the fields are documented in the schema")]
+pub struct LinkDns {
+    pub dhcp_nameservers: Option<bool>,
+    pub dhcp_search: Option<bool>,
+    pub nameservers: Vec<String>,
     pub search: Vec<String>,
 }

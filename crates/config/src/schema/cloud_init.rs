@@ -23,7 +23,7 @@ pub(super) const TOP: &[Field] = &[
     c("fs_setup", Kind::Any, Never("disks are only formatted where rancher.state.autoformat names them; format in runcmd"), "File systems on disks."),
     c("groups", Kind::Any, CONSOLE, "Groups to make: names, or maps of a name and its members."),
     c("growpart", Kind::Any, Given("the state file system grows into its partition at each boot"), "Growing of partitions."),
-    f("hostname", Kind::String, Boot, "Name of the machine."),
+    f("hostname", Kind::String, Boot, "Name of the machine; when absent the datasource's, or the one that a DHCP server gives."),
     c("locale", Kind::String, CONSOLE, "`LANG` of logins. Consoles with only C.UTF-8 show it as that."),
     c("manage_etc_hosts", Kind::Word, Given("/etc/hosts names the machine at each boot, as with `true`"), "Whether /etc/hosts names the machine."),
     c("manage_resolv_conf", Kind::Bool, Given("the service network writes /etc/resolv.conf"), "Whether /etc/resolv.conf is written."),

@@ -28,7 +28,15 @@ const PROXY: Effect = Service("console, docker");
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const DNS: Kind = Kind::Object(&[
     f("nameservers", Kind::Strings, N, "Addresses of name servers; they replace what DHCP says.").rule(Rule::Address),
-    f("search", Kind::Strings, N, "Search domains."),
+    f("search", Kind::Strings, N, "Search domains; they replace what DHCP says.").rule(Rule::Domain),
+]);
+
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
+const LINK_DNS: Kind = Kind::Object(&[
+    f("dhcp_nameservers", Kind::Bool, N, "Whether name servers are used that DHCP and router advertisements name on this link; true when absent.").from(Origin::Here),
+    f("dhcp_search", Kind::Bool, N, "The same for search domains.").from(Origin::Here),
+    f("nameservers", Kind::Strings, N, "Addresses of name servers. There is one list for all names, in the order of the links' metrics, and three are asked.").from(Origin::Here).rule(Rule::Address),
+    f("search", Kind::Strings, N, "Search domains.").from(Origin::Here).rule(Rule::Domain),
 ]);
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
@@ -40,6 +48,8 @@ const INTERFACE: Kind = Kind::Object(&[
     f("bridge", Kind::Word, N, "The bridge this link belongs to; `true`: this link is a bridge."),
     f("dhcp", Kind::Bool, N, "Whether dhcpcd asks for addresses. Where no entry gives the machine an address, its links ask unless this is false."),
     f("dhcp_args", Kind::String, N, "Options of dhcpcd in place of the usual ones."),
+    f("dhcp_hostname", Kind::Bool, N, "Whether the server may name a machine that has no `hostname`; true when absent.").from(Origin::Here),
+    f("dns", LINK_DNS, Inside, "Name servers of this link, next to those of `rancher.network.dns` and before what DHCP says.").from(Origin::Here),
     f("gateway", Kind::String, N, "IPv4 gateway.").rule(Rule::Address),
     f("gateway_ipv6", Kind::String, N, "IPv6 gateway.").rule(Rule::Address),
     f("ipv4ll", Kind::Bool, N, "Whether the link takes a link-local IPv4 address when it has no other."),

@@ -140,7 +140,7 @@ const REGISTRY_AUTH: Kind = Kind::Object(&[
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const DEFAULTS: Kind = Kind::Object(&[
     f("docker", Kind::Any, Never("set rancher.docker"), ""),
-    f("hostname", Kind::String, Boot, "Name of a machine that got none."),
+    f("hostname", Kind::String, Boot, "Name of a machine that gets none, from a DHCP server either."),
     f("network", NETWORK, Service("network"), "Network settings under everything else."),
     f("system_docker_logs", Kind::String, Never("System Docker logs to the kernel's log: dmesg, /var/log/syslog"), ""),
 ]);

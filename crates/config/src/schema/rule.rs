@@ -13,6 +13,8 @@ pub enum Rule {
     Address,
     /// `10.0.0.2/24`; without a prefix it is one host's.
     Prefix,
+    /// Domains that names are looked up in: `example.org`, or several with spaces or commas between them.
+    Domain,
     /// What sshd listens on: an address, or an address and a port (sshd_config(5), ListenAddress). A name that cannot be
     /// resolved would keep sshd from starting.
     Listen,
@@ -31,6 +33,7 @@ impl Rule {
                 .is_ok_and(|number| (from..=to).contains(&number)),
             Rule::Address => text.parse::<IpAddr>().is_ok(),
             Rule::Prefix => is_prefix(text),
+            Rule::Domain => text.split([',', ' ']).all(is_domain),
             Rule::Listen => is_listen_address(text),
         }
     }
@@ -41,6 +44,7 @@ impl Rule {
             Rule::Range(from, to) => format!("a number from {from} to {to}"),
             Rule::Address => "an IP address, as 10.0.0.1".to_owned(),
             Rule::Prefix => "an IP address with its prefix, as 10.0.0.2/24".to_owned(),
+            Rule::Domain => "a domain, as example.org; `~example.org`, which sends some names to the servers of one link, cannot be had, since a resolver asks the same servers for all names".to_owned(),
             Rule::Listen => "an IP address, as 10.0.0.1 or 10.0.0.1:22".to_owned(),
         }
     }
@@ -53,6 +57,11 @@ fn is_prefix(text: &str) -> bool {
     };
     let most = if address.is_ipv6() { 128 } else { 32 };
     prefix.parse::<u8>().is_ok_and(|prefix| prefix <= most)
+}
+
+fn is_domain(text: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    text.chars().all(is_letter)
 }
 
 /// Whether sshd can listen on the text without resolving a name.
@@ -85,6 +94,11 @@ mod tests {
                 Rule::Prefix,
                 &["10.0.0.2/24", "10.0.0.2", "fd00::1/64", "$private_ipv4/24"],
                 &["10.0.0.2/33", "10.0.0.2/", "10.0.0.300/24", "fd00::1/129"],
+            ),
+            (
+                Rule::Domain,
+                &["example.org", "a, b.c", "_x.a-b.", "$domain"],
+                &["~corp.example", "a/b", "ä"],
             ),
             (
                 Rule::Listen,

@@ -81,7 +81,8 @@ fn look() -> sys::netlink::Result<Vec<String>> {
 pub(super) fn machine(machine: &Machine) -> Vec<String> {
     let mut wrong = Vec::new();
     let name = sysctl::read("kernel.hostname").unwrap_or_default();
-    if name != machine.hostname {
+    // A DHCP server may say another one at any time.
+    if machine.is_named && name != machine.hostname {
         wrong.push(format!("the host name is {name}, not {}", machine.hostname));
     }
     for (key, value) in &machine.config.rancher.sysctl {

@@ -1,5 +1,7 @@
 //! What each link becomes.
 
+mod order;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -8,11 +10,9 @@ use sys::netlink::{BondOptions, Cidr, Rule, TABLE_MAIN};
 
 use crate::matching::{self, Candidate};
 use crate::reachable;
+use crate::resolver::LinkDns;
 use crate::values::{cidr, everything, is_name, rules, static_route, vlans};
 use crate::wireguard::{self, Wireguard};
-
-/// First metric given to further default routes of one family, so that they do not fight.
-const FURTHER_GATEWAY: u32 = 1024;
 
 /// Everything `rancher.network.interfaces` asks for on this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,6 +75,10 @@ pub struct LinkPlan {
     pub ipv4ll: bool,
     /// Metric for the routes of DHCP.
     pub metric: Option<u32>,
+    /// Whether the name that a DHCP server gives is refused.
+    pub refuses_name: bool,
+    /// Its name servers and search domains.
+    pub dns: LinkDns,
     /// Commands before.
     pub pre_up: Vec<Command>,
     /// Commands after.
@@ -262,6 +266,10 @@ impl Plan {
             None => Role::Static,
         };
         let metric = self.number(key, "metric", entry.metric);
+        let (dns, problems) = LinkDns::new(&link.name, &entry.dns);
+        for problem in problems {
+            self.problem(key, &problem);
+        }
         let mut routes = self.routes(key, entry, metric);
         routes.extend(self.tunnelled(&link.name, &addresses, metric));
         LinkPlan {
@@ -274,6 +282,8 @@ impl Plan {
             mac: entry.mac.clone(),
             ipv4ll: entry.ipv4ll == Some(true),
             metric,
+            refuses_name: entry.dhcp_hostname == Some(false),
+            dns,
             pre_up: entry.pre_up.clone(),
             post_up: entry.post_up.clone(),
         }
@@ -356,29 +366,6 @@ impl Plan {
                 table: TABLE_MAIN,
             })
             .collect()
-    }
-
-    /// Two default routes of one family and table with the same metric would replace each other: the later one steps back.
-    fn settle_gateways(&mut self) {
-        let mut taken: BTreeSet<(u32, bool, u32)> = BTreeSet::new();
-        let mut problems = Vec::new();
-        for link in &mut self.links {
-            for route in link
-                .routes
-                .iter_mut()
-                .filter(|route| route.destination.prefix() == 0)
-            {
-                let of = |metric: u32| (route.table, route.destination.is_ipv6(), metric);
-                if !taken.insert(of(route.metric)) {
-                    while !taken.insert(of(route.metric.max(FURTHER_GATEWAY))) {
-                        route.metric = route.metric.max(FURTHER_GATEWAY) + 1;
-                    }
-                    route.metric = route.metric.max(FURTHER_GATEWAY);
-                    problems.push(format!("{}: another link has a gateway too: this one has metric {} and is used when the other is down", link.name, route.metric));
-                }
-            }
-        }
-        self.problems.extend(problems);
     }
 }
 

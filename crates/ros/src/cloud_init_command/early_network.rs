@@ -14,6 +14,7 @@ use sys::process::{Child, Command, Signal};
 
 use super::loudly;
 use crate::machine_config::MachineConfig;
+use crate::resolv_conf::ResolvConf;
 
 const DHCPCD: &str = "/usr/sbin/dhcpcd";
 /// The image's configuration, which ours is added to.
@@ -117,7 +118,7 @@ impl EarlyNetwork {
     }
 
     fn start_dhcpcd(&mut self) -> anyhow::Result<()> {
-        let Some(settings) = dhcp::settings(&self.plan, false, &[]) else {
+        let Some(settings) = dhcp::settings(&self.plan) else {
             return Ok(());
         };
         let image = fs::read_to_string(IMAGE_SETTINGS).unwrap_or_default();
@@ -127,19 +128,17 @@ impl EarlyNetwork {
         Ok(())
     }
 
-    /// Name servers for addresses with names: the configuration's, else those of DHCP, else the defaults.
+    /// Name servers for addresses with names: the configuration's, those of DHCP, else the defaults.
     fn resolve(&self, machine: &MachineConfig) {
         let rancher = &machine.loaded.config.rancher;
-        let resolver = Resolver::new(&rancher.network, &rancher.defaults.network);
-        let has_dns = has_server(&fs::read_to_string(RESOLV_CONF).unwrap_or_default());
-        let servers = match (resolver.servers.is_empty(), has_dns) {
-            (false, _) => &resolver.servers,
-            (true, false) => &resolver.fallback,
-            (true, true) => return,
-        };
-        // In place: the file is a mount point.
-        if let Err(error) = fs::write(RESOLV_CONF, resolver.text(servers)) {
-            loudly(&format!("cannot write {RESOLV_CONF}: {error}"));
+        let mut resolver =
+            Resolver::new(&rancher.network, &rancher.defaults.network).with_links(&self.plan);
+        let text = fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+        resolver.has_waited = !has_server(&text);
+        let file = ResolvConf::default();
+        let wanted = file.make().and_then(|()| file.want(&resolver));
+        if let Err(error) = wanted {
+            loudly(&format!("{error:#}"));
         }
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn main(command: &CloudInit) -> anyhow::Result<ExitCode> {
             }
             saved && errors.is_empty()
         }
-        CloudInit::Execute => console::apply_identity(&MachineConfig::load()),
+        CloudInit::Execute => console::apply_identity_again(&MachineConfig::load()),
     };
     Ok(if good {
         ExitCode::SUCCESS
@@ -104,7 +104,7 @@ pub(crate) fn ask_late() {
         problems::clear("cloud-init");
         let name = found.name.clone();
         keep(found, dmi.get(dmi::Field::ProductUuid), conf);
-        console::apply_identity(&MachineConfig::load());
+        console::apply_identity_again(&MachineConfig::load());
         // Else it is asked once more after a restart of the console, which does no harm.
         let _ = fs::remove_file(&late);
         loudly(&format!(

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use machine_config::lease_names;
 
 use super::accounts::{self, DOCKER, RANCHER};
 use super::ssh;
@@ -13,6 +15,10 @@ use crate::problems;
 /// The kernel's host name as a file; the console shares the host's UTS namespace.
 const KERNEL_HOSTNAME: &str = "/proc/sys/kernel/hostname";
 
+/// System Docker's socket, and how long it is waited for.
+const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// Sets the host name in the kernel, /etc/hostname and /etc/hosts.
 pub(crate) fn set_hostname(name: &str) -> anyhow::Result<()> {
     fs::write(KERNEL_HOSTNAME, name).with_context(|| format!("cannot write {KERNEL_HOSTNAME}"))?;
@@ -20,6 +26,44 @@ pub(crate) fn set_hostname(name: &str) -> anyhow::Result<()> {
     fs::write("/etc/hostname", format!("{name}\n")).context("cannot write /etc/hostname")?;
     let hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
     fs::write("/etc/hosts", hosts_with(&hosts, name)).context("cannot write /etc/hosts")
+}
+
+/// rsyslogd asks for the machine's name when it starts and when it is told to look again (rsyslogd(8), HUP).
+pub(super) fn tell_syslog() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let told = runtime.map(|runtime| {
+        let client = engine_api::Client::new(SYSTEM_DOCKER);
+        runtime.block_on(async {
+            tokio::time::timeout(ANSWER, client.container_kill("syslog", Some("HUP"))).await
+        })
+    });
+    if !matches!(told, Ok(Ok(Ok(())))) {
+        // It has not started yet, or it is switched off.
+        println!("syslog was not told the host name");
+    }
+}
+
+/// Sets the host name again whenever a DHCP server has given another one; a machine that somebody names keeps its own.
+/// `known` is what a server had said when the name was set. Ends with an error only.
+pub(crate) fn follow_leases(known: Option<String>) -> anyhow::Result<()> {
+    let directory = Path::new(lease_names::DIRECTORY);
+    // The service network may start later.
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    let names = sys::fs::NewNames::new()?;
+    names.watch(directory)?;
+    let mut known = known;
+    loop {
+        let said = lease_names::LeaseName::load(directory).map(|lease| lease.name);
+        if said != known {
+            set_hostname(MachineConfig::load().hostname())?;
+            tell_syslog();
+            known = said;
+        }
+        names.wait()?;
+    }
 }
 
 /// The hosts file with `127.0.1.1 name` (RancherOS's line) and a localhost.

@@ -63,6 +63,8 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         std::thread::spawn(crate::cloud_init_command::ask_late);
         std::thread::spawn(crate::reset::sweep);
         std::thread::spawn(crate::os::follow_policy);
+        let said = machine.lease.as_ref().map(|lease| lease.name.clone());
+        std::thread::spawn(|| part("host name", || identity::follow_leases(said)));
         std::thread::spawn(move || finish::run(&machine));
     })
 }
@@ -107,6 +109,13 @@ pub(crate) fn apply_identity(machine: &MachineConfig) -> bool {
     let name = part("host name", || identity::set_hostname(machine.hostname()));
     let keys = part("authorized keys", || identity::install_keys(machine));
     name && keys
+}
+
+/// The same on a machine that runs: what is logged has the name from then on.
+pub(crate) fn apply_identity_again(machine: &MachineConfig) -> bool {
+    let is_done = apply_identity(machine);
+    identity::tell_syslog();
+    is_done
 }
 
 /// Runs one part and reports its failure.

@@ -117,6 +117,7 @@ mod tests {
             loaded: config::load(&[], &command_line),
             metadata: cloud_init::Metadata::default(),
             command_line,
+            lease: None,
         }
     }
 

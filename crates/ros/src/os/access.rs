@@ -41,7 +41,8 @@ fn text(machine: &MachineConfig) -> String {
         rancher.insert("network".to_owned(), network.to_json());
     }
     let value: Value = json!({
-        "hostname": machine.hostname(),
+        // A name of DHCP is given again, perhaps another one.
+        "hostname": machine.given_hostname(),
         "ssh_authorized_keys": config.ssh_authorized_keys,
         "rancher": rancher,
     });
@@ -65,6 +66,7 @@ mod tests {
                 oem: nowhere.clone(),
                 conf: conf.clone(),
                 command_line: nowhere.clone(),
+                leases: nowhere.clone(),
             })
         };
         let first = load(

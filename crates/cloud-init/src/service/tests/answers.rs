@@ -144,8 +144,8 @@ pub(super) fn expected(name: &str) -> Expected {
                 "public0": {"match": "mac=04:01:2a:0f:2a:01", "addresses": ["104.131.20.105/18", "10.17.0.47/16", "2604:a880:800:10::17d:2001/64"], "routes": [{"to": "default", "via": "104.131.0.1"}, {"to": "default", "via": "2604:A880:0800:0010::1"}]},
                 "private0": {"match": "mac=04:01:2a:0f:2a:02", "addresses": ["10.132.255.113/16"]}}}"#, ..NOTHING },
         "hetzner" => Expected { id: "2094304", hostname: Some("cloudserver1"), addresses: [Some("95.217.1.2"), Some("10.0.0.2"), None],
-            network: r#"{"dns": {"nameservers": ["185.12.64.1"]}, "interfaces": {
-                "eth0": {"match": "mac=96:00:00:08:19:da", "dhcp": true, "addresses": ["2a01:4f9:c010:b5b8::1/64"], "routes": [{"to": "default", "via": "fe80::1"}]},
+            network: r#"{"interfaces": {
+                "eth0": {"match": "mac=96:00:00:08:19:da", "dhcp": true, "dns": {"nameservers": ["185.12.64.1"]}, "addresses": ["2a01:4f9:c010:b5b8::1/64"], "routes": [{"to": "default", "via": "fe80::1"}]},
                 "private0": {"match": "mac=86:00:00:98:40:6e", "dhcp": true}}}"#, ..NOTHING },
         "vultr" => Expected { id: "9e59b4a5-0cc1-4f0e-9d5e-4a1c2a1d2a3b", hostname: Some("vultr-guest"), addresses: [Some("108.61.89.242"), Some("10.1.112.3"), Some("2001:19f0:5:56c2:5400:3ff:fe15:c465")],
             network: r#"{"interfaces": {"link0": {"match": "mac=56:00:03:15:c4:65", "dhcp": true, "addresses": ["203.0.113.9/32"]}, "link1": {"match": "mac=5a:00:03:15:c4:65", "addresses": ["10.1.112.3/20"]}}}"#, ..NOTHING },
