@@ -20,6 +20,7 @@ pub mod azure;
 pub mod dmi;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod guestinfo;
 pub mod http;
 pub mod media;
 pub mod metadata;

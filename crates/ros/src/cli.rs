@@ -220,6 +220,9 @@ pub(crate) enum CloudInit {
     Save,
     /// Apply host name and keys of the configuration now
     Execute,
+    /// Print the settings that VMware's hypervisor has for this machine; on another one the processor ends this
+    #[command(hide = true)]
+    Guestinfo,
 }
 
 /// Runs `ros`.

@@ -36,6 +36,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod sysctl;
 pub mod tty;
+pub mod vmware;
 pub mod watchdog;
 
 pub use error::{Context, Error, Result};

@@ -32,6 +32,11 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             "datasources_a_dead_service_keeps_nobody_out",
             a_dead_service_keeps_nobody_out,
         ),
+        alone(
+            context,
+            "datasources_a_vmware_without_an_answer_keeps_nobody_out",
+            a_vmware_without_an_answer_keeps_nobody_out,
+        ),
     ]
 }
 
@@ -134,6 +139,21 @@ fn a_dead_service_keeps_nobody_out(context: &Context) -> anyhow::Result<()> {
     let problems = guest.run("sudo ros status --problems; true")?;
     ensure!(
         problems.contains("cloud-init: hetzner: "),
+        "nothing is said: {problems}"
+    );
+    guest.check()
+}
+
+/// The firmware says VMware, and the hypervisor is another one: the processor ends the program that asks, and nothing else.
+fn a_vmware_without_an_answer_keeps_nobody_out(context: &Context) -> anyhow::Result<()> {
+    let mut guest = Machine::new("vmware", Boot::Kernel)
+        .arguments(&["-smbios", "type=1,manufacturer=VMware,, Inc."])
+        .start(&context.artifacts)?;
+    guest.allow("general protection fault");
+    guest.wait_ready()?;
+    let problems = guest.run("sudo ros status --problems; true")?;
+    ensure!(
+        problems.contains("cloud-init: vmware: guestinfo: the hypervisor does not "),
         "nothing is said: {problems}"
     );
     guest.check()

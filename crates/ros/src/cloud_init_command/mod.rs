@@ -2,6 +2,7 @@
 //! `execute`: apply them.
 
 mod early_network;
+mod guestinfo;
 mod sources;
 
 use std::fs;
@@ -41,6 +42,7 @@ pub(crate) fn main(command: &CloudInit) -> anyhow::Result<ExitCode> {
             }
             saved && errors.is_empty()
         }
+        CloudInit::Guestinfo => guestinfo::print()?,
         CloudInit::Execute => console::apply_identity_again(&MachineConfig::load()),
     };
     Ok(if good {

@@ -10,7 +10,7 @@ use cloud_init::service::{self, Place, Reach, Service, table};
 use cloud_init::{Error, Result, UserData, address, azure, nocloud, ovf, user_data};
 
 use super::early_network::{self, EarlyNetwork};
-use super::loudly;
+use super::{guestinfo, loudly};
 use crate::machine_config::MachineConfig;
 use sys::netlink::Rtnetlink;
 
@@ -178,8 +178,8 @@ impl<'m> Asking<'m> {
             ("file" | "url", None) => {
                 Err(Error::Service("it needs a place behind a colon".to_owned()))
             }
-            // Guestinfo over the hypervisor's own channel is not had; an appliance's disc is.
-            ("ovf" | "vmware", _) => ovf::find(Path::new(MOUNT_POINT)),
+            ("ovf", _) => ovf::find(Path::new(MOUNT_POINT)),
+            ("vmware", _) => self.vmware(),
             ("azure", _) => self.azure().map(Some),
             (name, _) => match table::by_name(name) {
                 Some(service) => self.service(service),
@@ -199,6 +199,18 @@ impl<'m> Asking<'m> {
         }
         let deadline = self.connect(service.reach)?;
         answer(service, &self.place(), deadline).map(Some)
+    }
+
+    /// The machine's settings, else an appliance's disc.
+    fn vmware(&mut self) -> Result<Option<Contents>> {
+        match guestinfo::find() {
+            Ok(None) => ovf::find(Path::new(MOUNT_POINT)),
+            Ok(found) => Ok(found),
+            Err(error) => match ovf::find(Path::new(MOUNT_POINT)) {
+                Ok(None) => Err(error),
+                other => other,
+            },
+        }
     }
 
     /// The disc first: the host may take it away when the machine is ready.
