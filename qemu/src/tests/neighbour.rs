@@ -43,13 +43,17 @@ ip route add 172.16.0.0/12 via 198.51.100.1
 const SERVE: &str =
     "sh -c 'echo page > /tmp/index.html; httpd -p 81 -h /tmp; exec httpd -f -p 80 -h /tmp'";
 
-fn reaches_published_ports_only(guest: &Guest) -> anyhow::Result<()> {
+/// Once there is an image to serve from, and the rule that keeps neighbours out.
+fn add_neighbour(guest: &Guest) -> anyhow::Result<()> {
     guest.run_until("docker image inspect busybox >/dev/null", BOOT_DEADLINE)?;
-    guest.run_until(
-        "sudo iptables -C FORWARD -m mark --mark 0x20000000/0x20000000 -j DROP",
-        BOOT_DEADLINE,
-    )?;
+    let rule = "FORWARD -m mark --mark 0x20000000/0x20000000 -j DROP";
+    guest.run_until(&format!("sudo iptables -C {rule}"), BOOT_DEADLINE)?;
     guest.run(NEIGHBOUR)?;
+    Ok(())
+}
+
+fn reaches_published_ports_only(guest: &Guest) -> anyhow::Result<()> {
+    add_neighbour(guest)?;
     let tried = try_both(guest);
     guest.run("docker rm -f near; docker -H unix:///run/system-docker.sock rm -f near; sudo ip netns delete neighbour")?;
     tried
@@ -117,12 +121,7 @@ fn while_dockerd_starts(context: &Context) -> anyhow::Result<()> {
         .start(&context.artifacts)?;
     guest.wait_ready()?;
     guest.wait_docker()?;
-    guest.run_until("docker image inspect busybox >/dev/null", BOOT_DEADLINE)?;
-    guest.run_until(
-        "sudo iptables -C FORWARD -m mark --mark 0x20000000/0x20000000 -j DROP",
-        BOOT_DEADLINE,
-    )?;
-    guest.run(NEIGHBOUR)?;
+    add_neighbour(&guest)?;
     guest.run(&format!(
         "docker run -d --name near -p 8090:80 -p 127.0.0.1:8091:80 busybox {SERVE}"
     ))?;
