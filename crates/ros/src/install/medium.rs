@@ -1,4 +1,4 @@
-//! What is installed from: the disc or stick that runs, an ISO file, or an image.
+//! What is installed from: the disc or stick that runs, an ISO file, or an image, by its name or as an archive.
 
 use std::fs;
 use std::io;
@@ -16,7 +16,7 @@ use super::foreign;
 use super::progress::Progress;
 use super::running_medium;
 use crate::os::policy::Policy;
-use crate::os::source::{File, Folder, Source};
+use crate::os::source::{File, Folder, Source, is_archive};
 
 /// Sectors of the partition table of an ISO, also on a disc.
 const ISO_SECTOR_BYTES: u64 = 512;
@@ -62,7 +62,7 @@ enum Place {
 }
 
 impl Medium {
-    /// Opens the medium that runs, an ISO file or device, or an image by its name.
+    /// Opens the medium that runs, an ISO file or device, or an image: by its name, or an archive of it.
     pub(crate) fn open(image: Option<&str>, policy: &Policy) -> anyhow::Result<Self> {
         let Some(image) = image else {
             if let Some(root) = foreign::files() {
@@ -88,6 +88,9 @@ impl Medium {
                 "{image} is not an ISO file, and not the name of an image"
             );
             return Self::in_image(Source::find(image, &policy.rancher)?, policy);
+        }
+        if !is_device && is_archive(path)? {
+            return Self::in_image(Source::load(path)?, policy);
         }
         let mounted = Mounted::iso(path, is_device)?;
         let place = Place::Folder {

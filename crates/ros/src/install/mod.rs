@@ -34,7 +34,7 @@ pub(crate) use unattended::start;
 /// RancherOS's flags, and ours at the end.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Options {
-    /// ISO file, or name of an image, to install from; the medium that runs when absent
+    /// ISO file, archive of an image, or name of an image, to install from; the medium that runs when absent
     #[arg(short, long, visible_alias = "from-image")]
     image: Option<String>,
     /// Install from an image that nobody has signed

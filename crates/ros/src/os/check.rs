@@ -17,7 +17,7 @@ const UP_TO_DATE: u8 = 10;
 /// Flags.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Name of an image, or ISO file; the newest of rancher.upgrade.image when absent
+    /// Name of an image, archive of one, or ISO file; the newest of rancher.upgrade.image when absent
     image: Option<String>,
     /// Take it although nobody has signed it
     #[arg(long)]

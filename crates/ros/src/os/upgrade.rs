@@ -17,7 +17,7 @@ use crate::install::medium::Medium;
 /// RancherOS's flags.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Name of an image, or ISO file; when absent the version that is staged, else the newest of rancher.upgrade.image
+    /// Name of an image, archive of one, or ISO file; when absent the version that is staged, else the newest of rancher.upgrade.image
     #[arg(value_name = "IMAGE", conflicts_with = "image")]
     reference: Option<String>,
     /// The same, as in RancherOS
@@ -104,11 +104,11 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::FAILURE);
     }
     stage::stage(&machine, &medium, slot, options.append.as_deref())?;
+    let version = medium.manifest.version.clone();
+    // A reboot would end this process before it has put away what it was staged from
+    drop(medium);
     if options.stage {
-        println!(
-            "v{} is staged in slot {slot}; `ros os upgrade` tries it.",
-            medium.manifest.version
-        );
+        println!("v{version} is staged in slot {slot}; `ros os upgrade` tries it.");
         return Ok(ExitCode::SUCCESS);
     }
     begin(&machine, slot, options)

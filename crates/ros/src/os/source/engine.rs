@@ -1,4 +1,4 @@
-//! An image that is in System Docker or User Docker: `docker load` has brought it, from a stick or a file.
+//! An image that is in System Docker or User Docker: `docker load` has brought it, from a stick or a file, or this loads it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ const HOSTS: [(&str, &str); 2] = [
 const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 /// Longest time for one file of 100 MB from a slow disk.
 const COPY_DEADLINE: Duration = Duration::from_secs(600);
+/// Longest time to unpack an image of 200 MB on a slow disk.
+const LOAD_DEADLINE: Duration = Duration::from_secs(1800);
 
 /// The image, as a container that is never started.
 pub(super) struct Engine {
@@ -27,6 +29,14 @@ pub(super) struct Engine {
     pub(super) name: &'static str,
     host: &'static str,
     container: String,
+    /// The image, if it is there for this alone. It goes after the container.
+    _loaded: Option<Loaded>,
+}
+
+/// An image that goes with this value.
+struct Loaded {
+    host: &'static str,
+    id: String,
 }
 
 impl Engine {
@@ -38,20 +48,44 @@ impl Engine {
             if !found.is_ok_and(|output| output.status.success()) {
                 continue;
             }
-            let output = docker(host, &["create", image], ANSWER_DEADLINE)?;
-            ensure!(
-                output.status.success(),
-                "{name} cannot make a container of {image}: {}",
-                errors(&output)
-            );
-            let container = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            return Ok(Some(Self {
-                name,
-                host,
-                container,
-            }));
+            return Self::of_image(name, host, image, None).map(Some);
         }
         Ok(None)
+    }
+
+    /// Has System Docker load an archive with one image.
+    pub(super) fn load(archive: &Path) -> anyhow::Result<Self> {
+        let (name, host) = HOSTS[0];
+        let known = answer(host, &["images", "--quiet", "--no-trunc"], ANSWER_DEADLINE)?;
+        let path = archive.display().to_string();
+        let said = answer(host, &["load", "--quiet", "--input", &path], LOAD_DEADLINE)?;
+        let image = image_of(&said).with_context(|| {
+            format!("it is not one image; System Docker has what was in it, name one: {said}")
+        })?;
+        let inspect = ["image", "inspect", "--format", "{{.Id}}", image];
+        let id = answer(host, &inspect, ANSWER_DEADLINE)?;
+        let is_new = !known.lines().any(|known| known == id);
+        let loaded = is_new.then(|| Loaded {
+            host,
+            id: id.clone(),
+        });
+        Self::of_image(name, host, &id, loaded)
+    }
+
+    fn of_image(
+        name: &'static str,
+        host: &'static str,
+        image: &str,
+        loaded: Option<Loaded>,
+    ) -> anyhow::Result<Self> {
+        let container = answer(host, &["create", image], ANSWER_DEADLINE)
+            .with_context(|| format!("{name} cannot make a container of {image}"))?;
+        Ok(Self {
+            name,
+            host,
+            container,
+            _loaded: loaded,
+        })
     }
 
     pub(super) fn fetch(
@@ -129,6 +163,30 @@ impl Drop for Engine {
     }
 }
 
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        // One that stays is seen in `system-docker images`
+        let remove = ["image", "rm", "--force", &self.id];
+        let _ = docker(self.host, &remove, ANSWER_DEADLINE);
+    }
+}
+
+/// The name or id in what `docker load` says, if it has loaded one image.
+fn image_of(said: &str) -> Option<&str> {
+    let (line, rest) = said.trim().split_once('\n').unwrap_or((said.trim(), ""));
+    let image = line
+        .strip_prefix("Loaded image: ")
+        .or_else(|| line.strip_prefix("Loaded image ID: "));
+    image.filter(|_| rest.is_empty())
+}
+
+/// What a command that must succeed says.
+fn answer(host: &str, words: &[&str], deadline: Duration) -> anyhow::Result<String> {
+    let output = docker(host, words, deadline)?;
+    ensure!(output.status.success(), "{}", errors(&output));
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 fn docker(host: &str, words: &[&str], deadline: Duration) -> anyhow::Result<Output> {
     let output = Command::new("system-docker")
         .args(["--host", host])
@@ -140,4 +198,21 @@ fn docker(host: &str, words: &[&str], deadline: Duration) -> anyhow::Result<Outp
 
 fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_loaded_image_is_named() {
+        for (said, image) in [
+            ("Loaded image: rancher/os:v1.0\n", Some("rancher/os:v1.0")),
+            ("Loaded image ID: sha256:ab", Some("sha256:ab")),
+            ("Loaded image: a:1\nLoaded image: b:1\n", None),
+            ("", None),
+        ] {
+            assert_eq!(image_of(said), image, "{said}");
+        }
+    }
 }

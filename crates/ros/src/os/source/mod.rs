@@ -1,10 +1,12 @@
-//! A version in an image: in System Docker, in User Docker, or in a registry, looked for in this order, as RancherOS did.
+//! A version in an image: in an archive; or in System Docker, in User Docker, or in a registry, looked for in this order, as
+//! RancherOS did.
 
 mod engine;
 mod registry;
 mod worker;
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
@@ -61,6 +63,22 @@ impl Source {
         Ok(Self {
             name: reference.familiar(),
             place: Place::Registry(Box::new(Registry::new(&reference, rancher)?)),
+        })
+    }
+
+    /// Opens an archive of an image, as `docker save`, `skopeo` and `cargo xtask os-image` write them. The image stays in System
+    /// Docker as long as this value lives.
+    ///
+    /// # Errors
+    /// When System Docker cannot load it, or it has several images.
+    pub(crate) fn load(archive: &Path) -> anyhow::Result<Self> {
+        println!("{} is loaded first", archive.display());
+        let engine = Engine::load(archive);
+        Ok(Self {
+            name: archive.display().to_string(),
+            place: Place::Engine(
+                engine.with_context(|| format!("cannot load {}", archive.display()))?,
+            ),
         })
     }
 
@@ -146,6 +164,16 @@ impl Source {
     }
 }
 
+/// Whether a file is an archive of an image: a tar, perhaps packed by gzip.
+pub(crate) fn is_archive(path: &Path) -> anyhow::Result<bool> {
+    let what = || format!("cannot read {}", path.display());
+    let mut head = Vec::new();
+    let file = fs::File::open(path).with_context(what)?;
+    file.take(512).read_to_end(&mut head).with_context(what)?;
+    // The magic of a header (tar(5)), and that of gzip (RFC 1952). An ISO begins with zeros, or with a boot sector.
+    Ok(head.get(257..262) == Some(b"ustar") || head.starts_with(&[0x1f, 0x8b]))
+}
+
 /// Versions that the registry of `image` has, the newest first. Tags that are not versions are left out.
 pub(crate) fn versions(image: &str, rancher: &Rancher) -> anyhow::Result<Vec<String>> {
     let reference = Reference::parse(image)
@@ -208,6 +236,22 @@ mod tests {
             ("1", false),
         ] {
             assert_eq!(is_version(tag), expected, "{tag}");
+        }
+    }
+    #[test]
+    fn archives_of_images_are_told_from_discs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mut header = [0; 512];
+        header[257..263].copy_from_slice(b"ustar\0");
+        for (content, expected) in [
+            (&header[..], true),
+            (&[0x1f, 0x8b, 8, 0], true),
+            (&[0; 512], false),
+            (b"", false),
+        ] {
+            fs::write(&path, content).unwrap();
+            assert_eq!(is_archive(&path).unwrap(), expected, "{content:?}");
         }
     }
 }
