@@ -124,6 +124,16 @@ impl Guest {
         self.allowed.push(line);
     }
 
+    /// Reboots, and waits for the next kernel; returns where the console's text of the new boot begins.
+    pub(crate) fn reboot(&self) -> anyhow::Result<usize> {
+        let mark = self.console.mark();
+        // The connection ends with the machine.
+        let _ = self.ssh.answer("sudo reboot");
+        self.console
+            .wait_after(mark, "Linux version", OFF_DEADLINE)?;
+        Ok(mark)
+    }
+
     /// Presses the power button.
     pub(crate) fn press_power(&mut self) -> anyhow::Result<()> {
         self.qmp.run("system_powerdown", json!({})).map(drop)

@@ -152,11 +152,7 @@ fn full_disk_lets_its_owner_in(context: &Context) -> anyhow::Result<()> {
     }
     // Root with all capabilities is not held back.
     guest.run("sudo dd if=/dev/zero of=/home/full bs=64k 2>/dev/null; sudo dd if=/dev/zero of=/home/rest bs=512 2>/dev/null; sync; true")?;
-    let mark = guest.console.mark();
-    let _ = guest.ssh.answer("sudo reboot");
-    guest
-        .console
-        .wait_after(mark, "Linux version", crate::guest::OFF_DEADLINE)?;
+    let mark = guest.reboot()?;
     guest.wait_ready_after(mark)?;
     let problems = guest.run("ros status --problems")?;
     ensure!(

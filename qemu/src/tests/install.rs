@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::artifacts::Artifacts;
 use crate::context::{Context, alone};
-use crate::guest::{BOOT_DEADLINE, Guest, OFF_DEADLINE, READY};
+use crate::guest::{BOOT_DEADLINE, Guest, READY};
 use crate::machine::{Boot, Firmware, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
@@ -152,12 +152,7 @@ fn starts_with_both_firmwares(context: &Context) -> anyhow::Result<()> {
     let state = guest.run("findmnt -n -o SOURCE -T /home")?;
     ensure!(state.starts_with("/dev/vda8"), "/home is on {state}");
     guest.run("echo mine > ~/note")?;
-    let mark = guest.console.mark();
-    // The connection ends with the machine.
-    let _ = guest.ssh.answer("sudo reboot");
-    guest
-        .console
-        .wait_after(mark, "Linux version", OFF_DEADLINE)?;
+    let mark = guest.reboot()?;
     guest.wait_ready_after(mark)?;
     ensure!(guest.run("cat ~/note")? == "mine", "the state was lost");
     guest.press_power()?;

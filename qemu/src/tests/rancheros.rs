@@ -14,7 +14,7 @@ use super::datasources;
 use super::user_data::prints;
 use crate::context::{Context, alone};
 use crate::disk::Disk;
-use crate::guest::{BOOT_DEADLINE, Guest, OFF_DEADLINE, PROMPT, READY};
+use crate::guest::{BOOT_DEADLINE, Guest, PROMPT, READY};
 use crate::machine::{Boot, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
@@ -173,12 +173,7 @@ fn after_a_reboot(context: &Context) -> anyhow::Result<()> {
     guest.wait_ready()?;
     guest.wait_docker()?;
     prepare(&guest, port, served).context("before the reboot")?;
-    let mark = guest.console.mark();
-    // The connection ends with the machine.
-    let _ = guest.ssh.answer("sudo reboot");
-    guest
-        .console
-        .wait_after(mark, "Linux version", OFF_DEADLINE)?;
+    let mark = guest.reboot()?;
     guest.wait_ready_after(mark)?;
     guest.wait_docker()?;
     disks(&guest).context("disks")?;

@@ -72,12 +72,7 @@ fn state_is_kept_over_a_reboot(context: &Context) -> anyhow::Result<()> {
     guest.run("docker run -d --name web --restart always busybox httpd -f -p 80 -h /etc")?;
     guest.run("docker run -d --name unless --restart unless-stopped busybox sleep 100000")?;
     let keys = guest.run(HOST_KEY)?;
-    let mark = guest.console.mark();
-    // The connection ends with the machine.
-    let _ = guest.ssh.answer("sudo reboot");
-    guest
-        .console
-        .wait_after(mark, "Linux version", crate::guest::OFF_DEADLINE)?;
+    let mark = guest.reboot()?;
     let guest = Rebooted { guest, mark };
     guest.wait()?;
     let guest = guest.guest;
@@ -119,11 +114,7 @@ fn survives_as_the_page_says(context: &Context) -> anyhow::Result<()> {
             "sudo mkdir -p {directory} && echo x | sudo tee {directory}/{FILE} >/dev/null"
         ))?;
     }
-    let mark = guest.console.mark();
-    let _ = guest.ssh.answer("sudo reboot");
-    guest
-        .console
-        .wait_after(mark, "Linux version", crate::guest::OFF_DEADLINE)?;
+    let mark = guest.reboot()?;
     guest.wait_ready_after(mark)?;
     let mut wrong = Vec::new();
     for (directory, kept) in rows {
@@ -157,11 +148,7 @@ fn without_a_disk_starts_afresh(context: &Context) -> anyhow::Result<()> {
         .start(&context.artifacts)?;
     guest.wait_ready()?;
     guest.run("echo mine > ~/note")?;
-    let mark = guest.console.mark();
-    let _ = guest.ssh.answer("sudo reboot");
-    guest
-        .console
-        .wait_after(mark, "Linux version", crate::guest::OFF_DEADLINE)?;
+    let mark = guest.reboot()?;
     guest.wait_ready_after(mark)?;
     ensure!(
         guest.run("cat ~/note 2>/dev/null || echo gone")? == "gone",

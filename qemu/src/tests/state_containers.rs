@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 
 use crate::context::{Context, alone, long};
 use crate::disk::Disk;
-use crate::guest::{BOOT_DEADLINE, Guest, OFF_DEADLINE};
+use crate::guest::{BOOT_DEADLINE, Guest};
 use crate::machine::{Boot, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
@@ -77,13 +77,7 @@ fn is_on(guest: &Guest, device: &str) -> anyhow::Result<()> {
 
 /// The kernel's first words of the boot after a reboot.
 fn reboot(guest: &Guest) -> anyhow::Result<usize> {
-    let mark = guest.console.mark();
-    // The connection ends with the machine.
-    let _ = guest.ssh.answer("sudo reboot");
-    guest
-        .console
-        .wait_after(mark, "Linux version", OFF_DEADLINE)?;
-    Ok(mark)
+    guest.reboot()
 }
 
 fn kept(guest: &Guest) -> anyhow::Result<()> {

@@ -11,7 +11,7 @@ use super::blob::BlobReader;
 use super::documents::Documents;
 use super::head::digest_of_tag;
 use super::http::Http;
-use super::{Credentials, Endpoint, Transfer, endpoints};
+use super::{Endpoint, Transfer, endpoints, reader};
 use crate::compression::decompress;
 use crate::layer::{Kind, Limits, TarReader};
 use oci_image::config::ImageConfig;
@@ -57,13 +57,7 @@ fn fetch_from(
     folder: &Path,
     transfer: &Transfer<'_>,
 ) -> Result<Digest> {
-    let credentials = if endpoint.mirror {
-        Credentials::default()
-    } else {
-        transfer.credentials.clone()
-    };
-    let scope = format!("repository:{}:pull", reference.path());
-    let http = Http::connect(endpoint, transfer.options, credentials, scope)?;
+    let http = reader(endpoint, reference, transfer)?;
     let documents = Documents::new(&http, reference, transfer.platform);
     let name = documents.name()?;
     let named = match reference.digest() {

@@ -103,6 +103,31 @@ pub struct Transfer<'a> {
     pub report: Report<'a>,
 }
 
+/// A client that reads from the repository of `reference`. Credentials are not for mirrors.
+fn reader<'a>(
+    endpoint: &Endpoint,
+    reference: &Reference,
+    transfer: &Transfer<'a>,
+) -> Result<Http<'a>> {
+    let credentials = if endpoint.mirror {
+        Credentials::default()
+    } else {
+        transfer.credentials.clone()
+    };
+    let scope = format!("repository:{}:pull", reference.path());
+    Http::connect(endpoint, transfer.options, credentials, scope)
+}
+
+/// A client that writes to the repository of `reference`, which is never a mirror.
+fn writer<'a>(reference: &Reference, transfer: &Transfer<'a>) -> Result<Http<'a>> {
+    let endpoint = endpoints(reference, transfer.options, false)
+        .pop()
+        .ok_or_else(|| Error::NotFound("no registry to ask".to_owned()))?;
+    let scope = format!("repository:{}:pull,push", reference.path());
+    let credentials = transfer.credentials.clone();
+    Http::connect(&endpoint, transfer.options, credentials, scope)
+}
+
 /// Checks credentials with a registry, as `docker login` does.
 ///
 /// # Errors

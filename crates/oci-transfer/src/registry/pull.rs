@@ -8,7 +8,7 @@ use super::blob::BlobReader;
 use super::documents::Documents;
 use super::head::digest_of_tag;
 use super::http::Http;
-use super::{Credentials, Endpoint, Transfer, endpoints};
+use super::{Endpoint, Transfer, endpoints, reader};
 use crate::ahead::read_ahead;
 use crate::layers::{LayerSet, StagedLayer};
 use crate::reporting::Reporting;
@@ -56,13 +56,7 @@ fn pull_from(
     layers: &LayerSet,
     transfer: &Transfer<'_>,
 ) -> Result<Pulled> {
-    let credentials = if endpoint.mirror {
-        Credentials::default()
-    } else {
-        transfer.credentials.clone()
-    };
-    let scope = format!("repository:{}:pull", reference.path());
-    let http = Http::connect(endpoint, transfer.options, credentials, scope)?;
+    let http = reader(endpoint, reference, transfer)?;
     let puller = Puller {
         http: &http,
         documents: Documents::new(&http, reference, transfer.platform),

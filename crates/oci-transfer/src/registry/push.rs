@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::http::Http;
 use super::uploads::Uploads;
-use super::{Transfer, endpoints};
+use super::{Transfer, writer};
 use crate::archive::with_diff_ids;
 use crate::layers::LayerSet;
 use crate::reporting::Reporting;
@@ -68,16 +67,7 @@ pub fn push(image: &PushImage, layers: &LayerSet, transfer: &Transfer<'_>) -> Re
     let tag = reference
         .tag()
         .ok_or_else(|| Error::Reference(": a tag is needed".to_owned()))?;
-    let endpoint = endpoints(reference, transfer.options, false)
-        .pop()
-        .ok_or_else(|| Error::NotFound("no registry to ask".to_owned()))?;
-    let scope = format!("repository:{}:pull,push", reference.path());
-    let http = Http::connect(
-        &endpoint,
-        transfer.options,
-        transfer.credentials.clone(),
-        scope,
-    )?;
+    let http = writer(reference, transfer)?;
     let pusher = Pusher {
         uploads: Uploads::new(&http, reference),
         reference,

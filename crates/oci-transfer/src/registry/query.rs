@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::http::{Http, failure, read_body};
-use super::{Credentials, DOCKER_HUB, Description, Endpoint, Transfer, endpoints};
+use super::{DOCKER_HUB, Description, Transfer, endpoints, reader};
 use oci_image::config::{CONFIG_MAX, ImageConfig};
 use oci_image::digest::Digest;
 use oci_image::error::{Error, Result};
@@ -117,26 +117,12 @@ fn ask<T>(
     let mut last = None;
     for endpoint in endpoints(reference, transfer.options, true) {
         let is_mirror = endpoint.mirror;
-        match connect(&endpoint, reference, transfer).and_then(|http| question(&http)) {
+        match reader(&endpoint, reference, transfer).and_then(|http| question(&http)) {
             Err(error) if is_mirror => last = Some(error),
             answer => return answer,
         }
     }
     Err(last.unwrap_or_else(|| Error::NotFound(format!("no registry to ask but {DOCKER_HUB}"))))
-}
-
-fn connect<'a>(
-    endpoint: &Endpoint,
-    reference: &Reference,
-    transfer: &'a Transfer<'_>,
-) -> Result<Http<'a>> {
-    let credentials = if endpoint.mirror {
-        Credentials::default()
-    } else {
-        transfer.credentials.clone()
-    };
-    let scope = format!("repository:{}:pull", reference.path());
-    Http::connect(endpoint, transfer.options, credentials, scope)
 }
 
 /// The path of `<...>; rel="next"`; a link to another host is not followed.

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use super::http::{Http, failure, read_body};
 use super::uploads::Uploads;
-use super::{Transfer, endpoints};
+use super::{Transfer, writer};
 use oci_image::digest::Digest;
 use oci_image::error::{Error, Result};
 use oci_image::manifest::{Descriptor, Document, MANIFEST_MAX, OCI_INDEX};
@@ -34,13 +34,8 @@ impl<'a> Repository<'a> {
     /// # Errors
     /// When its registry cannot be spoken to.
     pub fn open(reference: &'a Reference, transfer: &Transfer<'a>) -> Result<Self> {
-        let endpoint = endpoints(reference, transfer.options, false)
-            .pop()
-            .ok_or_else(|| Error::NotFound("no registry to ask".to_owned()))?;
-        let scope = format!("repository:{}:pull,push", reference.path());
-        let credentials = transfer.credentials.clone();
         Ok(Self {
-            http: Http::connect(&endpoint, transfer.options, credentials, scope)?,
+            http: writer(reference, transfer)?,
             reference,
             report: transfer.report,
         })
