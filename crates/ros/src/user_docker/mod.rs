@@ -5,6 +5,7 @@
 //! restarting the service does not end the shims of running containers, enters the console's mount namespace, starts
 //! containerd, and executes dockerd.
 
+mod bridge;
 mod containerd;
 mod firewall;
 mod heal;
@@ -85,6 +86,7 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
         eprintln!("user-docker: tls: {error:#}");
     }
     let start = Start::choose(docker);
+    bridge::prepare(&start.arguments);
     let environment = environment(&machine, &start.environment);
     if let Err(error) = ports::keep(&environment) {
         eprintln!(
