@@ -12,7 +12,7 @@ use libtest_mimic::Trial;
 use serde_json::json;
 
 use super::install::{DISK_BYTES, blank_disk, install_on, reboot};
-use crate::context::{Context, alone};
+use crate::context::{Context, alone, long};
 use crate::guest::{BOOT_DEADLINE, Guest};
 use crate::machine::{Boot, Machine};
 use crate::second_version::SecondVersion;
@@ -24,7 +24,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             "live_upgrade_keeps_containers_and_ports_or_is_undone",
             live_upgrade,
         ),
-        alone(
+        long(
             context,
             "kexec_starts_a_version_that_the_firmware_then_decides_about",
             kexec,

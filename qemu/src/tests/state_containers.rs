@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use libtest_mimic::Trial;
 
-use crate::context::{Context, alone, long};
+use crate::context::{Context, long};
 use crate::disk::Disk;
 use crate::guest::{BOOT_DEADLINE, Guest};
 use crate::machine::{Boot, Machine};
@@ -20,7 +20,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             on_luks,
         ),
         long(context, "state_on_lvm_is_kept", on_lvm),
-        alone(
+        long(
             context,
             "state_on_a_mirror_is_kept_and_outlives_a_disk",
             on_a_mirror,
