@@ -1,52 +1,87 @@
-//! The default bridge once `rancher.docker.bip` has gone: dockerd would take the address that the bridge still has for its own
-//! choice, until the next boot.
+//! The default bridge once `rancher.docker.bip` has gone. dockerd keeps the network in its database and makes the bridge as it
+//! was, in this boot and in later ones: it is told its own default for once.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use sys::netlink::Rtnetlink;
+use sys::netlink::{Cidr, Rtnetlink};
 
 use crate::problems;
 
-/// The `bip` that dockerd was started with, for as long as the bridge lives.
-const FILE: &str = "/run/rancher/user-docker.bip";
+/// The `bip` that dockerd was started with last: next to what else is kept of its last good start.
+const FILE: &str = "/var/lib/rancher/docker-good/bip";
 const BRIDGE: &str = "docker0";
+/// What dockerd gives the bridge where nobody uses these addresses.
+const DEFAULT: &str = "172.17.0.1/16";
+/// Keys of daemon.json that settle it.
+const KEYS: [&str; 2] = ["bip", "bridge"];
 /// Of what is said in `ros status`.
 const SUBJECT: &str = "docker-bridge";
 
-/// Takes the bridge away when an earlier dockerd has given it a `bip` and this one, with these arguments, has none: it is made
-/// again. dockerd does not run. Where containers use the bridge it stays, and that is said.
-pub(super) fn prepare(arguments: &[String]) {
-    match forget_address(arguments) {
+/// Adds dockerd's own default to its arguments when its last start had a `bip` and this one has none. Where containers use the
+/// bridge, or something else has these addresses, it stays as it is, and that is said.
+pub(super) fn prepare(arguments: &mut Vec<String>, in_file: &BTreeSet<String>) {
+    match forget_address(arguments, in_file) {
         Ok(()) => problems::clear(SUBJECT),
         Err(error) => problems::warn(SUBJECT, &format!("{error:#}")),
     }
 }
 
-fn forget_address(arguments: &[String]) -> anyhow::Result<()> {
+fn forget_address(arguments: &mut Vec<String>, in_file: &BTreeSet<String>) -> anyhow::Result<()> {
     let earlier = fs::read_to_string(FILE).unwrap_or_default();
-    if let Some(bip) = bip(arguments) {
-        return fs::write(FILE, bip).context(FILE);
+    if let Some(bip) = value(arguments, "--bip=") {
+        return note(bip, &earlier);
     }
     if earlier.is_empty() {
         return Ok(());
     }
-    let mut netlink = Rtnetlink::open()?;
-    if let Some(bridge) = netlink.link(BRIDGE)? {
-        let links = netlink.links()?;
-        ensure!(
-            links.iter().all(|link| link.master != Some(bridge.index)),
-            "{BRIDGE} keeps the earlier rancher.docker.bip, {earlier}, until its containers have ended and docker is started again"
-        );
-        netlink.delete_link(BRIDGE)?;
+    let is_settled = KEYS.iter().any(|key| in_file.contains(*key));
+    if !is_settled && value(arguments, "--bridge=").is_none() {
+        can_change(&earlier)?;
+        arguments.push(format!("--bip={DEFAULT}"));
     }
     fs::remove_file(FILE).context(FILE)
 }
 
-fn bip(arguments: &[String]) -> Option<&str> {
+fn value<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
     arguments
         .iter()
-        .find_map(|argument| argument.strip_prefix("--bip="))
+        .find_map(|argument| argument.strip_prefix(flag))
+}
+
+fn note(bip: &str, earlier: &str) -> anyhow::Result<()> {
+    if bip == earlier {
+        return Ok(());
+    }
+    let folder = Path::new(FILE).parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    fs::write(FILE, bip).context(FILE)
+}
+
+/// # Errors
+/// When containers use the bridge, or another link has addresses of dockerd's default.
+fn can_change(earlier: &str) -> anyhow::Result<()> {
+    let mut netlink = Rtnetlink::open()?;
+    let Some(bridge) = netlink.link(BRIDGE)?.map(|link| link.index) else {
+        return Ok(());
+    };
+    let links = netlink.links()?;
+    ensure!(
+        links.iter().all(|link| link.master != Some(bridge)),
+        "{BRIDGE} keeps the earlier rancher.docker.bip, {earlier}, until its containers have ended and docker is started again"
+    );
+    let default: Cidr = DEFAULT.parse()?;
+    let addresses = netlink.addresses()?;
+    let taken = addresses.iter().find(|address| {
+        address.link != bridge && default.network().contains(address.cidr.address())
+    });
+    ensure!(
+        taken.is_none(),
+        "{BRIDGE} keeps the earlier rancher.docker.bip, {earlier}: another link has addresses of {DEFAULT}; set one"
+    );
+    Ok(())
 }
 
 #[cfg(test)]
@@ -56,7 +91,7 @@ mod tests {
     #[test]
     fn a_bip_is_found_among_dockerds_arguments() {
         let arguments = ["--debug=true", "--bip=172.29.0.1/24"].map(str::to_owned);
-        assert_eq!(bip(&arguments), Some("172.29.0.1/24"));
-        assert_eq!(bip(&arguments[..1]), None);
+        assert_eq!(value(&arguments, "--bip="), Some("172.29.0.1/24"));
+        assert_eq!(value(&arguments[..1], "--bip="), None);
     }
 }

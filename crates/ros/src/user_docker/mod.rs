@@ -85,8 +85,8 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
     {
         eprintln!("user-docker: tls: {error:#}");
     }
-    let start = Start::choose(docker);
-    bridge::prepare(&start.arguments);
+    let mut start = Start::choose(docker);
+    bridge::prepare(&mut start.arguments, &start.in_file);
     let environment = environment(&machine, &start.environment);
     if let Err(error) = ports::keep(&environment) {
         eprintln!(
