@@ -188,6 +188,7 @@ const OPEN: &[&str] = &[
     "/run/rancher/boot.json",
     "/run/rancher/services.json",
     "/run/rancher/console-files",
+    "/run/rancher/network/",     // what DHCP servers said, as in resolv.conf
     "/run/rancher/ssh/",         // public keys
     "/var/lib/rancher/preload/", // the owner's images, and which of them were loaded
     "/run/rancher/runcmd-done",
