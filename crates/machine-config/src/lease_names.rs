@@ -3,9 +3,12 @@
 //! A server is a stranger: a name is checked when it is noted, and again by whoever reads it.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::net::IpAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 /// The directory that the service network writes and everybody may read; gone with the boot.
 pub const DIRECTORY: &str = "/run/rancher/network";
@@ -38,12 +41,8 @@ impl LeaseName {
 
     /// All of them, the one that counts first. Lines that are not whole are left out.
     pub fn read(directory: &Path) -> Vec<LeaseName> {
-        let mut text = String::new();
-        let read = File::open(directory.join(FILE))
-            .and_then(|file| file.take(LONGEST_BYTES).read_to_string(&mut text));
-        if read.is_err() {
-            return Vec::new(); // no server said anything
-        }
+        // An error: no server said anything.
+        let text = text(&directory.join(FILE)).unwrap_or_default();
         let mut names: Vec<LeaseName> = text.lines().filter_map(Self::parse).collect();
         names.sort();
         names
@@ -65,6 +64,18 @@ impl LeaseName {
         let line = |name: &LeaseName| format!("{} {} {}\n", name.metric, name.link, name.name);
         names.iter().map(line).collect()
     }
+}
+
+/// The text of a regular file. The service network can put anything in its place, and PID 1 reads it: a pipe must not keep
+/// it waiting.
+fn text(path: &Path) -> io::Result<String> {
+    let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let mut text = String::new();
+    if file.metadata()?.is_file() {
+        file.take(LONGEST_BYTES).read_to_string(&mut text)?;
+    }
+    Ok(text)
 }
 
 /// The host name in what a server says: letters, digits and hyphens between dots (RFC 1123, 2.1). One that is too long
@@ -135,6 +146,20 @@ mod tests {
         );
         assert_eq!(LeaseName::load(folder.path()).unwrap().name, "first");
         std::fs::write(folder.path().join(FILE), [0xff, b'\n']).unwrap();
+        assert_eq!(LeaseName::load(folder.path()), None);
+    }
+
+    #[test]
+    fn a_pipe_or_a_link_in_its_place_says_nothing() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        // Without O_NONBLOCK this test would not end.
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert_eq!(LeaseName::load(folder.path()), None);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(folder.path().join("other"), "1 eth0 linked\n").unwrap();
+        std::os::unix::fs::symlink("other", &path).unwrap();
         assert_eq!(LeaseName::load(folder.path()), None);
     }
 }
