@@ -57,7 +57,7 @@ struct Tries<E> {
 }
 
 impl<E: Engine> Tries<E> {
-    /// Until it runs, or somebody has started, stopped or removed it.
+    /// Until it runs, or somebody has started or removed it.
     async fn run(mut self) {
         let mut pause = FIRST_PAUSE;
         loop {
