@@ -31,18 +31,42 @@ pub(super) fn prepare(arguments: &mut Vec<String>, in_file: &BTreeSet<String>) {
 
 fn forget_address(arguments: &mut Vec<String>, in_file: &BTreeSet<String>) -> anyhow::Result<()> {
     let earlier = fs::read_to_string(FILE).unwrap_or_default();
-    if let Some(bip) = value(arguments, "--bip=") {
-        return note(bip, &earlier);
-    }
-    if earlier.is_empty() {
-        return Ok(());
-    }
-    let is_settled = KEYS.iter().any(|key| in_file.contains(*key));
-    if !is_settled && value(arguments, "--bridge=").is_none() {
-        can_change(&earlier)?;
-        arguments.push(format!("--bip={DEFAULT}"));
+    match Step::of(&earlier, arguments, in_file) {
+        Step::Nothing => return Ok(()),
+        Step::Note(bip) => return note(&bip),
+        Step::Forget => {}
+        Step::Default => {
+            can_change(&earlier)?;
+            arguments.push(format!("--bip={DEFAULT}"));
+        }
     }
     fs::remove_file(FILE).context(FILE)
+}
+
+/// What is to be done before dockerd starts.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    Nothing,
+    /// This `bip` is new.
+    Note(String),
+    /// Something else settles the bridge.
+    Forget,
+    /// dockerd is told its default, and the note goes.
+    Default,
+}
+
+impl Step {
+    fn of(earlier: &str, arguments: &[String], in_file: &BTreeSet<String>) -> Step {
+        let is_settled = KEYS.iter().any(|key| in_file.contains(*key))
+            || value(arguments, "--bridge=").is_some();
+        match value(arguments, "--bip=") {
+            Some(bip) if bip != earlier => Step::Note(bip.to_owned()),
+            Some(_) => Step::Nothing,
+            None if earlier.is_empty() => Step::Nothing,
+            None if is_settled => Step::Forget,
+            None => Step::Default,
+        }
+    }
 }
 
 fn value<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
@@ -51,10 +75,7 @@ fn value<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
         .find_map(|argument| argument.strip_prefix(flag))
 }
 
-fn note(bip: &str, earlier: &str) -> anyhow::Result<()> {
-    if bip == earlier {
-        return Ok(());
-    }
+fn note(bip: &str) -> anyhow::Result<()> {
     let folder = Path::new(FILE).parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
     fs::write(FILE, bip).context(FILE)
@@ -89,9 +110,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bip_is_found_among_dockerds_arguments() {
-        let arguments = ["--debug=true", "--bip=172.29.0.1/24"].map(str::to_owned);
-        assert_eq!(value(&arguments, "--bip="), Some("172.29.0.1/24"));
-        assert_eq!(value(&arguments[..1], "--bip="), None);
+    fn only_a_bip_that_was_taken_away_makes_dockerd_take_its_default() {
+        let step = |earlier: &str, argument: &str, key: &str| {
+            let keys = BTreeSet::from([key.to_owned()]);
+            Step::of(earlier, &[argument.to_owned()], &keys)
+        };
+        let (bip, other) = ("172.29.0.1/24", "--debug=true");
+        let given = format!("--bip={bip}");
+        assert_eq!(step("", other, "debug"), Step::Nothing);
+        assert_eq!(step("", &given, "debug"), Step::Note(bip.to_owned()));
+        assert_eq!(
+            step("10.0.0.1/24", &given, "debug"),
+            Step::Note(bip.to_owned())
+        );
+        assert_eq!(step(bip, &given, "debug"), Step::Nothing);
+        assert_eq!(step(bip, other, "debug"), Step::Default);
+        assert_eq!(step(bip, other, "bip"), Step::Forget);
+        assert_eq!(step(bip, "--bridge=br0", "debug"), Step::Forget);
     }
 }
