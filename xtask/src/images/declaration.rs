@@ -39,6 +39,9 @@ pub(crate) struct Declaration {
     /// Whether it is loaded into User Docker in place of being a system image.
     #[serde(default)]
     pub(crate) user: bool,
+    /// Whether it belongs to a service of the catalogue: it is built, and the media do not carry it.
+    #[serde(default)]
+    pub(crate) catalogue: bool,
     /// Image below this one.
     pub(crate) base: Option<String>,
     /// Debian packages; what they depend on comes with them.

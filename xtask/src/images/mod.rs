@@ -215,7 +215,7 @@ impl<'a> Builder<'a> {
             let layers = names.iter().map(|name| self.layers[name].clone()).collect();
             let described = Image::new(self.build, image, VERSION, &names, layers)?;
             described.write(&self.image_path(image), self.build.epoch()?)?;
-            if !image.user {
+            if !image.user && !image.catalogue {
                 let entry = described.media()?;
                 entry
                     .check()
