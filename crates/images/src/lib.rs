@@ -15,6 +15,7 @@ mod glob;
 mod list;
 mod media;
 mod platform;
+mod read_ahead;
 mod register;
 mod remove;
 mod repository;

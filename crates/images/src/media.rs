@@ -10,7 +10,7 @@ use oci_image::media::{FILE_NAME, INDEX_MAX, MediaImage, MediaIndex};
 use oci_image::{Digest, Reference};
 use sys::mount::{MountFlags, UnmountFlags};
 
-use super::{Images, Saved};
+use super::{Images, Saved, read_ahead};
 
 /// First bytes of a squashfs, little endian (fs/squashfs/squashfs_fs.h).
 const SQUASHFS_MAGIC: [u8; 4] = *b"hsqs";
@@ -24,6 +24,7 @@ pub(super) struct MediaLayers {
 struct Layer {
     file: PathBuf,
     size: u64,
+    read_ahead: Vec<String>,
     mounted: bool,
 }
 
@@ -62,6 +63,7 @@ impl MediaLayers {
             // an engine before this one may have mounted it
             if !sys::mount::is_mount_point(&target).unwrap_or(false) {
                 mount_layer(&layer.file, layer.size, &target)?;
+                read_ahead::begin(&target, &layer.read_ahead);
             }
             layer.mounted = true;
         }
@@ -161,6 +163,7 @@ fn add_image(images: &Images, directory: &Path, image: &MediaImage) -> Result<()
                 .or_insert_with(|| Layer {
                     file: directory.join(&layer.file),
                     size: layer.size,
+                    read_ahead: layer.read_ahead.clone(),
                     mounted: false,
                 });
         }

@@ -53,6 +53,9 @@ pub struct MediaLayer {
     pub file: String,
     /// Size of the squashfs in bytes.
     pub size: u64,
+    /// Programs of the layer that every boot starts, relative to its root: read as soon as it is mounted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read_ahead: Vec<String>,
 }
 
 impl MediaIndex {

@@ -41,6 +41,13 @@ pub mod watchdog;
 
 pub use error::{Context, Error, Result};
 
+/// RAM that nothing uses, not even the kernel's cache, in bytes (sysinfo(2)).
+#[must_use]
+pub fn free_ram() -> u64 {
+    let info = rustix::system::sysinfo();
+    u64::from(info.freeram).saturating_mul(u64::from(info.mem_unit))
+}
+
 /// The running kernel's release, as uname(2) gives it: the name of its directory in /lib/modules.
 #[must_use]
 pub fn kernel_release() -> String {

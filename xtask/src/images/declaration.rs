@@ -85,6 +85,9 @@ pub(crate) struct Declaration {
     /// Programs that bring their own loader and libraries.
     #[serde(default)]
     pub(crate) closures: Vec<Closure>,
+    /// Programs of it that every boot starts, in the order of their starts: the engine reads them as soon as it has mounted the layer.
+    #[serde(default)]
+    pub(crate) read_ahead: Vec<String>,
     /// How its file system is compressed.
     #[serde(default)]
     pub(crate) compression: Compression,

@@ -216,7 +216,9 @@ impl<'a> Builder<'a> {
             let described = Image::new(self.build, image, VERSION, &names, layers)?;
             described.write(&self.image_path(image), self.build.epoch()?)?;
             if !image.user && !image.catalogue {
-                let entry = described.media()?;
+                let programs = names.iter().filter_map(|name| self.declarations.get(name));
+                let entry =
+                    described.media(programs.map(|image| image.read_ahead.clone()).collect())?;
                 entry
                     .check()
                     .with_context(|| format!("image {}", image.name))?;

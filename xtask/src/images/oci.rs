@@ -85,12 +85,13 @@ impl Image {
         })
     }
 
-    /// The image's entry in the index of the media.
-    pub(crate) fn media(&self) -> Result<MediaImage> {
-        let layer = |layer: &Layer| MediaLayer {
+    /// The image's entry in the index of the media; `read_ahead` has the programs of each layer that every boot starts.
+    pub(crate) fn media(&self, read_ahead: Vec<Vec<String>>) -> Result<MediaImage> {
+        let layer = |(layer, read_ahead): (&Layer, Vec<String>)| MediaLayer {
             diff_id: layer.diff_id.clone(),
             file: format!("layers/{}.squashfs", layer.diff_id.hex()),
             size: layer.squashfs_size,
+            read_ahead,
         };
         Ok(MediaImage {
             references: vec![self.reference.clone()],
@@ -98,7 +99,7 @@ impl Image {
             config: String::from_utf8(self.config.clone())
                 .context("the configuration is not UTF-8")?,
             config_digest: Digest::sha256(&self.config),
-            layers: self.layers.iter().map(layer).collect(),
+            layers: self.layers.iter().zip(read_ahead).map(layer).collect(),
         })
     }
 

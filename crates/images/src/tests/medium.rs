@@ -26,6 +26,7 @@ fn medium(directory: &Path, damage: &str) -> MediaIndex {
                 diff_id,
                 file,
                 size: 14,
+                read_ahead: Vec::new(),
             }],
         }
     };
