@@ -132,6 +132,17 @@ impl Artifacts {
         Ok(path)
     }
 
+    /// An image in a tar, of the media or of the catalogue, by its name in `rootfs/images.toml`.
+    pub(crate) fn image(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self
+            .dist
+            .join(format!("images-{}/{name}.oci.tar", self.arch));
+        if !path.exists() {
+            bail!("{} is missing: run `cargo xtask images`", path.display());
+        }
+        Ok(path)
+    }
+
     /// The system as an OCI image layout in a tar.
     pub(crate) fn os_image(&self) -> anyhow::Result<PathBuf> {
         // Named as the ISO is, which carries the version

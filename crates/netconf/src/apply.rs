@@ -13,7 +13,7 @@ use crate::wireguard;
 /// Links of containers and of the kernel itself.
 const FOREIGN: &[&str] = &[
     "lo", "docker", "br-", "veth", "cni", "flannel", "cali", "virbr", "dummy", "wg", "tun", "tap",
-    "ifb",
+    "ifb", "hwsim",
 ];
 
 /// The links of the machine, as entries are matched with them.

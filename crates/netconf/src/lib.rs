@@ -23,6 +23,7 @@ mod plan;
 mod reachable;
 pub mod resolver;
 mod values;
+mod wifi;
 pub mod wireguard;
 
 pub use clean::clean;

@@ -46,6 +46,7 @@ mod supervisor;
 mod system_docker;
 mod tls;
 mod user_docker;
+mod wifi;
 mod wireguard_hosts;
 
 use std::ffi::OsString;

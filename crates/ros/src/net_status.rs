@@ -12,6 +12,7 @@ use sys::netlink::{Rtnetlink, Rule, TABLE_MAIN};
 
 use crate::cli::Format;
 use crate::system_docker::table;
+use crate::wifi::{self, Supplicant};
 
 /// Prints them.
 pub(crate) fn main(format: Format) -> anyhow::Result<ExitCode> {
@@ -52,6 +53,9 @@ pub(crate) fn status() -> anyhow::Result<Value> {
             });
             if link.kind == "wireguard" {
                 shown["wireguard"] = wireguard(&link.name);
+            }
+            if let Some(state) = wifi(&link.name) {
+                shown["wifi"] = state.into();
             }
             shown
         })
@@ -120,6 +124,16 @@ fn wireguard(name: &str) -> Value {
         "public_key": device.public_key.as_ref().map(text),
         "listen_port": device.listen_port,
         "peers": peers.collect::<Vec<_>>(),
+    })
+}
+
+/// How far a card that joins a Wi-Fi network has come, in wpa_supplicant's words; none for other links.
+fn wifi(name: &str) -> Option<String> {
+    let directory = Path::new(wifi::DIRECTORY);
+    let joins = directory.join(format!("{name}.conf")).exists();
+    joins.then(|| {
+        let state = Supplicant::new(directory).state(name);
+        state.unwrap_or_else(|| "the service wifi does not answer".to_owned())
     })
 }
 
@@ -199,6 +213,11 @@ fn print_table(status: &Value) {
                     words(&peer["endpoint"])
                 );
             }
+        }
+    }
+    for link in status["links"].as_array().into_iter().flatten() {
+        if link["wifi"].is_string() {
+            println!("\nWi-Fi {}: {}", words(&link["name"]), words(&link["wifi"]));
         }
     }
     let from = match &status["hostname"]["dhcp"] {

@@ -16,6 +16,7 @@ use sys::process::{Child, Command};
 use crate::machine_config::MachineConfig;
 use crate::problems;
 use crate::resolv_conf::ResolvConf;
+use crate::wifi::{self, Supplicant};
 use crate::wireguard_hosts::Hosts;
 
 const DHCPCD: &str = "/usr/sbin/dhcpcd";
@@ -35,6 +36,7 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(120);
 pub(crate) fn main() -> anyhow::Result<ExitCode> {
     // What an earlier run has said may be mended.
     problems::clear("network");
+    problems::clear("wifi");
     let machine = MachineConfig::load();
     let rancher = &machine.loaded.config.rancher;
     let network = &rancher.network;
@@ -71,12 +73,15 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         settings: None,
         dhcpcd: None,
         hosts: Hosts::default(),
+        supplicant: Supplicant::new(Path::new(wifi::DIRECTORY)),
     }
     .run(timeout)
 }
 
 /// Takes away what an earlier configuration has made; dhcpcd, which finds its links itself, does not look for it.
 fn clean_up(network: &config::cloud_config::Network) {
+    let errors = Supplicant::new(Path::new(wifi::DIRECTORY)).follow(&Plan::default());
+    errors.iter().for_each(|error| loudly(error));
     let cleaned = Rtnetlink::open().and_then(|mut netlink| {
         let plan = Plan::new(network, &apply::candidates(&mut netlink)?);
         Ok(netconf::clean(&mut netlink, &plan))
@@ -98,6 +103,8 @@ struct Service {
     dhcpcd: Option<Child>,
     /// Of peers that are named by them.
     hosts: Hosts,
+    /// Of cards that join Wi-Fi networks.
+    supplicant: Supplicant,
 }
 
 impl Service {
@@ -125,6 +132,19 @@ impl Service {
                 }
             }
             self.update()?;
+            self.join_networks();
+        }
+    }
+
+    /// Until wpa_supplicant has every card of the plan; it may start later than this service, or start again.
+    fn join_networks(&mut self) {
+        let answered = self.supplicant.answers();
+        for error in self.supplicant.follow(&self.plan) {
+            eprintln!("{error}");
+            problems::warn("wifi", &error);
+        }
+        if !answered && self.supplicant.answers() {
+            problems::clear("wifi");
         }
     }
 
@@ -172,6 +192,7 @@ impl Service {
         let arguments = dhcp::arguments(&plan);
         self.resolver = std::mem::take(&mut self.resolver).with_links(&plan);
         self.plan = plan;
+        self.join_networks();
         self.resolve()?;
         if settings != self.settings {
             self.start_dhcpcd(settings, &arguments)?;

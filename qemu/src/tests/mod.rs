@@ -41,6 +41,7 @@ mod upgrade;
 mod user_data;
 mod user_docker;
 mod watchdog;
+mod wifi;
 
 use std::sync::Arc;
 
@@ -77,6 +78,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         datasources::tests(context),
         network::tests(context),
         two_machines::tests(context),
+        wifi::tests(context),
         boot::tests(context),
         console::tests(context),
         confinement::tests(context),

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::Service;
 
 pub use network::{
-    Dns, Interface, LinkDns, Network, RouteEntry, RuleEntry, Wireguard, WireguardPeer,
+    Dns, Interface, LinkDns, Network, RouteEntry, RuleEntry, WifiNetwork, Wireguard, WireguardPeer,
 };
 pub use state::State;
 pub use users::{Chpasswd, User, UserEntry, UserPassword};

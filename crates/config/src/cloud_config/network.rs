@@ -26,6 +26,8 @@ pub struct Network {
     pub post_cmds: Vec<Command>,
     /// Commands before any link is configured.
     pub pre_cmds: Vec<Command>,
+    /// Wi-Fi networks by the names that links use for them.
+    pub wifi_networks: BTreeMap<String, WifiNetwork>,
 }
 
 /// `rancher.network.interfaces.NAME`; see `schema::network` for what the fields mean.
@@ -58,7 +60,37 @@ pub struct Interface {
     pub routes: Vec<RouteEntry>,
     pub rules: Vec<RuleEntry>,
     pub vlans: Option<String>,
+    pub wifi_network: Option<String>,
     pub wireguard: Option<Wireguard>,
+}
+
+/// `rancher.network.wifi_networks.NAME`; see `schema::network` for what the fields mean.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(
+    missing_docs,
+    reason = "the fields are RancherOS's keys, documented in the schema"
+)]
+pub struct WifiNetwork {
+    pub address: Option<String>,
+    pub anonymous_identity: Option<String>,
+    pub ca_certs: Vec<String>,
+    pub client_certs: Vec<String>,
+    pub eap: Option<String>,
+    pub eapol_flags: Option<i64>,
+    pub gateway: Option<String>,
+    pub group: Option<String>,
+    pub identity: Option<String>,
+    pub key_mgmt: Option<String>,
+    pub pairwise: Option<String>,
+    pub password: Option<String>,
+    pub phases: Vec<String>,
+    pub priority: Option<i64>,
+    pub private_key_passwds: Vec<String>,
+    pub private_keys: Vec<String>,
+    pub psk: Option<String>,
+    pub scan_ssid: Option<i64>,
+    pub ssid: Option<String>,
 }
 
 /// `rancher.network.interfaces.NAME.wireguard`; see `schema::network` for what the fields mean.

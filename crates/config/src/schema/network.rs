@@ -4,7 +4,6 @@ use super::Effect::{Inside, Never, Service};
 use super::{Effect, Kind, Origin, Rule, f};
 
 const N: Effect = Service("network");
-const NO_WIFI: &str = "this version has no Wi-Fi: the network image lacks wpa_supplicant";
 const NO_MODEM: &str = "this version has no modem support";
 
 /// `rancher.network`.
@@ -19,7 +18,7 @@ pub(super) const NETWORK: Kind = Kind::Object(&[
     f("no_proxy", Kind::String, PROXY, "Hosts that are reached without a proxy."),
     f("post_cmds", Kind::Commands, N, "Commands run after all links are configured."),
     f("pre_cmds", Kind::Commands, N, "Commands run before any link is configured."),
-    f("wifi_networks", Kind::Any, Never(NO_WIFI), "Wi-Fi networks."),
+    f("wifi_networks", Kind::MapOf(&WIFI_NETWORK), Inside, "Wi-Fi networks, by the names that `interfaces.NAME.wifi_network` uses."),
 ]);
 
 /// Proxies are read by the console and by User Docker.
@@ -62,8 +61,32 @@ const INTERFACE: Kind = Kind::Object(&[
     f("routes", Kind::ListOf(&ROUTE), N, "Routes through this link.").from(Origin::Here),
     f("rules", Kind::ListOf(&RULE), N, "What is routed by another table than the main one.").from(Origin::Here),
     f("vlans", Kind::String, N, "VLANs on this link: `100,200:name`."),
-    f("wifi_network", Kind::Any, Never(NO_WIFI), ""),
+    f("wifi_network", Kind::String, N, "Name in `wifi_networks` of the network that this card joins; it needs the service wifi (docs/services.md). It asks by DHCP when nothing gives it an address."),
     f("wireguard", WIREGUARD, Inside, "Makes this link a WireGuard device.").from(Origin::Here),
+]);
+
+/// Where a name of RancherOS is not wpa_supplicant's, the second element of a list is for the inner authentication (`ca_cert2`).
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
+const WIFI_NETWORK: Kind = Kind::Object(&[
+    f("address", Kind::String, N, "Address with its prefix, for a link that has none in its own entry.").rule(Rule::Prefix),
+    f("anonymous_identity", Kind::String, N, "Who the machine says it is before the connection is encrypted (EAP)."),
+    f("ca_certs", Kind::Strings, N, "Certificates of authorities, files below /var/lib/rancher/conf: of the server, and of the inner one."),
+    f("client_certs", Kind::Strings, N, "Certificates of the machine, files likewise."),
+    f("eap", Kind::String, N, "Methods of EAP: `PEAP`, `TTLS`, `TLS` ..."),
+    f("eapol_flags", Kind::Int, N, "Flags of EAPOL for dynamic WEP.").rule(Rule::Range(0, 3)),
+    f("gateway", Kind::String, N, "IPv4 gateway, for a link that has none in its own entry.").rule(Rule::Address),
+    f("group", Kind::String, N, "Ciphers for everybody's packets: `CCMP TKIP`."),
+    f("identity", Kind::String, N, "Who the machine is (EAP)."),
+    f("key_mgmt", Kind::String, N, "Ways to agree on keys, as `WPA-PSK`, `SAE`, `WPA-EAP`, `NONE`. When absent: WPA2 and WPA3 with a `psk`, EAP with `eap`, else an open network."),
+    f("pairwise", Kind::String, N, "Ciphers for the machine's packets."),
+    f("password", Kind::String, N, "Password (EAP)."),
+    f("phases", Kind::Strings, N, "Options of the outer and of the inner authentication, as `auth=MSCHAPV2`."),
+    f("priority", Kind::Int, N, "Higher ones are preferred.").rule(Rule::Range(0, 2_147_483_647)),
+    f("private_key_passwds", Kind::Strings, N, "Passwords of `private_keys`."),
+    f("private_keys", Kind::Strings, N, "Keys of the machine, files below /var/lib/rancher/conf."),
+    f("psk", Kind::String, N, "Passphrase of 8 to 63 characters, or the key itself as 64 hexadecimal digits."),
+    f("scan_ssid", Kind::Int, N, "1 for a network that hides its name.").rule(Rule::Range(0, 1)),
+    f("ssid", Kind::String, N, "Name of the network, 32 bytes at most."),
 ]);
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table

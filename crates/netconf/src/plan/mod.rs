@@ -12,6 +12,7 @@ use crate::matching::{self, Candidate};
 use crate::reachable;
 use crate::resolver::LinkDns;
 use crate::values::{cidr, everything, is_name, rules, static_route, vlans};
+use crate::wifi;
 use crate::wireguard::{self, Wireguard};
 
 /// Everything `rancher.network.interfaces` asks for on this machine.
@@ -79,6 +80,8 @@ pub struct LinkPlan {
     pub refuses_name: bool,
     /// Its name servers and search domains.
     pub dns: LinkDns,
+    /// wpa_supplicant's configuration, with secrets, for a card that joins a network.
+    pub wifi: Option<String>,
     /// Commands before.
     pub pre_up: Vec<Command>,
     /// Commands after.
@@ -112,12 +115,15 @@ impl Plan {
             };
             entries.insert("eth*".to_owned(), dhcp);
         }
+        let (wifi, problems) = wifi::plan(&mut entries, &network.wifi_networks);
+        plan.problems = problems;
         let all = plan.virtual_links(&entries, links);
         let mut fits_one = false;
         for link in &all {
             if let Some((key, entry)) = matching::entry_for(&entries, link) {
                 fits_one |= link.is_hardware;
-                let planned = plan.link(key, entry, link);
+                let mut planned = plan.link(key, entry, link);
+                planned.wifi = wifi.get(key).cloned();
                 plan.links.push(planned);
             }
         }
@@ -284,6 +290,7 @@ impl Plan {
             metric,
             refuses_name: entry.dhcp_hostname == Some(false),
             dns,
+            wifi: None,
             pre_up: entry.pre_up.clone(),
             post_up: entry.post_up.clone(),
         }

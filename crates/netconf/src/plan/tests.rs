@@ -262,3 +262,33 @@ fn rules_are_of_the_family_of_their_addresses() {
         ]
     );
 }
+
+#[test]
+fn a_card_joins_its_network_and_has_the_addresses_of_one_of_them() {
+    let networks = "wifi_networks: {home: {ssid: Home, psk: 12345678}, lab: {ssid: Lab, address: 10.9.0.2/24, gateway: 10.9.0.1}, bad: {psk: 12345678}}";
+    let interfaces = "wlan0: {wifi_network: home}, wlan1: {wifi_network: lab}, wlan2: {wifi_network: home, dhcp: true, address: 10.8.0.2/24}, wlan3: {wifi_network: none, dhcp: true}, wlan4: {wifi_network: bad}";
+    let plan = plan(
+        &format!("interfaces: {{{interfaces}}}, {networks}"),
+        &["wlan0", "wlan1", "wlan2", "wlan3", "wlan4", "eth0"],
+    );
+    assert_eq!(
+        shown(&plan),
+        [
+            "wlan0 dhcp",
+            "wlan1 static 10.9.0.2/24",
+            "wlan2 dhcp 10.8.0.2/24",
+            "wlan3 dhcp",
+            "wlan4 dhcp"
+        ]
+    );
+    let joins: Vec<bool> = plan.links.iter().map(|link| link.wifi.is_some()).collect();
+    assert_eq!(joins, [true, true, true, false, false]);
+    assert_eq!(plan.links[1].routes.len(), 1);
+    assert_eq!(
+        plan.problems,
+        [
+            "wlan3: wifi_network: none is not in wifi_networks",
+            "wlan4: wifi_networks.bad: ssid is missing"
+        ]
+    );
+}
