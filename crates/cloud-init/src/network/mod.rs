@@ -8,6 +8,7 @@ pub mod netplan;
 pub mod openstack;
 mod tunnels;
 pub mod v1;
+mod wifis;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,6 +28,8 @@ pub struct Network {
     pub nameservers: Vec<String>,
     /// Search domains, in order.
     pub search: Vec<String>,
+    /// `rancher.network.wifi_networks`.
+    pub(crate) wifi_networks: BTreeMap<String, wifis::WifiNetwork>,
     /// What is not taken, each with its key.
     pub notes: Vec<String>,
 }
@@ -65,6 +68,8 @@ pub struct Interface {
     pub(crate) vlans: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) wireguard: Option<tunnels::Wireguard>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wifi_network: Option<String>,
 }
 
 /// `dns` of one link.
@@ -125,6 +130,12 @@ impl Network {
             map.insert(
                 "interfaces".into(),
                 serde_json::to_value(&self.interfaces).ok()?,
+            );
+        }
+        if !self.wifi_networks.is_empty() {
+            map.insert(
+                "wifi_networks".into(),
+                serde_json::to_value(&self.wifi_networks).ok()?,
             );
         }
         let mut dns = serde_json::Map::new();

@@ -4,10 +4,10 @@ use serde_json::Value;
 
 use super::{
     Network, Route, Rule, by_mac, cidr, destination, is_link_name, number, text, texts, truth,
-    tunnels,
+    tunnels, wifis,
 };
 
-/// Kinds of links; those below the first five are not had.
+/// Kinds of links; those below the first six are not had.
 pub(super) const KINDS: [&str; 10] = [
     "ethernets",
     "bonds",
@@ -20,7 +20,7 @@ pub(super) const KINDS: [&str; 10] = [
     "dummy-devices",
     "nm-devices",
 ];
-const TAKEN: usize = 5;
+const TAKEN: usize = 6;
 
 /// The number of the table that is asked where no rule names another (ip-route(8)).
 const MAIN_TABLE: u64 = 254;
@@ -79,11 +79,17 @@ pub(super) fn translate(value: &Value) -> Network {
 
 fn one(network: &mut Network, kind: &str, name: &str, link: &Value) {
     let key = format!("{kind}.{name}");
-    if kind != "tunnels" {
-        unread(network, &key, link, &[]);
+    match kind {
+        "tunnels" => {} // those of WireGuard, below
+        "wifis" => unread(network, &key, link, wifis::READ),
+        _ => unread(network, &key, link, &[]),
     }
     match kind {
         "ethernets" => matched(network, &key, name, link),
+        "wifis" => {
+            matched(network, &key, name, link);
+            wifis::translate(network, &key, name, link);
+        }
         _ if !is_link_name(name) => return network.note(&key, "it is not a name of a link"),
         "vlans" => {
             let (Some(parent), Some(id)) = (

@@ -28,7 +28,7 @@ fn check(found: Network, network: &Value, notes: &[&str]) {
 }
 
 #[track_caller]
-fn translated(text: &str, network: &Value, notes: &[&str]) {
+pub(super) fn translated(text: &str, network: &Value, notes: &[&str]) {
     check(network_config(text).unwrap().unwrap(), network, notes);
 }
 
@@ -145,6 +145,7 @@ network:
       routing-policy: [{from: 10.0.0.0/8, table: 9}, {to: 'fd00::/8', mark: 7, priority: 50, type-of-service: 3}]
     idle: {match: {name: 'enp*'}}
   wifis: {wlan0: {}}
+  modems: {wwan0: {}}
   tunnels: {he-ipv6: {mode: sit}}
 ";
     let network = json!({
@@ -153,17 +154,19 @@ network:
                 "routes": [{"to": "default", "via": "10.0.0.1"}, {"to": "default", "via": "2001:db8::1", "metric": 50}, {"to": "10.50.0.0/16", "via": "10.0.0.9", "table": 5}]},
             "eth1": {"dhcp": true, "dhcp_hostname": false, "dns": {"dhcp_nameservers": false}, "metric": 200, "rules": [{"from": "10.0.0.0/8", "table": 9}, {"to": "fd00::/8", "table": 254, "priority": 50, "mark": 7}]},
             "idle": {"match": "enp*", "dhcp": false},
+            "wlan0": {"dhcp": false},
         },
     });
     translated(
         text,
         &network,
         &[
-            "wifis",
+            "modems",
             "ethernets.eth1.wakeonlan",
             "ethernets.eth1.routing-policy[1].type-of-service",
             "ethernets.nic0.set-name",
             "tunnels.he-ipv6",
+            "wifis.wlan0.access-points",
         ],
     );
 }
