@@ -155,6 +155,14 @@ fn upgrade_from_a_registry(context: &Context) -> anyhow::Result<()> {
         "a container stayed"
     );
     guest.run("sudo ros os cancel")?;
+
+    // And from its archive, which a stick could have brought
+    guest.run("sudo docker save -o /opt/os.tar rancher/os:v9.0 && docker rmi rancher/os:v9.0")?;
+    guest.run("sudo ros os upgrade --insecure --no-reboot -f -i /opt/os.tar")?;
+    ensure!(registry.fetched().is_empty(), "the registry was asked");
+    let status = guest.run("sudo ros os status")?;
+    ensure!(status.contains("state: armed"), "{status}");
+    guest.run("sudo ros os cancel")?;
     guest.check()
 }
 
