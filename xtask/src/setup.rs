@@ -76,6 +76,7 @@ const PACKAGES: &[Row] = &[
     ("mtools", &[Purpose::Iso], None),
     ("xorriso", &[Purpose::Iso], None),
     ("busybox-static", &[Purpose::Tests], None),
+    ("iptables", &[Purpose::Tests], None),
     ("e2fsprogs", &[Purpose::Machine, Purpose::Peer], None),
     ("fakeroot", &[Purpose::Peer], None),
     ("mmdebstrap", &[Purpose::Peer], None),

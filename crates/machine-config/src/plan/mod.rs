@@ -162,12 +162,12 @@ impl Plan {
         };
         let mut sentences: Vec<&str> = self.restarts().iter().map(sentence).collect();
         if self.runs_commands() {
-            sentences.push("network: its commands are run; what they do is not undone when the change is taken back or its keys are removed, but by a reboot");
+            sentences.push("network: its commands are run; what they do to the firewall by iptables is undone when the change is taken back or its keys are removed, everything else only by a reboot");
         }
         sentences
     }
 
-    /// Whether commands of the network change: nobody knows what they did.
+    /// Whether commands of the network change: `ros netconf` knows what they did to the firewall, and nobody knows the rest.
     fn runs_commands(&self) -> bool {
         let words = ["pre_cmds", "post_cmds", "pre_up", "post_up"];
         self.changes.iter().any(|change| {

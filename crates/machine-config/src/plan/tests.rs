@@ -125,9 +125,13 @@ fn every_class_of_change_has_its_time() {
 }
 
 #[test]
-fn commands_of_the_network_are_said_not_to_be_undone() {
+fn of_commands_of_the_network_only_the_firewall_is_said_to_be_undone() {
     let with = |yaml: &str| planned("", &format!("rancher: {{network: {{{yaml}}}}}")).outage();
-    let says = |sentences: &[&str]| sentences.iter().any(|words| words.contains("not undone"));
+    let says = |sentences: &[&str]| {
+        sentences
+            .iter()
+            .any(|words| words.contains("only by a reboot"))
+    };
     assert!(says(&with("post_cmds: [iptables -I INPUT -j DROP]")));
     assert!(says(&with("interfaces: {eth0: {pre_up: [x]}}")));
     assert!(!says(&with("interfaces: {eth0: {mtu: 1400}}")));

@@ -1,18 +1,21 @@
 //! `ros netconf`: the service network. Links, addresses, routes and name servers from `rancher.network`; dhcpcd for links
 //! that ask for addresses; and again whenever a link appears.
 
+mod commands;
+mod firewall;
+
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use config::cloud_config::Command as Entry;
 use netconf::resolver::{MAX_SERVERS, Resolver, has_server};
 use netconf::{LinkPlan, Plan, apply, dhcp};
 use sys::netlink::Rtnetlink;
 use sys::process::{Child, Command};
 
+use self::commands::Commands;
 use crate::machine_config::MachineConfig;
 use crate::problems;
 use crate::resolv_conf::ResolvConf;
@@ -29,8 +32,6 @@ const RESOLV_CONF: &str = "/etc/resolv.conf";
 const LOOK_AGAIN: Duration = Duration::from_secs(3);
 /// How long post_cmds and the fallback of DNS wait for addresses when `dhcp_timeout` is not set.
 const DHCP_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest run of one command.
-const COMMAND_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Configures the network until it is told to end.
 pub(crate) fn main() -> anyhow::Result<ExitCode> {
@@ -40,6 +41,8 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
     let machine = MachineConfig::load();
     let rancher = &machine.loaded.config.rancher;
     let network = &rancher.network;
+    // First of all: what earlier commands did may keep everybody out.
+    let mut commands = Commands::start(network);
     let resolver = Resolver::new(network, &rancher.defaults.network);
     let is_plain = network.interfaces.is_empty()
         && network.pre_cmds.is_empty()
@@ -58,7 +61,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
     for error in &resolver.problems {
         loudly(error);
     }
-    run_commands("pre_cmds", &network.pre_cmds, "");
+    commands.run("pre_cmds", &network.pre_cmds);
     let timeout = network
         .dhcp_timeout
         .or(rancher.defaults.network.dhcp_timeout)
@@ -66,6 +69,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         .map_or(DHCP_TIMEOUT, Duration::from_secs);
     Service {
         network: network.clone(),
+        commands,
         resolver,
         resolv_conf,
         netlink: Rtnetlink::open()?,
@@ -94,6 +98,7 @@ fn clean_up(network: &config::cloud_config::Network) {
 
 struct Service {
     network: config::cloud_config::Network,
+    commands: Commands,
     resolver: Resolver,
     resolv_conf: ResolvConf,
     netlink: Rtnetlink,
@@ -121,7 +126,7 @@ impl Service {
             self.resolver.has_waited = true;
             self.resolve()?;
         }
-        run_commands("post_cmds", &self.network.post_cmds, "");
+        self.commands.run("post_cmds", &self.network.post_cmds);
         loop {
             match &self.dhcpcd {
                 None => std::thread::sleep(LOOK_AGAIN),
@@ -174,12 +179,12 @@ impl Service {
             plan.links.iter().collect(),
         );
         for link in new.into_iter().filter(|link| !old.contains(link)) {
-            run_commands("pre_up", &link.pre_up, &link.name);
+            self.commands.run_for("pre_up", &link.pre_up, &link.name);
             for error in apply::configure(&mut self.netlink, link) {
                 loudly(&error);
             }
             println!("{}: {}", link.name, describe(link));
-            run_commands("post_up", &link.post_up, &link.name);
+            self.commands.run_for("post_up", &link.post_up, &link.name);
         }
         let may_name = |name: &str| {
             let mut links = plan.dhcp_links();
@@ -259,30 +264,6 @@ fn describe(link: &LinkPlan) -> String {
         netconf::Role::Member(master) => format!("belongs to {master}"),
         netconf::Role::Static if addresses.is_empty() => "up, without an address".to_owned(),
         netconf::Role::Static => addresses.join(" "),
-    }
-}
-
-/// One after the other; a failure is reported and the next one follows.
-fn run_commands(name: &str, commands: &[Entry], interface: &str) {
-    let fill = |word: &String| word.replace("$iface", interface);
-    for (index, command) in commands.iter().enumerate() {
-        let command = match command {
-            Entry::Line(line) => Entry::Line(fill(line)),
-            Entry::Words(words) => Entry::Words(words.iter().map(fill).collect()),
-        };
-        let program = crate::console::program(&command)
-            .env("iface", interface)
-            .deadline(COMMAND_DEADLINE);
-        let error = match program.run() {
-            Ok(output) if output.status.success() => continue,
-            Ok(output) => format!(
-                "{}: {}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr).trim()
-            ),
-            Err(error) => error.to_string(),
-        };
-        loudly(&format!("{name}[{index}]: {error}"));
     }
 }
 
