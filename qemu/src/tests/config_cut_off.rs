@@ -85,6 +85,34 @@ const CLASSES: &[Class] = &[
         back: "test ! -e /sys/class/net/eth0.7",
     },
     Class {
+        name: "firewall-rule",
+        settings: &[(
+            "rancher.network.post_cmds",
+            "[iptables -I INPUT -p tcp --dport 22 -j DROP]",
+        )],
+        holds: "sudo iptables -C INPUT -p tcp --dport 22 -j DROP 2>/dev/null",
+        back: "! sudo iptables -S INPUT | grep -q 'dport 22 '",
+    },
+    Class {
+        name: "firewall-policy",
+        settings: &[(
+            "rancher.network.pre_cmds",
+            "[[iptables, -P, INPUT, DROP], [ip6tables, -P, INPUT, DROP]]",
+        )],
+        holds: "sudo iptables -S INPUT | grep -qx -e '-P INPUT DROP'",
+        back: "sudo iptables -S INPUT | grep -qx -e '-P INPUT ACCEPT' && sudo ip6tables -S INPUT | grep -qx -e '-P INPUT ACCEPT'",
+    },
+    // What others had put there is back, too.
+    Class {
+        name: "firewall-flush",
+        settings: &[(
+            "rancher.network.interfaces.eth0",
+            "{dhcp: true, post_up: [iptables -P INPUT DROP; iptables -F INPUT]}",
+        )],
+        holds: "test \"$(sudo iptables -S INPUT)\" = '-P INPUT DROP'",
+        back: "sudo iptables -S INPUT | grep -qx -e '-P INPUT ACCEPT' && sudo iptables -C INPUT -p udp --dport 9 -j ACCEPT",
+    },
+    Class {
         name: "sysctl",
         settings: &[("rancher.sysctl.net.ipv4.icmp_echo_ignore_all", "1")],
         holds: "grep -qx 1 /proc/sys/net/ipv4/icmp_echo_ignore_all",
@@ -124,6 +152,8 @@ fn booted(context: &Context, name: &str) -> anyhow::Result<Guest> {
 
 fn takes_back(context: &Context) -> anyhow::Result<()> {
     let guest = booted(context, "config-cut-off")?;
+    // A rule by hand, which a change takes away.
+    guest.run("sudo iptables -A INPUT -p udp --dport 9 -j ACCEPT")?;
     for class in CLASSES {
         take_back(&guest, class).with_context(|| class.name)?;
     }
