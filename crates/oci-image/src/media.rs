@@ -132,6 +132,7 @@ mod tests {
                 file: format!("layers/{}.squashfs", diff_id.hex()),
                 diff_id,
                 size: 4096,
+                read_ahead: vec!["usr/bin/a".to_owned()],
             }],
         }
     }
