@@ -41,7 +41,7 @@ const DIRECTORIES: &[&str] = &[
     "sys",
     "tmp",
     "usr/lib/rancher",
-    "usr/share/ros/catalogue",
+    "usr/share/ros",
     "var/lib/docker",
     "var/lib/kubelet",
     "var/lib/rancher/conf",
@@ -61,9 +61,6 @@ const FILES: &[(&str, &str)] = &[
 
 /// Public keys that new versions are signed with, for `ros os upgrade`.
 const UPGRADE_KEYS: &str = "/usr/share/ros/upgrade-keys";
-
-/// Services that the configuration can switch on (`rancher.repositories.core`).
-const CATALOGUE: &str = "/usr/share/ros/catalogue";
 
 /// Files of the initramfs that stay.
 const COPIED: &[(&str, &str)] = &[
@@ -123,12 +120,6 @@ fn populate(new_root: &Path) -> anyhow::Result<()> {
     for (from, to) in COPIED {
         // With its mode.
         fs::copy(from, new_root.join(&to[1..])).with_context(|| format!("cannot copy {from}"))?;
-    }
-    let services = fs::read_dir(CATALOGUE).with_context(|| format!("cannot list {CATALOGUE}"))?;
-    for service in services {
-        let from = service.with_context(|| format!("cannot list {CATALOGUE}"))?.path();
-        fs::copy(&from, new_root.join(from.strip_prefix("/").unwrap_or(&from)))
-            .with_context(|| format!("cannot copy {}", from.display()))?;
     }
     Ok(())
 }

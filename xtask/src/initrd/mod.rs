@@ -52,7 +52,6 @@ const DIRECTORIES: &[&str] = &[
     "usr/lib/rancher",
     "usr/share",
     "usr/share/ros",
-    "usr/share/ros/catalogue",
 ];
 
 /// Builds PID 1's program, and the worker next to it, unless they are there.
@@ -78,7 +77,6 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
     let parser = apparmor::fetch(build)?;
     progress::step("initrd", || {
         let config = build.root.join("rootfs/os-config.yml");
-        let catalogue = build.root.join("rootfs/catalogue");
         let profile = build.root.join("rootfs/apparmor/docker-default");
         let mut inputs = Inputs::new("initrd");
         inputs
@@ -98,7 +96,6 @@ pub(crate) fn ensure(build: &Build, options: &Options, kernel: &Kernel) -> Resul
             .file(&worker)?
             .file(&busybox)?
             .file(&config)?
-            .tree(&catalogue)?
             .file(&profile)?;
         for package in &parser {
             inputs.file(package)?;
@@ -135,13 +132,6 @@ fn pack(
     archive.bytes("etc/os-release", 0o644, os_release().as_bytes())?;
     archive.file("usr/share/ros/apparmor-policy", 0o644, policy)?;
     archive.file("usr/share/ros/os-config.yml", 0o644, config)?;
-    let catalogue = build.root.join("rootfs/catalogue");
-    let mut services = cache::walk(&catalogue)?;
-    services.sort();
-    for file in services {
-        let name = format!("usr/share/ros/catalogue/{}", file.display());
-        archive.file(&name, 0o644, &catalogue.join(file))?;
-    }
     archive.bytes(
         "usr/share/ros/upgrade-keys",
         0o644,

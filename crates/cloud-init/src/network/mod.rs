@@ -202,7 +202,9 @@ impl Network {
 /// # Errors
 /// What is neither, in words.
 pub fn network_config(text: &str) -> Result<Option<Network>, String> {
-    let (node, _) = config::parse("network-config", text).map_err(|problem| problem.to_string())?;
+    let (mut node, _) =
+        config::parse("network-config", text).map_err(|problem| problem.to_string())?;
+    wifis::keep_secrets(&mut node);
     let mut network = network_value(&node.to_json())?;
     for note in network.iter_mut().flat_map(|network| &mut network.notes) {
         if let Some(line) = line_of(&node, note) {

@@ -173,11 +173,14 @@ fn matched(network: &mut Network, key: &str, name: &str, link: &Value) {
         }),
         (None, Some(glob)) => Some(glob),
         (None, None) if field("driver").is_some() => {
-            network.note(
-                &format!("{key}.match.driver"),
-                "links are not matched by driver: every eth* is meant",
-            );
-            Some("eth*".to_owned())
+            let all = if key.starts_with("wifis") {
+                "wlan*"
+            } else {
+                "eth*"
+            };
+            let message = format!("links are not matched by driver: every {all} is meant");
+            network.note(&format!("{key}.match.driver"), &message);
+            Some(all.to_owned())
         }
         (None, None) => None,
     };
