@@ -19,7 +19,13 @@ const PLACES: &[&[&str]] = &[
 ];
 
 /// Keys that are secret wherever they stand.
-const KEYS: &[&str] = &["hashed_passwd", "passwd", "plain_text_passwd", "psk"];
+const KEYS: &[&str] = &[
+    "hashed_passwd",
+    "passwd",
+    "plain_text_passwd",
+    "private_key_passwds",
+    "psk",
+];
 
 /// Takes them out.
 pub(super) fn take_out(tree: &mut Node) {
@@ -172,6 +178,10 @@ mod tests {
         ),
         (
             "rancher: {network: {wifi_networks: {a: {psk: s3cret, ssid: stays}}}}",
+            "stays",
+        ),
+        (
+            "rancher: {network: {wifi_networks: {a: {password: s3cret, private_key_passwds: [s3cret, x], ssid: stays}}}}",
             "stays",
         ),
         (
