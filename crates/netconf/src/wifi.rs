@@ -73,6 +73,13 @@ fn settings(network: &WifiNetwork) -> Result<String, String> {
     lines.number("scan_ssid", network.scan_ssid);
     lines.number("priority", network.priority);
     let psk = network.psk.as_deref().map(psk).transpose()?;
+    if network.eap.is_none()
+        && network.key_mgmt.is_none()
+        && (network.identity.is_some() || network.password.is_some())
+    {
+        // Without a method it would be an open network, and anybody's.
+        return Err("identity and password need eap".to_owned());
+    }
     let ways = match &psk {
         Some(psk) if psk.starts_with('"') => WITH_PASSPHRASE,
         Some(_) => WITH_KEY,
@@ -80,8 +87,8 @@ fn settings(network: &WifiNetwork) -> Result<String, String> {
         None => "NONE",
     };
     lines.names("key_mgmt", network.key_mgmt.as_deref().or(Some(ways)))?;
-    if network.key_mgmt.is_none() && ways != "NONE" {
-        // Protected where the other side can: SAE asks for it, an old access point knows nothing of it.
+    if network.key_mgmt.as_deref().unwrap_or(ways).trim() != "NONE" {
+        // Management frames are protected where the other side can: SAE asks for it, an old access point knows nothing of it.
         lines.word("ieee80211w", "1");
     }
     if let Some(psk) = psk {
@@ -214,7 +221,7 @@ mod tests {
             ),
             (
                 "ssid: e, eap: PEAP, identity: me, password: pw, ca_certs: [/c/a.pem], phases: ['', 'auth=MSCHAPV2'], key_mgmt: WPA-EAP",
-                "network={\n\tssid=65\n\tkey_mgmt=WPA-EAP\n\teap=PEAP\n\tidentity=\"me\"\n\tpassword=\"pw\"\n\tca_cert=\"/c/a.pem\"\n\tphase2=\"auth=MSCHAPV2\"\n}\n",
+                "network={\n\tssid=65\n\tkey_mgmt=WPA-EAP\n\tieee80211w=1\n\teap=PEAP\n\tidentity=\"me\"\n\tpassword=\"pw\"\n\tca_cert=\"/c/a.pem\"\n\tphase2=\"auth=MSCHAPV2\"\n}\n",
             ),
             (
                 "ssid: t, eap: TLS, client_certs: [/c, /c2], private_keys: [/k, /k2], private_key_passwds: [p, p2], eapol_flags: 3",
@@ -231,7 +238,7 @@ mod tests {
         );
     }
 
-    /// No text of an entry becomes a line of its own making, and no secret is said.
+    /// No text of an entry adds a line, and no secret is said.
     #[test]
     fn what_is_wrong_is_named_and_nothing_slips_in() {
         for (yaml, want) in [
@@ -246,7 +253,11 @@ mod tests {
                 "ssid: a, psk: \"s3cret12\\nfoo=1\"",
                 "psk has a control character",
             ),
-            ("ssid: a, identity: \"a\\nb\"", "identity has a control"),
+            ("ssid: a, identity: me", "need eap"),
+            (
+                "ssid: a, eap: PEAP, identity: \"a\\nb\"",
+                "identity has a control",
+            ),
             ("ssid: a, pairwise: \"CCMP\\npsk=1\"", "pairwise: "),
             ("ssid: a, ca_certs: [a, b, c]", "ca_certs has more than 2"),
         ] {

@@ -3,7 +3,6 @@
 //! The protocol is one of datagrams, a command and its answer (wpa_supplicant's doc/ctrl_iface.doxygen, "global interface").
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use cloud_init::store::write_atomic;
 use netconf::Plan;
+use sys::regular;
 
 /// Seen by both services under this name (rootfs/os-config.yml, rootfs/catalogue/wifi.yml).
 pub(crate) const DIRECTORY: &str = "/run/rancher/wifi";
@@ -21,6 +21,8 @@ const CONTROL: &str = "control";
 const DEADLINE: Duration = Duration::from_secs(2);
 /// So often in a row it may be missed before that is said: it starts next to the service network, and starts again when it ends.
 const PATIENCE: u32 = 3;
+/// Longest configuration of a card.
+const MAX_SETTINGS_BYTES: u64 = 16 << 10;
 /// Longest answer, a list of links.
 const MAX_ANSWER_BYTES: usize = 4096;
 
@@ -46,6 +48,7 @@ impl Supplicant {
         let cards = plan.links.iter();
         let cards = cards.filter_map(|link| Some((link.name.as_str(), link.wifi.as_deref()?)));
         let cards: Vec<(&str, &str)> = cards.collect();
+        self.forget_others(&cards);
         if cards.is_empty() && !self.directory.join(CONTROL).exists() {
             return Vec::new();
         }
@@ -57,7 +60,7 @@ impl Supplicant {
             Err(_) if cards.is_empty() => Vec::new(),
             Err(error) => {
                 self.missed = self.missed.saturating_add(1);
-                if self.missed != PATIENCE {
+                if self.missed < PATIENCE {
                     return Vec::new();
                 }
                 let names: Vec<&str> = cards.iter().map(|(name, _)| *name).collect();
@@ -69,15 +72,31 @@ impl Supplicant {
         }
     }
 
-    /// Whether it has answered when it was asked last.
-    pub(crate) fn answers(&self) -> bool {
-        self.missed == 0
+    /// A passphrase does not stay longer than the card's entry, whether wpa_supplicant runs or not.
+    fn forget_others(&self, cards: &[(&str, &str)]) {
+        for file in fs::read_dir(&self.directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let path = file.path();
+            let is_settings = path
+                .extension()
+                .is_some_and(|extension| extension == "conf");
+            let card = path.file_stem().and_then(|stem| stem.to_str());
+            if is_settings && !cards.iter().any(|(name, _)| card == Some(name)) {
+                // One that stays is looked at again.
+                let _ = fs::remove_file(&path);
+            }
+        }
     }
 
     /// Names of the cards that it has.
     fn present(&self) -> anyhow::Result<Vec<String>> {
         let answer = self.ask("INTERFACE_LIST")?;
-        Ok(answer.lines().map(str::to_owned).collect())
+        // They become names of files.
+        let names = answer.lines().filter(|name| is_plain(name));
+        Ok(names.map(str::to_owned).collect())
     }
 
     fn update(&self, cards: &[(&str, &str)], present: &[String]) -> Vec<String> {
@@ -94,8 +113,9 @@ impl Supplicant {
         }
         for (name, settings) in cards {
             let is_present = present.iter().any(|present| present == name);
-            let known = fs::read_to_string(self.settings(name)).unwrap_or_default();
-            if is_present && known == *settings {
+            // The service wifi can put anything there.
+            let known = regular::read(&self.settings(name), MAX_SETTINGS_BYTES).unwrap_or_default();
+            if is_present && known == settings.as_bytes() {
                 continue;
             }
             let added = self.add(name, settings, is_present);
@@ -124,17 +144,14 @@ impl Supplicant {
     }
 
     fn remove(&self, name: &str) -> anyhow::Result<()> {
-        self.command(&format!("INTERFACE_REMOVE {name}"))?;
-        match fs::remove_file(self.settings(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-            _ => Ok(()),
-        }
+        self.command(&format!("INTERFACE_REMOVE {name}"))
     }
 
     fn command(&self, command: &str) -> anyhow::Result<()> {
         match self.ask(command)?.trim() {
             "OK" => Ok(()),
-            answer => bail!("wpa_supplicant answers {answer:?}"),
+            "FAIL" => bail!("wpa_supplicant refuses (`system-docker logs wifi`)"),
+            _ => bail!("wpa_supplicant answers in words that are not known"),
         }
     }
 
@@ -144,7 +161,7 @@ impl Supplicant {
         let state = answer
             .lines()
             .find_map(|line| line.strip_prefix("wpa_state="))?;
-        Some(state.to_owned())
+        is_plain(state).then(|| state.to_owned())
     }
 
     fn ask(&self, command: &str) -> anyhow::Result<String> {
@@ -166,6 +183,12 @@ impl Supplicant {
         answer.truncate(length);
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
+}
+
+/// Whether a word of an answer is one, and nothing that leads elsewhere or moves a terminal's cursor.
+fn is_plain(word: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '@');
+    !word.is_empty() && word.len() < 64 && !word.starts_with('.') && word.chars().all(fits)
 }
 
 /// A socket with a name, which wpa_supplicant answers to; the name goes with it.
@@ -262,7 +285,8 @@ mod tests {
             missed[0].contains("wlan0: the service wifi does not answer"),
             "{missed:?}"
         );
-        assert!(supplicant.follow(&one).is_empty(), "said again");
+        assert_eq!(supplicant.follow(&one), missed);
+        fs::write(folder.path().join("gone.conf"), "psk").unwrap();
         let asked = imitate(folder.path());
         let add = |name: &str| {
             format!(

@@ -78,6 +78,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         dhcpcd: None,
         hosts: Hosts::default(),
         supplicant: Supplicant::new(Path::new(wifi::DIRECTORY)),
+        wifi_errors: Vec::new(),
     }
     .run(timeout)
 }
@@ -110,6 +111,8 @@ struct Service {
     hosts: Hosts,
     /// Of cards that join Wi-Fi networks.
     supplicant: Supplicant,
+    /// What is wrong with them now.
+    wifi_errors: Vec<String>,
 }
 
 impl Service {
@@ -143,14 +146,16 @@ impl Service {
 
     /// Until wpa_supplicant has every card of the plan; it may start later than this service, or start again.
     fn join_networks(&mut self) {
-        let answered = self.supplicant.answers();
-        for error in self.supplicant.follow(&self.plan) {
+        let errors = self.supplicant.follow(&self.plan);
+        if errors == self.wifi_errors {
+            return;
+        }
+        problems::clear("wifi");
+        for error in &errors {
             eprintln!("{error}");
-            problems::warn("wifi", &error);
+            problems::warn("wifi", error);
         }
-        if !answered && self.supplicant.answers() {
-            problems::clear("wifi");
-        }
+        self.wifi_errors = errors;
     }
 
     /// Plans for the links that there are now, and applies what is new.
