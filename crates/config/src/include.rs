@@ -32,11 +32,22 @@ const CATALOGUE: &[(&str, &str)] = &[
     ("zfs", "this version has no ZFS"),
 ];
 
+/// Services that every machine knows by name, and that are off unless they are included.
+const BUILT_IN: &[(&str, &str)] = &[("wifi", include_str!("../../../rootfs/catalogue/wifi.yml"))];
+
+/// The file of a service that every machine knows.
+pub fn built_in(name: &str) -> Option<&'static str> {
+    let mut services = BUILT_IN.iter();
+    services.find_map(|(known, text)| (*known == name).then_some(*text))
+}
+
 /// An entry of `services_include` that is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Include {
     /// A file of this machine.
     File(String),
+    /// A service that every machine knows, by its name, and its file. A catalogue's of the same name does not count.
+    BuiltIn(String, &'static str),
     /// A service of a catalogue, by its name or its address, with what to say when it is not here.
     Catalogue(String, String),
     /// Something that this version does not fetch, with the reason.
@@ -55,6 +66,9 @@ pub fn includes(loaded: &Loaded) -> Vec<Include> {
 fn include(name: &str, has_repositories: bool) -> Include {
     if name.starts_with('/') {
         return Include::File(name.to_owned());
+    }
+    if let Some(text) = built_in(name) {
+        return Include::BuiltIn(name.to_owned(), text);
     }
     if name.contains("://") || (has_repositories && is_catalogue_name(name)) {
         return Include::Catalogue(name.to_owned(), reason(name).to_owned());

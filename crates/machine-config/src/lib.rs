@@ -155,6 +155,7 @@ impl MachineConfig {
                     Some(text) => include::add(&mut loaded, &path, &text),
                     None => include::refuse(&mut loaded, &path, "the file does not exist"),
                 },
+                Include::BuiltIn(name, text) => include::add(&mut loaded, &name, text),
                 Include::Catalogue(name, reason) => {
                     let found = catalogue::places(&loaded.config, &name, &places.conf);
                     let file = found

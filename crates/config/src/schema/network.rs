@@ -70,7 +70,7 @@ const INTERFACE: Kind = Kind::Object(&[
 const WIFI_NETWORK: Kind = Kind::Object(&[
     f("address", Kind::String, N, "Address with its prefix, for a link that has none in its own entry.").rule(Rule::Prefix),
     f("anonymous_identity", Kind::String, N, "Who the machine says it is before the connection is encrypted (EAP)."),
-    f("ca_certs", Kind::Strings, N, "Certificates of authorities, files below /var/lib/rancher/conf: of the server, and of the inner one."),
+    f("ca_certs", Kind::Strings, N, "Certificates of authorities, files below /var/lib/rancher/conf/wifi: of the server, and of the inner one."),
     f("client_certs", Kind::Strings, N, "Certificates of the machine, files likewise."),
     f("eap", Kind::String, N, "Methods of EAP: `PEAP`, `TTLS`, `TLS` ..."),
     f("eapol_flags", Kind::Int, N, "Flags of EAPOL for dynamic WEP.").rule(Rule::Range(0, 3)),
@@ -83,7 +83,7 @@ const WIFI_NETWORK: Kind = Kind::Object(&[
     f("phases", Kind::Strings, N, "Options of the outer and of the inner authentication, as `auth=MSCHAPV2`."),
     f("priority", Kind::Int, N, "Higher ones are preferred.").rule(Rule::Range(0, 2_147_483_647)),
     f("private_key_passwds", Kind::Strings, N, "Passwords of `private_keys`."),
-    f("private_keys", Kind::Strings, N, "Keys of the machine, files below /var/lib/rancher/conf."),
+    f("private_keys", Kind::Strings, N, "Keys of the machine, files below /var/lib/rancher/conf/wifi."),
     f("psk", Kind::String, N, "Passphrase of 8 to 63 characters, or the key itself as 64 hexadecimal digits."),
     f("scan_ssid", Kind::Int, N, "1 for a network that hides its name.").rule(Rule::Range(0, 1)),
     f("ssid", Kind::String, N, "Name of the network, 32 bytes at most."),

@@ -19,6 +19,9 @@ const MAX_BYTES: usize = 1 << 20;
 /// # Errors
 /// A name that no repository has, an address that does not answer, a file without a service.
 pub(super) fn fetch(config: &Config, name: &str) -> anyhow::Result<()> {
+    if include::built_in(name).is_some() {
+        return Ok(());
+    }
     let places = places(config, name, Path::new(CONF));
     if places.is_empty() {
         bail!("{name} is not a valid service: {}", include::reason(name));
