@@ -119,7 +119,8 @@ fn settings(network: &WifiNetwork) -> Result<String, String> {
         passwords,
     )?;
     lines.list("phases", ["phase1", "phase2"], &network.phases)?;
-    Ok(format!("network={{\n{}}}\n", lines.0))
+    // Direct connections of two cards are not what a card was given for, and would be another link.
+    Ok(format!("p2p_disabled=1\nnetwork={{\n{}}}\n", lines.0))
 }
 
 /// A passphrase in quotes, or the digits of a key.
@@ -213,19 +214,19 @@ mod tests {
         for (yaml, want) in [
             (
                 "ssid: home, psk: 'open \"sesame\"'",
-                "network={\n\tssid=686f6d65\n\tkey_mgmt=WPA-PSK WPA-PSK-SHA256 SAE\n\tieee80211w=1\n\tpsk=\"open \"sesame\"\"\n}\n",
+                "p2p_disabled=1\nnetwork={\n\tssid=686f6d65\n\tkey_mgmt=WPA-PSK WPA-PSK-SHA256 SAE\n\tieee80211w=1\n\tpsk=\"open \"sesame\"\"\n}\n",
             ),
             (
                 "ssid: 'a b', scan_ssid: 1, priority: 5",
-                "network={\n\tssid=612062\n\tscan_ssid=1\n\tpriority=5\n\tkey_mgmt=NONE\n}\n",
+                "p2p_disabled=1\nnetwork={\n\tssid=612062\n\tscan_ssid=1\n\tpriority=5\n\tkey_mgmt=NONE\n}\n",
             ),
             (
                 "ssid: e, eap: PEAP, identity: me, password: pw, ca_certs: [/c/a.pem], phases: ['', 'auth=MSCHAPV2'], key_mgmt: WPA-EAP",
-                "network={\n\tssid=65\n\tkey_mgmt=WPA-EAP\n\tieee80211w=1\n\teap=PEAP\n\tidentity=\"me\"\n\tpassword=\"pw\"\n\tca_cert=\"/c/a.pem\"\n\tphase2=\"auth=MSCHAPV2\"\n}\n",
+                "p2p_disabled=1\nnetwork={\n\tssid=65\n\tkey_mgmt=WPA-EAP\n\tieee80211w=1\n\teap=PEAP\n\tidentity=\"me\"\n\tpassword=\"pw\"\n\tca_cert=\"/c/a.pem\"\n\tphase2=\"auth=MSCHAPV2\"\n}\n",
             ),
             (
                 "ssid: t, eap: TLS, client_certs: [/c, /c2], private_keys: [/k, /k2], private_key_passwds: [p, p2], eapol_flags: 3",
-                "network={\n\tssid=74\n\tkey_mgmt=WPA-EAP WPA-EAP-SHA256\n\tieee80211w=1\n\teap=TLS\n\teapol_flags=3\n\tclient_cert=\"/c\"\n\tclient_cert2=\"/c2\"\n\tprivate_key=\"/k\"\n\tprivate_key2=\"/k2\"\n\tprivate_key_passwd=\"p\"\n\tprivate_key2_passwd=\"p2\"\n}\n",
+                "p2p_disabled=1\nnetwork={\n\tssid=74\n\tkey_mgmt=WPA-EAP WPA-EAP-SHA256\n\tieee80211w=1\n\teap=TLS\n\teapol_flags=3\n\tclient_cert=\"/c\"\n\tclient_cert2=\"/c2\"\n\tprivate_key=\"/k\"\n\tprivate_key2=\"/k2\"\n\tprivate_key_passwd=\"p\"\n\tprivate_key2_passwd=\"p2\"\n}\n",
             ),
         ] {
             assert_eq!(settings(&network(yaml)).as_deref(), Ok(want), "{yaml}");
@@ -268,6 +269,6 @@ mod tests {
             );
         }
         let text = settings(&network("ssid: \"a\\n}\\nb=1\"")).unwrap();
-        assert_eq!(text.lines().count(), 4, "{text}");
+        assert_eq!(text.lines().count(), 5, "{text}");
     }
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -17,8 +18,8 @@ use sys::regular;
 pub(crate) const DIRECTORY: &str = "/run/rancher/wifi";
 /// wpa_supplicant's socket, in the directory.
 const CONTROL: &str = "control";
-/// How long wpa_supplicant may take to answer.
-const DEADLINE: Duration = Duration::from_secs(2);
+/// How long wpa_supplicant may take to answer: it sets a card up before it does.
+const DEADLINE: Duration = Duration::from_secs(10);
 /// So often in a row it may be missed before that is said: it starts next to the service network, and starts again when it ends.
 const PATIENCE: u32 = 3;
 /// Longest configuration of a card.
@@ -48,14 +49,18 @@ impl Supplicant {
         let cards = plan.links.iter();
         let cards = cards.filter_map(|link| Some((link.name.as_str(), link.wifi.as_deref()?)));
         let cards: Vec<(&str, &str)> = cards.collect();
-        self.forget_others(&cards);
-        if cards.is_empty() && !self.directory.join(CONTROL).exists() {
+        let gone = self.gone(&cards);
+        if cards.is_empty() && gone.is_empty() {
             return Vec::new();
         }
-        match self.present() {
+        let present = self.present();
+        for name in &gone {
+            self.forget(name);
+        }
+        match present {
             Ok(present) => {
                 self.missed = 0;
-                self.update(&cards, &present)
+                self.update(&cards, &gone, &present)
             }
             Err(_) if cards.is_empty() => Vec::new(),
             Err(error) => {
@@ -72,23 +77,25 @@ impl Supplicant {
         }
     }
 
-    /// A passphrase does not stay longer than the card's entry, whether wpa_supplicant runs or not.
-    fn forget_others(&self, cards: &[(&str, &str)]) {
-        for file in fs::read_dir(&self.directory)
+    /// Cards that wpa_supplicant was given and the plan does not have any more. It has links of its own, which are not ours to take.
+    fn gone(&self, cards: &[(&str, &str)]) -> Vec<String> {
+        let files = fs::read_dir(&self.directory)
             .into_iter()
             .flatten()
-            .flatten()
-        {
-            let path = file.path();
-            let is_settings = path
-                .extension()
-                .is_some_and(|extension| extension == "conf");
-            let card = path.file_stem().and_then(|stem| stem.to_str());
-            if is_settings && !cards.iter().any(|(name, _)| card == Some(name)) {
-                // One that stays is looked at again.
-                let _ = fs::remove_file(&path);
-            }
-        }
+            .flatten();
+        let names = files.filter_map(|file| {
+            let name = file.file_name().into_string().ok()?;
+            let name = name.strip_suffix(".conf")?;
+            let is_planned = cards.iter().any(|(card, _)| *card == name);
+            (is_plain(name) && !is_planned).then(|| name.to_owned())
+        });
+        names.collect()
+    }
+
+    /// A passphrase does not stay longer than the card's entry, whether wpa_supplicant runs or not.
+    fn forget(&self, name: &str) {
+        // One that stays is looked at again.
+        let _ = fs::remove_file(self.settings(name));
     }
 
     /// Names of the cards that it has.
@@ -99,12 +106,9 @@ impl Supplicant {
         Ok(names.map(str::to_owned).collect())
     }
 
-    fn update(&self, cards: &[(&str, &str)], present: &[String]) -> Vec<String> {
+    fn update(&self, cards: &[(&str, &str)], gone: &[String], present: &[String]) -> Vec<String> {
         let mut errors = Vec::new();
-        let gone = present
-            .iter()
-            .filter(|name| !cards.iter().any(|(card, _)| card == name));
-        for name in gone {
+        for name in gone.iter().filter(|name| present.contains(name)) {
             errors.extend(
                 self.remove(name)
                     .err()
@@ -205,8 +209,11 @@ impl Client {
             .mode(0o700)
             .create(directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
-        let path = directory.join(format!("client-{}", std::process::id()));
-        // One that was killed has left its own.
+        // Each question has another name, or an answer that came too late would be taken for that of the next one.
+        static QUESTIONS: AtomicU64 = AtomicU64::new(0);
+        let number = QUESTIONS.fetch_add(1, Ordering::Relaxed);
+        let path = directory.join(format!("client-{}-{number}", std::process::id()));
+        // One of an earlier process of this number that was killed.
         let _ = fs::remove_file(&path);
         let socket = UnixDatagram::bind(&path)
             .with_context(|| format!("cannot make the socket {}", path.display()))?;
