@@ -100,7 +100,7 @@ impl Supplicant {
 
     /// Names of the cards that it has.
     fn present(&self) -> anyhow::Result<Vec<String>> {
-        let answer = self.ask("INTERFACE_LIST")?;
+        let answer = self.ask("INTERFACES")?;
         // They become names of files.
         let names = answer.lines().filter(|name| is_plain(name));
         Ok(names.map(str::to_owned).collect())
@@ -246,7 +246,7 @@ mod tests {
                 let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
                 let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
                 let answer = match verb {
-                    "INTERFACE_LIST" => cards.iter().map(|card| format!("{card}\n")).collect(),
+                    "INTERFACES" => cards.iter().map(|card| format!("{card}\n")).collect(),
                     "INTERFACE_ADD" if rest.starts_with("bad") => "FAIL\n".to_owned(),
                     "INTERFACE_ADD" => {
                         cards.push(rest.split('\t').next().unwrap().to_owned());
@@ -258,7 +258,7 @@ mod tests {
                     }
                     _ => "bssid=x\nwpa_state=COMPLETED\n".to_owned(),
                 };
-                if verb.starts_with("INTERFACE") && verb != "INTERFACE_LIST" {
+                if verb.starts_with("INTERFACE") && verb != "INTERFACES" {
                     let _ = sender.send(text);
                 }
                 socket.send_to_addr(answer.as_bytes(), &from).unwrap();
