@@ -77,7 +77,7 @@ impl Supplicant {
         }
     }
 
-    /// Cards that wpa_supplicant was given and the plan does not have any more. It has links of its own, which are not ours to take.
+    /// Cards that wpa_supplicant was given and the plan does not have any more. It has other links, too, which are not ours to take.
     fn gone(&self, cards: &[(&str, &str)]) -> Vec<String> {
         let files = fs::read_dir(&self.directory)
             .into_iter()
