@@ -157,6 +157,18 @@ pub(crate) fn lines() -> Vec<String> {
         .collect()
 }
 
+/// How far each card has come that joins a Wi-Fi network.
+fn print_cards(status: &Value) {
+    for link in status["links"].as_array().into_iter().flatten() {
+        if let Some(state) = link["wifi"].as_str() {
+            println!(
+                "\nWi-Fi {}: {state}",
+                link["name"].as_str().unwrap_or_default()
+            );
+        }
+    }
+}
+
 fn print_table(status: &Value) {
     let words = |value: &Value| match value {
         Value::String(text) => text.clone(),
@@ -215,11 +227,7 @@ fn print_table(status: &Value) {
             }
         }
     }
-    for link in status["links"].as_array().into_iter().flatten() {
-        if link["wifi"].is_string() {
-            println!("\nWi-Fi {}: {}", words(&link["name"]), words(&link["wifi"]));
-        }
-    }
+    print_cards(status);
     let from = match &status["hostname"]["dhcp"] {
         Value::String(link) => format!(" (by DHCP on {link})"),
         _ => String::new(),

@@ -45,7 +45,7 @@ pub use error::{Context, Error, Result};
 #[must_use]
 pub fn free_ram() -> u64 {
     let info = rustix::system::sysinfo();
-    u64::from(info.freeram).saturating_mul(u64::from(info.mem_unit))
+    info.freeram.saturating_mul(u64::from(info.mem_unit))
 }
 
 /// The running kernel's release, as uname(2) gives it: the name of its directory in /lib/modules.
