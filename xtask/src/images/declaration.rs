@@ -1,6 +1,7 @@
 //! `rootfs/images.toml`: what each system image is made of.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -211,6 +212,7 @@ impl Declarations {
             {
                 bail!("image {} is declared twice", image.name);
             }
+            image.check()?;
         }
         Ok(found)
     }
@@ -245,6 +247,35 @@ impl Declarations {
     }
 }
 
+impl Declaration {
+    /// What is right by itself and would be noticed late: on a machine after an upgrade, or in the time of a boot.
+    fn check(&self) -> Result<()> {
+        if self.catalogue && self.base.is_some() {
+            bail!(
+                "image {} of the catalogue has a base: an upgrade takes the layers of the media away",
+                self.name
+            );
+        }
+        let of_closures = self.closures.iter().flat_map(|closure| &closure.programs);
+        let programs: Vec<&OsStr> = of_closures
+            .chain(self.programs.keys())
+            .filter_map(|program| Path::new(program).file_name())
+            .collect();
+        for program in &self.read_ahead {
+            if !Path::new(program)
+                .file_name()
+                .is_some_and(|name| programs.contains(&name))
+            {
+                bail!(
+                    "image {}: {program} is to be read ahead, and is not a program of it",
+                    self.name
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,6 +293,24 @@ mod tests {
         let found = Declarations::parse(text).unwrap();
         assert_eq!(found.below(found.get("c").unwrap()), ["a", "b"]);
         assert_eq!(found.get("c").unwrap().reference("1"), "x/c:1");
+    }
+
+    #[test]
+    fn images_of_the_catalogue_stand_alone_and_what_is_read_ahead_is_there() {
+        let parse = |keys: &str| {
+            let base = "[[image]]\nname='a'\nrepository='x/a'\n";
+            Declarations::parse(&format!(
+                "{base}[[image]]\nname='b'\nrepository='x/b'\n{keys}"
+            ))
+        };
+        for (keys, good) in [
+            ("catalogue=true", true),
+            ("catalogue=true\nbase='a'", false),
+            ("programs.ros=[]\nread_ahead=['usr/bin/ros']", true),
+            ("read_ahead=['usr/bin/ros']", false),
+        ] {
+            assert_eq!(parse(keys).is_ok(), good, "{keys}");
+        }
     }
 
     #[test]
