@@ -26,6 +26,9 @@ fn every_service_of_the_catalogue_is_good_and_confined() {
         let plan = plan(&rancher.services, &rancher.environment);
         assert!(plan.problems.is_empty(), "{:?}", plan.problems);
         let step = plan.steps.iter().find(|step| step.name == name).unwrap();
+        // Its image may have to be pulled, and that takes a network.
+        let waiting = plan.steps.iter().find(|step| step.after.contains(&name));
+        assert!(waiting.is_none(), "{waiting:?} waits for {name}");
         let host = &step.request.host_config;
         assert!(!host.privileged && host.readonly_rootfs, "{name}");
         assert_eq!(host.cap_drop.as_deref(), Some(&["ALL".to_owned()][..]));

@@ -58,6 +58,10 @@ fn the_console_waits_for_cloud_init_and_never_for_the_network() {
     assert_eq!(after("console"), ["cloud-init"]);
     assert_eq!(after("docker"), ["cloud-init"]); // it waits for the console itself
     assert!(after("cloud-init").is_empty());
+    // What nobody waits for leaves the processors to the console, which dockerd waits for.
+    for name in ["acpid", "preload-user-images", "syslog", "udev"] {
+        assert_eq!(after(name), ["console", "docker"], "{name}");
+    }
 }
 
 /// What mounts, loads or signals as no container may under `docker-default`; the reasons stand
