@@ -133,7 +133,9 @@ fn wifi(name: &str) -> Option<String> {
     let joins = directory.join(format!("{name}.conf")).exists();
     joins.then(|| {
         let state = Supplicant::new(directory).state(name);
-        state.unwrap_or_else(|| "the service wifi does not answer".to_owned())
+        state.unwrap_or_else(|| {
+            "not known: the service wifi answers root only, if it runs".to_owned()
+        })
     })
 }
 
