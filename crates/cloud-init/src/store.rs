@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use config::schema::CLOUD_CONFIG;
@@ -207,8 +208,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     // Begins with a dot: readers of cloud-config.d skip it.
     let temporary: PathBuf = parent.join(format!(".{}.new", name.unwrap_or_default()));
     let _ = fs::remove_file(&temporary); // left by a power cut
-    let mut file = fs::File::create_new(&temporary)
+    // With its mode from the first moment: whoever opens it before that would read a secret that is written afterwards.
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)
         .map_err(|error| Error::file("create", &temporary, error))?;
+    // Without what the umask took.
     sys::fs::set_mode(&temporary, mode)?;
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
