@@ -38,9 +38,8 @@ fn ask_program(
     let mut line = serde_json::to_vec(&request).context("cannot write a request")?;
     line.push(b'\n');
     let (answers, mut input) = start(program)?;
-    input
-        .write_all(&line)
-        .context("the worker does not listen")?;
+    // A worker that cannot be started does not listen either, and what it says is the reason.
+    let asked = input.write_all(&line);
     drop(input);
     let mut reader = BufReader::new(answers);
     loop {
@@ -49,6 +48,7 @@ fn ask_program(
             .read_line(&mut line)
             .context("cannot hear the worker")?;
         if length == 0 {
+            asked.context("the worker does not listen")?;
             bail!("the worker ended without an answer");
         }
         if line.starts_with('!') {
