@@ -93,7 +93,7 @@ fn mount_layer(file: &Path, size: u64, target: &Path) -> Result<()> {
         ))
     };
     let device = sys::blockdev::loop_attach(file, true).map_err(failed)?;
-    sys::mount::mount(&device, target, "squashfs", MountFlags::RDONLY, "").map_err(failed)
+    sys::mount::squashfs(&device, target, MountFlags::empty()).map_err(failed)
 }
 
 /// Finds a missing, cut off or foreign file before the kernel is asked.

@@ -156,7 +156,6 @@ pub(crate) fn mount_modules(machine: Machine) -> anyhow::Result<Machine> {
 pub(crate) fn mount_image(image: &Path, target: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(target).with_context(|| format!("cannot create {}", target.display()))?;
     let device = blockdev::loop_attach(image, true)?;
-    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-    mount::mount(&device, target, "squashfs", flags, "")?;
+    mount::squashfs(&device, target, MountFlags::NOSUID | MountFlags::NODEV)?;
     Ok(())
 }

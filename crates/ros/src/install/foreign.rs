@@ -89,9 +89,8 @@ impl Root {
             let name = number.to_string();
             let file = files.join("rancheros").join(layer);
             let device = blockdev::loop_attach(&file, true)?;
-            let flags = MountFlags::RDONLY | MountFlags::NODEV;
             root.make(&name, |target| {
-                mount::mount(device.path(), target, "squashfs", flags, "")
+                mount::squashfs(device.path(), target, MountFlags::NODEV)
             })?;
             names.push(root.at(&name).display().to_string());
         }

@@ -126,6 +126,28 @@ pub fn mount(
     raw::mount(source, target, fstype, bits, data.as_deref()).what(what)
 }
 
+/// Mounts the squashfs on `device` read-only, with `flags` added.
+///
+/// At most two of its blocks are unpacked at a time. The kernel's own default keeps a decompressor and a block, about
+/// half a megabyte, for each possible processor and each mount. A kernel that does not let a mount choose
+/// (`SQUASHFS_CHOICE_DECOMP_BY_MOUNT`) gets its default.
+///
+/// # Errors
+/// What mount(2) refuses.
+pub fn squashfs(
+    device: impl AsRef<Path>,
+    target: impl AsRef<Path>,
+    flags: MountFlags,
+) -> Result<()> {
+    let flags = flags | MountFlags::RDONLY;
+    match mount(&device, &target, "squashfs", flags, "threads=2") {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+            mount(device, target, "squashfs", flags, "")
+        }
+        result => result,
+    }
+}
+
 /// Makes `source` visible at `target` too, with what is mounted below it when `recursive`.
 ///
 /// # Errors
