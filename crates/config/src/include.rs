@@ -41,6 +41,28 @@ pub fn built_in(name: &str) -> Option<&'static str> {
     services.find_map(|(known, text)| (*known == name).then_some(*text))
 }
 
+/// Names of the services that every machine knows.
+pub fn built_in_names() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(name, _)| *name)
+}
+
+/// Names of services in a repository's `index.yml`: the list below `services:`. Names that cannot be those of a file are left
+/// out.
+///
+/// # Errors
+/// A text that is not YAML.
+pub fn index(name: &str, text: &str) -> Result<Vec<String>, Problem> {
+    let (node, _) = parse(name, text)?;
+    let Some(Value::List(services)) = node.get("services").map(|node| &node.value) else {
+        return Ok(Vec::new());
+    };
+    let names = services.iter().filter_map(|service| match &service.value {
+        Value::Plain(name) | Value::String(name) if is_catalogue_name(name) => Some(name.clone()),
+        _ => None,
+    });
+    Ok(names.collect())
+}
+
 /// An entry of `services_include` that is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Include {
@@ -192,6 +214,16 @@ mod tests {
             }],
             &CommandLine::default(),
         )
+    }
+
+    #[test]
+    fn an_index_names_services_and_nothing_that_leads_elsewhere() {
+        let text =
+            "services:\n- web\n- \"a-b\"\n- ../../etc/passwd\n- {map: 1}\nconsoles: [ubuntu]\n";
+        assert_eq!(index("index.yml", text).unwrap(), ["web", "a-b"]);
+        assert!(index("index.yml", "consoles: [x]").unwrap().is_empty());
+        assert!(index("index.yml", "services: text").unwrap().is_empty());
+        assert!(index("index.yml", "[").is_err());
     }
 
     #[test]

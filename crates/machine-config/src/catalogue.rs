@@ -56,11 +56,7 @@ pub fn places(config: &Config, name: &str, conf: &Path) -> Vec<Place> {
             continue;
         };
         let url = url.trim_end_matches('/');
-        if let Some(folder) = url
-            .strip_prefix("file://")
-            .or(url.starts_with('/').then_some(url))
-        {
-            let folder = Path::new(folder);
+        if let Some(folder) = folder(url) {
             places.push(Place::File(folder.join(first).join(format!("{name}.yml"))));
             places.push(Place::File(folder.join(format!("{name}.yml"))));
         } else {
@@ -73,6 +69,32 @@ pub fn places(config: &Config, name: &str, conf: &Path) -> Vec<Place> {
         }
     }
     places
+}
+
+/// The places of the repositories' lists of services (`index.yml`). `conf` is the directory of the machine's configuration.
+pub fn indexes(config: &Config, conf: &Path) -> Vec<Place> {
+    let cache = conf.parent().unwrap_or(conf).join(CACHE);
+    let repositories = config.rancher.repositories.iter();
+    repositories
+        .filter_map(|(repository, entry)| {
+            let url = entry.url.as_deref()?.trim_end_matches('/');
+            Some(match folder(url) {
+                Some(folder) => Place::File(folder.join("index.yml")),
+                None => Place::Kept {
+                    url: format!("{url}/index.yml"),
+                    // Next to the repository's folder: in it, this would be the file of a service with the name index
+                    file: cache.join(format!("{}.index.yml", file_name(repository))),
+                },
+            })
+        })
+        .collect()
+}
+
+/// The folder of this machine that a repository's address names.
+fn folder(url: &str) -> Option<&Path> {
+    url.strip_prefix("file://")
+        .or(url.starts_with('/').then_some(url))
+        .map(Path::new)
 }
 
 /// A name for a file, and nothing that leads elsewhere; two addresses that differ only in odd characters share one.
@@ -115,6 +137,15 @@ mod tests {
         );
         assert_eq!(found[1].file(), Path::new("/opt/catalogue/w/web.yml"));
         assert_eq!(found[2].file(), Path::new("/opt/catalogue/web.yml"));
+        let lists = indexes(&loaded.config, conf);
+        assert_eq!(
+            lists[0],
+            Place::Kept {
+                url: "https://r.example/os/index.yml".into(),
+                file: "/var/lib/rancher/cache/services/ucore.index.yml".into(),
+            }
+        );
+        assert_eq!(lists[1], Place::File("/opt/catalogue/index.yml".into()));
         for bad in ["../x", "a/b", ".hidden", ""] {
             assert!(places(&loaded.config, bad, conf).is_empty(), "{bad}");
         }

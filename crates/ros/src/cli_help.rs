@@ -72,7 +72,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("service kill", &["ros service kill -s SIGHUP syslog"]),
     (
         "service list",
-        &["ros service list", "ros service list --all"],
+        &["ros service list --update", "ros service list --all"],
     ),
     (
         "service logs",

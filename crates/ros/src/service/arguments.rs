@@ -7,12 +7,12 @@ use crate::cli::Format;
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub(crate) enum Service {
-    /// List files of services, and with --all the system's own services
+    /// List services of catalogues and files of services, and with --all the system's own services
     List {
         /// The system's own too
         #[arg(short, long)]
         all: bool,
-        /// Accepted: there is no catalogue to refresh
+        /// Ask the repositories for their lists first
         #[arg(short, long)]
         update: bool,
         /// How to print them

@@ -43,12 +43,13 @@ pub(super) fn fetch(config: &Config, name: &str) -> anyhow::Result<()> {
 }
 
 fn keep(config: &Config, url: &str, file: &Path) -> anyhow::Result<()> {
-    ensure!(
-        url.starts_with("https://") || url.starts_with("http://"),
-        "{url}: only http and https are fetched"
-    );
     let text = get(config, url)?;
     check(url, &text)?;
+    store(file, &text)
+}
+
+/// Keeps what was fetched; the directory is made.
+pub(super) fn store(file: &Path, text: &str) -> anyhow::Result<()> {
     Ok(cloud_init::store::write_atomic(
         file,
         text.as_bytes(),
@@ -56,8 +57,12 @@ fn keep(config: &Config, url: &str, file: &Path) -> anyhow::Result<()> {
     )?)
 }
 
-/// The console's curl: it trusts the authorities that the console trusts.
-fn get(config: &Config, url: &str) -> anyhow::Result<String> {
+/// Fetches a small text. The console's curl: it trusts the authorities that the console trusts.
+pub(super) fn get(config: &Config, url: &str) -> anyhow::Result<String> {
+    ensure!(
+        url.starts_with("https://") || url.starts_with("http://"),
+        "{url}: only http and https are fetched"
+    );
     let network = &config.rancher.network;
     let proxies = [
         ("http_proxy", &network.http_proxy),

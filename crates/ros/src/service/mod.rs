@@ -3,6 +3,7 @@
 mod arguments;
 mod enable;
 mod fetch;
+mod list;
 pub(crate) mod swap;
 mod up;
 mod upgrade;
@@ -10,11 +11,9 @@ mod upgrade;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use compose::{Scope, Step};
-use serde_json::json;
 
-use crate::cli::Format;
 use crate::machine_config::MachineConfig;
 use crate::system_docker;
 
@@ -26,7 +25,11 @@ const USER_DOCKER: &str = "unix:///run/docker.sock";
 /// Runs one of the subcommands.
 pub(crate) fn main(command: &Service) -> anyhow::Result<ExitCode> {
     match command {
-        Service::List { all, format, .. } => list(*all, *format),
+        Service::List {
+            all,
+            update,
+            format,
+        } => list::main(*all, *update, *format),
         Service::Enable { names } => enable::switch(names, true),
         Service::Disable { names } => enable::switch(names, false),
         Service::Delete { names } => enable::delete(names),
@@ -165,33 +168,4 @@ fn docker(scope: Scope, words: &[&str]) -> ExitCode {
         .to_vec();
     arguments.extend(words.iter().map(OsString::from));
     system_docker::main(arguments)
-}
-
-/// `enabled|disabled NAME`, as RancherOS prints them; with `all` the system's own too.
-fn list(all: bool, format: Format) -> anyhow::Result<ExitCode> {
-    let machine = MachineConfig::load();
-    let rancher = &machine.loaded.config.rancher;
-    let mut rows: Vec<(bool, String)> = rancher
-        .services_include
-        .iter()
-        .map(|(name, on)| (*on, name.clone()))
-        .collect();
-    if all {
-        rows.extend(rancher.services.keys().map(|name| (true, name.clone())));
-    }
-    if format == Format::Json {
-        let rows: Vec<serde_json::Value> = rows
-            .iter()
-            .map(|(on, name)| json!({"name": name, "enabled": on}))
-            .collect();
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&rows).context("not JSON")?
-        );
-        return Ok(ExitCode::SUCCESS);
-    }
-    for (on, name) in rows {
-        println!("{:<8} {name}", if on { "enabled" } else { "disabled" });
-    }
-    Ok(ExitCode::SUCCESS)
 }
