@@ -1,5 +1,5 @@
 //! What is written about the system services' rights, the kernel's options and the keys of the configuration, from the places
-//! that give them: rootfs/os-config.yml, kernel-config/kernel.toml and the tables of crate config. And the picture of the crates,
+//! that give them: rootfs/os-config.yml, rootfs/catalogue, kernel-config/kernel.toml and the tables of crate config. And the picture of the crates,
 //! from their manifests.
 //!
 //! Made are tables of docs/security.md, a part of ARCHITECTURE.md, and qemu/confinement.toml, which the test of the booted system compares with
@@ -12,7 +12,7 @@ mod service;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use xshell::{Shell, cmd};
@@ -25,12 +25,15 @@ use service::{Reasoned, Service};
 
 /// Where the rights are given.
 const SOURCE: &str = "rootfs/os-config.yml";
+/// Services that are off until they are enabled.
+const CATALOGUE: &str = "rootfs/catalogue";
 /// For people.
 const PAGE: &str = "docs/security.md";
 /// For the test.
 const DATA: &str = "qemu/confinement.toml";
 /// What stands between these is made.
 const BEGIN: &str = "<!-- made by `cargo xtask docs` from rootfs/os-config.yml: begin -->\n";
+const IN_CATALOGUE: &str = "<!-- made by `cargo xtask docs` from rootfs/catalogue: begin -->\n";
 const END: &str = "<!-- made by `cargo xtask docs`: end -->\n";
 
 /// Where the kernel's table begins.
@@ -88,8 +91,10 @@ fn made(root: &Path) -> Result<[(&'static str, String); 5]> {
         fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
     };
     let services = service::read(SOURCE, &read(SOURCE)?)?;
+    let catalogue = catalogue(root)?;
     let declaration = Declaration::read_in(root)?;
     let page = fill(PAGE, &read(PAGE)?, BEGIN, &tables(&services))?;
+    let page = fill(PAGE, &page, IN_CATALOGUE, &tables(&catalogue))?;
     let page = fill(PAGE, &page, KERNEL, &kernel::table(&declaration.open))?;
     let picture = crates::picture(&Metadata::read(root)?);
     let architecture = fill(crates::PAGE, &read(crates::PAGE)?, crates::BEGIN, &picture)?;
@@ -100,6 +105,23 @@ fn made(root: &Path) -> Result<[(&'static str, String); 5]> {
         (configuration::PAGE, configuration::page(&read(SOURCE)?)),
         (configuration::SCHEMA, configuration::schema()),
     ])
+}
+
+/// The services of the catalogue, by the names of their files.
+fn catalogue(root: &Path) -> Result<Vec<Service>> {
+    let folder = root.join(CATALOGUE);
+    let entries = fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))?;
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<_>>()
+        .with_context(|| format!("read {}", folder.display()))?;
+    files.sort();
+    let mut services = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
+        services.extend(service::read(&file.display().to_string(), &text)?);
+    }
+    Ok(services)
 }
 
 /// The page called `name` with `text` between the line `begin` and the end that follows it.

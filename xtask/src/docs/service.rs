@@ -57,14 +57,15 @@ impl Service {
     }
 }
 
-/// All services of a configuration, in its order.
+/// All services of a configuration, or of a catalogue's file, in its order.
 pub(super) fn read(name: &str, text: &str) -> Result<Vec<Service>> {
     let (tree, _) = config::parse(name, text).map_err(|problem| anyhow::anyhow!("{problem}"))?;
     let lines: Vec<&str> = text.lines().collect();
     let services = tree
         .get("rancher.services")
-        .and_then(Node::as_map)
-        .with_context(|| format!("{name} has no rancher.services"))?;
+        .unwrap_or(&tree)
+        .as_map()
+        .with_context(|| format!("{name} has no services"))?;
     let mut entries: Vec<_> = services.iter().collect();
     entries.sort_by_key(|(_, entry)| entry.key_at.line);
     entries
