@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// `qemu-test DIST ARCH test|test-twice [--machine disk|ram] [libtest arguments]` or `qemu-test DIST ARCH bench|crash [arguments]`.
+/// `qemu-test DIST ARCH test|test-twice [--machine disk|ram] [libtest arguments]` or `qemu-test DIST ARCH bench|crash|kill [arguments]`.
 fn run() -> anyhow::Result<bool> {
     let mut arguments = std::env::args();
     let program = arguments.next().unwrap_or_default();
@@ -75,7 +75,12 @@ fn run() -> anyhow::Result<bool> {
         }
         Some("bench") => bench::run(&artifacts, &arguments.collect::<Vec<_>>()).map(|()| true),
         Some("crash") => crash::run(&artifacts, &arguments.collect::<Vec<_>>()).map(|()| true),
-        other => bail!("the third argument is test, test-twice, bench or crash, not {other:?}"),
+        Some("kill") => {
+            crash::kills::run(&artifacts, &arguments.collect::<Vec<_>>()).map(|()| true)
+        }
+        other => {
+            bail!("the third argument is test, test-twice, bench, crash or kill, not {other:?}")
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! `cargo xtask crash-test`: power cuts at every point of the life of a machine's disk.
 //!
 //! `install::crash` has the story and the states; here they are run until there are enough of them, and wrong orders that are
-//! made on purpose must be noticed. With `--machine` it is a running machine whose power is cut (`qemu/src/crash`).
+//! made on purpose must be noticed. With `--machine` it is a running machine whose power is cut, and with
+//! `--vm` one that is killed while it upgrades (`qemu/src/crash`).
 
 use anyhow::{Result, bail, ensure};
 use install::crash::{Event, Fault, Share, run as run_states, story};
@@ -24,6 +25,9 @@ pub(crate) struct Options {
     /// Of these states, so many are booted
     #[arg(long, default_value_t = 8, requires = "machine")]
     boots: usize,
+    /// Kill a machine so many times while it upgrades (hours)
+    #[arg(long, value_name = "KILLS", num_args = 0..=1, default_missing_value = "200", conflicts_with_all = ["states", "short", "machine"])]
+    vm: Option<usize>,
 }
 
 /// Of the states, CI takes one in this many.
@@ -37,6 +41,11 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
         iso::build(build)?;
         let numbers = [states.to_string(), options.boots.to_string()];
         return progress::step("crash-test", || qemu_test::start(build, "crash", &numbers));
+    }
+    if let Some(kills) = options.vm {
+        iso::build(build)?;
+        let numbers = [kills.to_string()];
+        return progress::step("crash-test", || qemu_test::start(build, "kill", &numbers));
     }
     let wanted = if options.short {
         options.states / SHORT

@@ -2,6 +2,7 @@
 //! recorded; states in which a power cut can leave the disk are made of that. In each the file system is whole again after
 //! its journal and holds what the machine had confirmed; a sample of them is booted and used.
 
+pub(crate) mod kills;
 mod log;
 mod states;
 mod story;
