@@ -1,6 +1,7 @@
-//! A router on a link of a guest, with IPv6 only: it advertises itself, answers for a name, and tells the time. A guest's
+//! A router on a link of a guest, with IPv6 only: it advertises itself, gives an address, answers for a name, and tells the time. A guest's
 //! card and it exchange frames by a pair of Unix sockets (QEMU's `dgram` backend: one frame a datagram).
 
+mod dhcpv6;
 mod packet;
 
 use std::net::Ipv6Addr;
@@ -11,10 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use packet::{Frame, Kind};
+use packet::{Body, Frame, Kind};
 
 /// Its address, which is also that of its name server and of [`NAME`].
 pub(crate) const ADDRESS: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 0, 1);
+/// Its address as the name server that its DHCPv6 names.
+pub(crate) const NAMES: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 6, 0, 0, 0, 0, 0x53);
 const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 const MAC: [u8; 6] = [0x52, 0x54, 0, 0x66, 0, 1];
 /// The name that it has an address for.
@@ -109,7 +112,7 @@ fn answer(bytes: &[u8], asked: &mut Asked) -> Option<Vec<u8>> {
     };
     match frame.kind {
         Kind::Solicitation => Some(advertisement()),
-        Kind::Neighbour(target) if [ADDRESS, LINK_LOCAL].contains(&target) => {
+        Kind::Neighbour(target) if [ADDRESS, NAMES, LINK_LOCAL].contains(&target) => {
             Some(frame.answer(target, &packet::neighbour(target, MAC)))
         }
         Kind::Echo(body) => Some(frame.answer(frame.destination, &packet::echo(body))),
@@ -119,10 +122,16 @@ fn answer(bytes: &[u8], asked: &mut Asked) -> Option<Vec<u8>> {
         }
         Kind::Datagram { port: 123, body } => {
             asked.times += 1;
-            Some(frame.answer(
-                frame.destination,
-                &packet::Body::Datagram(time(body)?.to_vec()),
-            ))
+            let time = Body::Datagram(time(body)?.to_vec());
+            Some(frame.answer(frame.destination, &time))
+        }
+        // Asked by multicast, so not answered from where the question went
+        Kind::Datagram {
+            port: dhcpv6::PORT,
+            body,
+        } => {
+            let lease = Body::Datagram(dhcpv6::answer(body, NAMES)?);
+            Some(frame.answer(LINK_LOCAL, &lease))
         }
         Kind::Neighbour(_) | Kind::Datagram { .. } | Kind::Other => None,
     }

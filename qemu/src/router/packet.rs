@@ -171,7 +171,7 @@ pub(super) fn echo(body: &[u8]) -> Body {
 /// A router advertisement: default route, the /64 of `server` for addresses, and `server` for names.
 pub(super) fn advertisement(mac: [u8; 6], source: Ipv6Addr, server: Ipv6Addr) -> Vec<u8> {
     let lifetime = LIFETIME_S.to_be_bytes();
-    let mut message = vec![134, 0, 0, 0, 64, 0];
+    let mut message = vec![134, 0, 0, 0, 64, 0xc0]; // addresses and the rest by DHCPv6, too
     message.extend(&lifetime[2..]);
     message.extend([0; 8]); // reachable and retransmission times: not said
     message.extend([1, 1]); // source link-layer address

@@ -178,6 +178,11 @@ fn after_a_reboot(context: &Context) -> anyhow::Result<()> {
     guest.wait_docker()?;
     disks(&guest).context("disks")?;
     prints(&guest, "sysctl -n vm.swappiness", "17").context("the datasource of a file")?;
+    prints(
+        &guest,
+        "sudo ros config get rancher.network.interfaces.eth3.dhcp",
+        "true",
+    )?;
     prints(&guest, "sudo ros env sh -c 'echo $FROM_OEM'", "yes").context("the vendor's file")?;
     prints(
         &guest,
@@ -204,6 +209,7 @@ fn prepare(guest: &Guest, proxy: u16, served: u16) -> anyhow::Result<()> {
     guest.run(&format!("echo 'rancher: {{cloud_init: {{datasources: [\"url:http://10.0.2.2:{served}/user-data\"]}}}}' | sudo tee /var/lib/rancher/conf/cloud-config.d/datasources.yml >/dev/null"))?;
     guest.run("sudo mkfs.ext4 -q /dev/vdd")?;
     guest.run("sudo ros tls generate -s -H localhost && sudo ros tls generate")?;
+    guest.run("sudo ros config set rancher.network.interfaces.eth3.dhcp true")?;
     guest
         .run(&format!(
             "sudo ros config merge <<'EOF'

@@ -278,7 +278,7 @@ fn bridge(gate: &Guest, node: &Guest) -> anyhow::Result<()> {
     prints(node, "wget -qO- -T 20 http://10.44.0.50/", "on-the-bridge")
 }
 
-/// Addresses and the way out by router advertisements; a name's address and the time from servers that have IPv6 only.
+/// Addresses by router advertisements and DHCPv6, and the way out; a name's address and the time from servers that have IPv6 only.
 fn ipv6_only(context: &Context) -> anyhow::Result<()> {
     let folder = TempDir::new().context("cannot make a folder for the link")?;
     let router = Router::start(folder.path())?;
@@ -312,6 +312,14 @@ fn ipv6_only(context: &Context) -> anyhow::Result<()> {
         (
             "ip -6 -o addr show dev eth0 scope global | awk '{print \"got-\" $4}'",
             "got-2001:db8:6:",
+        ),
+        (
+            "until ip -6 -o addr show dev eth0 scope global | grep -q 2001:db8:6::77/; do sleep 1; done; echo leased-$((1 + 1))",
+            "leased-2",
+        ),
+        (
+            "until grep -q 2001:db8:6::53 /etc/resolv.conf; do sleep 1; done; echo names-$((1 + 1))",
+            "names-2",
         ),
         (
             "ip -4 -o addr show dev eth0 scope global | wc -l | sed 's/^/four-/'",

@@ -214,7 +214,7 @@ fn commands(guest: &Guest) -> anyhow::Result<()> {
         !export.contains("lovelace") && !export.contains("password: p"),
         "export shows a password: {export}"
     );
-    guest.run("sudo ros config export --full | grep -q 'udev:'")?;
+    guest.run("sudo ros config export -p | grep -q 'password: p' && sudo ros config export --full | grep -q 'udev:'")?;
     guest.run("sudo ros config diff | grep -q 'hostname .*boot.yml:3:11'")?;
     prints(guest, "sudo ros env sh -c 'echo $A; echo $BB'", "AA\nBB")?;
     guest.run("ros console list | grep -q 'current *default' && ros engine list | grep -q 'current *docker-'")?;
