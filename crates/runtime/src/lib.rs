@@ -30,6 +30,7 @@ pub mod oci;
 mod protocol;
 mod resources;
 mod seccomp_profile;
+mod sysctls;
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -43,6 +44,7 @@ pub use launcher::{NativeRuntime, RuntimeOptions};
 pub use protocol::{Found, LookAt};
 pub use resources::apply as apply_resources;
 pub use seccomp_profile::seccomp_default;
+pub use sysctls::namespace_of_sysctl;
 
 /// Standard streams of a process.
 #[derive(Debug)]

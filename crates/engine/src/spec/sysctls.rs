@@ -1,22 +1,13 @@
 //! `Sysctls`: parameters that have a separate value in one of the container's namespaces, and no others.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use engine_api::{Error, HostConfig, Result};
+use runtime::oci::NamespaceType;
 
 use super::Joins;
-
-/// Parameters of an IPC namespace (ipc_namespaces(7)); `fs.mqueue.*` are, too.
-const IPC: [&str; 8] = [
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.sem",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-    "kernel.shm_rmid_forced",
-];
 
 /// The user's kernel parameters, and Docker's two defaults for a network namespace of one's own: any user may bind
 /// low ports and send pings.
@@ -26,7 +17,7 @@ const IPC: [&str; 8] = [
 pub(super) fn sysctls(host: &HostConfig, joins: Joins) -> Result<BTreeMap<String, String>> {
     let mut sysctls = host.sysctls.clone();
     for name in sysctls.keys() {
-        if let Some(refusal) = refusal(&dotted(name), host) {
+        if let Some(refusal) = refusal(&dotted(name), host, joins) {
             return Err(Error::server(format!(
                 "failed to create task for container: failed to create shim task: OCI runtime create failed: {refusal}: unknown"
             )));
@@ -46,24 +37,35 @@ pub(super) fn sysctls(host: &HostConfig, joins: Joins) -> Result<BTreeMap<String
 }
 
 /// Why a parameter would be the machine's; none if it is the container's.
-fn refusal(name: &str, host: &HostConfig) -> Option<String> {
-    if IPC.contains(&name) || name.starts_with("fs.mqueue.") {
-        return (host.ipc_mode == "host")
-            .then(|| format!("sysctl \"{name}\" is not allowed in the hosts ipc namespace"));
-    }
-    if name.starts_with("net.") {
-        return (host.network_mode == "host")
-            .then(|| format!("sysctl \"{name}\" not allowed in host network namespace"));
-    }
-    match name {
-        "kernel.domainname" if host.uts_mode != "host" => None,
-        "kernel.hostname" if host.uts_mode != "host" => Some(format!(
-            "sysctl \"{name}\" is not allowed as it conflicts with the OCI \"hostname\" field"
-        )),
+fn refusal(name: &str, host: &HostConfig, joins: Joins) -> Option<String> {
+    match runtime::namespace_of_sysctl(name) {
+        Some(NamespaceType::Ipc) => is_shared(&host.ipc_mode, joins.ipc, "ipc")
+            .then(|| format!("sysctl \"{name}\" is not allowed in the hosts ipc namespace")),
+        Some(NamespaceType::Network) => is_shared(&host.network_mode, joins.network, "net")
+            .then(|| format!("sysctl \"{name}\" not allowed in host network namespace")),
+        Some(NamespaceType::Uts) if host.uts_mode != "host" => (name == "kernel.hostname").then(|| {
+            format!(
+                "sysctl \"{name}\" is not allowed as it conflicts with the OCI \"hostname\" field"
+            )
+        }),
         _ => Some(format!(
             "sysctl \"{name}\" is not in a separate kernel namespace"
         )),
     }
+}
+
+/// Whether the container's namespace is the machine's: it says so, or joins a container that is in it, itself or by another
+/// one. Only the kernel knows where that container is now.
+fn is_shared(mode: &str, joined: Option<i32>, file: &str) -> bool {
+    let Some(pid) = joined else {
+        return mode == "host";
+    };
+    let namespace = |pid: &str| {
+        let found = fs::metadata(format!("/proc/{pid}/ns/{file}")).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    // One that has ended has no namespace to join, and no value to set.
+    namespace(&pid.to_string()).is_none_or(|other| Some(other) == namespace("self"))
 }
 
 /// The name with dots, as sysctl(8) reads one whose first separator is a slash.
@@ -85,11 +87,15 @@ mod tests {
     use super::*;
 
     fn words(name: &str, host: &HostConfig) -> Option<String> {
+        words_of(name, host, Joins::default())
+    }
+
+    fn words_of(name: &str, host: &HostConfig, joins: Joins) -> Option<String> {
         let host = HostConfig {
             sysctls: [(name.to_owned(), "1".to_owned())].into(),
             ..host.clone()
         };
-        let refused = sysctls(&host, Joins::default()).err()?.message;
+        let refused = sysctls(&host, joins).err()?.message;
         let (_, words) = refused.split_once("create failed: ").unwrap();
         Some(words.trim_end_matches(": unknown").to_owned())
     }
@@ -151,5 +157,64 @@ mod tests {
             assert_eq!(words(name, &own), expected(of_own), "{name}");
             assert_eq!(words(name, &shared), expected(of_shared), "{name}");
         }
+    }
+
+    /// A container that joins one which is in the machine's namespaces, as this process is in its own.
+    #[test]
+    fn a_parameter_of_the_machine_is_refused_through_another_container() {
+        let me = i32::try_from(std::process::id()).unwrap();
+        let joined = |network, ipc| Joins {
+            network,
+            ipc,
+            ..Joins::default()
+        };
+        let host = HostConfig {
+            network_mode: "container:h".to_owned(),
+            ipc_mode: "container:h".to_owned(),
+            ..HostConfig::default()
+        };
+        for (name, joins, expected) in [
+            (
+                "net.ipv4.ip_forward",
+                joined(Some(me), None),
+                "not allowed in host network namespace",
+            ),
+            (
+                "kernel.shmmax",
+                joined(None, Some(me)),
+                "is not allowed in the hosts ipc namespace",
+            ),
+        ] {
+            let words = words_of(name, &host, joins).unwrap();
+            assert!(words.ends_with(expected), "{words}");
+        }
+        // Its own process numbers are not its network.
+        assert_eq!(words("net.ipv4.ip_forward", &HostConfig::default()), None);
+    }
+
+    #[test]
+    #[ignore = "needs root: cargo test -- --include-ignored"]
+    fn a_parameter_of_another_containers_network_is_taken() {
+        let netns = sys::netlink::new_netns().unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let (done, wait) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                sys::netlink::in_netns(std::os::fd::AsFd::as_fd(&netns), move || {
+                    sender.send(fs::read_link("/proc/thread-self")).unwrap();
+                    let _ = wait.recv();
+                })
+                .unwrap();
+            });
+            let thread = receiver.recv().unwrap().unwrap();
+            let thread = thread.file_name().unwrap().to_str().unwrap().parse();
+            let joins = Joins {
+                network: Some(thread.unwrap()),
+                ..Joins::default()
+            };
+            let words = words_of("net.ipv4.ip_forward", &HostConfig::default(), joins);
+            drop(done);
+            assert_eq!(words, None);
+        });
     }
 }

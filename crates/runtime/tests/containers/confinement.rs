@@ -19,6 +19,9 @@ pub(crate) const TESTS: &[Test] = &[
     ("no_new_privileges_and_limits", || Box::pin(limits())),
     ("user_namespace_maps_root", || Box::pin(user_namespace())),
     ("sysctls_are_the_containers_own", || Box::pin(sysctls())),
+    ("sysctls_of_the_machine_are_refused", || {
+        Box::pin(sysctls_of_the_machine())
+    }),
     ("sysctls_of_links_wait_for_the_links", || {
         Box::pin(link_sysctls())
     }),
@@ -183,6 +186,41 @@ async fn sysctls() {
         fs::read_to_string("/proc/sys/kernel/shm_rmid_forced").unwrap(),
         before
     );
+}
+
+/// Whether the container shares a namespace with the machine itself, or joins it by the process of another.
+async fn sysctls_of_the_machine() {
+    use NamespaceType::{Ipc, Network, Uts};
+    // The values are what a machine has anyway, should one not be refused.
+    let asking = |name: &str, value: &str| {
+        let mut bundle = Bundle::new("true");
+        bundle.spec.hostname.clear();
+        bundle.linux().sysctl = [(name.to_owned(), value.to_owned())].into();
+        bundle
+    };
+    for (kind, file, name, value) in [
+        (Network, "net", "net.ipv4.ip_default_ttl", "64"),
+        (Ipc, "ipc", "kernel.shm_rmid_forced", "0"),
+        (Uts, "uts", "kernel.domainname", "(none)"),
+    ] {
+        let words = format!("sysctl \"{name}\" not allowed in host {file} namespace");
+        for joins in [false, true] {
+            let mut bundle = asking(name, value);
+            let namespaces = &mut bundle.linux().namespaces;
+            namespaces.retain(|namespace| namespace.kind != kind);
+            if joins {
+                let path = format!("/proc/{}/ns/{file}", std::process::id());
+                namespaces.push(Namespace::join(kind, path));
+            }
+            let error = bundle.create(Stdio::Null).await.unwrap_err();
+            assert_eq!(error.message, words, "joins: {joins}");
+        }
+    }
+    for (name, value) in [("vm.swappiness", "60"), ("kernel.core_pattern", "core")] {
+        let error = asking(name, value).create(Stdio::Null).await.unwrap_err();
+        let words = format!("sysctl \"{name}\" is not in a separate kernel namespace");
+        assert_eq!(error.message, words);
+    }
 }
 
 /// The engine makes links between create and start.
