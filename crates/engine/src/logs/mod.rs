@@ -1,6 +1,7 @@
 //! Container logs in Docker's json-file format, rotated by size, with readers that follow.
 
 mod file;
+mod holes;
 mod reader;
 mod record;
 

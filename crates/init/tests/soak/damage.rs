@@ -24,12 +24,13 @@ type Damage = (&'static str, fn(&Path));
 const OTHER_USER: u32 = 1234;
 
 #[rustfmt::skip]
-const DAMAGES: [Damage; 12] = [
+const DAMAGES: [Damage; 13] = [
     ("empty", |path| fs::write(path, "").unwrap()),
     ("half", |path| { let bytes = fs::read(path).unwrap(); fs::write(path, &bytes[..bytes.len() / 2]).unwrap(); }),
     ("zeros", |path| { let size = fs::metadata(path).unwrap().len(); replace(path, &vec![0; usize::try_from(size).unwrap()]); }),
     ("junk", |path| replace(path, b"\xff\xfe{]")),
     ("another record", |path| replace(path, b"{}")),
+    ("huge", |path| File::options().write(true).open(path).unwrap().set_len(1 << 40).unwrap()),
     ("directory", |path| { fs::remove_file(path).unwrap(); fs::create_dir(path).unwrap(); }),
     ("named pipe", |path| { fs::remove_file(path).unwrap(); mkfifoat(CWD, path, Mode::RWXU).unwrap(); }),
     ("socket", |path| { fs::remove_file(path).unwrap(); drop(UnixListener::bind(short(path)).unwrap()); }),
@@ -175,7 +176,7 @@ fn check_said(file: &str, damage: &str, path: &Path, root: &Path, warnings: &str
     let case = format!("{file}, {damage}: {warnings}");
     let is_content = matches!(
         damage,
-        "empty" | "half" | "zeros" | "junk" | "another record" | "owner"
+        "empty" | "half" | "zeros" | "junk" | "another record" | "huge" | "owner"
     );
     match damage {
         "missing" => return,
@@ -272,7 +273,7 @@ fn directories_of_the_state_may_be_anything() {
         "networks",
         "damaged",
     ] {
-        for (damage, apply) in &DAMAGES[5..10] {
+        for (damage, apply) in &DAMAGES[6..11] {
             if *damage == "directory" {
                 continue;
             }

@@ -10,11 +10,18 @@ use engine_api::Timestamp;
 use engine_api::options::StreamKind;
 use tokio::sync::watch;
 
+use super::holes::data_end;
 use super::record::{self, Attributes};
 use crate::characters::whole;
 
 /// Longest piece of a line that is kept together, in bytes; Docker cuts at the same length.
 const LINE_MAX: usize = 16 * 1024;
+
+/// Zeros at the end of a log are looked for in pieces of this size, bytes.
+const BLOCK: u64 = 64 * 1024;
+
+/// Zeros that are looked through at a start, bytes: milliseconds. A hole is not read at all.
+const ZEROS_MOST: u64 = 16 * 1024 * 1024;
 
 /// How much log a container may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +47,8 @@ pub(super) struct Position {
     pub(super) generation: u64,
     /// Bytes in the current file.
     pub(super) bytes: u64,
+    /// How often something was written.
+    pub(super) writes: u64,
     /// Whether more may come.
     pub(super) open: bool,
 }
@@ -61,6 +70,45 @@ struct Writer {
     unfinished: [Vec<u8>; 2],
     /// Lines that could not be written (disk full) since the file was opened.
     lost: u64,
+    /// The file ends with a part of a line that could not be taken away.
+    torn: bool,
+}
+
+impl Writer {
+    /// Appends what is encoded. Of lines that the disk has no room for, none stays in part: the next line would be its end, and
+    /// both would be lost. `before` is the file's length.
+    fn write(&mut self, before: u64) -> io::Result<()> {
+        if self.torn {
+            self.file.write_all(b"\n")?;
+            self.torn = false;
+            return self.write_whole(before + 1);
+        }
+        self.write_whole(before)
+    }
+
+    fn write_whole(&mut self, before: u64) -> io::Result<()> {
+        let Err(error) = self.file.write_all(&self.encoded) else {
+            return Ok(());
+        };
+        let added = self.file.metadata().ok().and_then(|found| {
+            let added = found.len().checked_sub(before)?;
+            usize::try_from(added).ok()
+        });
+        // It fits unless somebody else has changed the file's length.
+        let part = added.and_then(|added| self.encoded.get(..added));
+        self.torn = match part {
+            Some([]) => false,
+            Some(part) => {
+                let whole = part
+                    .iter()
+                    .rposition(|byte| *byte == b'\n')
+                    .map_or(0, |at| at + 1);
+                self.file.set_len(before + whole as u64).is_err()
+            }
+            None => true,
+        };
+        Err(error)
+    }
 }
 
 impl LogFile {
@@ -120,6 +168,7 @@ impl LogFile {
             encoded: Vec::new(),
             unfinished: [Vec::new(), Vec::new()],
             lost: 0,
+            torn: false,
         });
         self.position.send_modify(|position| {
             position.bytes = bytes;
@@ -233,14 +282,15 @@ impl LogFile {
                 position.bytes = 0;
             });
         }
-        match writer.file.write_all(&writer.encoded) {
-            Ok(()) => {
-                let added = writer.encoded.len() as u64;
-                self.position
-                    .send_modify(|position| position.bytes += added);
-            }
-            Err(_) => writer.lost += 1,
-        }
+        let before = self.position.borrow().bytes;
+        let written = writer.write(before);
+        writer.lost += u64::from(written.is_err());
+        // Somebody may have made the file shorter; what the kernel says is right also then.
+        let now = writer.file.metadata().map_or(before, |found| found.len());
+        self.position.send_modify(|position| {
+            position.bytes = now;
+            position.writes += 1;
+        });
         writer.encoded.clear();
     }
 
@@ -278,14 +328,15 @@ fn open_append(path: &Path) -> io::Result<(File, u64)> {
 /// Makes the first line of this run begin on a new line. After a power cut a log can end within a line, or with
 /// zeros where blocks were promised and not written. Zeros are cut off; what is left of a line stays, ended.
 fn end_last_line(file: &File) -> io::Result<u64> {
-    /// Zeros are looked for in pieces of this size.
-    const BLOCK: usize = 4096;
     let length = file.metadata()?.len();
-    let (mut end, mut last) = (length, None);
-    while end > 0 && last.is_none() {
-        let start = end.saturating_sub(BLOCK as u64);
-        let mut block = vec![0; usize::try_from(end - start).unwrap_or(BLOCK)];
-        file.read_exact_at(&mut block, start)?;
+    let data = data_end(file, length);
+    let least = data.saturating_sub(ZEROS_MOST);
+    let (mut end, mut last) = (data, None);
+    let mut block = vec![0; usize::try_from(BLOCK.min(data)).unwrap_or_default()];
+    while end > least && last.is_none() {
+        let start = end.saturating_sub(BLOCK).max(least);
+        let block = &mut block[..usize::try_from(end - start).unwrap_or_default()];
+        file.read_exact_at(block, start)?;
         match block.iter().rposition(|byte| *byte != 0) {
             Some(at) => {
                 last = Some(block[at]);
@@ -293,6 +344,10 @@ fn end_last_line(file: &File) -> io::Result<u64> {
             }
             None => end = start,
         }
+    }
+    if last.is_none() && end > 0 {
+        // Too many zeros: they stay, and end as a line that nobody reads.
+        (end, last) = (data, Some(0));
     }
     if end < length {
         file.set_len(end)?;

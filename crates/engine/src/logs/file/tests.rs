@@ -179,3 +179,88 @@ fn a_long_line_is_cut_between_characters() {
         }
     }
 }
+
+/// A hole, as of `truncate -s 1T`, and more zeros than anybody looks through.
+#[test]
+fn zeros_without_end_hold_no_start() {
+    let ended =
+        b"{\"log\":\"before\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-01T00:00:00Z\"}\n";
+    for hole in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        fs::write(&path, ended).unwrap();
+        let file = File::options().append(true).open(&path).unwrap();
+        match hole {
+            true => file.set_len(1 << 40).unwrap(),
+            false => {
+                let zeros = vec![0; usize::try_from(ZEROS_MOST).unwrap() + 1];
+                (&file).write_all(&zeros).unwrap();
+            }
+        }
+        let log = LogFile::new(path, LogLimits::DEFAULT, Attributes::new());
+        log.open().unwrap();
+        log.append(StreamKind::Stdout, b"after\n");
+        log.close();
+        let length = fs::metadata(log.path()).unwrap().len();
+        assert_eq!(log.watch().borrow().bytes, length);
+        assert!(length < 2 * ZEROS_MOST, "{length} bytes");
+        let found: Vec<_> = fs::read(log.path())
+            .unwrap()
+            .split(|byte| *byte == b'\n')
+            .filter_map(record::decode)
+            .map(|line| line.text)
+            .collect();
+        assert_eq!(found, ["before\n", "after\n"], "hole: {hole}");
+    }
+}
+
+/// A small file system in RAM.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    fn sized(&self, flags: sys::mount::MountFlags, size: &str) {
+        let options = format!("size={size}");
+        sys::mount::mount("small", self.0.path(), "tmpfs", flags, &options).unwrap();
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = sys::mount::unmount(self.0.path(), sys::mount::UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
+fn a_line_that_a_full_disk_tore_costs_no_other() {
+    use sys::mount::MountFlags;
+    let disk = Small(tempfile::tempdir().unwrap());
+    disk.sized(MountFlags::empty(), "64k");
+    let log = LogFile::new(
+        disk.0.path().join("log"),
+        LogLimits::DEFAULT,
+        Attributes::new(),
+    );
+    log.open().unwrap();
+    let line = |letter: &str| format!("{}\n", letter.repeat(1000));
+    let all = |text: &str| {
+        lines(log.path())
+            .iter()
+            .filter(|line| line.text == text)
+            .count()
+    };
+    // Three lines are one write: those that the disk has room for stay.
+    let written = line("x").repeat(3);
+    for _ in 0..40 {
+        log.append(StreamKind::Stdout, written.as_bytes());
+    }
+    let kept = all(&line("x"));
+    assert!((40..70).contains(&kept), "{kept}");
+    let length = || fs::metadata(log.path()).unwrap().len();
+    assert_eq!(log.watch().borrow().bytes, length());
+    disk.sized(MountFlags::REMOUNT, "1m");
+    log.append(StreamKind::Stdout, line("y").as_bytes());
+    assert_eq!((all(&line("x")), all(&line("y"))), (kept, 1));
+    assert_eq!(log.watch().borrow().bytes, length());
+    log.close();
+}

@@ -1,8 +1,10 @@
 //! The reading side of a log: tail, since, until, and following across rotations.
 
+mod tail;
+
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
@@ -12,6 +14,7 @@ use engine_api::options::{LogsOptions, OutputChunk, STREAM_DEPTH, StreamKind};
 use tokio::sync::{mpsc, watch};
 
 use super::file::{LogFile, Position};
+use super::holes::next_data;
 use super::record::{self, Record};
 
 /// Bytes read at once: bounds how long PID 1 is busy with one reader.
@@ -64,13 +67,27 @@ struct Source {
     unfinished: Vec<u8>,
 }
 
+impl Source {
+    /// Goes on where the next data is, after a block of zeros: no line has those.
+    fn skip_hole(&mut self) -> io::Result<()> {
+        self.unfinished.clear();
+        self.offset = match next_data(&self.file, self.offset) {
+            Some(next) => next,
+            None => self.offset.max(self.file.metadata()?.len()),
+        };
+        Ok(())
+    }
+}
+
 impl Reader {
     async fn run(self) -> Result<(), End> {
         let mut watch = self.log.watch();
-        let Some(mut source) = self.first_source() else {
+        let Some(mut source) = self.first_source().await else {
             return Ok(());
         };
         loop {
+            // What is written from here on is seen by this look, or is a reason for the next.
+            let seen = *watch.borrow_and_update();
             self.drain(&mut source).await?;
             if source.generation < self.log.generation() {
                 // Nothing is added to a file after it was rotated away, so one more look finds its end.
@@ -84,12 +101,12 @@ impl Reader {
             if !self.options.follow {
                 return Ok(());
             }
-            wait_for_more(&mut watch, &source).await?;
+            wait_for_more(&mut watch, seen, &source).await?;
         }
     }
 
     /// The place to begin: the oldest file, or where the last `tail` lines begin.
-    fn first_source(&self) -> Option<Source> {
+    async fn first_source(&self) -> Option<Source> {
         let newest = self.log.generation();
         let Some(mut wanted) = self.options.tail else {
             return self.open_oldest(newest);
@@ -99,7 +116,7 @@ impl Reader {
             let Ok(file) = open(&self.log.rotated(age)) else {
                 break;
             };
-            let (offset, lines) = tail_offset(&file, wanted).unwrap_or((0, 0));
+            let (offset, lines) = tail::offset(&file, wanted).await.unwrap_or((0, 0));
             found = Some(Source {
                 file,
                 generation: newest.saturating_sub(age),
@@ -152,10 +169,21 @@ impl Reader {
                 .read_at(&mut block, source.offset)
                 .map_err(|_| End)?;
             if count == 0 {
-                return Ok(());
+                let length = source.file.metadata().map_err(|_| End)?.len();
+                if length >= source.offset {
+                    return Ok(());
+                }
+                // Somebody has emptied it: what is there now is new.
+                source.offset = 0;
+                source.unfinished.clear();
+                continue;
             }
             source.offset += count as u64;
             let mut rest = &block[..count];
+            if rest.iter().all(|byte| *byte == 0) {
+                source.skip_hole().map_err(|_| End)?;
+                rest = &[];
+            }
             while let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
                 let (line, after) = rest.split_at(at + 1);
                 rest = after;
@@ -171,7 +199,7 @@ impl Reader {
                 source.unfinished.clear();
             }
             source.unfinished.extend_from_slice(rest);
-            tokio::task::consume_budget().await;
+            tokio::task::yield_now().await;
         }
     }
 
@@ -222,58 +250,20 @@ fn details(attributes: &BTreeMap<String, String>) -> String {
         .join(",")
 }
 
-async fn wait_for_more(watch: &mut watch::Receiver<Position>, source: &Source) -> Result<(), End> {
+/// Waits for what comes after `seen`. Lengths are not compared: somebody may have made the file shorter, or longer.
+async fn wait_for_more(
+    watch: &mut watch::Receiver<Position>,
+    seen: Position,
+    source: &Source,
+) -> Result<(), End> {
     let more = |position: &Position| {
-        position.generation != source.generation || position.bytes > source.offset || !position.open
+        position.generation != source.generation || position.writes != seen.writes || !position.open
     };
     let position = *watch.wait_for(more).await.map_err(|_| End)?;
     let finished = !position.open
         && position.generation == source.generation
-        && position.bytes <= source.offset;
+        && position.writes == seen.writes;
     if finished { Err(End) } else { Ok(()) }
-}
-
-/// Where the last `wanted` lines of a file begin, and how many there are.
-fn tail_offset(file: &File, wanted: usize) -> io::Result<(u64, usize)> {
-    let mut block = vec![0; BLOCK];
-    // What follows the last newline is a line that a power cut tore: it is none.
-    let length = end_of_lines(file, &mut block)?;
-    let mut end = length;
-    let mut found = 0;
-    while end > 0 {
-        let start = end.saturating_sub(BLOCK as u64);
-        let size = usize::try_from(end - start).unwrap_or(BLOCK);
-        read_exactly(file, &mut block[..size], start)?;
-        for at in (0..size).rev() {
-            // The newline that ends the last line begins no further one.
-            if block[at] == b'\n' && start + at as u64 + 1 < length {
-                found += 1;
-                if found == wanted {
-                    return Ok((start + at as u64 + 1, found));
-                }
-            }
-        }
-        end = start;
-    }
-    if wanted == 0 {
-        return Ok((length, 0));
-    }
-    Ok((0, found + usize::from(length > 0)))
-}
-
-/// Where the last whole line ends.
-fn end_of_lines(file: &File, block: &mut [u8]) -> io::Result<u64> {
-    let mut end = file.metadata()?.len();
-    while end > 0 {
-        let start = end.saturating_sub(block.len() as u64);
-        let size = usize::try_from(end - start).unwrap_or(block.len());
-        read_exactly(file, &mut block[..size], start)?;
-        if let Some(at) = block[..size].iter().rposition(|byte| *byte == b'\n') {
-            return Ok(start + at as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
 }
 
 /// Opens a file of the log for reading; a named pipe in its place must not hold the engine up.
@@ -286,18 +276,6 @@ fn open(path: &std::path::Path) -> io::Result<File> {
     } else {
         Err(io::Error::other("it is not a regular file"))
     }
-}
-
-fn read_exactly(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-    struct At<'a>(&'a File, u64);
-    impl Read for At<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let count = self.0.read_at(buffer, self.1)?;
-            self.1 += count as u64;
-            Ok(count)
-        }
-    }
-    At(file, offset).read_exact(buffer)
 }
 
 #[cfg(test)]

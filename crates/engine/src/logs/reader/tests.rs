@@ -153,3 +153,90 @@ fn a_damaged_line_is_passed_over() {
         assert_eq!(collect(log.read(all())).await, "whole\n");
     });
 }
+
+/// How often others have a turn while `work` is under way.
+async fn turns_during<T>(work: impl Future<Output = T>) -> (usize, T) {
+    let turns = Rc::new(std::cell::Cell::new(0));
+    let counter = Rc::clone(&turns);
+    let others = engine_api::tasks::spawn(async move {
+        loop {
+            counter.set(counter.get() + 1);
+            tokio::task::yield_now().await;
+        }
+    });
+    let done = work.await;
+    others.abort();
+    (turns.get(), done)
+}
+
+#[test]
+fn a_long_log_leaves_turns_to_others() {
+    on_one_thread(async {
+        let directory = tempfile::tempdir().unwrap();
+        let log = log(&directory, u64::MAX);
+        log.append(StreamKind::Stdout, b"one\ntwo\n");
+        let torn = std::fs::OpenOptions::new().append(true).open(log.path());
+        let blocks = 100;
+        std::io::Write::write_all(&mut torn.unwrap(), &vec![b'x'; blocks * BLOCK]).unwrap();
+        for (tail, expected) in [(Some(1), "two\n"), (None, "one\ntwo\n")] {
+            let options = LogsOptions { tail, ..all() };
+            let (turns, text) = turns_during(collect(log.read(options))).await;
+            assert_eq!(text, expected);
+            assert!(turns >= blocks, "{turns} turns, tail {tail:?}");
+        }
+    });
+}
+
+#[test]
+fn holes_are_not_read() {
+    on_one_thread(async {
+        let directory = tempfile::tempdir().unwrap();
+        let log = log(&directory, u64::MAX);
+        log.append(StreamKind::Stdout, b"one\ntwo\n");
+        let file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(log.path())
+            .unwrap();
+        for (length, more) in [(1 << 40, &b"three\n"[..]), (2 << 40, b"")] {
+            file.set_len(length).unwrap();
+            std::io::Write::write_all(&mut &file, b"\n").unwrap();
+            log.append(StreamKind::Stdout, more);
+        }
+        file.set_len(3 << 40).unwrap();
+        for (tail, expected) in [
+            (Some(0), ""),
+            (None, "one\ntwo\nthree\n"),
+            // Two lines of these are the ends of the holes.
+            (Some(4), "two\nthree\n"),
+        ] {
+            let options = LogsOptions { tail, ..all() };
+            assert_eq!(collect(log.read(options)).await, expected, "{tail:?}");
+        }
+    });
+}
+
+#[test]
+fn a_follower_of_a_log_that_somebody_empties_sees_what_comes() {
+    on_one_thread(async {
+        let directory = tempfile::tempdir().unwrap();
+        let log = log(&directory, u64::MAX);
+        log.append(StreamKind::Stdout, b"long before this\n");
+        let mut output = log.read(LogsOptions {
+            follow: true,
+            ..all()
+        });
+        assert_eq!(output.recv().await.unwrap().1, "long before this\n");
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(log.path())
+            .unwrap()
+            .set_len(0)
+            .unwrap();
+        log.append(StreamKind::Stdout, b"a\n");
+        assert_eq!(output.recv().await.unwrap().1, "a\n");
+        log.append(StreamKind::Stdout, b"b\n");
+        assert_eq!(output.recv().await.unwrap().1, "b\n");
+        log.close();
+        assert_eq!(collect(output).await, "");
+    });
+}
