@@ -109,7 +109,12 @@ impl Engine {
             registry: options.registry,
         };
         let images = Images::new(images, &damage);
-        let volumes = Volumes::new(&options.root, &damage);
+        let runtime = NativeRuntime::new(RuntimeOptions {
+            program: options.program.clone(),
+            confinement: options.confinement,
+            ..RuntimeOptions::default()
+        });
+        let volumes = Volumes::new(&options.root, &damage, runtime.clone());
         // The networks are opened before the engine that their events go to exists.
         let place: Rc<RefCell<Weak<Inner>>> = Rc::default();
         let sink = Rc::clone(&place);
@@ -130,11 +135,7 @@ impl Engine {
             apparmor_profile: apparmor::default_profile(options.apparmor_policy.as_deref()),
             events: EventBus::default(),
             reaper,
-            runtime: NativeRuntime::new(RuntimeOptions {
-                program: options.program.clone(),
-                confinement: options.confinement,
-                ..RuntimeOptions::default()
-            }),
+            runtime,
             images,
             volumes,
             networks,

@@ -5,8 +5,8 @@ use tokio::task::LocalSet;
 
 use crate::log;
 
-/// Threads for file work that would hold up the event loop; each costs a stack when it is used. Nothing that a client or
-/// a container can hold up may run in one: that is a worker's.
+/// Threads for file work that would hold up the event loop; each costs a stack when it is used. Nothing that a client,
+/// a container or a server can hold up may run in one: that is a worker's, or a helper's of the runtime.
 const BLOCKING_THREADS: usize = 4;
 
 /// Runs the engine's work in this thread. Panics of tasks are contained, and told.

@@ -26,6 +26,7 @@ mod child;
 mod confine;
 mod error;
 mod launcher;
+mod nodes;
 pub mod oci;
 mod protocol;
 mod resources;
@@ -37,11 +38,12 @@ use std::path::Path;
 
 use sys::process::Pidfd;
 
-pub use child::{Account, account_in, check_filter, docker_init, main};
+pub use child::{Account, check_filter, docker_init, main};
 pub use confine::Confinement;
 pub use error::{Error, ErrorKind, Result};
 pub use launcher::{NativeRuntime, RuntimeOptions};
-pub use protocol::{Found, LookAt};
+pub use nodes::{node_in_dev, nodes_of_dev};
+pub use protocol::{Found, LookAt, MountRequest};
 pub use resources::apply as apply_resources;
 pub use seccomp_profile::seccomp_default;
 pub use sysctls::namespace_of_sysctl;

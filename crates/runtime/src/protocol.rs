@@ -1,5 +1,7 @@
 //! What the engine and the child say to each other: messages on a SOCK_SEQPACKET socket, a letter and its payload.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
@@ -50,6 +52,49 @@ pub(super) enum Job {
         /// Files that are not longer than memory has room for, such as those of /proc.
         paths: Vec<String>,
     },
+    /// Say whom a text means in a container.
+    Account {
+        /// The container's root file system.
+        root: PathBuf,
+        /// The text, as of `docker run --user`.
+        text: String,
+    },
+    /// List device nodes.
+    Nodes {
+        /// Nodes, or directories with nodes below them.
+        paths: Vec<String>,
+    },
+    /// Mount.
+    Mount(MountRequest),
+    /// Unmount, also what is in use.
+    Unmount {
+        /// Where.
+        target: PathBuf,
+    },
+    /// Say how many bytes of a disk a directory takes.
+    Measure {
+        /// The directory.
+        directory: PathBuf,
+    },
+}
+
+/// A file system to mount in the engine's own namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountRequest {
+    /// What is mounted: a device, a name of a server, a directory.
+    pub device: String,
+    /// Where.
+    pub target: PathBuf,
+    /// The file system's kind; nothing for a bind.
+    pub kind: String,
+    /// The bits of [`sys::mount::MountFlags`], as far as they say how a file system is mounted.
+    pub flags: u64,
+    /// Options of the file system.
+    pub data: String,
+    /// `device` is a directory that is shown again.
+    pub bind: bool,
+    /// With what is mounted below it.
+    pub recursive: bool,
 }
 
 /// A path of the machine to look at.
@@ -81,8 +126,10 @@ pub(super) enum Report {
     Created,
     /// What is at the next path.
     Found(Found),
-    /// A part of the file that is read; an empty one is its end.
+    /// A part of the file that is read, or of an answer; an empty one is its end.
     Part(Vec<u8>),
+    /// Still at work: it gets as much time again.
+    Busy,
     /// It did not work.
     Failed(Error),
     /// It closed: after `start` it runs.
@@ -99,6 +146,7 @@ impl Report {
                 bytes.extend(serde_json::to_vec(found).unwrap_or_default());
                 bytes
             }
+            Report::Busy => b"b".to_vec(),
             Report::Part(part) => [b"t", part.as_slice()].concat(),
             Report::Failed(error) => {
                 let mut error = error.clone();
@@ -124,6 +172,7 @@ impl Report {
         match bytes.split_first() {
             None => Ok(Report::Closed),
             Some((b'c', [])) => Ok(Report::Created),
+            Some((b'b', [])) => Ok(Report::Busy),
             Some((b'p', pid)) => {
                 let pid = std::str::from_utf8(pid)
                     .ok()
@@ -175,6 +224,7 @@ mod tests {
             found,
             Report::Part(b"text".to_vec()),
             Report::Part(Vec::new()),
+            Report::Busy,
             Report::Closed,
         ] {
             assert_eq!(Report::decode(&report.encode()).unwrap(), report);

@@ -31,6 +31,7 @@ use tokio::sync::{Mutex, Notify, watch};
 pub use commit::CommitRequest;
 pub use commit::change::apply_changes;
 pub(crate) use life::restart::Backoff;
+pub(crate) use mounts::sources::ANSWER_MOST;
 pub(crate) use mounts::{MountKind, MountRecord, clean};
 pub(crate) use record::{Layout, Record};
 pub(crate) use state::Status;

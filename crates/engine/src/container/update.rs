@@ -34,6 +34,7 @@ impl Engine {
         }
         let mut warnings = validate::host(&mut after)?;
         if container.status().is_alive() {
+            self.wake_devices(&after).await?;
             warnings.extend(apply_limits(&container, &after)?);
         }
         container.change(|record| record.host_config = after)?;

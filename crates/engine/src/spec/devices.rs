@@ -1,14 +1,13 @@
 //! Device nodes and the rules of the device controller.
 
-use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use engine_api::{DeviceMapping, Error, HostConfig, Result};
 use runtime::oci::{Device, DeviceCgroup};
 
-/// Nodes listed for a privileged container at most; /dev of a large server has some thousand.
-const NODES_MAX: usize = 16 * 1024;
+/// The nodes that a request's paths mean, by path. They were looked for before: where they are may not answer.
+pub(crate) type Gathered = BTreeMap<String, Vec<Device>>;
 
 /// Nodes and rules of one container.
 #[derive(Debug)]
@@ -22,10 +21,10 @@ impl Devices {
     ///
     /// # Errors
     /// 400 for devices that are not there and rules that make no sense.
-    pub(super) fn read(host: &HostConfig) -> Result<Self> {
+    pub(super) fn read(host: &HostConfig, gathered: &Gathered) -> Result<Self> {
         if host.privileged {
-            let mut nodes = Vec::new();
-            collect(Path::new("/dev"), "/dev", &mut nodes, true)?;
+            let nodes = runtime::nodes_of_dev().map_err(Error::bad_parameter)?;
+            let nodes = nodes.into_iter().map(|node| placed(node, "/dev")).collect();
             return Ok(Self {
                 nodes,
                 rules: vec![DeviceCgroup {
@@ -40,7 +39,7 @@ impl Devices {
             rules: default_rules(),
         };
         for mapping in &host.devices {
-            devices.add(mapping)?;
+            devices.add(mapping, gathered)?;
         }
         for rule in host.device_cgroup_rules.iter().flatten() {
             devices.rules.push(parse_rule(rule)?);
@@ -48,7 +47,7 @@ impl Devices {
         Ok(devices)
     }
 
-    fn add(&mut self, mapping: &DeviceMapping) -> Result<()> {
+    fn add(&mut self, mapping: &DeviceMapping, gathered: &Gathered) -> Result<()> {
         let inside = if mapping.path_in_container.is_empty() {
             &mapping.path_on_host
         } else {
@@ -64,25 +63,10 @@ impl Devices {
                 "invalid device mode: {access}"
             )));
         }
-        let outside = fs::canonicalize(&mapping.path_on_host).map_err(|error| {
-            Error::bad_parameter(format!(
-                "error gathering device information while adding custom device \"{}\": {}",
-                mapping.path_on_host,
-                if error.kind() == std::io::ErrorKind::NotFound {
-                    "no such file or directory".to_owned()
-                } else {
-                    error.to_string()
-                }
-            ))
-        })?;
-        let mut nodes = Vec::new();
-        collect(&outside, inside, &mut nodes, false)?;
-        if nodes.is_empty() {
-            return Err(Error::bad_parameter(format!(
-                "error gathering device information while adding custom device \"{}\": not a device node",
-                mapping.path_on_host
-            )));
-        }
+        let nodes = gathered
+            .get(&mapping.path_on_host)
+            .ok_or_else(|| refusal(&mapping.path_on_host, "not a device node"))?;
+        let nodes = nodes.iter().map(|node| placed(node.clone(), inside));
         for node in nodes {
             self.rules.push(DeviceCgroup {
                 allow: true,
@@ -97,56 +81,22 @@ impl Devices {
     }
 }
 
-/// Adds the node at `outside`, or those below it; in a privileged container without what every container has anyway.
-fn collect(outside: &Path, inside: &str, nodes: &mut Vec<Device>, whole_dev: bool) -> Result<()> {
-    let mut pending = vec![(outside.to_owned(), PathBuf::from(inside))];
-    while let Some((outside, inside)) = pending.pop() {
-        let Ok(metadata) = fs::symlink_metadata(&outside) else {
-            continue;
-        };
-        let kind = metadata.file_type();
-        if kind.is_dir() {
-            let skipped = whole_dev
-                && ["pts", "shm", "fd", "mqueue", "hugepages"]
-                    .iter()
-                    .any(|name| inside == Path::new("/dev").join(name));
-            let Ok(entries) = (if skipped {
-                continue;
-            } else {
-                fs::read_dir(&outside)
-            }) else {
-                continue;
-            };
-            pending.extend(
-                entries
-                    .flatten()
-                    .map(|entry| (entry.path(), inside.join(entry.file_name()))),
-            );
-            continue;
-        }
-        if !kind.is_char_device() && !kind.is_block_device()
-            || (whole_dev && inside == Path::new("/dev/console"))
-        {
-            continue;
-        }
-        if nodes.len() == NODES_MAX {
-            return Err(Error::bad_parameter(format!(
-                "more than {NODES_MAX} devices below {}",
-                outside.display()
-            )));
-        }
-        let number = metadata.rdev();
-        nodes.push(Device {
-            kind: if kind.is_char_device() { "c" } else { "b" }.to_owned(),
-            path: inside.to_string_lossy().into_owned(),
-            major: rustix::fs::major(number),
-            minor: rustix::fs::minor(number),
-            file_mode: Some(metadata.mode() & 0o7777),
-            uid: metadata.uid(),
-            gid: metadata.gid(),
-        });
+/// The node with its path in the container.
+fn placed(mut node: Device, inside: &str) -> Device {
+    if node.path.is_empty() {
+        inside.clone_into(&mut node.path);
+    } else {
+        let path = Path::new(inside).join(&node.path);
+        node.path = path.to_string_lossy().into_owned();
     }
-    Ok(())
+    node
+}
+
+/// Docker's words for a device that a request names.
+pub(crate) fn refusal(path: &str, cause: &str) -> Error {
+    Error::bad_parameter(format!(
+        "error gathering device information while adding custom device \"{path}\": {cause}"
+    ))
 }
 
 /// Docker's rules: deny all; any node may be made; null, zero, full, tty, random, urandom, ptmx, tun and pts used. Not
@@ -244,7 +194,9 @@ mod tests {
             }],
             ..HostConfig::default()
         };
-        let devices = Devices::read(&host).unwrap();
+        let null = runtime::node_in_dev("/dev/null").unwrap();
+        let gathered = BTreeMap::from([("/dev/null".to_owned(), vec![null])]);
+        let devices = Devices::read(&host, &gathered).unwrap();
         assert_eq!(
             (
                 devices.nodes[0].path.as_str(),
@@ -279,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_device_is_named() {
+    fn a_device_that_was_not_found_is_named() {
         let host = HostConfig {
             devices: vec![DeviceMapping {
                 path_on_host: "/dev/nope".into(),
@@ -287,12 +239,20 @@ mod tests {
             }],
             ..HostConfig::default()
         };
-        let error = Devices::read(&host).unwrap_err();
+        let error = Devices::read(&host, &Gathered::new()).unwrap_err();
         assert!(
-            error
-                .message
-                .contains("\"/dev/nope\": no such file or directory"),
+            error.message.contains("\"/dev/nope\": not a device node"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn nodes_below_a_directory_keep_their_names() {
+        let node = |path: &str| Device {
+            path: path.to_owned(),
+            ..Device::default()
+        };
+        assert_eq!(placed(node(""), "/dev/x").path, "/dev/x");
+        assert_eq!(placed(node("a/b"), "/dev/x").path, "/dev/x/a/b");
     }
 }

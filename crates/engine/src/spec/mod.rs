@@ -15,6 +15,7 @@ use engine_api::{HostConfig, Result};
 use runtime::oci::{self, Linux, Namespace, NamespaceType};
 
 pub(crate) use capabilities::{EVERY as EVERY_CAPABILITY, choose as choose_capabilities};
+pub(crate) use devices::{Gathered, refusal as device_refusal};
 pub(crate) use mounts::SHM_SIZE;
 pub(crate) use resources::resources;
 
@@ -57,6 +58,8 @@ pub(crate) struct Input<'a> {
     pub(crate) files: &'a Files,
     /// Namespaces to join.
     pub(crate) joins: Joins,
+    /// The nodes that its devices mean.
+    pub(crate) devices: &'a Gathered,
     /// Its cgroup, relative to the root of the tree.
     pub(crate) cgroup: &'a str,
     /// The AppArmor profile of containers that name none; empty: none.
@@ -104,6 +107,7 @@ pub(crate) fn fuzz_build(record: &Record) -> Option<oci::Seccomp> {
         rootfs: Path::new("/nonexistent"),
         files: &Files::default(),
         joins: Joins::default(),
+        devices: &Gathered::default(),
         cgroup: "fuzz",
         apparmor_profile: "",
     });
@@ -112,7 +116,7 @@ pub(crate) fn fuzz_build(record: &Record) -> Option<oci::Seccomp> {
 
 fn linux(input: &Input<'_>, security: security::Security) -> Result<Linux> {
     let host = &input.record.host_config;
-    let devices = devices::Devices::read(host)?;
+    let devices = devices::Devices::read(host, input.devices)?;
     let mut resources = resources(host)?;
     resources.devices = devices.rules;
     Ok(Linux {

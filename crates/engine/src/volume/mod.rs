@@ -20,7 +20,10 @@ use engine_api::Timestamp;
 use engine_api::{Error, Filters, Result, Volume, VolumeCreate, VolumeList};
 use objects::Damage;
 use objects::Patterns;
+use runtime::NativeRuntime;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 
 /// Longest volume name, in characters: a directory name.
 const NAME_MAX: usize = 255;
@@ -55,6 +58,13 @@ impl Record {
             .is_some_and(|labels| labels.contains_key(ANONYMOUS_LABEL))
     }
 
+    /// Whether its content is what its options name, and not the volume's own.
+    fn is_elsewhere(&self) -> bool {
+        self.options
+            .as_ref()
+            .is_some_and(|options| !options.is_empty())
+    }
+
     fn labels(&self) -> BTreeMap<String, String> {
         self.labels.clone().unwrap_or_default()
     }
@@ -69,6 +79,12 @@ struct Inner {
     records: RefCell<BTreeMap<String, Record>>,
     /// Running containers by volume that mounts something.
     mounted: RefCell<BTreeMap<String, usize>>,
+    /// Who mounts or unmounts a volume, by volume: one after the other.
+    turns: RefCell<BTreeMap<String, Rc<Mutex<()>>>>,
+    /// Unmounts that nobody waits for.
+    leaving: RefCell<Vec<JoinHandle<()>>>,
+    /// Whose processes mount, unmount and measure.
+    runtime: NativeRuntime,
     hooks: RefCell<Option<Rc<dyn VolumeHooks>>>,
 }
 
@@ -107,7 +123,7 @@ fn check_name(name: &str) -> Result<()> {
 impl Volumes {
     /// Opens the volumes below the engine's root. What is damaged is set aside; a volume without its description still has
     /// its content.
-    pub(crate) fn new(root: &Path, damage: &Damage) -> Self {
+    pub(crate) fn new(root: &Path, damage: &Damage, runtime: NativeRuntime) -> Self {
         let root = root.join("volumes");
         damage.directory(&root, 0o755);
         let mut records = BTreeMap::new();
@@ -132,6 +148,9 @@ impl Volumes {
             root,
             records: RefCell::new(records),
             mounted: RefCell::default(),
+            turns: RefCell::default(),
+            leaving: RefCell::default(),
+            runtime,
             hooks: RefCell::default(),
         }))
     }

@@ -2,11 +2,21 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
 
 use engine_api::{Error, Result};
-use sys::mount::UnmountFlags;
+use runtime::MountRequest;
+use tokio::sync::Mutex;
 
 use super::{Volumes, no_such_volume, options};
+
+/// How long a file system may take to be mounted: mount.nfs(8) gives up after two minutes, and a server that wakes its disks
+/// takes seconds.
+const MOUNT_MOST: Duration = Duration::from_secs(60);
+
+/// How long the kernel may take to let go of a mount.
+const UNMOUNT_MOST: Duration = Duration::from_secs(20);
 
 impl Volumes {
     /// Prepares a volume for a container that starts and returns its directory; mounts what its options say, once for all.
@@ -23,49 +33,100 @@ impl Volumes {
         let Some(options) = options else {
             return Ok(target);
         };
-        let left_mounted = is_mounted(&target)?;
-        let first = {
-            let mut mounted = self.0.mounted.borrow_mut();
-            let count = mounted.entry(name.to_owned()).or_insert(0);
-            *count += 1;
-            *count == 1
-        };
-        if first
-            && !left_mounted
-            && let Err(error) = mount(options, target.clone()).await
-        {
-            self.0.mounted.borrow_mut().remove(name);
-            return Err(Error::server(format!(
-                "error while mounting volume '{}': {error}",
-                target.display()
-            )));
+        // Nobody starts with the empty directory of a volume that another one is just mounting.
+        let turn = self.turn(name);
+        let _turn = turn.lock().await;
+        let held = self.0.mounted.borrow().contains_key(name);
+        if !held && !is_mounted(&target)? {
+            self.mount(options, &target).await.map_err(|error| {
+                Error::server(format!(
+                    "error while mounting volume '{}': {error}",
+                    target.display()
+                ))
+            })?;
         }
+        *self
+            .0
+            .mounted
+            .borrow_mut()
+            .entry(name.to_owned())
+            .or_insert(0) += 1;
         Ok(target)
     }
 
-    /// The container that acquired the volume has stopped.
-    ///
-    /// # Errors
-    /// When the last one was it and the volume cannot be unmounted.
-    pub fn release(&self, name: &str) -> Result<()> {
-        let last = {
+    /// The container that acquired the volume has stopped. The last one's end unmounts it: in a task, for its server may
+    /// not answer.
+    pub fn release(&self, name: &str) {
+        {
             let mut mounted = self.0.mounted.borrow_mut();
             let Some(count) = mounted.get_mut(name) else {
-                return Ok(());
+                return;
             };
             *count = count.saturating_sub(1);
-            let last = *count == 0;
-            if last {
-                mounted.remove(name);
+            if *count > 0 {
+                return;
             }
-            last
-        };
-        if last { self.unmount(name) } else { Ok(()) }
+            mounted.remove(name);
+        }
+        let (volumes, name) = (self.clone(), name.to_owned());
+        let leaving = engine_api::tasks::spawn(async move {
+            let turn = volumes.turn(&name);
+            let _turn = turn.lock().await;
+            // Somebody may have taken it again, or removed it.
+            if volumes.0.mounted.borrow().contains_key(&name) || !volumes.exists(&name) {
+                return;
+            }
+            if let Err(error) = volumes.unmount(&name).await {
+                crate::report(&format!("release {error}"));
+            }
+        });
+        let mut all = self.0.leaving.borrow_mut();
+        all.retain(|task| !task.is_finished());
+        all.push(leaving);
     }
 
-    pub(super) fn unmount(&self, name: &str) -> Result<()> {
-        let unmounted = sys::mount::unmount(self.mountpoint(name), UnmountFlags::DETACH);
+    /// Waits for unmounts that are under way: each has its deadline.
+    pub(crate) async fn settle(&self) {
+        let leaving = std::mem::take(&mut *self.0.leaving.borrow_mut());
+        for task in leaving {
+            // What it has to say it has reported.
+            let _ = task.await;
+        }
+    }
+
+    /// One after the other for each volume.
+    pub(super) fn turn(&self, name: &str) -> Rc<Mutex<()>> {
+        let mut turns = self.0.turns.borrow_mut();
+        Rc::clone(turns.entry(name.to_owned()).or_default())
+    }
+
+    pub(super) async fn unmount(&self, name: &str) -> Result<()> {
+        let target = self.mountpoint(name);
+        let unmounted = self.0.runtime.unmount(&target, UNMOUNT_MOST).await;
         unmounted.map_err(|error| Error::server(format!("volume {name}: {error}")))
+    }
+
+    /// Mounts, and leaves nothing mounted if that fails.
+    async fn mount(&self, options: options::MountOptions, target: &Path) -> Result<()> {
+        let request = MountRequest {
+            device: options.device,
+            target: target.to_owned(),
+            kind: options.kind,
+            flags: options.flags.bits(),
+            data: options.data,
+            bind: options.bind,
+            recursive: options.recursive,
+        };
+        let Err(error) = self.0.runtime.mount(&request, MOUNT_MOST).await else {
+            return Ok(());
+        };
+        // A bind whose flags were refused, a server that answered in the last instant.
+        if is_mounted(target).unwrap_or(false)
+            && let Err(error) = self.0.runtime.unmount(target, UNMOUNT_MOST).await
+        {
+            crate::report(&format!("unmount {}: {error}", target.display()));
+        }
+        Err(Error::server(error.message))
     }
 }
 
@@ -81,28 +142,4 @@ pub(super) fn is_mounted(path: &Path) -> Result<bool> {
         found => found.map_err(Error::at("resolve", above))?.join(name),
     };
     Ok(mounts.iter().any(|entry| entry.target == path))
-}
-
-/// Mounts in another thread: a network file system can take its time.
-async fn mount(options: options::MountOptions, target: PathBuf) -> Result<()> {
-    let mounted = tokio::task::spawn_blocking(move || {
-        if options.bind {
-            sys::mount::bind(&options.device, &target, options.recursive)?;
-            if options.flags.bits() == 0 {
-                return Ok(());
-            }
-            return sys::mount::remount_bind(&target, options.flags);
-        }
-        sys::mount::mount(
-            &options.device,
-            &target,
-            &options.kind,
-            options.flags,
-            &options.data,
-        )
-    });
-    let mounted = mounted
-        .await
-        .map_err(|error| Error::server(error.to_string()))?;
-    mounted.map_err(|error| Error::server(error.to_string()))
 }

@@ -1,6 +1,5 @@
 //! Removing volumes: one, or all that nobody has.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use engine_api::{Error, Filters, Result, VolumesPruneReport};
@@ -33,10 +32,15 @@ impl Volumes {
 
     /// Takes the volume out of sight by one rename, then removes its files.
     async fn destroy(&self, name: &str) -> Result<()> {
+        let turn = self.turn(name);
+        let _turn = turn.lock().await;
+        if !self.exists(name) {
+            return Ok(());
+        }
         self.0.mounted.borrow_mut().remove(name);
         // an engine before this one may have left it mounted: what is removed below must be the volume's own
         while is_mounted(&self.mountpoint(name))? {
-            self.unmount(name)?;
+            self.unmount(name).await?;
         }
         let doomed = self.0.root.join(format!(".{name}"));
         match fs::rename(self.directory(name), &doomed) {
@@ -47,6 +51,7 @@ impl Volumes {
             }
         }
         self.0.records.borrow_mut().remove(name);
+        self.0.turns.borrow_mut().remove(name);
         self.event("destroy", name);
         let removed = tokio::task::spawn_blocking(move || fs::remove_dir_all(&doomed)).await;
         let removed =
@@ -71,7 +76,7 @@ impl Volumes {
             let fits = |name: &str, record: &Record| {
                 (all || record.is_anonymous())
                     // What lies elsewhere (NFS, a disk) stays, as in Docker.
-                    && record.options.as_ref().is_none_or(BTreeMap::is_empty)
+                    && !record.is_elsewhere()
                     && filters.matches_labels(&record.labels())
                     && self.users(name).is_empty()
             };
@@ -81,7 +86,8 @@ impl Volumes {
         let mut report = VolumesPruneReport::default();
         let mut deleted = Vec::new();
         for name in doomed {
-            let size = self.measure(&name).await;
+            // A size that cannot be found out is told as nothing.
+            let size = self.measure(&name).await.unwrap_or(0);
             // a container may have taken it meanwhile
             if self.remove(&name, true).await.is_ok() {
                 report.space_reclaimed += size;

@@ -1,6 +1,8 @@
 //! What clients see of a container's files: archives as Docker writes them, the init layer, what a commit holds.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -10,8 +12,17 @@ use crate::machine::{Machine, wait_until};
 crate::tests![
     the_root_of_a_running_container_is_copied_as_docker_copies_it,
     the_archive_of_one_file_is_a_plain_entry_with_its_attributes,
-    a_container_has_dockers_init_layer_and_a_commit_has_not
+    a_container_has_dockers_init_layer_and_a_commit_has_not,
+    a_lease_on_the_file_of_users_holds_only_its_copy
 ];
+
+/// The test that needs a program to take a lease: no other that every machine has can.
+pub(crate) const NEEDS_PERL: &str = "a_lease_on_the_file_of_users_holds_only_its_copy";
+
+/// Whether there is one.
+pub(crate) fn has_perl() -> bool {
+    Path::new("/usr/bin/perl").exists()
+}
 
 /// Creates and starts a container.
 fn run(machine: &Machine, name: &str, command: &[&str], host: Value) {
@@ -165,4 +176,93 @@ fn a_container_has_dockers_init_layer_and_a_commit_has_not() {
     let layers = manifest[0]["Layers"].as_array().unwrap();
     assert_eq!(layers.len(), 2);
     assert_eq!(names(&file(layers[1].as_str().unwrap())), ["new"]);
+}
+
+/// Takes a lease on a file, says when somebody wants to open it, and keeps it until it is told.
+const LEASE: &str = r#"
+    $SIG{IO} = "IGNORE"; $| = 1;
+    open(F, "+<", $ARGV[0]) or die "open: $!";
+    fcntl(F, 1024, 1) or die "F_SETLEASE: $!";
+    print "held\n";
+    while (fcntl(F, 1025, 0) == 1) { select(undef, undef, undef, 0.01) }
+    print "asked\n";
+    <STDIN>;
+"#;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the program is spoken with while it runs; sys::process::run waits for its end"
+)]
+fn lease(file: &Path) -> Child {
+    Command::new("/usr/bin/perl")
+        .args([Path::new("-e"), Path::new(LEASE), file])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// A tar with one file.
+fn tar_of(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(content.len() as u64);
+    tar.append_data(&mut header, name, content).unwrap();
+    tar.into_inner().unwrap()
+}
+
+fn put(socket: &Path, path: &str, archive: &[u8]) -> Answer {
+    http::request(socket, "PUT", path, "application/x-tar", archive).unwrap()
+}
+
+/// Where the only container's files are mounted.
+fn rootfs(machine: &Machine) -> PathBuf {
+    let mounts = std::fs::read_to_string(format!("/proc/{}/mounts", machine.pid())).unwrap();
+    let targets = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let (kind, target) = (words.next()?, words.next()?);
+        (kind == "overlay").then(|| PathBuf::from(target))
+    });
+    let own = targets.filter(|target| target.starts_with(machine.folder()));
+    // The engine has its own mounts.
+    let root = PathBuf::from(format!("/proc/{}/root", machine.pid()));
+    root.join(own.last().unwrap().strip_prefix("/").unwrap())
+}
+
+fn a_lease_on_the_file_of_users_holds_only_its_copy() {
+    let machine = Machine::new("files-lease");
+    let socket = machine.socket();
+    assert_eq!(machine.import("soak").unwrap().status, 200);
+    let body = json!({"Image": "soak", "Cmd": ["true"], "User": "app", "HostConfig": {"NetworkMode": "none"}});
+    let made = send(
+        &machine,
+        "POST",
+        "/containers/create?name=leased",
+        &body.to_string(),
+    );
+    assert_eq!(made.status, 201, "{}", made.text());
+    let passwd = tar_of("passwd", b"app:x:7:8::/:/bin/sh\n");
+    let answer = put(&socket, "/containers/leased/archive?path=/etc", &passwd);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+
+    let mut holder = lease(&rootfs(&machine).join("etc/passwd"));
+    let mut said = BufReader::new(holder.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "held");
+    let copy = std::thread::spawn(move || {
+        let path = "/containers/leased/archive?path=/tmp&copyUIDGID=1";
+        put(&socket, path, &tar_of("file", b"x"))
+    });
+    assert_eq!(said.next().unwrap().unwrap(), "asked");
+    assert_eq!(machine.get("/_ping").unwrap().status, 200);
+    // The lease is given back before the copy gives up: an engine that had waited itself would have answered after that.
+    holder.stdin.take().unwrap().write_all(b"\n").unwrap();
+    holder.wait().unwrap();
+    let answer = copy.join().unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let archive = get(&machine, "/containers/leased/archive?path=/tmp/file");
+    let mut archive = tar::Archive::new(&*archive);
+    let entry = archive.entries().unwrap().next().unwrap().unwrap();
+    let header = entry.header();
+    assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (7, 8));
 }

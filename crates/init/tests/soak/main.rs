@@ -26,6 +26,7 @@ mod network;
 mod order;
 #[path = "../upgrade/program.rs"]
 mod program;
+mod silent;
 mod volumes;
 
 use std::process::ExitCode;
@@ -51,11 +52,14 @@ fn main() -> ExitCode {
         memory::TESTS,
         network::TESTS,
         order::TESTS,
+        silent::TESTS,
         volumes::TESTS,
     ]
     .concat();
     let trials = tests.into_iter().map(|(name, test)| {
         let needs_memory = memory::TESTS.iter().any(|one| one.0 == name);
+        let needs_fuse = silent::TESTS.iter().any(|one| one.0 == name);
+        let needs_perl = name == files::NEEDS_PERL;
         let trial = Trial::ignorable_test(name, move || {
             if !machine::possible() {
                 return Ok(Completion::ignored_with("needs root and busybox-static"));
@@ -64,6 +68,12 @@ fn main() -> ExitCode {
                 return Ok(Completion::ignored_with(
                     "needs the memory controller of cgroup v2",
                 ));
+            }
+            if needs_fuse && !silent::possible() {
+                return Ok(Completion::ignored_with("needs /dev/fuse"));
+            }
+            if needs_perl && !files::has_perl() {
+                return Ok(Completion::ignored_with("needs perl"));
             }
             test();
             Ok(Completion::Completed)

@@ -1,12 +1,15 @@
 //! What becomes of the volumes of containers that come and go, and who joins whose network.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer};
-use crate::machine::{Machine, wait_until};
+use crate::machine::{Machine, create_with, start, wait_until};
 
 crate::tests![
     joined_volumes_go_with_the_last_container_and_are_told_of,
+    what_a_volume_names_is_mounted_while_it_is_used,
     nobody_joins_its_own_network
 ];
 
@@ -55,6 +58,61 @@ fn joined_volumes_go_with_the_last_container_and_are_told_of() {
         (&told["driver"], &told["read/write"]),
         (&json!("local"), &json!("true"))
     );
+}
+
+fn what_a_volume_names_is_mounted_while_it_is_used() {
+    let mut machine = Machine::new("mounted");
+    assert_eq!(machine.import("soak").unwrap().status, 200);
+    let source = machine.folder().join("source");
+    std::fs::create_dir(&source).unwrap();
+    std::fs::write(source.join("file"), "bound").unwrap();
+    let options = json!({"type": "none", "o": "bind,ro", "device": source});
+    let volume = json!({"Name": "bound", "DriverOpts": options});
+    assert_eq!(post(&machine, "/volumes/create", &volume).status, 201);
+    let data = machine.root().join("volumes/bound/_data");
+    let shown = |machine: &Machine| inside(machine, &data.join("file"));
+    let host = json!({"NetworkMode": "none", "Binds": ["bound:/data"]});
+    for name in ["one", "two"] {
+        assert!(create_with(
+            &machine.socket(),
+            name,
+            &["sleep", "98765"],
+            host.clone()
+        ));
+        assert!(start(&machine.socket(), name));
+        assert!(shown(&machine).exists(), "{name}");
+    }
+    assert!(std::fs::write(shown(&machine), "x").is_err(), "it is read-only");
+    assert_eq!(delete(&machine, "one?force=1"), 204);
+    assert!(shown(&machine).exists(), "the other container has it");
+    // Taken again while the last one lets go of it.
+    assert_eq!(delete(&machine, "two?force=1"), 204);
+    assert!(create_with(
+        &machine.socket(),
+        "three",
+        &["sleep", "98765"],
+        host
+    ));
+    assert!(start(&machine.socket(), "three"));
+    assert!(shown(&machine).exists());
+    assert_eq!(delete(&machine, "three?force=1"), 204);
+    wait_until("it is unmounted", || !shown(&machine).exists());
+
+    // What an engine that was killed has left mounted is not removed with the volume.
+    machine.kill();
+    sys::mount::bind(&source, &data, false).unwrap();
+    machine.start();
+    assert!(shown(&machine).exists());
+    let answer = http::request(&machine.socket(), "DELETE", "/volumes/bound", "", b"");
+    assert_eq!(answer.unwrap().status, 204);
+    assert!(source.join("file").exists());
+    assert!(!data.exists());
+}
+
+/// A path as the engine sees it, which has its own mounts.
+fn inside(machine: &Machine, path: &Path) -> PathBuf {
+    let root = PathBuf::from(format!("/proc/{}/root", machine.pid()));
+    root.join(path.strip_prefix("/").unwrap())
 }
 
 fn nobody_joins_its_own_network() {

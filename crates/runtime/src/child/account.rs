@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
 use sys::regular::{self, Descriptors};
 use sys::rooted::Root;
 
@@ -21,7 +22,7 @@ const LEASE_MOST: Duration = Duration::from_secs(2);
 const LEASE_AGAIN: Duration = Duration::from_millis(20);
 
 /// Whom a process runs as.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// User id.
     pub uid: u32,
@@ -84,7 +85,7 @@ fn set_home(env: &mut Vec<String>, home: &str) {
 ///
 /// # Errors
 /// As for the process of a container.
-pub fn account_in(root: &Path, text: &str) -> Result<Account> {
+pub(super) fn account_in(root: &Path, text: &str) -> Result<Account> {
     let (root, descriptors) = (Root::open(root)?, Descriptors::here()?);
     let read = |path| read(&root, &descriptors, path);
     resolve(&read("etc/passwd"), &read("etc/group"), text, &[])

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::{Engine, Role};
 use crate::error::Result;
-use crate::protocol::{Found, LONGEST_PART, LookAt, Report};
+use crate::protocol::{Found, LookAt, Report};
 
 pub(super) fn run(engine: &Engine, paths: &[LookAt]) -> Result<Role> {
     for wanted in paths {
@@ -20,10 +20,7 @@ pub(super) fn run(engine: &Engine, paths: &[LookAt]) -> Result<Role> {
 pub(super) fn read(engine: &Engine, paths: &[String]) -> Result<Role> {
     for path in paths {
         let content = fs::read(path).unwrap_or_default();
-        for part in content.chunks(LONGEST_PART) {
-            engine.report(&Report::Part(part.to_vec()), &[])?;
-        }
-        engine.report(&Report::Part(Vec::new()), &[])?;
+        engine.parts(&content)?;
     }
     Ok(Role::Helper)
 }

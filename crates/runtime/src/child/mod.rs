@@ -8,6 +8,7 @@ mod devices;
 mod directory;
 mod docker_init;
 mod exec;
+mod file_systems;
 mod filter;
 mod finish;
 mod kernel;
@@ -26,14 +27,16 @@ use std::io::Read;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
+use serde::Serialize;
 use sys::fdpass;
 use sys::process::take_inherited_fd;
 
-pub use account::{Account, account_in};
+pub use account::Account;
 pub use docker_init::docker_init;
 
 use super::error::{Error, Result};
-use super::protocol::{CGROUP_FD, CONTROL_FD, JOB_FD, Job, Report, TARGET_FD};
+use super::nodes;
+use super::protocol::{CGROUP_FD, CONTROL_FD, JOB_FD, Job, LONGEST_PART, Report, TARGET_FD};
 
 /// Largest job, bytes (4 MiB: a specification with a thousand mounts has some 200 KiB).
 const LARGEST_JOB: u64 = 4 * 1024 * 1024;
@@ -44,17 +47,18 @@ enum Role {
     Helper,
 }
 
-/// Entry point of `runtime VERB ...`: `create`, `exec`, `look` and `read` are for the engine's launcher only, `docker-init ARGUMENTS` is
-/// the first process of `docker run --init`. Must be called before any thread is started.
+/// Entry point of `runtime VERB ...`: `docker-init ARGUMENTS` is the first process of `docker run --init`, all others are for the
+/// engine's launcher only. Must be called before any thread is started.
 pub fn main(args: &[OsString]) -> ExitCode {
     match args.first().and_then(|verb| verb.to_str()) {
         Some("docker-init") => docker_init(&args[1..]),
-        Some("create" | "exec" | "look" | "read") => {
-            match take_inherited_fd(CONTROL_FD).map(|socket| Engine { socket }) {
-                Ok(engine) => work(&engine),
-                Err(error) => usage(&error.to_string()),
-            }
-        }
+        Some(
+            "create" | "exec" | "look" | "read" | "account" | "nodes" | "mount" | "unmount"
+            | "measure",
+        ) => match take_inherited_fd(CONTROL_FD).map(|socket| Engine { socket }) {
+            Ok(engine) => work(&engine),
+            Err(error) => usage(&error.to_string()),
+        },
         _ => usage("no such verb"),
     }
 }
@@ -85,6 +89,11 @@ fn work(engine: &Engine) -> ExitCode {
         }
         Job::Look { paths } => look::run(engine, &paths),
         Job::Read { paths } => look::read(engine, &paths),
+        Job::Account { root, text } => engine.answer(&account::account_in(&root, &text)?),
+        Job::Nodes { paths } => engine.answer(&nodes::of_all(&paths)),
+        Job::Mount(wanted) => engine.answer(&file_systems::mount(&wanted)?),
+        Job::Unmount { target } => engine.answer(&file_systems::unmount(&target)?),
+        Job::Measure { directory } => engine.answer(&file_systems::measure(engine, &directory)?),
     });
     match outcome {
         Ok(Role::Helper) => ExitCode::SUCCESS,
@@ -122,6 +131,22 @@ impl Engine {
     fn report(&self, report: &Report, fds: &[BorrowedFd<'_>]) -> Result<()> {
         fdpass::send(&self.socket, &report.encode(), fds)
             .map_err(|e| Error::other(format!("report: {e}")))
+    }
+
+    /// Says what a job came to.
+    fn answer(&self, answer: &impl Serialize) -> Result<Role> {
+        let text = serde_json::to_vec(answer)
+            .map_err(|e| Error::other(format!("write the answer: {e}")))?;
+        self.parts(&text)?;
+        Ok(Role::Helper)
+    }
+
+    /// Says a text of any length.
+    fn parts(&self, text: &[u8]) -> Result<()> {
+        for part in text.chunks(LONGEST_PART) {
+            self.report(&Report::Part(part.to_vec()), &[])?;
+        }
+        self.report(&Report::Part(Vec::new()), &[])
     }
 
     /// Waits for a word of the engine. That the engine is gone, or gave up, is an error: the process then ends.

@@ -81,7 +81,7 @@ impl Launched {
             match self.control.recv(SETUP_DEADLINE).await? {
                 (Report::Created, fds) => return Ok(fds),
                 (Report::Failed(error), _) => return Err(error),
-                (Report::Closed | Report::Found(_) | Report::Part(_), _) => {
+                (Report::Closed | Report::Found(_) | Report::Part(_) | Report::Busy, _) => {
                     return Err(Error::other(
                         "the container's process ended during its set-up",
                     ));

@@ -50,6 +50,7 @@ impl NativeRuntime {
         launched.discard().await;
         outcome.map(|()| found)
     }
+
     /// Reads files in a process that is killed when one of them takes longer than `deadline`: even a file of /proc can wait
     /// for a container, whose memory it shows. That file and those after it are left out.
     ///
@@ -80,7 +81,7 @@ impl NativeRuntime {
 }
 
 /// A process that needs nothing but its job.
-fn helper(verb: &str) -> Launch<'_> {
+pub(super) fn helper(verb: &str) -> Launch<'_> {
     Launch {
         verb,
         namespaces: CloneFlags::empty(),

@@ -1,5 +1,6 @@
 //! The engine's side: one clone3(2), one execve(2), and a conversation with a deadline.
 
+mod ask;
 mod control;
 mod launched;
 mod look;

@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use runtime::{Found, LookAt};
+use runtime::{Found, LookAt, MountRequest};
 use sys::mount::{self, MountFlags, UnmountFlags};
 use tempfile::TempDir;
 
@@ -120,4 +120,58 @@ async fn silent() {
     let read = crate::bundle::runtime().read(&paths, deadline).await;
     assert_eq!(read.unwrap(), [long.as_bytes(), b""]);
     assert_eq!(children(), before, "the process that read is left");
+    jobs(&silent).await;
+    assert_eq!(children(), before, "a process that did a job is left");
+}
+
+/// Jobs with one answer end, too, and a mount that does not answer goes.
+async fn jobs(silent: &Silent) {
+    let deadline = std::time::Duration::from_secs(2);
+    let (runtime, point) = (crate::bundle::runtime(), silent.point.path());
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let says = |what: &str| format!("{what} has not answered for 2 s");
+    let shown = text(point);
+    let work = tempfile::tempdir().unwrap();
+
+    // The container's /etc is such a file system.
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("etc")).unwrap();
+    mount::bind(point, root.path().join("etc"), false).unwrap();
+    let error = runtime.account(root.path(), "app", deadline).await;
+    mount::unmount(root.path().join("etc"), UnmountFlags::DETACH).unwrap();
+    assert_eq!(
+        error.unwrap_err().message,
+        says("the file with user \"app\"")
+    );
+
+    let below = text(&point.join("below"));
+    let error = runtime.nodes(&[below.clone()], deadline).await.unwrap_err();
+    assert_eq!(error.message, says(&below));
+    let error = runtime.measure(point, deadline).await.unwrap_err();
+    assert_eq!(error.message, says(&shown));
+
+    let target = work.path().join("target");
+    fs::create_dir(&target).unwrap();
+    let request = |device: &str| MountRequest {
+        device: device.to_owned(),
+        target: target.clone(),
+        kind: String::new(),
+        flags: MountFlags::RDONLY.bits(),
+        data: String::new(),
+        bind: true,
+        recursive: false,
+    };
+    let error = runtime.mount(&request(&below), deadline).await.unwrap_err();
+    assert_eq!(error.message, says(&below));
+    // What answers is mounted with its flags, measured and taken away.
+    let source = tempfile::tempdir().unwrap();
+    fs::write(source.path().join("file"), vec![1; 100_000]).unwrap();
+    let device = text(source.path());
+    runtime.mount(&request(&device), deadline).await.unwrap();
+    assert!(fs::write(target.join("file"), "").is_err());
+    assert!(runtime.measure(&target, deadline).await.unwrap() >= 100_000);
+    runtime.unmount(&target, deadline).await.unwrap();
+    assert!(!target.join("file").exists());
+    runtime.unmount(point, deadline).await.unwrap();
+    assert!(fs::read_dir(point).unwrap().next().is_none());
 }

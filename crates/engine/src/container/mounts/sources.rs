@@ -7,10 +7,12 @@ use engine_api::{CreateRequest, Error, Result};
 use runtime::{Found, LookAt};
 
 use crate::Engine;
+use crate::container::Container;
 use crate::container::mounts::{MountKind, MountRecord};
+use crate::spec::{Gathered, device_refusal};
 
 /// How long a file system may take to say what is at a path: a server of NFS that wakes its disks takes seconds.
-const ANSWER_MOST: Duration = Duration::from_secs(20);
+pub(crate) const ANSWER_MOST: Duration = Duration::from_secs(20);
 
 impl Engine {
     /// Refuses a new container whose `Mounts` name a source that is missing and is not to be made.
@@ -37,7 +39,7 @@ impl Engine {
             .await
     }
 
-    /// Looks at devices that a request names outside of /dev, before anything waits for them.
+    /// Looks at block devices whose rates a container limits, before anything waits for them.
     ///
     /// # Errors
     /// 500 when a file system does not answer.
@@ -51,11 +53,9 @@ impl Engine {
             &host.blkio_device_read_iops,
             &host.blkio_device_write_iops,
         ];
-        let paths = host.devices.iter().map(|device| &device.path_on_host);
-        let paths = paths
-            .chain(rates.into_iter().flatten().map(|rate| &rate.path))
-            .chain(host.blkio_weight_device.iter().map(|device| &device.path));
+        let paths = rates.into_iter().flatten().map(|rate| &rate.path);
         let wanted: Vec<LookAt> = paths
+            .chain(host.blkio_weight_device.iter().map(|device| &device.path))
             .filter(|path| !is_at_hand(path))
             .map(|path| LookAt {
                 path: path.clone(),
@@ -64,6 +64,37 @@ impl Engine {
             .collect();
         // Whether they are right is said where they are used.
         self.ask(&wanted).await.map(drop)
+    }
+
+    /// Finds the device nodes that a container's `Devices` mean. Only nodes of /dev are found here: a directory can be as
+    /// large as the machine.
+    ///
+    /// # Errors
+    /// 400 with Docker's words for what is none; 500 when a file system does not answer.
+    pub(in crate::container) async fn gather_devices(
+        &self,
+        container: &Container,
+    ) -> Result<Gathered> {
+        let (mut gathered, mut elsewhere) = (Gathered::new(), Vec::new());
+        {
+            let record = container.record();
+            // A privileged container has them all.
+            let devices = &record.host_config.devices;
+            let devices = devices.iter().filter(|_| !record.host_config.privileged);
+            for path in devices.map(|device| &device.path_on_host) {
+                match runtime::node_in_dev(path) {
+                    Some(node) => drop(gathered.insert(path.clone(), vec![node])),
+                    None => elsewhere.push(path.clone()),
+                }
+            }
+        }
+        let found = self.0.runtime.nodes(&elsewhere, ANSWER_MOST).await;
+        let found = found.map_err(|error| Error::server(error.message))?;
+        for (path, nodes) in elsewhere.into_iter().zip(found) {
+            let nodes = nodes.map_err(|cause| device_refusal(&path, &cause))?;
+            gathered.insert(path, nodes);
+        }
+        Ok(gathered)
     }
 
     async fn look_at(&self, paths: impl Iterator<Item = (&str, bool)>) -> Result<()> {

@@ -109,7 +109,7 @@ impl Engine {
                 subpath: mount.subpath.clone().into(),
             });
             let filled = self.images().run(task).await;
-            self.0.volumes.release(&mount.name)?;
+            self.0.volumes.release(&mount.name);
             filled?;
         }
         Ok(())
@@ -137,9 +137,7 @@ impl Engine {
     pub(in crate::container) fn release_sources(&self, container: &Container) {
         let names = std::mem::take(&mut *container.volumes.borrow_mut());
         for name in names {
-            if let Err(error) = self.0.volumes.release(&name) {
-                crate::report(&format!("release volume {name}: {error}"));
-            }
+            self.0.volumes.release(&name);
             self.volume_event(container, "unmount", &name, []);
         }
     }

@@ -77,9 +77,11 @@ impl Engine {
     async fn try_start(&self, container: &Rc<Container>) -> std::result::Result<(), (Error, i32)> {
         let failed = |error: Error| (error, 128);
         self.acquire_sources(container).await.map_err(failed)?;
+        let devices = self.gather_devices(container).await.map_err(failed)?;
         self.mount_rootfs(container).map_err(failed)?;
         let files = self.write_files(container).map_err(failed)?;
-        let spec = self.specification(container, &files).map_err(failed)?;
+        let spec = self.specification(container, &files, &devices);
+        let spec = spec.map_err(failed)?;
         let (descriptors, stdio) = self.standard_streams(container).map_err(failed)?;
         // What an earlier run left (a process in the kernel) must not share limits with this one.
         crate::cgroup::remove(&container.cgroup);

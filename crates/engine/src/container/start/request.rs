@@ -35,6 +35,7 @@ impl Engine {
         &self,
         container: &Container,
         files: &spec::Files,
+        devices: &spec::Gathered,
     ) -> Result<runtime::oci::Spec> {
         let record = container.record();
         let host = &record.host_config;
@@ -49,6 +50,7 @@ impl Engine {
             rootfs: &container.layout.rootfs,
             files,
             joins,
+            devices,
             cgroup: &cgroup,
             apparmor_profile: self.0.apparmor_profile,
         })

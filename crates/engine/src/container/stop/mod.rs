@@ -189,6 +189,7 @@ impl Engine {
                 errors.push(error.message);
             }
         }
+        self.0.volumes.settle().await;
         // After the containers, whose names and ports it serves while they stop.
         self.0.networks.end_child();
         errors

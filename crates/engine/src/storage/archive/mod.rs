@@ -11,7 +11,7 @@ use oci_image::task::{FilePath, FileStat, Files, FilesAction, Outcome, Task};
 use tokio::sync::mpsc;
 
 use crate::Engine;
-use crate::container::{Container, clean};
+use crate::container::{ANSWER_MOST, Container, clean};
 use stat::{base_name, path_stat};
 use view::Held;
 
@@ -60,8 +60,9 @@ impl Engine {
         // As Docker: the owners are the archive's, or with `copyUIDGID` the container's own user, if it has one.
         let owner = if options.copy_uid_gid && !user.is_empty() {
             self.mount_rootfs(&container)?;
-            let account = runtime::account_in(&container.layout.rootfs, &user)
-                .map_err(|error| Error::server(error.message))?;
+            let (root, runtime) = (&container.layout.rootfs, &self.0.runtime);
+            let account = runtime.account(root, &user, ANSWER_MOST).await;
+            let account = account.map_err(|error| Error::server(error.message))?;
             Some((account.uid, account.gid))
         } else {
             None

@@ -20,9 +20,7 @@ pub(super) struct Held {
 impl Drop for Held {
     fn drop(&mut self) {
         for name in &self.names {
-            if let Err(error) = self.volumes.release(name) {
-                crate::report(&format!("release volume {name}: {error}"));
-            }
+            self.volumes.release(name);
         }
     }
 }
