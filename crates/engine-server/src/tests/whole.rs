@@ -128,3 +128,33 @@ fn targets_are_read_as_docker_reads_them() {
         );
     });
 }
+
+/// Clients of languages in which nothing is null send it where they have nothing to say.
+#[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
+fn null_is_a_body_without_wishes() {
+    with_engine("null", async |server| {
+        let nobody = "No such container: none";
+        let unnamed = "invalid name or ID supplied";
+        for (path, status, words) in [
+            ("/containers/create", 400, "config cannot be empty"),
+            ("/containers/none/update", 404, nobody),
+            ("/containers/none/exec", 400, "No exec command specified"),
+            ("/exec/none/start", 404, "No such exec instance: none"),
+            ("/volumes/create", 201, "com.docker.volume.anonymous"),
+            ("/networks/create", 400, "invalid name: "),
+            ("/networks/bridge/connect", 400, unnamed),
+            ("/networks/bridge/disconnect", 400, unnamed),
+            // There is no worker here, which would do the rest.
+            ("/auth", 500, "worker"),
+        ] {
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\nnull"
+            );
+            let answer = server.talk(request.as_bytes()).await;
+            let expected = format!("HTTP/1.1 {status} ");
+            assert!(answer.starts_with(&expected), "{path}: {answer}");
+            assert!(answer.contains(words), "{path}: {answer}");
+        }
+    });
+}
