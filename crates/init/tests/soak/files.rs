@@ -221,7 +221,7 @@ fn rootfs(machine: &Machine) -> PathBuf {
     let mounts = std::fs::read_to_string(format!("/proc/{}/mounts", machine.pid())).unwrap();
     let targets = mounts.lines().filter_map(|line| {
         let mut words = line.split(' ');
-        let (kind, target) = (words.next()?, words.next()?);
+        let (_, target, kind) = (words.next()?, words.next()?, words.next()?);
         (kind == "overlay").then(|| PathBuf::from(target))
     });
     let own = targets.filter(|target| target.starts_with(machine.folder()));
