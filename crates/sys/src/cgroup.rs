@@ -1,18 +1,12 @@
 //! Control groups, version 2: `Documentation/admin-guide/cgroup-v2.rst`.
 
-mod stats;
-
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-
 use crate::error::{Context, Error, Result};
 use crate::process::{Signal, kill};
-
-pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
 
 /// Where the tree is mounted on our machines.
 pub const ROOT: &str = "/sys/fs/cgroup";
@@ -148,15 +142,7 @@ impl Cgroup {
         }
     }
 
-    /// Stops everything in it and below. It takes a moment: [`Cgroup::is_frozen`], [`Cgroup::watch`].
-    ///
-    /// # Errors
-    /// When it does not exist.
-    pub fn freeze(&self) -> Result<()> {
-        self.write("cgroup.freeze", "1")
-    }
-
-    /// Lets it go on.
+    /// Lets a group that was frozen go on.
     ///
     /// # Errors
     /// When it does not exist.
@@ -164,50 +150,13 @@ impl Cgroup {
         self.write("cgroup.freeze", "0")
     }
 
-    /// Whether everything has stopped.
-    ///
-    /// # Errors
-    /// When it does not exist.
-    pub fn is_frozen(&self) -> Result<bool> {
-        Ok(stats::flat(&self.read("cgroup.events")?).get("frozen") == Some(&1))
-    }
-
     /// Whether there is a process in it or below.
     ///
     /// # Errors
     /// When it does not exist.
     pub fn is_populated(&self) -> Result<bool> {
-        Ok(stats::flat(&self.read("cgroup.events")?).get("populated") == Some(&1))
-    }
-
-    /// How many of its processes the kernel has killed because memory ran out; 0 without the memory controller.
-    #[must_use]
-    pub fn oom_kills(&self) -> u64 {
-        let events = self.read("memory.events").unwrap_or_default();
-        stats::flat(&events).get("oom_kill").copied().unwrap_or(0)
-    }
-
-    /// Counters of all controllers that it has.
-    ///
-    /// # Errors
-    /// When it does not exist.
-    pub fn stats(&self) -> Result<Stats> {
-        stats::read(self)
-    }
-
-    /// A non-blocking file that becomes readable when cgroup.events or memory.events changes: read it empty, then look
-    /// (inotify(7)).
-    ///
-    /// # Errors
-    /// When the group does not exist or there are too many watches.
-    pub fn watch(&self) -> Result<OwnedFd> {
-        let what = || format!("watch cgroup {}", self.path.display());
-        let fd = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).what(what)?;
-        inotify::add_watch(&fd, self.path.join("cgroup.events"), WatchFlags::MODIFY).what(what)?;
-        match inotify::add_watch(&fd, self.path.join("memory.events"), WatchFlags::MODIFY) {
-            Ok(_) | Err(rustix::io::Errno::NOENT) => Ok(fd),
-            Err(errno) => Err(errno).what(what),
-        }
+        let events = self.read("cgroup.events")?;
+        Ok(events.lines().any(|line| line == "populated 1"))
     }
 
     /// Removes it and the groups below. That it does not exist is fine.
