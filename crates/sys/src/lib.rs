@@ -22,6 +22,7 @@ pub mod clock;
 pub mod device_filter;
 pub mod fdpass;
 pub mod fs;
+pub mod guarded;
 pub mod kmsg;
 pub mod modules;
 pub mod mount;

@@ -118,9 +118,17 @@ pub(crate) fn install_keys(machine: &MachineConfig) -> anyhow::Result<()> {
 
 fn install_keys_of(name: &str, keys: &[String]) -> anyhow::Result<()> {
     let user = accounts::user(name)?;
-    let home = Path::new(&user.home);
-    let aside = cloud_init::authorized_keys::install(home, user.uid, user.gid, keys)?;
-    if let Some(aside) = aside {
+    add_keys(name, Path::new(&user.home), (user.uid, user.gid), keys)
+}
+
+/// Adds keys to a user's file. What was there and could not be used is said.
+pub(super) fn add_keys(
+    name: &str,
+    home: &Path,
+    (uid, gid): (u32, u32),
+    keys: &[String],
+) -> anyhow::Result<()> {
+    if let Some(aside) = cloud_init::authorized_keys::install(home, uid, gid, keys)? {
         let message = format!(
             "{name}'s authorized keys were damaged: {} has them",
             aside.display()

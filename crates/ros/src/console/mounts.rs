@@ -100,8 +100,9 @@ impl Entry {
         if is_mounted(&self.target) {
             return Ok(());
         }
-        fs::create_dir_all(&self.target)
-            .with_context(|| format!("cannot create {}", self.target))?;
+        // Below a home its user may have made a link: nothing is mounted where that leads.
+        let target = Path::new(&self.target);
+        sys::guarded::Place::make(target)?.make_directory(0o755, (0, 0))?;
         let (helper, options) = self.options().with_context(what)?;
         let mut command = Command::new("mount").deadline(DEADLINE);
         if !helper {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 use config::cloud_config::{CaCerts, Ntp, RegistryAuth};
+use sys::guarded::Place;
 
 use super::accounts;
 use super::write_files::put;
@@ -20,6 +21,9 @@ const BUNDLES: &[&str] = &[
 ];
 /// Where dockerd's registries and curl find what the console trusted before the configuration's were added.
 const KEPT: &str = "/etc/ssl/certs/ca-certificates.crt.image";
+
+/// Largest file of settings that is read again; they have some KiB.
+const MAX_CONFIG_BYTES: u64 = 4 << 20;
 
 /// The time zone, if the image knows it.
 pub(super) fn set_timezone(name: &str) -> anyhow::Result<()> {
@@ -108,7 +112,9 @@ pub(super) fn trust(certificates: &CaCerts) -> anyhow::Result<()> {
 /// chrony's servers, in the directory that the service ntp reads; changed only when they differ.
 pub(super) fn set_time_servers(ntp: &Ntp) -> anyhow::Result<bool> {
     let path = Path::new(CONF).join("chrony/cloud-config.conf");
-    let old = fs::read_to_string(&path).unwrap_or_default();
+    // The service ntp has the directory, too: a pipe in its place must not hold the logins up.
+    let old = sys::regular::read(&path, MAX_CONFIG_BYTES).unwrap_or_default();
+    let old = String::from_utf8_lossy(&old);
     let new = chrony(ntp)?;
     if old == new {
         return Ok(false);
@@ -141,20 +147,44 @@ const HUB: &str = "https://index.docker.io/v1/";
 
 /// Accounts at registries into the files where docker and system-docker look: root's and rancher's config.json.
 pub(super) fn set_registry_auths(auths: &BTreeMap<String, RegistryAuth>) -> anyhow::Result<()> {
+    let mut failures = Vec::new();
     for name in ["root", accounts::RANCHER] {
         let Ok(user) = accounts::user(name) else {
             continue;
         };
-        let folder = Path::new(&user.home).join(".docker");
-        let path = folder.join("config.json");
-        let old = fs::read_to_string(&path).unwrap_or_default();
-        let text =
-            with_auths(&old, auths).with_context(|| format!("{} is not read", path.display()))?;
-        if text != old {
-            put(&path, text.as_bytes(), 0o600, (user.uid, user.gid), false)?;
-            sys::fs::set_owner(&folder, user.uid, user.gid)?;
-            sys::fs::set_mode(&folder, 0o700)?;
+        // One user's file must not keep the other's from being written.
+        let set = set_auths_of(Path::new(&user.home), (user.uid, user.gid), auths);
+        failures.extend(set.err().map(|error| format!("{name}: {error:#}")));
+    }
+    ensure!(failures.is_empty(), "{}", failures.join("; "));
+    Ok(())
+}
+
+/// The user may put anything in the place of these names: no link is followed, and no pipe is waited for.
+fn set_auths_of(
+    home: &Path,
+    owner: (u32, u32),
+    auths: &BTreeMap<String, RegistryAuth>,
+) -> anyhow::Result<()> {
+    let folder = home.join(".docker");
+    Place::make(&folder)?.make_directory(0o700, owner)?;
+    let path = folder.join("config.json");
+    let old = match Place::make(&path)?.find()? {
+        None => String::new(),
+        Some(found) => {
+            ensure!(
+                found.is_readable_by(owner),
+                "{} is another user's",
+                path.display()
+            );
+            let text = String::from_utf8(found.read(MAX_CONFIG_BYTES)?);
+            text.with_context(|| format!("{} is not text", path.display()))?
         }
+    };
+    let text =
+        with_auths(&old, auths).with_context(|| format!("{} is not read", path.display()))?;
+    if text != old {
+        put(&path, text.as_bytes(), 0o600, owner, false)?;
     }
     Ok(())
 }
@@ -203,6 +233,9 @@ fn with_auths(old: &str, auths: &BTreeMap<String, RegistryAuth>) -> anyhow::Resu
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::{MetadataExt as _, chown};
+
     use super::*;
 
     #[test]
@@ -255,5 +288,30 @@ mod tests {
             })
             .is_err()
         );
+    }
+
+    #[test]
+    #[ignore = "needs root: cargo test -- --include-ignored"]
+    fn a_users_config_leads_root_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("home")).unwrap();
+        chown(at("home"), Some(1100), Some(1100)).unwrap();
+        let auths = [("r:5000".to_owned(), RegistryAuth::default())].into();
+        let set = || set_auths_of(&at("home"), (1100, 1100), &auths);
+        set().unwrap();
+        let path = at("home/.docker/config.json");
+        assert_eq!(fs::metadata(&path).unwrap().uid(), 1100);
+        fs::write(at("secret"), "{\"a\": 1}").unwrap();
+        fs::remove_file(&path).unwrap();
+        symlink(at("secret"), &path).unwrap();
+        assert!(set().is_err());
+        fs::remove_file(&path).unwrap();
+        // Without the look at it this would wait for its other end.
+        let here = fs::File::open(at("home/.docker")).unwrap();
+        let (kind, name) = (sys::fs::NodeKind::Fifo, Path::new("config.json"));
+        sys::fs::make_node(here.as_fd(), name, kind, 0o600, (0, 0)).unwrap();
+        assert!(set().is_err());
+        assert_eq!(fs::read_to_string(at("secret")).unwrap(), "{\"a\": 1}");
     }
 }

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 pub(super) use self::passwords::{expire, passwords};
 use super::accounts::{self, RANCHER};
+use super::identity;
 
 /// First number for users that name none; RancherOS's own are 1100 and 1101.
 const FIRST_ID: u32 = 1200;
@@ -280,7 +281,7 @@ impl Files<'_> {
             .partition(|key| cloud_init::authorized_keys::is_public_key(key));
         if !good.is_empty() {
             let home = self.root.join(user.home.trim_start_matches('/'));
-            cloud_init::authorized_keys::install(&home, user.uid, user.gid, &good)?;
+            identity::add_keys(name, &home, (user.uid, user.gid), &good)?;
         }
         ensure!(
             bad.is_empty(),
