@@ -15,15 +15,21 @@ use sys::sysctl;
 use crate::machine::Machine;
 use crate::{apply, log, state, warnings, watchdog};
 
-/// Kernel settings that User Docker and published ports need before they start.
+/// Kernel settings that User Docker and published ports need before they start, and walls between users.
 ///
 /// Forwarding must be on first: dockerd that finds it off turns it on and sets the FORWARD policy to
 /// DROP, which would cut System Docker's bridge off.
 /// ICMP sockets are open to everybody, as on Debian: `ping` needs no root.
+/// In directories that everybody may write, root's programs follow no link of another user's and open no pipe or file of
+/// another user's; nobody makes a second name for a file that is not the own one (Documentation/admin-guide/sysctl/fs.rst).
 const SYSCTLS: &[(&str, &str)] = &[
     ("net.ipv4.ip_forward", "1"),
     ("net.ipv4.ping_group_range", "0 2147483647"),
     ("fs.file-max", "1000000000"),
+    ("fs.protected_symlinks", "1"),
+    ("fs.protected_hardlinks", "1"),
+    ("fs.protected_fifos", "1"),
+    ("fs.protected_regular", "1"),
 ];
 
 /// Where the vendor's files are, and the label that their file system has when no other is named (RancherOS's).

@@ -85,6 +85,8 @@ fn forty_hostile_documents_leave_the_machine_reachable(context: &Context) -> any
     let guest = booted(context, "user-data-hostile", &message(), &[])?;
     prints(&guest, "hostname", "still-mine")?;
     prints(&guest, "sudo ros env sh -c 'echo $GOOD'", "part")?;
+    let walls = "cd /proc/sys/fs; cat protected_symlinks protected_hardlinks protected_fifos protected_regular";
+    prints(&guest, walls, "1\n1\n1\n1")?;
     for words in [
         "part 1:2:",
         "indented with a tab",
