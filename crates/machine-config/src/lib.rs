@@ -151,9 +151,10 @@ impl MachineConfig {
         let mut loaded = load_over(&sources, &command_line, &metadata, places);
         for include in include::includes(&loaded) {
             match include {
-                Include::File(path) => match files::read(Path::new(&path), &mut problems) {
-                    Some(text) => include::add(&mut loaded, &path, &text),
-                    None => include::refuse(&mut loaded, &path, "the file does not exist"),
+                Include::File(path) => match files::try_read(Path::new(&path), &mut problems) {
+                    Ok(Some(text)) => include::add(&mut loaded, &path, &text),
+                    Ok(None) => include::refuse(&mut loaded, &path, "the file does not exist"),
+                    Err(error) => include::refuse(&mut loaded, &path, &error.to_string()),
                 },
                 Include::BuiltIn(name, text) => include::add(&mut loaded, &name, text),
                 Include::Catalogue(name, reason) => {

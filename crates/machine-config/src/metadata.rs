@@ -1,11 +1,12 @@
 //! What is kept of a datasource's metadata.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use config::Node;
 use serde::{Deserialize, Serialize};
+
+use crate::files;
 
 /// File of the metadata, as JSON, in the directory of the machine's configuration.
 pub const METADATA: &str = "metadata";
@@ -74,16 +75,9 @@ impl std::error::Error for MetadataError {}
 /// # Errors
 /// A file that is there and cannot be read.
 pub fn load_metadata(directory: &Path) -> Result<Metadata, MetadataError> {
-    match fs::read_to_string(directory.join(METADATA)) {
-        Ok(text) => serde_json::from_str(&text).map_err(MetadataError::Parse),
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            Ok(Metadata::default())
-        }
+    match files::bytes(&directory.join(METADATA)) {
+        Ok(Some(text)) => serde_json::from_slice(&text).map_err(MetadataError::Parse),
+        Ok(None) => Ok(Metadata::default()),
         Err(error) => Err(MetadataError::Read(error)),
     }
 }

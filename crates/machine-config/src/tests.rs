@@ -188,3 +188,67 @@ fn the_datasources_network_counts_where_the_machine_says_nothing() {
         .network;
     assert_eq!(network.dns.nameservers, ["1.1.1.1"]);
 }
+
+/// Without the look at them each of these would keep PID 1 and the logins waiting.
+#[test]
+fn pipes_and_devices_are_named_and_never_waited_for() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let root = tempfile::tempdir().unwrap();
+    let at = |name: &str| root.path().join(name);
+    let pipe = |name: &str| mknodat(CWD, at(name), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    fs::create_dir_all(at("conf/cloud-config.d/directory")).unwrap();
+    for name in [
+        "oem.yml",
+        "include.yml",
+        "conf/metadata",
+        "conf/cloud-config.d/pipe",
+    ] {
+        pipe(name);
+    }
+    let link = |target: &str| {
+        let path = at("conf/cloud-config.d").join(target);
+        std::os::unix::fs::symlink(target, path).unwrap();
+    };
+    link("loop");
+    let zero = at("conf/cloud-config.d/zero");
+    std::os::unix::fs::symlink("/dev/zero", zero).unwrap();
+    let include = at("include.yml").display().to_string();
+    let text = format!(
+        "hostname: mine\nrancher: {{services_include: {{{include}: true, /dev/zero: true, {}: true}}}}\n",
+        root.path().display()
+    );
+    fs::write(at("conf/cloud-config.yml"), text).unwrap();
+    let machine = MachineConfig::load_from(&Places {
+        built_in: at("none"),
+        oem: at("oem.yml"),
+        conf: at("conf"),
+        command_line: at("none"),
+        leases: at("none"),
+    });
+    assert_eq!(machine.hostname(), "mine");
+    let said: Vec<String> = machine
+        .loaded
+        .problems
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    for (name, words) in [
+        ("oem.yml", "it is a named pipe, and not a file"),
+        ("include.yml", "it is a named pipe, and not a file"),
+        ("metadata", "it is a named pipe, and not a file"),
+        ("cloud-config.d/pipe", "it is a named pipe, and not a file"),
+        (
+            "cloud-config.d/directory",
+            "it is a directory, and not a file",
+        ),
+        ("cloud-config.d/zero", "it is a device, and not a file"),
+        ("cloud-config.d/loop", "symbolic links"),
+        (
+            "services_include./dev/zero",
+            "it is a device, and not a file",
+        ),
+    ] {
+        let is_it = |text: &&String| text.contains(name) && text.contains(words);
+        assert_eq!(said.iter().filter(is_it).count(), 1, "{name}: {said:?}");
+    }
+}

@@ -52,7 +52,7 @@ const DOCUMENTS: &[&str] = &[
     "rancher: {shutdown_timeout: -1}",
     "rancher: {docker: {log_driver: [], storage_driver: {}, mtu: -5000000000000}}",
     "rancher: {registry_auths: {x: y}, repositories: [], environment: [=, A]}",
-    "rancher: {services_include: {/etc/shadow: true, /dev/zero: true, '': true}}",
+    "rancher: {services_include: {/etc/shadow: true, /dev/zero: true, /dev/ttyS0: true, /dev/console: true, '': true}}",
     "write_files: [{path: /proc/sysrq-trigger, content: ''}, {path: '/', content: a}, 5]",
     "mounts: [[/dev/zero, /], [none], 5, [[a]]]",
     "users: [{name: root, shell: /no}, {name: '../x'}, 7]",
@@ -108,6 +108,7 @@ fn forty_hostile_documents_leave_the_machine_reachable(context: &Context) -> any
         "rancher.network.interfaces.eth0: expected a map",
         "rancher.ssh.port: expected a number from 1 to 65535",
         "rancher.services.../../x: the name of a service",
+        "rancher.services_include./dev/ttyS0: not applied: it is a device, and not a file",
     ] {
         ensure!(all.contains(words), "no {words:?} in {all}");
     }
