@@ -1,7 +1,7 @@
 //! Where fetched user data and metadata are kept: files of the machine's configuration, written all or nothing.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -160,7 +160,10 @@ fn look_at(name: &str, text: &str) -> (Worth, Vec<Problem>) {
 
 /// Whether user data of an earlier boot is there, and good.
 fn has_good(directory: &Path) -> bool {
-    fs::read_to_string(directory.join(USER_DATA)).is_ok_and(|text| parse("", &text).is_ok())
+    let most = config::MAX_DOCUMENT_BYTES as u64;
+    let text = sys::regular::read(&directory.join(USER_DATA), most).unwrap_or_default();
+    let text = String::from_utf8(text).unwrap_or_default();
+    !text.is_empty() && parse("", &text).is_ok()
 }
 
 /// Writes the metadata below `directory`.
@@ -205,8 +208,9 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let name = path
         .file_name()
         .map(|name| name.to_string_lossy().into_owned());
+    let shown = name.unwrap_or_default();
     // Begins with a dot: readers of cloud-config.d skip it.
-    let temporary: PathBuf = parent.join(format!(".{}.new", name.unwrap_or_default()));
+    let temporary: PathBuf = parent.join(format!(".{shown}.new"));
     let _ = fs::remove_file(&temporary); // left by a power cut
     // With its mode from the first moment: whoever opens it before that would read a secret that is written afterwards.
     let mut file = fs::OpenOptions::new()
@@ -220,7 +224,16 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
         .map_err(|error| Error::file("write", &temporary, error))?;
-    fs::rename(&temporary, path).map_err(|error| Error::file("replace", path, error))?;
+    fs::rename(&temporary, path)
+        .or_else(|error| match error.kind() {
+            // Damage of the disk, and no file ever replaces it: it would be in the way for ever.
+            ErrorKind::IsADirectory => {
+                fs::rename(path, parent.join(format!(".{shown}.damaged")))?;
+                fs::rename(&temporary, path)
+            }
+            _ => Err(error),
+        })
+        .map_err(|error| Error::file("replace", path, error))?;
     fs::File::open(parent)
         .and_then(|directory| directory.sync_all())
         .map_err(|error| Error::file("sync", parent, error))
@@ -256,6 +269,16 @@ mod tests {
                 .count(),
             1
         );
+    }
+
+    #[test]
+    fn a_directory_in_the_place_of_a_file_makes_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings");
+        fs::create_dir_all(path.join("below")).unwrap();
+        write_atomic(&path, b"text", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"text");
+        assert!(folder.path().join(".settings.damaged/below").is_dir());
     }
 
     #[test]

@@ -20,6 +20,8 @@ use crate::warnings::warn;
 /// The order while it is done, and what the machine was installed with: in the root of the state disk, where nothing is forgotten.
 const UNDER_WAY: &str = ".reset-order";
 const SAVED: &str = ".reset-installed-with";
+/// An order is one word.
+const LONGEST_ORDER: u64 = 4 << 10;
 /// Names in the root of the state disk that stay: the check's own directory, and room for a boot on a full disk.
 const STAY: [&str; 3] = ["lost+found", ".reserve", SAVED];
 
@@ -54,11 +56,11 @@ fn run(root: &Path) -> anyhow::Result<Option<Scope>> {
             Err(error) => return Err(error).context("cannot take the order to reset"),
         }
     }
-    let text = fs::read_to_string(&order);
-    let scope = text.ok().as_deref().and_then(Scope::parse);
+    let text = sys::regular::read(&order, LONGEST_ORDER).unwrap_or_default();
+    let scope = str::from_utf8(&text).ok().and_then(Scope::parse);
     let Some(scope) = scope else {
-        // Nothing is lost by an order that a power cut has emptied.
-        remove(&order)?;
+        // Nothing is lost by an order that a power cut has emptied. A directory in its place goes too: it would be said for ever.
+        trash(root, &order)?;
         anyhow::bail!("the order to reset cannot be read: nothing was forgotten");
     };
     forget(root, scope).with_context(|| format!("reset {}", scope.name()))?;
@@ -199,6 +201,8 @@ fn trash(root: &Path, path: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
     use super::*;
 
     const FILES: &[&str] = &[
@@ -284,6 +288,29 @@ mod tests {
             assert!(run(folder.path()).is_err());
             assert_eq!(left(folder.path()), FILES);
             assert_eq!(run(folder.path()).expect("nothing to do"), None);
+        }
+    }
+
+    /// A pipe cost each boot the phase's 60 seconds, and a directory was said at each.
+    #[test]
+    fn an_order_that_is_not_a_file_is_neither_waited_for_nor_kept() {
+        for kind in ["pipe", "directory", "link"] {
+            let folder = disk("");
+            let order = below(folder.path(), ORDER);
+            let parent = order.parent().expect("a parent");
+            fs::remove_file(&order).expect("removed");
+            match kind {
+                "pipe" => {
+                    let here = fs::File::open(parent).expect("opened");
+                    let (name, kind) = (Path::new("reset-order"), sys::fs::NodeKind::Fifo);
+                    sys::fs::make_node(here.as_fd(), name, kind, 0o600, (0, 0)).expect("made");
+                }
+                "directory" => fs::create_dir_all(order.join("a")).expect("made"),
+                _ => std::os::unix::fs::symlink("reset-order", &order).expect("linked"),
+            }
+            assert!(run(folder.path()).is_err(), "{kind}");
+            assert_eq!(left(folder.path()), FILES, "{kind}");
+            assert_eq!(run(folder.path()).expect("nothing to do"), None, "{kind}");
         }
     }
 

@@ -25,6 +25,8 @@ const DOCKER_DEADLINE: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(200);
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 256 << 10;
+/// A stamp has two numbers.
+const LONGEST_STAMP: u64 = 1 << 10;
 /// Chunks read ahead of the daemon.
 const CHUNKS_AHEAD: usize = 4;
 
@@ -135,7 +137,7 @@ async fn load(client: &Client, archive: &Archive) -> anyhow::Result<()> {
 
 /// A file as a request body, read by its own thread.
 fn body(path: &Path) -> anyhow::Result<Body> {
-    let mut file = fs::File::open(path).context("cannot open")?;
+    let mut file = sys::regular::open(path)?;
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
     std::thread::spawn(move || {
         loop {
@@ -184,14 +186,16 @@ fn identity(path: &Path) -> anyhow::Result<String> {
 }
 
 fn is_loaded(archive: &Archive) -> bool {
-    let Ok(stamp) = fs::read_to_string(&archive.stamp) else {
+    let Ok(stamp) = sys::regular::read(&archive.stamp, LONGEST_STAMP) else {
         return false;
     };
-    identity(&archive.path).is_ok_and(|identity| identity == stamp)
+    identity(&archive.path).is_ok_and(|identity| identity.as_bytes() == stamp)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
     use super::*;
 
     #[test]
@@ -213,6 +217,12 @@ mod tests {
         assert!(is_loaded(&found[0]));
         assert_eq!(archives(directory.path(), None).len(), 1);
         fs::write(&file, "another").unwrap();
+        assert!(!is_loaded(&found[0]));
+        // A pipe in the place of the stamp is not waited for.
+        fs::remove_file(&found[0].stamp).unwrap();
+        let here = fs::File::open(directory.path()).unwrap();
+        let kind = sys::fs::NodeKind::Fifo;
+        sys::fs::make_node(here.as_fd(), Path::new("a.tar.done"), kind, 0o600, (0, 0)).unwrap();
         assert!(!is_loaded(&found[0]));
     }
 

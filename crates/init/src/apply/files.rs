@@ -16,6 +16,8 @@ use machine_config::{CLOUD_CONFIG, CLOUD_CONFIG_DIRECTORY, CONF};
 const MAX_FILES: usize = 512;
 /// When a pending change is taken back and when it was made, in seconds since boot, next to the copies.
 const TIMES: &str = "times";
+/// It has two numbers.
+const LONGEST_TIMES: u64 = 1 << 10;
 /// Where the copies lie, below [`PENDING`].
 const COPIES: &str = "files";
 
@@ -45,8 +47,9 @@ impl Files {
             let path = root.join(&name);
             let small = fs::metadata(&path)
                 .is_ok_and(|m| m.is_file() && m.len() <= config::MAX_DOCUMENT_BYTES as u64);
+            let longest = config::MAX_DOCUMENT_BYTES as u64;
             small
-                .then(|| fs::read(&path).ok())
+                .then(|| sys::regular::read(&path, longest).ok())
                 .flatten()
                 .map(|content| (name, content))
         });
@@ -144,7 +147,9 @@ pub(super) fn set_times(deadline: Duration, applied: Duration) -> anyhow::Result
 
 /// The deadline of a pending change and when it was made.
 pub(super) fn pending_times() -> Option<(Duration, Duration)> {
-    let text = fs::read_to_string(Path::new(CONF).join(PENDING).join(TIMES)).ok()?;
+    let path = Path::new(CONF).join(PENDING).join(TIMES);
+    let text = sys::regular::read(&path, LONGEST_TIMES).ok()?;
+    let text = String::from_utf8(text).ok()?;
     let (deadline, applied) = text.trim().split_once(' ')?;
     let time = |text: &str| text.parse().ok().map(Duration::from_millis);
     Some((time(deadline)?, time(applied)?))

@@ -12,6 +12,8 @@ use crate::problems;
 
 /// The `bip` that dockerd was started with last: next to what else is kept of its last good start.
 const FILE: &str = "/var/lib/rancher/docker-good/bip";
+/// An address with its prefix is shorter.
+const LONGEST_BYTES: u64 = 1 << 10;
 const BRIDGE: &str = "docker0";
 /// What dockerd gives the bridge where nobody uses these addresses.
 const DEFAULT: &str = "172.17.0.1/16";
@@ -30,7 +32,9 @@ pub(super) fn prepare(arguments: &mut Vec<String>, in_file: &BTreeSet<String>) {
 }
 
 fn forget_address(arguments: &mut Vec<String>, in_file: &BTreeSet<String>) -> anyhow::Result<()> {
-    let earlier = fs::read_to_string(FILE).unwrap_or_default();
+    // What is not a file of ours is as good as none: dockerd gets its default once more.
+    let earlier = sys::regular::read(Path::new(FILE), LONGEST_BYTES).unwrap_or_default();
+    let earlier = String::from_utf8(earlier).unwrap_or_default();
     match Step::of(&earlier, arguments, in_file) {
         Step::Nothing => return Ok(()),
         Step::Note(bip) => return note(&bip),
@@ -78,7 +82,12 @@ fn value<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
 fn note(bip: &str) -> anyhow::Result<()> {
     let folder = Path::new(FILE).parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    fs::write(FILE, bip).context(FILE)
+    // By another name first: a pipe in its place is not waited for.
+    Ok(cloud_init::store::write_atomic(
+        Path::new(FILE),
+        bip.as_bytes(),
+        0o644,
+    )?)
 }
 
 /// # Errors

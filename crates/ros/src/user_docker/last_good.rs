@@ -13,6 +13,8 @@ use super::{options, starts};
 const DIRECTORY: &str = "/var/lib/rancher/docker-good";
 /// What dockerd is being started with, for whoever sees it answer.
 const TRIED: &str = "/run/rancher/user-docker.tried";
+/// Largest file of settings that is read: daemon.json is a part of it.
+const LONGEST_BYTES: u64 = 8 << 20;
 /// Starts with one set of settings that may end before the settings are blamed: one may be the end of the console.
 const PATIENCE: u32 = 2;
 
@@ -205,7 +207,7 @@ fn file(directory: &Path) -> PathBuf {
 }
 
 fn read<T: for<'d> Deserialize<'d>>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    serde_json::from_slice(&sys::regular::read(path, LONGEST_BYTES).ok()?).ok()
 }
 
 /// For root alone: an environment may hold a password.
@@ -278,5 +280,20 @@ mod tests {
         for _ in 0..PATIENCE + 2 {
             assert_eq!(choose_in(&directory, &tried, &good), (Choice::Wanted, None));
         }
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_good_settings_is_replaced_and_not_waited_for() {
+        use std::os::fd::AsFd as _;
+        let folder = tempfile::tempdir().unwrap();
+        let (directory, tried) = (folder.path().join("good"), folder.path().join("tried"));
+        fs::create_dir(&directory).unwrap();
+        let here = fs::File::open(&directory).unwrap();
+        let (kind, name) = (sys::fs::NodeKind::Fifo, Path::new("settings.json"));
+        sys::fs::make_node(here.as_fd(), name, kind, 0o600, (0, 0)).unwrap();
+        let good = settings("--debug=true");
+        assert_eq!(choose_in(&directory, &tried, &good).0, Choice::Wanted);
+        assert!(answered_in(&directory, &tried));
+        assert_eq!(read::<Settings>(&file(&directory)), Some(good));
     }
 }

@@ -44,6 +44,8 @@ const PATH: &str =
     "/usr/lib/rancher/docker/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The user's own settings of the daemon; what stands there is not given as a flag.
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
+/// Largest file of settings that is read; people's have some KiB.
+const LONGEST_SETTINGS: u64 = 4 << 20;
 
 /// dockerd's defaults.
 const PID_FILE: &str = "/var/run/docker.pid";
@@ -139,9 +141,15 @@ fn heal(docker: &Docker) {
     }
 }
 
+/// The text of dockerd's file of settings; empty when there is none, and also for what is not a file: it is healed.
+fn daemon_json() -> String {
+    let text = sys::regular::read(Path::new(DAEMON_JSON), LONGEST_SETTINGS).unwrap_or_default();
+    String::from_utf8(text).unwrap_or_default()
+}
+
 /// Where Docker's data is, with what is kept about it.
 fn places(docker: &Docker) -> heal::Places {
-    let text = fs::read_to_string(DAEMON_JSON).unwrap_or_default();
+    let text = daemon_json();
     heal::Places {
         data_root: data_root(docker, &text),
         etc: Path::new(DAEMON_JSON)
@@ -172,7 +180,7 @@ fn data_root(docker: &Docker, daemon_json: &str) -> PathBuf {
 /// Pulls again what has lost a layer; Docker answers.
 fn pull_lost_images() {
     let docker = settings(&MachineConfig::load());
-    let text = fs::read_to_string(DAEMON_JSON).unwrap_or_default();
+    let text = daemon_json();
     for sentence in heal::pull_again(&data_root(&docker, &text)) {
         problems::warn(HEALED, &sentence);
     }
@@ -213,7 +221,7 @@ struct Start {
 impl Start {
     /// What the configuration says, unless dockerd has refused that.
     fn choose(docker: &Docker) -> Start {
-        let wanted = Settings::new(docker, fs::read_to_string(DAEMON_JSON).unwrap_or_default());
+        let wanted = Settings::new(docker, daemon_json());
         let refused = |why: &str| starts::warn(&format!("{why}: dockerd gets its own file"));
         let (mut settings, docker) = match last_good::choose(&wanted) {
             Choice::Wanted => return Start::of(wanted, docker.clone()),

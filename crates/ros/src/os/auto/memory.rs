@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// On the state disk: a machine that reboots every hour does not ask every hour.
 const FILE: &str = "/var/lib/rancher/upgrade-policy.json";
+/// It has three values.
+const LONGEST_BYTES: u64 = 64 << 10;
 /// Between two questions.
 const INTERVAL_MINUTES: u64 = 24 * 60;
 /// After a failure; doubled with each further one, up to the interval.
@@ -28,7 +30,12 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn read() -> Memory {
-        fs::read(FILE)
+        Self::read_from(Path::new(FILE))
+    }
+
+    /// What is damaged, or not a file at all, is as good as none.
+    fn read_from(file: &Path) -> Memory {
+        sys::regular::read(file, LONGEST_BYTES)
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok())
             .unwrap_or_default()
@@ -108,5 +115,16 @@ mod tests {
             all.len() > 10 && all.iter().all(|m| m.is_some_and(|m| m <= 120)),
             "{all:?}"
         );
+    }
+
+    #[test]
+    fn a_pipe_in_its_place_is_not_waited_for() {
+        use std::os::fd::AsFd as _;
+        let folder = tempfile::tempdir().unwrap();
+        let here = fs::File::open(folder.path()).unwrap();
+        let kind = sys::fs::NodeKind::Fifo;
+        sys::fs::make_node(here.as_fd(), Path::new("memory"), kind, 0o600, (0, 0)).unwrap();
+        let read = Memory::read_from(&folder.path().join("memory"));
+        assert_eq!(read, Memory::default());
     }
 }
