@@ -75,23 +75,52 @@ pub struct Contents {
 /// The devices that carry user data, by their labels.
 pub fn list() -> Vec<Media> {
     let devices = blockdev::list().into_iter();
-    devices
-        .filter_map(|device| {
-            let superblock = blockdev::probe(&device.path)?;
-            let format = Format::of_label(superblock.label.as_deref()?)?;
-            let file_system = match superblock.kind {
-                blockdev::Kind::Iso9660 => "iso9660",
-                blockdev::Kind::Vfat => "vfat",
-                blockdev::Kind::Ext4 => "ext4",
-                _ => return None,
-            };
-            Some(Media {
-                device: device.path,
-                file_system,
-                format,
-            })
-        })
-        .collect()
+    let found = devices.filter_map(|device| {
+        let superblock = blockdev::probe(&device.path)?;
+        let format = Format::of_label(superblock.label.as_deref()?)?;
+        let file_system = match superblock.kind {
+            blockdev::Kind::Iso9660 => "iso9660",
+            blockdev::Kind::Vfat => "vfat",
+            blockdev::Kind::Ext4 => "ext4",
+            _ => return None,
+        };
+        let media = Media {
+            device: device.path,
+            file_system,
+            format,
+        };
+        Some((media, device.parent))
+    });
+    without_parts(found.collect())
+}
+
+/// Without partitions of what is there as a whole: a hybrid image (isohybrid(1)) has the same file system as its first partition.
+fn without_parts(found: Vec<(Media, Option<PathBuf>)>) -> Vec<Media> {
+    let whole: Vec<PathBuf> = found
+        .iter()
+        .map(|(media, _)| media.device.clone())
+        .collect();
+    let is_whole = |parent: &Option<PathBuf>| !parent.as_ref().is_some_and(|p| whole.contains(p));
+    let found = found.into_iter().filter(|(_, parent)| is_whole(parent));
+    found.map(|(media, _)| media).collect()
+}
+
+/// The media of a format that is read, and what is to be said when there are others.
+pub fn choose(all: &[Media], format: Format) -> Option<(&Media, Option<String>)> {
+    let mut fitting = all.iter().filter(|media| media.format == format);
+    let first = fitting.next()?;
+    let others: Vec<String> = fitting
+        .map(|media| media.device.display().to_string())
+        .collect();
+    let said = (!others.is_empty()).then(|| {
+        format!(
+            "{} is on several disks: {} is read, {} left alone",
+            format.name(),
+            first.device.display(),
+            others.join(" and ")
+        )
+    });
+    Some((first, said))
 }
 
 /// Discs that may hold a file of properties: ISO 9660 or UDF, whatever their label.
@@ -243,6 +272,36 @@ mod tests {
         assert_eq!(Format::of_label("CONFIG-2"), Some(Format::ConfigDrive));
         assert_eq!(Format::of_label("CIDATA"), Some(Format::NoCloud));
         assert_eq!(Format::of_label("RANCHER_STATE"), None);
+    }
+
+    #[test]
+    fn several_media_of_one_format_are_said_and_a_disk_with_its_partition_is_one() {
+        let media = |device: &str, format| Media {
+            device: device.into(),
+            file_system: "iso9660",
+            format,
+        };
+        let found = without_parts(vec![
+            (media("/dev/sr0", Format::NoCloud), None),
+            (media("/dev/vdb", Format::ConfigDrive), None),
+            (
+                media("/dev/vdb1", Format::ConfigDrive),
+                Some("/dev/vdb".into()),
+            ),
+        ]);
+        let (first, said) = choose(&found, Format::ConfigDrive).unwrap();
+        assert_eq!(
+            (first.device.as_path(), said),
+            (Path::new("/dev/vdb"), None)
+        );
+        let found = [found, vec![media("/dev/vdc1", Format::ConfigDrive)]].concat();
+        let (first, said) = choose(&found, Format::ConfigDrive).unwrap();
+        assert_eq!(first.device, Path::new("/dev/vdb"));
+        assert_eq!(
+            said.as_deref(),
+            Some("configdrive is on several disks: /dev/vdb is read, /dev/vdc1 left alone")
+        );
+        assert_eq!(choose(&found[..1], Format::ConfigDrive), None);
     }
 
     #[test]

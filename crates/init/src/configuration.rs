@@ -112,17 +112,17 @@ pub(crate) fn read_first(machine: Machine) -> anyhow::Result<Machine> {
 fn mount_oem(machine: &Machine) -> anyhow::Result<()> {
     let wanted = machine.config.rancher.state.oem_dev.as_deref();
     let target = Path::new(OEM);
-    let Some(device) = state::resolve(wanted.unwrap_or(OEM_LABEL)) else {
-        anyhow::ensure!(
-            wanted.is_none(),
-            "rancher.state.oem_dev: {} was not found",
-            wanted.unwrap_or("")
-        );
-        return Ok(());
-    };
     if target.join("oem-config.yml").exists() {
         return Ok(()); // the configuration is read a second time
     }
+    let name = wanted.unwrap_or(OEM_LABEL);
+    let Some(device) = state::resolve("rancher.state.oem_dev", name) else {
+        anyhow::ensure!(
+            wanted.is_none(),
+            "rancher.state.oem_dev: {name} was not found"
+        );
+        return Ok(());
+    };
     let kind = match blockdev::probe(&device).map(|superblock| superblock.kind) {
         Some(Kind::Ext4) => "ext4",
         Some(Kind::Vfat) => "vfat",

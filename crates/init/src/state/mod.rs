@@ -38,6 +38,9 @@ pub(crate) const EARLY_STATE: &str = "/run/rancher/state";
 /// The label that `ros install` and autoformat give.
 const LABEL: &str = "RANCHER_STATE";
 
+/// The key that names the state partition.
+const DEV: &str = "rancher.state.dev";
+
 /// The label of boot2docker's disks.
 const BOOT2DOCKER: &str = "LABEL=B2D_STATE";
 
@@ -69,7 +72,7 @@ pub(crate) fn mount(mut machine: Machine) -> anyhow::Result<Machine> {
     let found = search(&machine, &name, wanted.wait.unwrap_or(false));
     // boot2docker's disks, which docker-machine made, count where none of ours is there (RancherOS's rule).
     let is_ours = name == format!("LABEL={LABEL}");
-    let other = || choose(BOOT2DOCKER, find::look(&Name::parse(BOOT2DOCKER)));
+    let other = || choose(DEV, BOOT2DOCKER, &find::look(&Name::parse(BOOT2DOCKER)));
     let found = found.or_else(|| is_ours.then(other).flatten());
     let found = found.map_or_else(
         || format::format_blank(&machine, &wanted.autoformat.clone().unwrap_or_default()),
@@ -131,24 +134,28 @@ fn search(machine: &Machine, name: &str, wait: bool) -> Option<PathBuf> {
     if found.is_empty() && containers.start_degraded() {
         found = look(&mut containers);
     }
-    choose(name, found)
+    choose(DEV, name, &found)
 }
 
-/// The device to use; more than one that fits is said.
-fn choose(name: &str, found: Vec<Candidate>) -> Option<PathBuf> {
-    let (first, others) = found.split_first()?;
-    if !others.is_empty() {
-        let others: Vec<String> = others.iter().map(Candidate::describe).collect();
-        warn(
-            "state",
-            &format!(
-                "{name} is the name of several disks: {} is used, {} left alone; name one by rancher.state.dev=UUID=...",
-                first.describe(),
-                others.join(" and ")
-            ),
-        );
+/// The device to use for what this key of the configuration names; more than one that fits is said.
+fn choose(key: &str, name: &str, found: &[Candidate]) -> Option<PathBuf> {
+    if let Some(message) = several(key, name, found) {
+        warn("state", &message);
     }
-    Some(first.path.clone())
+    found.first().map(|first| first.path.clone())
+}
+
+/// What is to be said of several disks with one name.
+fn several(key: &str, name: &str, found: &[Candidate]) -> Option<String> {
+    let (first, others) = found.split_first()?;
+    let others: Vec<String> = others.iter().map(Candidate::describe).collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "{name} is the name of several disks: {} is used, {} left alone; name one by {key}=UUID=...",
+            first.describe(),
+            others.join(" and ")
+        )
+    })
 }
 
 fn mount_found(
@@ -233,8 +240,27 @@ fn grow(machine: &Machine, device: &Path) {
     }
 }
 
-/// The device that a name means (`LABEL=`, `UUID=`, `PARTUUID=` or a path), if it is there now.
-pub(crate) fn resolve(name: &str) -> Option<std::path::PathBuf> {
-    let found = find::find(&find::Name::parse(name), false);
-    found.into_iter().next().map(|candidate| candidate.path)
+/// The device that a name means (`LABEL=`, `UUID=`, `PARTUUID=` or a path), if it is there now; `key` is what names it. More
+/// than one that fits is said.
+pub(crate) fn resolve(key: &str, name: &str) -> Option<PathBuf> {
+    choose(key, name, &find::find(&Name::parse(name), false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_disks_of_one_name_are_said_with_the_key_that_tells_them_apart() {
+        let disk = |path: &str| find::named(Path::new(path));
+        let name = "LABEL=RANCHER_OEM";
+        let of = |found: &[Candidate]| several("rancher.state.oem_dev", name, found);
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[disk("/dev/none1")]), None);
+        let said = of(&[disk("/dev/none2"), disk("/dev/none1")]).expect("something is said");
+        assert_eq!(
+            said,
+            "LABEL=RANCHER_OEM is the name of several disks: /dev/none2 is used, /dev/none1 left alone; name one by rancher.state.oem_dev=UUID=..."
+        );
+    }
 }

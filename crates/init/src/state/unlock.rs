@@ -1,6 +1,6 @@
 //! LUKS: a key file on another disk, or a passphrase at the console.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,10 @@ use anyhow::{Context, bail, ensure};
 use config::cloud_config::State as Wanted;
 use sys::blockdev::{self, BlockDevice, Kind, Superblock};
 use sys::mount::{self, MountFlags, UnmountFlags};
+use sys::regular;
+use sys::rooted::Root;
 
+use super::choose;
 use super::find::{self, Name};
 use crate::log;
 use crate::toolbox::{Finished, Toolbox};
@@ -96,8 +99,9 @@ fn result(output: &Finished) -> anyhow::Result<()> {
 /// Reads a key from `DEVICE:/PATH`, where the device is named as the state is.
 fn read_key(place: &str, wait: bool) -> anyhow::Result<Vec<u8>> {
     let (name, path) = split(place)?;
-    let disk = find::find(&Name::parse(name), wait).into_iter().next();
-    let disk = disk.with_context(|| format!("{name} was not found"))?.path;
+    let found = find::find(&Name::parse(name), wait);
+    let disk = choose("rancher.state.key_file", name, &found);
+    let disk = disk.with_context(|| format!("{name} was not found"))?;
     let kind = match blockdev::probe(&disk).map(|found| found.kind) {
         Some(Kind::Ext4) => "ext4",
         Some(Kind::Vfat) => "vfat",
@@ -123,11 +127,11 @@ fn split(place: &str) -> anyhow::Result<(&str, &str)> {
     Ok((name, path))
 }
 
-/// A link of the disk's could lead to a file of the machine's: the key would be wrong, and that is all.
+/// A link of the disk's leads nowhere else than on the disk, and a pipe on it is not waited for.
 fn read_below(root: &Path, path: &str) -> anyhow::Result<Vec<u8>> {
+    let path = Path::new(path);
+    let file = regular::open_in(&Root::open(root)?, path)?;
     let mut key = Vec::new();
-    let file = File::open(root.join(path.trim_start_matches('/')))?;
-    ensure!(file.metadata()?.is_file(), "it is not a file");
     file.take(LONGEST_KEY).read_to_end(&mut key)?;
     ensure!(!key.is_empty(), "it is empty");
     Ok(key)
@@ -135,6 +139,8 @@ fn read_below(root: &Path, path: &str) -> anyhow::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
     use super::*;
 
     #[test]
@@ -152,7 +158,11 @@ mod tests {
         fs::write(disk.path().join("key"), "secret\n").expect("written");
         fs::write(disk.path().join("empty"), "").expect("written");
         assert_eq!(read_below(disk.path(), "key").expect("a key"), b"secret\n");
-        for bad in ["empty", "none", "."] {
+        let here = fs::File::open(disk.path()).expect("opened");
+        let kind = sys::fs::NodeKind::Fifo;
+        sys::fs::make_node(here.as_fd(), Path::new("pipe"), kind, 0o600, (0, 0)).expect("made");
+        std::os::unix::fs::symlink("/etc/passwd", disk.path().join("out")).expect("linked");
+        for bad in ["empty", "none", ".", "pipe", "out"] {
             assert!(read_below(disk.path(), bad).is_err(), "{bad}");
         }
     }

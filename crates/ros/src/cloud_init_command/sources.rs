@@ -236,9 +236,12 @@ impl<'m> Asking<'m> {
 
     fn on_media(&mut self, format: Format) -> Result<Option<Contents>> {
         let all = self.media.get_or_insert_with(media::list);
-        let Some(found) = all.iter().find(|media| media.format == format) else {
+        let Some((found, others)) = media::choose(all, format) else {
             return Ok(None);
         };
+        if let Some(others) = others {
+            loudly(&others);
+        }
         println!("reading {} from {}", format.name(), found.device.display());
         media::read(found, Path::new(MOUNT_POINT)).map(Some)
     }
