@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine_api::Client;
 use serde::Deserialize;
@@ -16,6 +16,9 @@ pub(crate) const LIVE_RESTORE: &str = "live-restore";
 
 /// Docker's own default of `--stop-timeout`, in seconds.
 pub(crate) const STOP_TIMEOUT: i64 = 10;
+
+/// What dockerd may take to its first answer: one that hangs must not cost the containers their time.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
 /// Prints what it gets to know within the given time: each line at once, so that a slow dockerd costs only the rest.
 pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
@@ -31,12 +34,15 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
     let asked = runtime
         .map_err(|error| error.to_string())
         .and_then(|runtime| {
-            let answer = runtime
-                .block_on(async { tokio::time::timeout(limit, ask(Client::new(socket))).await });
-            match answer {
-                Ok(answer) => answer.map_err(|error| error.message),
-                Err(_) => Err(format!("no end within {} s", limit.as_secs_f32())),
-            }
+            let (client, begun) = (Client::new(socket), Instant::now());
+            runtime.block_on(async {
+                in_time(FIRST_ANSWER.min(limit), ask_daemon(&client)).await?;
+                in_time(
+                    limit.saturating_sub(begun.elapsed()),
+                    ask_containers(&client),
+                )
+                .await
+            })
         });
     match asked {
         Ok(()) => ExitCode::SUCCESS,
@@ -44,6 +50,16 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
             eprintln!("init: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn in_time(
+    limit: Duration,
+    work: impl Future<Output = engine_api::Result<()>>,
+) -> Result<(), String> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(answer) => answer.map_err(|error| error.message),
+        Err(_) => Err(format!("no end within {} s", limit.as_secs_f32())),
     }
 }
 
@@ -85,9 +101,13 @@ struct Config {
     stop_timeout: Option<i64>,
 }
 
-async fn ask(client: Client) -> engine_api::Result<()> {
+async fn ask_daemon(client: &Client) -> engine_api::Result<()> {
     let info: Info = client.get_part("/info").await?;
     say(&format!("{LIVE_RESTORE} {}", info.live_restore_enabled));
+    Ok(())
+}
+
+async fn ask_containers(client: &Client) -> engine_api::Result<()> {
     let listed: Vec<Listed> = client.get_part("/containers/json").await?;
     for Listed { id } in listed {
         // One that is gone meanwhile needs no stop.

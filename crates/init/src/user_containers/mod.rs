@@ -5,13 +5,15 @@
 //! live-restore dockerd stops them itself when it ends, by the same rules.
 
 pub(crate) mod ask;
+mod groups;
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use engine::Engine;
+use groups::Group;
+use sys::cgroup;
 use sys::process::{self, Pidfd, Signal};
 use tokio::time::sleep;
 
@@ -21,12 +23,11 @@ use crate::{log, root};
 pub(crate) const SERVICE: &str = "docker";
 /// dockerd's socket as the host sees it.
 const SOCKET: &str = "/run/docker.sock";
-/// Where dockerd with the cgroupfs driver puts its containers.
-const CONTAINERS: &str = "/sys/fs/cgroup/docker";
 /// Where `ros user-docker` puts dockerd, containerd and the shims.
 const DAEMONS: &str = "/sys/fs/cgroup/user-docker";
-/// What dockerd may take to answer what its containers want. An emulated machine takes 50 ms a container.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// What dockerd may take to say what all its containers want, as long as a quarter of the time allows it. An emulated machine takes
+/// 50 ms a container. What was said until then counts; the others are stopped by Docker's defaults.
+const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 /// What dockerd may take to end when its containers live on.
 const DAEMON_LIMIT: Duration = Duration::from_secs(10);
 /// Pause between two looks at what is still running.
@@ -44,6 +45,8 @@ struct Known {
 /// A container that has to end.
 struct Stop {
     pid: i32,
+    /// What it is killed with; a container that has none is gone.
+    group: Option<Group>,
     process: Pidfd,
     signal: i32,
     seconds: i64,
@@ -71,19 +74,20 @@ pub(crate) async fn stop(engine: &Engine, limit: Duration) {
     {
         log::warning(&format!("shutdown: {error}"));
     }
-    let asked: BTreeSet<i32> = stops.iter().map(|stop| stop.pid).collect();
-    stops.extend(
-        pids_below(Path::new(CONTAINERS))
-            .into_iter()
-            .filter(|pid| !asked.contains(pid) && is_namespace_init(*pid))
-            .filter_map(|pid| Stop::new(pid, engine::STOP_SIGNAL, ask::STOP_TIMEOUT)),
-    );
-    thaw();
-    end_each(stops, end).await;
-    for cgroup in [CONTAINERS, DAEMONS] {
-        // Absent when User Docker never ran.
-        let _ = fs::write(Path::new(cgroup).join("cgroup.kill"), "1");
+    let groups = groups::find(Path::new(cgroup::ROOT));
+    groups.iter().for_each(Group::thaw);
+    for group in groups {
+        match stops.iter_mut().find(|stop| group.pids.contains(&stop.pid)) {
+            Some(stop) => stop.group = Some(group),
+            None => stops.extend(Stop::by_default(group)),
+        }
     }
+    end_each(stops, end).await;
+    // What an ended container has left behind.
+    let groups = groups::find(Path::new(cgroup::ROOT));
+    groups.iter().for_each(Group::kill);
+    // Absent when User Docker never ran.
+    let _ = fs::write(Path::new(DAEMONS).join("cgroup.kill"), "1");
 }
 
 /// Asks dockerd, by a child. Who does not answer is stopped by Docker's defaults.
@@ -140,9 +144,19 @@ impl Stop {
     fn new(pid: i32, signal: i32, seconds: i64) -> Option<Stop> {
         Some(Stop {
             pid,
+            group: None,
             process: Pidfd::open(pid).ok()?,
             signal,
             seconds,
+        })
+    }
+
+    /// A container that dockerd has said nothing of.
+    fn by_default(group: Group) -> Option<Stop> {
+        let stop = Stop::new(group.first()?, engine::STOP_SIGNAL, ask::STOP_TIMEOUT)?;
+        Some(Stop {
+            group: Some(group),
+            ..stop
         })
     }
 
@@ -154,12 +168,8 @@ impl Stop {
 
     /// Kills all processes of its container.
     fn kill(&self) {
-        let own = fs::read_to_string(format!("/proc/{}/cgroup", self.pid)).unwrap_or_default();
-        let own = own.lines().find_map(|line| line.strip_prefix("0::/"));
-        if let Some(own) = own.filter(|own| !own.is_empty()) {
-            let cgroup = Path::new("/sys/fs/cgroup").join(own);
-            // What is gone needs no signal.
-            let _ = fs::write(cgroup.join("cgroup.kill"), "1");
+        if let Some(group) = &self.group {
+            group.kill();
         }
         let _ = self.process.send_signal(Signal::KILL);
     }
@@ -194,40 +204,6 @@ async fn end_each(stops: Vec<Stop>, end: Instant) {
         left.retain(|(_, until)| *until > now);
         sleep(LOOK_AGAIN).await;
     }
-}
-
-/// A frozen process gets no signal.
-fn thaw() {
-    for entry in fs::read_dir(CONTAINERS).into_iter().flatten().flatten() {
-        let _ = fs::write(entry.path().join("cgroup.freeze"), "0");
-    }
-}
-
-/// All processes in a cgroup and the cgroups below it.
-fn pids_below(cgroup: &Path) -> Vec<i32> {
-    let mut pids: Vec<i32> = fs::read_to_string(cgroup.join("cgroup.procs"))
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| line.parse().ok())
-        .collect();
-    for entry in fs::read_dir(cgroup).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            pids.extend(pids_below(&entry.path()));
-        }
-    }
-    pids
-}
-
-/// Whether the process is number 1 of a pid namespace below ours (proc_pid_status(5), NSpid).
-fn is_namespace_init(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("NSpid:"))
-        .is_some_and(|pids| {
-            let pids: Vec<&str> = pids.split_whitespace().collect();
-            pids.len() > 1 && pids.last() == Some(&"1")
-        })
 }
 
 #[cfg(test)]
