@@ -42,6 +42,7 @@ mod services;
 mod set_aside;
 mod shutdown;
 mod state;
+mod swap;
 mod system;
 mod take_over;
 mod timeline;

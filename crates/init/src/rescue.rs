@@ -35,7 +35,7 @@ pub(crate) fn shell(fatal: &Fatal, machine: &Machine) -> ! {
         // Nobody may be there, and the version before still works. The watchdog is not fed: should the reboot hang, it helps
         log::error("rescue: this boot tries a new version: no shell, but a reboot in 30 s");
         std::thread::sleep(trial::RESCUE_PAUSE);
-        shutdown::leave(Action::Reboot)
+        shutdown::from_rescue(Action::Reboot)
     }
     watchdog::feed_from_thread();
     let toolbox = Toolbox::open(machine);
@@ -60,8 +60,8 @@ pub(crate) fn shell(fatal: &Fatal, machine: &Machine) -> ! {
         log::error(&format!("rescue: no shell: {error}"));
         std::thread::sleep(REREAD_TIME);
     }
-    drop(toolbox);
-    shutdown::leave(Action::Reboot)
+    // The toolbox stays: what its operator mounted in it is unmounted with all the rest, and not merely detached.
+    shutdown::from_rescue(Action::Reboot)
 }
 
 /// Without a shell the operator can only read: time for that before the reboot, which may find the

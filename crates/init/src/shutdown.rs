@@ -1,6 +1,6 @@
 //! The end: containers of both engines, services, leftovers, file systems, power. It never hangs.
 //!
-//! [`finish`] is the only caller of reboot(2). A thread with the last deadline does it should any
+//! [`finish`] and [`from_rescue`] are the only callers of reboot(2). A thread with the last deadline does it should any
 //! step block: a dead disk must not keep a machine in a rack from coming back.
 
 use std::collections::BTreeSet;
@@ -15,6 +15,8 @@ use sys::process;
 use sys::reboot::{self, Action};
 use tokio::time::{sleep, timeout};
 
+use crate::event_loop::block_on;
+use crate::swap::{self, SwapFiles};
 use crate::{log, user_containers, watchdog};
 
 /// How long the whole shutdown may take unless `rancher.shutdown_timeout` says otherwise
@@ -22,6 +24,9 @@ use crate::{log, user_containers, watchdog};
 pub(crate) const DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
 /// The least that the configuration may set.
 pub(crate) const LEAST_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The same from the rescue shell, where there are no containers to wait for.
+const RESCUE_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What processes outside any container get; there should be none.
 const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
@@ -67,16 +72,39 @@ pub(crate) async fn finish(engine: &Engine, action: Action, deadline: Duration) 
     stop_polling_drives();
     engine.forbid_starts();
     let budget = Budget::new(deadline);
+    let swap = swap::find().await;
     for error in stop_containers(engine, &budget).await {
         log::warning(&format!("shutdown: {error}"));
     }
+    end_file_systems(swap).await;
+    leave(action)
+}
+
+/// Leaves without an engine: the boot failed before there was one. File systems that are mounted by then, the state disk
+/// above all, are left clean.
+pub(crate) fn from_rescue(action: Action) -> ! {
+    arm(action, RESCUE_DEADLINE);
+    let ended = block_on(async {
+        end_file_systems(swap::find().await).await;
+        Ok(())
+    });
+    if let Err(error) = ended {
+        log::error(&format!("shutdown: {error:#}"));
+        force_read_only();
+        std::thread::sleep(FORCE_LIMIT);
+    }
+    leave(action)
+}
+
+/// Ends all processes that are left, then everything that they could write to.
+async fn end_file_systems(swap: SwapFiles) {
     stop_leftovers().await;
+    swap.off().await;
     sys::fs::sync();
     for error in unmount_all().await {
         log::warning(&format!("shutdown: {error}"));
     }
     sys::fs::sync();
-    leave(action)
 }
 
 /// Stops the containers of both engines at the same time, then the services that they may have used.
@@ -110,8 +138,8 @@ async fn service_names(engine: &Engine) -> BTreeSet<String> {
         .collect()
 }
 
-/// Leaves without an engine: the boot failed before there was one.
-pub(crate) fn leave(mut action: Action) -> ! {
+/// Does it, again and again until it works.
+fn leave(mut action: Action) -> ! {
     sys::fs::sync();
     loop {
         watchdog::before(action);

@@ -35,6 +35,7 @@ pub mod regular;
 pub mod rooted;
 pub mod seccomp;
 pub mod signal;
+pub mod swap;
 pub mod sysctl;
 pub mod tty;
 pub mod vmware;

@@ -9,6 +9,7 @@ use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::context::{Context, alone};
+use crate::disk::Disk;
 use crate::guest::{BOOT_DEADLINE, Guest, SERVICES};
 use crate::machine::{Boot, Machine};
 
@@ -106,13 +107,38 @@ fn missing_media_gives_a_rescue_shell(context: &Context) -> anyhow::Result<()> {
 
 /// Asked for on the command line, it comes before any disk is mounted, with the tools of the media.
 fn recovery_gives_a_rescue_shell(context: &Context) -> anyhow::Result<()> {
-    let guest = Machine::new("recovery", Boot::Kernel)
+    let disk = Disk::state()?;
+    let mut guest = Machine::new("recovery", Boot::Kernel)
+        .state_disk(&disk.path)
         .parameters("rancher.recovery=true")
+        .reset_ends()
         .start(&context.artifacts)?;
     guest
         .console
         .wait("rancher.recovery is set", BOOT_DEADLINE)?;
-    use_rescue_shell(&guest)
+    use_rescue_shell(&guest)?;
+    // What its operator leaves mounted, with a program in it, is clean all the same.
+    guest.types(
+        "mkdir -p /run/disk; mount -t ext4 /dev/vda /run/disk; echo words > /run/disk/note; \
+         (cd /run/disk; sleep 1000 &) ; echo written-$((40 + 8))",
+        "written-48",
+    )?;
+    guest.console.type_line("exit")?;
+    guest.wait_reset()?;
+    let superblock = duct::cmd!("dumpe2fs", "-h", &disk.path)
+        .stderr_null()
+        .read()
+        .context("dumpe2fs")?;
+    ensure!(
+        !superblock.contains("needs_recovery"),
+        "the disk was not unmounted\n{}",
+        guest.console.tail()
+    );
+    ensure!(
+        disk.debugfs(&["cat /note".to_owned()])?.contains("words"),
+        "what was written is not there"
+    );
+    Ok(())
 }
 
 fn use_rescue_shell(guest: &Guest) -> anyhow::Result<()> {

@@ -51,19 +51,25 @@ fn ctrl_alt_del_reboots(context: &Context) -> anyhow::Result<()> {
     guest.wait_reset()
 }
 
-/// A container that writes to the console when it gets SIGTERM.
+/// Containers that write to the console when they get SIGTERM. dockerd hangs, and says nothing of them: they are found wherever
+/// their cgroup is, and in whosever pid namespace they run.
 fn commands_end_user_containers_gently(context: &Context) -> anyhow::Result<()> {
     let mut guest = booted(context, "power-gentle")?;
     guest.wait_docker()?;
-    guest.run(
-        "docker run -d -v /dev/kmsg:/kmsg --privileged busybox \
-         sh -c \"trap 'echo container-says-$((40 + 4)) > /kmsg; exit' TERM; while :; do sleep 0.1; done\"",
-    )?;
+    for (number, options) in [(44, ""), (55, "--cgroup-parent mine --pid host")] {
+        let said = number - 4;
+        guest.run(&format!(
+            "docker run -d -v /dev/kmsg:/kmsg --privileged {options} busybox \
+             sh -c \"trap 'echo container-says-$(({said} + 4)) > /kmsg; exit' TERM; while :; do sleep 0.1; done\""
+        ))?;
+    }
+    // A container that is paused gets its signal, too.
+    guest.run("docker pause $(docker ps -lq) && sudo pkill -STOP -x dockerd")?;
     let mark = guest.console.mark();
     let _ = guest.ssh.answer("sudo poweroff");
-    guest
-        .console
-        .wait_after(mark, "container-says-44", OFF_DEADLINE)?;
+    for words in ["container-says-44", "container-says-55"] {
+        guest.console.wait_after(mark, words, OFF_DEADLINE)?;
+    }
     guest.wait_off()
 }
 
@@ -117,13 +123,17 @@ fn off_stops_each_container_by_its_own_rules(context: &Context) -> anyhow::Resul
             "system-docker run -d --name deaf{number} busybox sleep 100000"
         ))?;
     }
+    // A swap file would keep the state disk mounted.
+    guest.run("sudo sh -c 'dd if=/dev/zero of=/home/swap bs=1M count=16 2>/dev/null; chmod 600 /home/swap; mkswap /home/swap >/dev/null; swapon /home/swap'")?;
     let _ = guest.ssh.answer("sudo poweroff");
     guest.wait_off()?;
-    ensure!(
-        !guest.console.text().contains("leaving anyway"),
-        "the shutdown took its whole time\n{}",
-        guest.console.tail()
-    );
+    for words in ["leaving anyway", "stays mounted", "stays on"] {
+        ensure!(
+            !guest.console.text().contains(words),
+            "the shutdown says {words:?}\n{}",
+            guest.console.tail()
+        );
+    }
     for name in [
         "docker-quit",
         "docker-slow",

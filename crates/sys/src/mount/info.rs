@@ -79,7 +79,7 @@ fn parse(line: &[u8]) -> Option<MountEntry> {
 }
 
 /// Undoes the `\040` escapes of blanks, tabs, newlines and backslashes.
-fn unescape(word: &[u8]) -> PathBuf {
+pub(crate) fn unescape(word: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(word.len());
     let mut rest = word;
     while let Some((&first, tail)) = rest.split_first() {
