@@ -15,6 +15,9 @@ const SMALL_BYTES: u64 = 1 << 30;
 /// The label by which the system finds its state.
 pub(crate) const STATE_LABEL: &str = "RANCHER_STATE";
 
+/// The number of a user whom nobody knows.
+const STRANGER: u32 = 4321;
+
 /// What happens to a file of a state disk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Damage {
@@ -26,6 +29,18 @@ pub(crate) enum Damage {
     Junk,
     /// A file in the place of a directory.
     File,
+    /// Nothing in it: the name was written, and nothing else.
+    Empty,
+    /// A named pipe in its place: who opens it to read waits for ever.
+    Pipe,
+    /// A link that leads to itself.
+    Loop,
+    /// A directory in its place.
+    Directory,
+    /// It belongs to a user whom nobody knows.
+    Owner,
+    /// It is not there.
+    Missing,
 }
 
 /// A disk of a test; its file goes with it.
@@ -80,18 +95,45 @@ impl Disk {
 
     /// Does this to a file. The file system must be clean: a journal would take it back.
     pub(crate) fn damage(&self, path: &str, damage: Damage) -> anyhow::Result<()> {
-        if let Damage::File = damage {
-            self.debugfs(&[format!("rmdir {path}")])?;
-            return self.write(path, b"");
+        // debugfs takes a new name as it is, slashes and all.
+        let (directory, name) = path.rsplit_once('/').unwrap_or(("/", path));
+        let put = |command: String| {
+            if self.debugfs(&[format!("stat {path}")]).is_ok() {
+                self.debugfs(&[format!("rm {path}")])?;
+            }
+            self.debugfs(&[format!("cd {directory}/"), command])
+                .map(drop)
+        };
+        match damage {
+            Damage::Zeros | Damage::Half | Damage::Junk => self.damage_content(path, damage),
+            Damage::File => {
+                self.debugfs(&[format!("rmdir {path}")])?;
+                self.write(path, b"")
+            }
+            Damage::Empty => {
+                self.debugfs(&[format!("rm {path}")])?;
+                self.write(path, b"")
+            }
+            Damage::Pipe => put(format!("mknod {name} p")),
+            Damage::Loop => put(format!("symlink {name} {name}")),
+            Damage::Directory => put(format!("mkdir {name}")),
+            Damage::Owner => {
+                let set = format!("set_inode_field {path} uid {STRANGER}");
+                self.debugfs(&[set]).map(drop)
+            }
+            Damage::Missing => self.debugfs(&[format!("rm {path}")]).map(drop),
         }
+    }
+
+    fn damage_content(&self, path: &str, damage: Damage) -> anyhow::Result<()> {
         let copy = self.path.with_extension("content");
         self.debugfs(&[format!("dump {path} {}", copy.display())])?;
         let content = std::fs::read(&copy).context("cannot read a file of the disk")?;
         ensure!(!content.is_empty(), "{path} is empty already");
         let content = match damage {
-            Damage::Zeros | Damage::File => vec![0; content.len()],
             Damage::Half => content[..content.len() / 2].to_vec(),
             Damage::Junk => vec![0xff; content.len()],
+            _ => vec![0; content.len()],
         };
         self.debugfs(&[format!("rm {path}")])?;
         self.write(path, &content)
@@ -169,6 +211,19 @@ mod tests {
         disk.damage("/a/note", Damage::Half).unwrap();
         assert!(is("te"));
         disk.damage("/a/b", Damage::File).unwrap();
+        for (damage, words) in [
+            (Damage::Owner, "User:  4321"),
+            (Damage::Empty, "Size: 0"),
+            (Damage::Pipe, "Type: FIFO"),
+            (Damage::Loop, "Fast link dest: \"note\""),
+            (Damage::Directory, "Type: directory"),
+        ] {
+            disk.damage("/a/note", damage).unwrap();
+            let found = disk.debugfs(&["stat /a/note".to_owned()]).unwrap();
+            assert!(found.contains(words), "{damage:?}: {found}");
+        }
+        disk.damage("/a/b", Damage::Missing).unwrap();
+        assert!(disk.debugfs(&["stat /a/b".to_owned()]).is_err());
         let error = disk.damage("/none", Damage::Zeros).unwrap_err();
         assert!(error.to_string().contains("none"), "{error:#}");
     }

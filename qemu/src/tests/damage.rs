@@ -54,14 +54,36 @@ const ROWS: &[Row] = &[
     Row("/var/lib/docker/image/overlay2/repositories.json", Damage::Zeros, "repositories.json was damaged (it is all zeros)"),
     Row("/var/lib/kubelet",                               Damage::File,  "/state/var/lib/kubelet is not a directory"),
     Row("/var/log/syslog",                                Damage::Junk,  ""),
+    Row("/var/lib/rancher/conf/ssh/ssh_host_ecdsa_key.pub", Damage::Missing, ""),
+    Row("/var/lib/rancher/conf/cloud-config.yml",         Damage::Pipe,  "cloud-config.yml is not a file: it is set aside"),
+    Row("/var/lib/rancher/conf/cloud-config.d/x.yml",     Damage::Loop,  "x.yml leads nowhere: it is set aside"),
+    Row("/var/lib/rancher/conf/cloud-config.d/y.yml",     Damage::Empty, ""),
+    Row("/var/lib/rancher/conf/metadata",                 Damage::Directory, "metadata is not a file: it is set aside"),
+    Row("/var/lib/rancher/reset-order",                   Damage::Pipe,  "the order to reset cannot be read"),
+    Row("/var/lib/rancher/upgrade-policy.json",           Damage::Pipe,  ""),
+    Row(GOOD_SETTINGS,                                    Damage::Pipe,  ""),
+    Row("/var/lib/rancher/docker-good/bip",               Damage::Loop,  ""),
+    Row(STAMP,                                            Damage::Pipe,  ""),
+    Row("/home/alice/.ssh/authorized_keys",               Damage::Pipe,  "alice's authorized keys were damaged"),
+    Row("/home/bob/.ssh/authorized_keys",                 Damage::Owner, "bob's authorized keys were damaged"),
 ];
+
+/// What dockerd last answered with.
+const GOOD_SETTINGS: &str = "/var/lib/rancher/docker-good/settings.json";
+/// Says that the archive next to it is loaded.
+const STAMP: &str = "/var/lib/rancher/preload/system-docker/kept.tar.done";
 
 const META_DB: &str = "/var/lib/docker/containerd/daemon/io.containerd.metadata.v1.bolt/meta.db";
 
 /// What is there before, and must be there afterwards.
 const MAKE: &str = "echo mine > ~/note; sudo sh -c 'echo \"{}\" > /etc/docker/daemon.json'; \
+    sudo ros config set rancher.environment.A b; \
+    sudo sh -c 'cd /var/lib/rancher/conf/cloud-config.d; echo \"rancher: {environment: {X: y}}\" | tee x.yml > y.yml; \
+    echo \"users: [{name: alice, ssh_authorized_keys: [ssh-ed25519 AAAA a]}, {name: bob, ssh_authorized_keys: [ssh-ed25519 AAAA b]}]\" > users.yml; \
+    for home in alice:1200 bob:1201; do mkdir -p /home/${home%:*}/.ssh; echo own > /home/${home%:*}/.ssh/authorized_keys; \
+    chown -R ${home#*:} /home/${home%:*}; done'; \
     docker volume create kept >/dev/null; docker create --name kept busybox true >/dev/null; \
-    docker save busybox | system-docker load -q; system-docker volume create kept; \
+    sudo mkdir -p /var/lib/rancher/preload/system-docker; docker save busybox | sudo tee /var/lib/rancher/preload/system-docker/kept.tar | system-docker load -q; system-docker volume create kept; \
     system-docker run -d --name kept --restart always -v kept:/data busybox sh -c 'echo data > /data/note; sleep 100000'; \
     system-docker network create kept; sync";
 
@@ -90,7 +112,7 @@ fn files_are_said_and_cost_nothing_else(context: &Context) -> anyhow::Result<()>
     guest.wait_ready()?;
     guest.console.wait(PROMPT, BOOT_DEADLINE)?;
     let status = || guest.run("ros status");
-    for Row(path, damage, said) in ROWS {
+    for Row(path, damage, said) in ROWS.iter().filter(|row| !row.2.is_empty()) {
         let find = format!("ros status | grep -qF \"{said}\"");
         let answer = guest.run_until(&find, BOOT_DEADLINE);
         answer.with_context(|| format!("{path}, {damage:?}: {said:?} is not said"))?;
@@ -120,6 +142,12 @@ fn files_are_said_and_cost_nothing_else(context: &Context) -> anyhow::Result<()>
         "of User Docker is left {kept:?}\n{}",
         status()?
     );
+    // What is written again is a file again, and nothing of the reset's order is left.
+    let again = format!(
+        "sudo test -f {GOOD_SETTINGS} && sudo test -f {STAMP} && ! sudo test -e /var/lib/rancher/reset-order && \
+        sudo grep -q AAAA /home/alice/.ssh/authorized_keys && sudo grep -q AAAA /home/bob/.ssh/authorized_keys"
+    );
+    guest.run_until(&again, BOOT_DEADLINE)?;
     guest.wait_services(&SERVICES)?;
     guest.check()
 }
