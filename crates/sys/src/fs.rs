@@ -91,9 +91,35 @@ pub fn free_bytes(path: &Path) -> Result<u64> {
     Ok(status.f_bavail.saturating_mul(status.f_frsize))
 }
 
+/// Removes a file, or a folder with all that is in it; nothing when there is none.
+///
+/// # Errors
+/// When something of it cannot be removed.
+pub fn remove_all(path: &Path) -> Result<()> {
+    let removed = match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.what(|| format!("remove {}", path.display())),
+    }
+}
+
 /// Writes all dirty pages of all file systems to their disks (sync(2)).
 pub fn sync() {
     rustix::fs::sync();
+}
+
+/// Has the kernel forget what it keeps of a file that is not being written, so that the next read asks the disk
+/// (posix_fadvise(2)). Pages that a program has mapped stay.
+///
+/// # Errors
+/// When it is not a file.
+pub fn forget_cached(file: &std::fs::File) -> Result<()> {
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)
+        .what(|| "forget what is cached of a file".to_owned())
 }
 
 /// Kind of device node.

@@ -123,6 +123,8 @@ impl Fetcher<'_> {
                 limit: file.limit + OVERHEAD,
             });
         }
+        // A source of another kind, cut off, may have left a folder there
+        remove_all(&target.with_extension("part"))?;
         let blob = PathBuf::from(format!("{}.{}.blob", target.display(), layer.digest.hex()));
         let resumed = self.download(file, layer, &blob)?;
         let taken = take_out(file, layer, &blob, &target);
@@ -173,6 +175,14 @@ impl Fetcher<'_> {
         }
         Ok(resumed)
     }
+}
+
+fn remove_all(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        let what = || format!("remove {}", path.display());
+        return fs::remove_dir_all(path).context(what);
+    }
+    remove(path)
 }
 
 fn remove(path: &Path) -> Result<()> {

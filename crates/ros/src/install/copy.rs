@@ -73,6 +73,8 @@ fn create_parent(path: &Path) -> anyhow::Result<()> {
 fn copy(source: &Path, target: &Path, item: &Item, progress: &mut Progress) -> anyhow::Result<()> {
     create_parent(target)?;
     let temporary = target.with_extension("part");
+    // Another source, cut off, may have left a folder there
+    sys::fs::remove_all(&temporary)?;
     let mut from =
         File::open(source).with_context(|| format!("cannot open {}", source.display()))?;
     let mut to = File::create(&temporary)

@@ -187,6 +187,17 @@ fn a_broken_download_goes_on_where_it_broke() {
 }
 
 #[test]
+fn a_folder_that_another_source_has_left_is_in_nobodys_way() {
+    let bench = Bench::new();
+    let left = bench.path(0).with_extension("part");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join("half"), "a").unwrap();
+    bench.fetch(&[bench.wanted(0)]).unwrap();
+    assert_eq!(fs::read(bench.path(0)).unwrap(), bench.files[0].1);
+    assert_eq!(bench.names().len(), 1);
+}
+
+#[test]
 fn a_registry_that_lies_is_told_and_nothing_stays() {
     let bench = Bench::new();
     let fault = (Fault::WrongBytes, 9);

@@ -108,7 +108,7 @@ impl Engine {
                 Ok(())
             });
             // What is not whole has no name; a next try makes it again
-            let _ = fs::remove_dir_all(&temporary);
+            let _ = sys::fs::remove_all(&temporary);
             copied?;
             if let Some(progress) = progress {
                 progress.add(file.limit);
@@ -120,10 +120,7 @@ impl Engine {
     /// Copies one file into the folder `temporary`; where it is, if the image has it. A folder, because the console's tar,
     /// which `system-docker cp` uses, cannot give a file another name.
     fn copy(&self, file: &WantedFile, temporary: &Path) -> anyhow::Result<Option<PathBuf>> {
-        // What a command that was cut off has left
-        let _ = fs::remove_dir_all(temporary);
-        fs::create_dir(temporary)
-            .with_context(|| format!("cannot create {}", temporary.display()))?;
+        make_folder(temporary)?;
         let source = format!("{}:/{}", self.container, file.path);
         let target = temporary.display().to_string();
         let output = docker(self.host, &["cp", &source, &target], COPY_DEADLINE)?;
@@ -171,6 +168,12 @@ impl Drop for Loaded {
     }
 }
 
+/// An empty folder, in place of what a command that was cut off has left: a folder of this kind, or a file of another source's.
+fn make_folder(path: &Path) -> anyhow::Result<()> {
+    sys::fs::remove_all(path)?;
+    fs::create_dir(path).with_context(|| format!("cannot create {}", path.display()))
+}
+
 /// The name or id in what `docker load` says, if it has loaded one image.
 fn image_of(said: &str) -> Option<&str> {
     let (line, rest) = said.trim().split_once('\n').unwrap_or((said.trim(), ""));
@@ -203,6 +206,17 @@ fn errors(output: &Output) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_another_source_has_left_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.part");
+        fs::write(&path, "half").unwrap();
+        make_folder(&path).unwrap();
+        fs::write(path.join("half"), "").unwrap();
+        make_folder(&path).unwrap();
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+    }
 
     #[test]
     fn one_loaded_image_is_named() {
