@@ -21,6 +21,14 @@ pub trait Disk {
     /// # Errors
     /// When the disk does not say so.
     fn flush(&mut self) -> io::Result<()>;
+
+    /// Forgets what is kept in RAM of the disk, so that the next read asks it. Nothing for a disk without such a cache.
+    ///
+    /// # Errors
+    /// When the kernel does not do it.
+    fn forget(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A disk in RAM.

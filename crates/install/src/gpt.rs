@@ -131,8 +131,25 @@ fn protective_record(last: u64) -> [u8; 66] {
 /// # Errors
 /// When there is no table, or it is damaged.
 pub fn read_table(disk: &mut impl Disk, sector_bytes: u64) -> Result<Vec<Entry>> {
+    read_table_at(disk, sector_bytes, sector_bytes)
+}
+
+/// Reads the second table, whose header is the last sector: it holds while the first one is being written.
+///
+/// # Errors
+/// As for [`read_table`].
+pub fn read_second_table(
+    disk: &mut impl Disk,
+    sector_bytes: u64,
+    disk_bytes: u64,
+) -> Result<Vec<Entry>> {
+    let last = (disk_bytes / sector_bytes).saturating_sub(1);
+    read_table_at(disk, sector_bytes, last * sector_bytes)
+}
+
+fn read_table_at(disk: &mut impl Disk, sector_bytes: u64, at: u64) -> Result<Vec<Entry>> {
     let mut header = [0; HEADER_BYTES];
-    disk.read_at(sector_bytes, &mut header)?;
+    disk.read_at(at, &mut header)?;
     if &header[..8] != SIGNATURE {
         invalid!("there is no GUID partition table");
     }

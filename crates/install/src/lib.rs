@@ -13,6 +13,7 @@
 
 #[macro_use]
 mod error;
+mod begin;
 mod bios;
 mod chooser;
 #[cfg(any(test, feature = "model"))]
@@ -34,15 +35,16 @@ mod steps;
 pub mod store;
 mod version;
 
+pub use begin::begin;
 pub use bios::{BOOT_CODE_BYTES, boot_code, embed_core};
 pub use chooser::{Decision, Why, choose};
 pub use disk::{Disk, Memory};
 pub use error::{Error, Result};
-pub use gpt::{Entry, read_table, write_table};
+pub use gpt::{Entry, read_second_table, read_table, write_table};
 pub use guid::Guid;
 pub use history::{Event, History, Outcome};
 pub use layout::{Layout, MIB, Partition, Role};
-pub use loader::{BOOT_IMAGE, CORE_IMAGE, Loader, core_of_disc, plain_core, update_bios, wipe};
+pub use loader::{BOOT_IMAGE, CORE_IMAGE, Loader, core_of_disc, plain_core, update_bios};
 pub use manifest::{Item, Manifest, Release, State};
 pub use records::{
     BLOCK_BYTES, Block, Choice, RECORD_BYTES, Records, TRIES, Tries, Which, envelope,

@@ -110,6 +110,8 @@ pub fn update_bios(
         return Ok(false);
     }
     let sector = embed_core(disk, partition, used == 0, core)?;
+    // Compares what the disk, not the cache, has
+    disk.forget()?;
     disk.read_at(halves[1 - used], &mut now)?;
     if rest(&now) != rest(core) {
         invalid!("the disk gives other bytes than were written (GRUB's core image)");
@@ -123,7 +125,7 @@ pub fn update_bios(
 ///
 /// # Errors
 /// When the disk cannot be written.
-pub fn wipe(disk: &mut impl Disk, disk_bytes: u64) -> Result<()> {
+pub(crate) fn wipe(disk: &mut impl Disk, disk_bytes: u64) -> Result<()> {
     let zeros = vec![0; crate::layout::MIB as usize];
     disk.write_at(0, &zeros)?;
     disk.write_at(disk_bytes - zeros.len() as u64, &zeros)?;
@@ -226,6 +228,45 @@ mod tests {
                 assert_eq!(starts(&disk.disk), 1);
             }
         }
+    }
+
+    /// A disk that loses what is written, and a cache in front of it that does not.
+    struct Lying {
+        disk: Memory,
+        cache: Memory,
+    }
+
+    impl Disk for Lying {
+        fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+            self.cache.read_at(offset, buffer)
+        }
+
+        fn write_at(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+            if bytes.len() == BOOT_CODE_BYTES {
+                self.disk.write_at(offset, bytes)?;
+            }
+            self.cache.write_at(offset, bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn forget(&mut self) -> std::io::Result<()> {
+            self.cache = self.disk.clone();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_disk_that_loses_what_is_written_keeps_its_grub() {
+        let mut disk = Lying {
+            disk: installed(1),
+            cache: installed(1),
+        };
+        let error = update(&mut disk, 2).unwrap_err();
+        assert!(error.to_string().contains("other bytes"), "{error}");
+        assert_eq!(starts(&disk.disk), 1);
     }
 
     #[test]

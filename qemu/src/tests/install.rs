@@ -194,34 +194,41 @@ fn refuses_what_would_lose_data(context: &Context) -> anyhow::Result<()> {
         .disk(&disk.path)
         .start(&context.artifacts)?;
     guest.wait_ready()?;
-    for (arguments, words) in [
-        ("", "can not proceed without -d"),
-        ("-d /dev/vdz", "there is no disk /dev/vdz"),
-        ("-d /dev/vda", "is mounted on"),
-        ("-d /dev/vdb", "\"PHOTOS\""),
-        ("-d /dev/sr0 -f", "/dev/sr0"),
-        ("-d /dev/vdc -t noformat", "not possible yet"),
-        ("-d /dev/vdc -t bogus", "unexpected install type bogus"),
-        ("-d /dev/vdc -c /no/such/file", "cannot read"),
-        ("-d /dev/vdc -i /no/such.iso", "is not an ISO file"),
+    for (arguments, code, words) in [
+        ("", 1, "can not proceed without -d"),
+        ("-d /dev/vdz", 1, "there is no disk /dev/vdz"),
+        ("-d /dev/vda", 2, "is mounted on"),
+        ("-d /dev/vdb", 2, "\"PHOTOS\""),
+        ("-d /dev/sr0 -f", 2, "/dev/sr0"),
+        ("-d /dev/vdc -t noformat", 2, "no state partition"),
+        ("-d /dev/vdc -t raid", 2, "rancher.state.dev"),
+        ("-d /dev/vdc -k", 2, "through the firmware"),
+        ("-p /dev/vdc", 2, "name the disk by -d"),
+        ("-d /dev/vdc -t bogus", 1, "unexpected install type bogus"),
+        ("-d /dev/vdc -c /no/such/file", 1, "cannot read"),
+        ("-d /dev/vdc -i /no/such.iso", 1, "is not an ISO file"),
     ] {
         let command = format!("sudo ros install {arguments} --no-reboot");
-        guest.refuses(&command, 1, words)?;
+        guest.refuses(&command, code, words)?;
     }
     guest.run("echo 'hostname: [a]' > /tmp/bad.yml")?;
     let bad = "sudo ros install -d /dev/vdc -c /tmp/bad.yml --no-reboot";
     guest.refuses(bad, 1, "nothing was changed")?;
-    let said = guest.run("sudo ros install -d smallest -f --no-reboot 2>&1 || true")?;
-    ensure!(
-        said.contains("is mounted on"),
-        "the smallest disk is the state: {said}"
-    );
-    let said = guest.run("sudo ros install -d /dev/vdc --no-reboot")?;
-    ensure!(
-        said.contains("nobody will be able to log in"),
-        "no warning: {said}"
-    );
-    ensure!(said.contains("is installed on /dev/vdc"), "{said}");
+    // A database that nobody knows, without a table
+    guest.run("echo data | sudo dd of=/dev/vdc bs=1 seek=700000 conv=notrunc,fsync status=none")?;
+    let unknown = "sudo ros install -d /dev/vdc --no-reboot";
+    guest.refuses(unknown, 2, "data of an unknown kind")?;
+    guest.refuses("sudo ros install -d smallest --no-reboot", 2, "empty")?;
+    guest.run("sudo dd if=/dev/zero of=/dev/vdc bs=1M count=1 conv=notrunc,fsync status=none")?;
+    // The state is too small and in use, the photos are data
+    let said = guest.run("sudo ros install -d smallest --debug --no-reboot 2>&1")?;
+    for words in [
+        "nobody will be able to log in",
+        "is installed on /dev/vdc",
+        "read back and whole",
+    ] {
+        ensure!(said.contains(words), "no {words:?}: {said}");
+    }
     guest.check()
 }
 

@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
+use crate::begin::begin;
 use crate::bios::{boot_code, embed_core};
 use crate::chooser::choose;
 use crate::disk::Disk;
-use crate::gpt::write_table;
 use crate::guid::Guid;
 use crate::layout::{Layout, Role};
-use crate::loader::{Loader, wipe};
+use crate::loader::Loader;
 use crate::records::{BLOCK_BYTES, Records};
 use crate::slot::{Slot, SlotFiles, environment, write_slot};
 use crate::steps::{self, Step};
@@ -184,17 +184,16 @@ impl Life {
             bios: Some((boot_image(), self.versions[0].core.to_vec())),
             uefi: ("BOOTX64.EFI".to_owned(), noise(1, PROGRAM_BYTES)),
         };
-        wipe(&mut self.disk, DISK_BYTES).unwrap();
-        if self.is(Fault::BootCodeFirst) {
-            let code = boot_code(&boot_image(), 2048).unwrap();
-            self.disk.write_at(0, &code).unwrap();
-        }
         let mut number = 0;
-        write_table(&mut self.disk, &self.layout, || {
+        begin(&mut self.disk, &self.layout, false, || {
             number += 1;
             Guid([number; 16])
         })
         .unwrap();
+        if self.is(Fault::BootCodeFirst) {
+            let code = boot_code(&boot_image(), 2048).unwrap();
+            self.disk.write_at(0, &code).unwrap();
+        }
         self.slot(0, Slot::A);
         for empty in [Slot::B, Slot::C] {
             let partition = self.layout.get(Role::Kernel(empty)).unwrap();

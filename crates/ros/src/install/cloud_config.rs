@@ -1,13 +1,20 @@
 //! The cloud-config that an installed machine starts with: fetched, checked, and asked whether anybody can log in.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use config::{CommandLine, Severity, Source};
-use sys::process::Command;
+use sys::process::{Command, Output};
+
+use crate::os::failure::{Failure, fail};
 
 /// Longest transfer of a cloud-config.
 const FETCH_DEADLINE: Duration = Duration::from_secs(60);
+/// A name server or a switch that has just come up: one that does not answer is asked again.
+const CONNECT_SECONDS: &str = "10";
+const PAUSE: Duration = Duration::from_secs(2);
+/// Exit codes of curl(1) for what may pass: no name, no connection, a deadline, TLS that broke off, nothing or not all came.
+const PASSING: [i32; 7] = [5, 6, 7, 18, 28, 35, 56];
 
 /// A checked cloud-config, or none.
 pub(super) struct CloudConfig {
@@ -70,7 +77,7 @@ fn somebody_can_log_in(config: &config::Config) -> bool {
 /// A text of a file or of an http(s) address.
 ///
 /// # Errors
-/// When it cannot be read, or is too long.
+/// When it cannot be read, or is too long. A server that does not answer is asked again for a minute.
 pub(crate) fn read(place: &str) -> anyhow::Result<String> {
     let limit = config::MAX_DOCUMENT_BYTES;
     if !place.starts_with("http://") && !place.starts_with("https://") {
@@ -87,25 +94,39 @@ pub(crate) fn read(place: &str) -> anyhow::Result<String> {
         super::foreign::files().is_none(),
         "{place} cannot be fetched in a container of the image: give a file with -v"
     );
-    let output = Command::new("curl")
-        .args([
-            "--fail",
-            "--silent",
-            "--show-error",
-            "--location",
-            "--max-filesize",
-        ])
-        .args([&limit.to_string(), "--", place])
-        .deadline(FETCH_DEADLINE)
-        .run()
-        .with_context(|| format!("cannot fetch {place}"))?;
-    if !output.status.success() {
-        bail!(
-            "cannot fetch {place}: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+    let end = Instant::now() + FETCH_DEADLINE;
+    loop {
+        let output = curl(place, limit, end.saturating_duration_since(Instant::now()))?;
+        if output.status.success() {
+            return String::from_utf8(output.stdout)
+                .with_context(|| format!("{place} is not text"));
+        }
+        let may_pass = output
+            .status
+            .code()
+            .is_some_and(|code| PASSING.contains(&code));
+        if !may_pass || Instant::now() + PAUSE > end {
+            fail!(
+                Download,
+                "cannot fetch {place}: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        std::thread::sleep(PAUSE);
     }
-    String::from_utf8(output.stdout).with_context(|| format!("{place} is not text"))
+}
+
+fn curl(place: &str, limit: usize, deadline: Duration) -> anyhow::Result<Output> {
+    Command::new("curl")
+        .args(["--fail", "--silent", "--show-error", "--location"])
+        .args(["--connect-timeout", CONNECT_SECONDS])
+        // 408, 429 and 5xx: a server that is about to start
+        .args(["--retry", "3"])
+        .args(["--max-filesize", &limit.to_string(), "--", place])
+        .deadline(deadline.max(PAUSE))
+        .run()
+        .context(Failure::Download)
+        .with_context(|| format!("cannot fetch {place}"))
 }
 
 #[cfg(test)]
@@ -147,5 +168,28 @@ mod tests {
                 .contains("nobody")
         );
         assert!(CloudConfig::get(Some("/no/such/file"), "").is_err());
+    }
+
+    #[test]
+    #[ignore = "needs curl: cargo test -- --include-ignored"]
+    fn a_server_that_is_late_is_asked_again() {
+        use std::io::{Read as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let server = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(1));
+            let listener = std::net::TcpListener::bind(address).unwrap();
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let answer =
+                "HTTP/1.1 200 OK\r\nContent-Length: 12\r\nConnection: close\r\n\r\nhostname: a\n";
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        assert_eq!(
+            read(&format!("http://{address}/c.yml")).unwrap(),
+            "hostname: a\n"
+        );
+        server.join().unwrap();
     }
 }

@@ -2,21 +2,29 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use install::Disk;
+use install::{Disk, Layout};
 use sys::blockdev::{self, BlockDevice};
 
 use super::medium::Medium;
+use crate::os::failure::fail;
 
-/// Disks that cannot be installed on: in RAM, optical, files, made of others.
-const NOT_DISKS: [&str; 6] = ["ram", "sr", "loop", "zram", "fd", "dm-"];
+/// Disks that no rule means: in RAM, optical, files, made of others (device mapper, md, bcache), on another machine.
+const NOT_DISKS: [&str; 10] = [
+    "ram", "sr", "loop", "zram", "fd", "dm-", "md", "bcache", "nbd", "drbd",
+];
+/// Parts of eMMC that only look like disks: `mmcblk0boot0`, `mmcblk0rpmb`.
+const PARTS_OF_EMMC: [&str; 2] = ["boot", "rpmb"];
 /// The rule for the smallest disk.
 const SMALLEST: &str = "smallest";
 /// The rule for a disk by its serial number.
 const SERIAL: &str = "serial:";
+
+/// For the question whether a disk is large enough: the layout of both sizes of sectors needs the same room.
+const SECTOR_BYTES: u64 = 512;
 
 /// A file or device as a disk.
 pub(crate) struct DiskFile(pub(crate) File);
@@ -33,18 +41,80 @@ impl Disk for DiskFile {
     fn flush(&mut self) -> io::Result<()> {
         self.0.sync_data()
     }
+
+    fn forget(&mut self) -> io::Result<()> {
+        if self.0.metadata()?.file_type().is_block_device() {
+            blockdev::drop_buffers(&self.0).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
 }
 
 /// Whole disks that could be installed on.
 fn disks() -> Vec<BlockDevice> {
     let mut disks = blockdev::list();
-    disks.retain(|disk| {
-        let name = disk.path.file_name().unwrap_or_default().to_string_lossy();
-        disk.parent.is_none()
-            && !disk.read_only
-            && !NOT_DISKS.iter().any(|not| name.starts_with(not))
-    });
+    disks.retain(is_disk);
     disks
+}
+
+fn is_disk(device: &BlockDevice) -> bool {
+    let name = device.path.strip_prefix("/dev").unwrap_or(&device.path);
+    let name = name.to_string_lossy();
+    let is_part_of_emmc =
+        name.starts_with("mmcblk") && PARTS_OF_EMMC.iter().any(|part| name.contains(part));
+    device.parent.is_none()
+        && !device.read_only
+        && !is_part_of_emmc
+        && !NOT_DISKS.iter().any(|not| name.starts_with(not))
+}
+
+/// What is on a disk and its partitions, a line each; empty for a disk that nobody has used.
+pub(super) fn contents(disk: &BlockDevice, parts: &[BlockDevice]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for device in std::iter::once(disk).chain(parts) {
+        let mut line = format!("{}, {}", device.path.display(), size(device.size));
+        match blockdev::probe(&device.path) {
+            Some(superblock) => {
+                line.push_str(&format!(", {:?}", superblock.kind).to_lowercase());
+                if let Some(label) = &superblock.label {
+                    line.push_str(&format!(" {label:?}"));
+                }
+            }
+            None if device.parent.is_some() => line.push_str(", unknown"),
+            // Its partitions are the lines that follow
+            None if !parts.is_empty() => continue,
+            None => match blockdev::first_data(&device.path) {
+                Ok(None) => continue,
+                Ok(Some(at)) => {
+                    line.push_str(&format!(", data of an unknown kind (byte {at} is written)"));
+                }
+                Err(error) => line.push_str(&format!(", cannot be read: {error}")),
+            },
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// The partitions of a disk, out of all devices.
+pub(super) fn parts_of(disk: &Path, all: Vec<BlockDevice>) -> Vec<BlockDevice> {
+    let mut parts = all;
+    parts.retain(|part| part.parent.as_deref() == Some(disk));
+    parts
+}
+
+/// The smallest disk that nobody would miss: it does not come out of the machine, the system has room on it, and, unless `force` is
+/// given, it has no data.
+fn smallest(
+    disks: Vec<BlockDevice>,
+    force: bool,
+    has_data: impl Fn(&BlockDevice) -> bool,
+) -> Option<BlockDevice> {
+    let fits = |disk: &BlockDevice| Layout::plan(disk.size, SECTOR_BYTES, false).is_ok();
+    let mut disks = disks;
+    disks.retain(|disk| !disk.removable && fits(disk));
+    disks.sort_by_key(|disk| (disk.size, disk.path.clone()));
+    disks.into_iter().find(|disk| force || !has_data(disk))
 }
 
 /// One line a disk, for a person who has to choose.
@@ -82,14 +152,22 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 /// The disk that a path or a rule means. The medium's own is never one of a rule's.
-pub(crate) fn resolve(rule: &str, medium: &Medium) -> anyhow::Result<PathBuf> {
+pub(crate) fn resolve(rule: &str, medium: &Medium, force: bool) -> anyhow::Result<PathBuf> {
     let mut candidates = disks();
     candidates.retain(|disk| !holds(disk, medium.device.as_deref()));
     if rule == SMALLEST {
-        let smallest = candidates
-            .into_iter()
-            .min_by_key(|disk| (disk.size, disk.path.clone()));
-        return Ok(smallest.context("there is no disk to install on")?.path);
+        let has_data = |disk: &BlockDevice| {
+            !contents(disk, &parts_of(&disk.path, blockdev::list())).is_empty()
+        };
+        let Some(disk) = smallest(candidates, force, has_data) else {
+            fail!(
+                Refused,
+                "there is no disk that is built in, large enough and empty (-f takes one with data, a name takes any); disks of this \
+                 machine:\n{}",
+                list()
+            );
+        };
+        return Ok(disk.path);
     }
     if let Some(serial) = rule.strip_prefix(SERIAL) {
         candidates.retain(|disk| blockdev::identity(&disk.path).serial == serial);
@@ -118,4 +196,91 @@ pub(crate) fn holds(disk: &BlockDevice, device: Option<&Path>) -> bool {
         || blockdev::list()
             .iter()
             .any(|part| part.path == device && part.parent.as_deref() == Some(&disk.path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(name: &str, gigabytes: u64) -> BlockDevice {
+        BlockDevice {
+            path: Path::new("/dev").join(name),
+            parent: None,
+            partition: None,
+            partition_name: None,
+            size: gigabytes << 30,
+            removable: false,
+            read_only: false,
+            device: (0, 0),
+        }
+    }
+
+    #[test]
+    fn the_smallest_disk_is_one_that_nobody_would_miss() {
+        let stick = BlockDevice {
+            removable: true,
+            ..device("sda", 4)
+        };
+        let disks = || {
+            vec![
+                stick.clone(),
+                device("sdb", 1),
+                device("sdc", 20),
+                device("sdd", 30),
+                device("sde", 40),
+            ]
+        };
+        let has_data = |disk: &BlockDevice| disk.path.ends_with("sdc");
+        let path = |found: Option<BlockDevice>| found.unwrap().path;
+        assert_eq!(
+            path(smallest(disks(), false, has_data)),
+            Path::new("/dev/sdd")
+        );
+        assert_eq!(
+            path(smallest(disks(), true, has_data)),
+            Path::new("/dev/sdc")
+        );
+        assert!(smallest(disks(), false, |_| true).is_none());
+        assert!(smallest(vec![stick], true, |_| false).is_none());
+    }
+
+    #[test]
+    fn arrays_and_parts_of_emmc_are_not_disks() {
+        for (name, expected) in [
+            ("sda", true),
+            ("nvme0n1", true),
+            ("mmcblk0", true),
+            ("cciss/c0d0", true),
+            ("md0", false),
+            ("md/0", false),
+            ("mmcblk0boot0", false),
+            ("dm-1", false),
+        ] {
+            assert_eq!(is_disk(&device(name, 20)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_disk_without_a_table_has_data_whatever_they_are() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(8 << 20).unwrap();
+        let disk = BlockDevice {
+            path: file.path().to_owned(),
+            ..device("none", 1)
+        };
+        assert!(contents(&disk, &[]).is_empty());
+        for (at, bytes, word) in [
+            (5 << 20, &[3; 2 << 20][..], "unknown kind"),
+            (3, &b"NTFS    "[..], "ntfs"),
+        ] {
+            file.as_file().write_all_at(bytes, at).unwrap();
+            let lines = contents(&disk, &[]);
+            assert!(lines.len() == 1 && lines[0].contains(word), "{lines:?}");
+        }
+        let gone = BlockDevice {
+            path: "/no/such/disk".into(),
+            ..device("none", 1)
+        };
+        assert!(contents(&gone, &[])[0].contains("cannot be read"));
+    }
 }

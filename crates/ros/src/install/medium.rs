@@ -1,7 +1,6 @@
 //! What is installed from: the disc or stick that runs, an ISO file, or an image, by its name or as an archive.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,9 +11,11 @@ use sys::blockdev;
 use sys::mount::{self, MountFlags, UnmountFlags};
 
 use super::device::DiskFile;
+pub(crate) use super::digest::{hex, sha256, sha256_file};
 use super::foreign;
 use super::progress::Progress;
 use super::running_medium;
+use crate::os::failure::fail;
 use crate::os::policy::Policy;
 use crate::os::source::{File, Folder, Source, is_archive};
 
@@ -25,8 +26,6 @@ const LARGEST_LOADER_BYTES: usize = 16 << 20;
 /// Where the medium has GRUB's parts for BIOS.
 const BOOT_IMAGE_PATH: &str = "boot/grub/boot.img";
 const DISC_IMAGE_PATH: &str = "boot/grub/eltorito.img";
-/// Read at once.
-const BUFFER_BYTES: usize = 256 << 10;
 /// What a slot needs in addition to kernel and initrd: tables, `slot.env`, the manifest.
 const SLOT_OVERHEAD_BYTES: u64 = 1 << 20;
 
@@ -257,16 +256,20 @@ impl Medium {
     pub(crate) fn check_room(&self, layout: &Layout) -> anyhow::Result<()> {
         let slot = layout.get(Role::Kernel(Slot::A))?.size;
         let kernel = self.manifest.kernel.size + self.manifest.initrd.size + SLOT_OVERHEAD_BYTES;
-        ensure!(
-            kernel <= slot,
-            "kernel and initrd have {kernel} bytes, a slot has {slot}"
-        );
+        if kernel > slot {
+            fail!(
+                Room,
+                "kernel and initrd have {kernel} bytes, a slot has {slot}"
+            );
+        }
         let room = layout.get(Role::Os)?.size / 10 * 9;
         let twice = 2 * self.manifest.store_bytes();
-        ensure!(
-            twice <= room,
-            "two versions need {twice} bytes, the disk has {room} for them"
-        );
+        if twice > room {
+            fail!(
+                Room,
+                "two versions need {twice} bytes, the disk has {room} for them"
+            );
+        }
         Ok(())
     }
 }
@@ -305,11 +308,9 @@ fn part_of_medium(root: &Path, image: &Path, name: &str) -> anyhow::Result<Vec<u
 }
 
 fn check(item: &Item, bytes: &[u8]) -> anyhow::Result<()> {
-    ensure!(
-        hex(&Sha256::digest(bytes)) == item.sha256,
-        "{} is damaged",
-        item.path
-    );
+    if hex(&Sha256::digest(bytes)) != item.sha256 {
+        fail!(Verification, "{} is damaged", item.path);
+    }
     Ok(())
 }
 
@@ -369,29 +370,4 @@ impl Drop for Mounted {
         let _ = mount::unmount(&self.0, UnmountFlags::DETACH);
         let _ = fs::remove_dir(&self.0);
     }
-}
-
-/// The digest of bytes.
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
-}
-
-/// The digest of a file.
-pub(crate) fn sha256_file(path: &Path) -> anyhow::Result<[u8; 32]> {
-    let mut file =
-        fs::File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        let read = io::Read::read(&mut file, &mut buffer);
-        match read.with_context(|| format!("cannot read {}", path.display()))? {
-            0 => return Ok(digest.finalize().into()),
-            length => digest.update(&buffer[..length]),
-        }
-    }
-}
-
-/// In hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,7 +8,9 @@ mod broken;
 mod cloud_config;
 pub(crate) mod copy;
 pub(crate) mod device;
+mod digest;
 mod foreign;
+mod kinds;
 pub(crate) mod medium;
 pub(crate) mod progress;
 mod target;
@@ -18,15 +20,17 @@ pub(crate) mod write;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use install::{Layout, Loader};
+use install::{Entry, Layout, Loader};
 
 use cloud_config::CloudConfig;
 use foreign::Tools;
 use medium::Medium;
 use target::Target;
 
+use crate::os::failure;
 use crate::os::policy::Policy;
 pub(crate) use cloud_config::read as fetch_text;
 pub(crate) use unattended::start;
@@ -40,7 +44,8 @@ pub(crate) struct Options {
     /// Install from an image that nobody has signed
     #[arg(long)]
     insecure: bool,
-    /// Kind of installation: generic; names of RancherOS for GRUB or syslinux on a whole disk mean the same
+    /// Kind of installation: generic; names of RancherOS for GRUB or syslinux on a whole disk mean the same; noformat keeps the state
+    /// partition of an earlier installation
     #[arg(short = 't', long, default_value = "generic")]
     install_type: String,
     /// Cloud-config for the installed machine: a file or an http(s) address
@@ -49,10 +54,10 @@ pub(crate) struct Options {
     /// Disk to install on: a path, `smallest`, or `serial:NUMBER`
     #[arg(short, long)]
     device: Option<String>,
-    /// Partition to install on; not possible yet
+    /// With -t noformat: the state partition, in place of the disk
     #[arg(short, long)]
     partition: Option<String>,
-    /// Directory of the state partition; not possible yet
+    /// Directory of the state partition that has the state, in place of all of it (rancher.state.directory)
     #[arg(long)]
     statedir: Option<String>,
     /// Do not ask, and install over whatever the disk has
@@ -64,16 +69,16 @@ pub(crate) struct Options {
     /// More kernel parameters for the installed machine
     #[arg(short, long, allow_hyphen_values = true)]
     append: Option<String>,
-    /// Start the installed kernel by kexec; not possible yet
+    /// Refused: the installed disk starts through the firmware
     #[arg(short, long)]
     kexec: bool,
-    /// Keep images and caches of this boot; not possible yet
+    /// Refused: images and caches of this boot are not copied
     #[arg(short, long)]
     save: bool,
     /// Keep the state partition of an earlier installation
     #[arg(long)]
     keep_state: bool,
-    /// Tell more
+    /// Say each step, with the time since the first one
     #[arg(long)]
     debug: bool,
     /// Take everything from rancher.install.* of the kernel's command line
@@ -81,47 +86,32 @@ pub(crate) struct Options {
     unattended: bool,
 }
 
-/// Names of RancherOS that mean a whole disk with a boot loader.
-const WHOLE_DISK: [&str; 6] = [
-    "generic",
-    "syslinux",
-    "gptsyslinux",
-    "amazon-ebs-hvm",
-    "googlecompute",
-    "arm",
-];
-/// Names of RancherOS that mean something else.
-const OTHER: [&str; 6] = [
-    "noformat",
-    "raid",
-    "bootstrap",
-    "amazon-ebs-pv",
-    "upgrade",
-    "rancher-upgrade",
-];
-
 /// All that is known before anything is written.
 struct Plan<'a> {
     medium: Medium,
     loader: Loader,
     target: Target,
     layout: Layout,
+    /// The state partition of an earlier installation, when it stays.
+    kept_state: Option<Entry>,
     cloud_config: CloudConfig,
     tools: Tools,
     options: &'a Options,
+    begun: Instant,
 }
 
 /// Runs the command.
 pub(crate) fn main(options: &Options) -> anyhow::Result<ExitCode> {
-    if options.unattended {
-        let line = std::fs::read_to_string("/proc/cmdline").context("cannot read /proc/cmdline")?;
-        return run(&unattended::options(&config::CommandLine::parse(&line)));
-    }
-    run(options)
+    let done = if options.unattended {
+        unattended::run()
+    } else {
+        run(options)
+    };
+    Ok(done.unwrap_or_else(|error| failure::report(&error)))
 }
 
 fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    refuse_what_is_not_there(options)?;
+    kinds::check(options)?;
     let plan = prepare(options)?;
     for line in plan.lines() {
         println!("{line}");
@@ -153,46 +143,24 @@ fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn refuse_what_is_not_there(options: &Options) -> anyhow::Result<()> {
-    let kind = options.install_type.as_str();
-    if OTHER.contains(&kind) {
-        bail!("installation type {kind} is not possible yet, only a whole disk (generic)");
-    }
-    if !WHOLE_DISK.contains(&kind) {
-        bail!("unexpected install type {kind}");
-    }
-    for (given, name) in [
-        (options.partition.is_some(), "-p"),
-        (options.statedir.is_some(), "--statedir"),
-        (options.kexec, "-k"),
-        (options.save, "-s"),
-    ] {
-        if given {
-            bail!("{name} is not possible yet");
-        }
-    }
-    Ok(())
-}
-
 fn prepare(options: &Options) -> anyhow::Result<Plan<'_>> {
     let append = options.append.as_deref().unwrap_or_default();
     let cloud_config = CloudConfig::get(options.cloud_config.as_deref(), append)?;
     let policy = Policy::of_machine(options.insecure)?;
     let medium = Medium::open(options.image.as_deref(), &policy)?;
-    let Some(device) = options.device.as_deref() else {
+    let Some(device) = kinds::device(options)? else {
         bail!(
             "can not proceed without -d DEVICE; disks of this machine:\n{}",
             device::list()
         );
     };
-    let node = device::resolve(device, &medium)?;
-    let target = Target::open(&node, &medium, options.force)?;
+    let node = device::resolve(&device, &medium, options.force)?;
+    let target = Target::open(&node, &medium, kinds::takes_data(options))?;
     let loader = medium.loader()?;
     let layout = target.layout(loader.bios.is_some())?;
     medium.check_room(&layout)?;
-    if options.keep_state {
-        target.check_kept_state(&layout)?;
-    }
+    let keep = kinds::keeps_state(options);
+    let kept_state = keep.then(|| target.kept_state(&layout)).transpose()?;
     let tools = Tools::open(foreign::files().as_deref())?;
     Ok(Plan {
         tools,
@@ -200,8 +168,10 @@ fn prepare(options: &Options) -> anyhow::Result<Plan<'_>> {
         loader,
         target,
         layout,
+        kept_state,
         cloud_config,
         options,
+        begun: Instant::now(),
     })
 }
 
@@ -222,7 +192,7 @@ impl Plan<'_> {
             lines.push("  the disk is empty".to_owned());
         }
         for content in lost {
-            let kept = self.options.keep_state && content.contains("RANCHER_STATE");
+            let kept = self.kept_state.is_some() && content.contains("RANCHER_STATE");
             let fate = if kept { "kept" } else { "will be lost" };
             lines.push(format!("  {content}: {fate}"));
         }
@@ -239,7 +209,18 @@ impl Plan<'_> {
                 .clone()
                 .filter(|more| !more.trim().is_empty()),
         );
+        if let Some(directory) = &self.options.statedir {
+            words.push(format!("rancher.state.directory={directory}"));
+        }
         words.join(" ")
+    }
+
+    /// Says a step, with `--debug`.
+    fn step(&self, what: &str) {
+        if self.options.debug {
+            let seconds = self.begun.elapsed().as_secs_f64();
+            eprintln!("debug: {seconds:7.2} s: {what}");
+        }
     }
 }
 

@@ -4,13 +4,14 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
-use install::{Layout, Role};
+use anyhow::Context as _;
+use install::{Entry, Layout, Role};
 use sys::blockdev::{self, BlockDevice, Identity};
 use sys::mount;
 
 use super::device::{self, DiskFile};
 use super::medium::Medium;
+use crate::os::failure::{Failure, fail};
 
 /// `O_EXCL` of Linux, which on a block device fails when anything has mounted or claimed it (open(2)).
 const EXCLUSIVE: i32 = 0o200;
@@ -38,20 +39,19 @@ impl Target {
             .with_context(|| format!("{name} is not a disk"))?
             .clone();
         if let Some(parent) = &disk.parent {
-            bail!(
+            fail!(
+                Refused,
                 "{name} is a partition of {}: name the disk",
                 parent.display()
             );
         }
-        ensure!(!disk.read_only, "{name} cannot be written");
-        ensure!(
-            !device::holds(&disk, medium.device.as_deref()),
-            "{name} is the medium that this system runs from"
-        );
-        let parts: Vec<BlockDevice> = all
-            .into_iter()
-            .filter(|part| part.parent.as_deref() == Some(node))
-            .collect();
+        if disk.read_only {
+            fail!(Refused, "{name} cannot be written");
+        }
+        if device::holds(&disk, medium.device.as_deref()) {
+            fail!(Refused, "{name} is the medium that this system runs from");
+        }
+        let parts = device::parts_of(node, all);
         let target = Self {
             node: node.to_owned(),
             identity: blockdev::identity(node),
@@ -60,11 +60,13 @@ impl Target {
         };
         target.refuse_in_use()?;
         let contents = target.contents();
-        ensure!(
-            force || contents.is_empty(),
-            "{name} has data, -f installs over it:\n  {}",
-            contents.join("\n  ")
-        );
+        if !force && !contents.is_empty() {
+            fail!(
+                Refused,
+                "{name} has data, -f installs over it:\n  {}",
+                contents.join("\n  ")
+            );
+        }
         Ok(target)
     }
 
@@ -78,22 +80,22 @@ impl Target {
             let name = device.path.display();
             let number = format!("{}:{}", device.device.0, device.device.1);
             if let Some(used) = mounts.iter().find(|entry| entry.device == number) {
-                bail!(
+                fail!(
+                    Refused,
                     "{name} is mounted on {}, cannot repartition",
                     used.target.display()
                 );
             }
             let holders = blockdev::identity(&device.path).holders;
-            ensure!(
-                holders.is_empty(),
-                "{name} is used by {}",
-                holders.join(", ")
-            );
+            if !holders.is_empty() {
+                fail!(Refused, "{name} is used by {}", holders.join(", "));
+            }
             OpenOptions::new()
                 .read(true)
                 .write(true)
                 .custom_flags(EXCLUSIVE)
                 .open(&device.path)
+                .context(Failure::Refused)
                 .with_context(|| format!("{name} is in use, or cannot be opened"))?;
         }
         Ok(())
@@ -106,23 +108,7 @@ impl Target {
 
     /// What is on it, a line each; empty for a disk that nobody has used.
     pub(super) fn contents(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for device in self.devices() {
-            let found = blockdev::probe(&device.path);
-            let mut line = format!("{}, {}", device.path.display(), device::size(device.size));
-            match &found {
-                Some(superblock) => {
-                    line.push_str(&format!(", {:?}", superblock.kind).to_lowercase());
-                    if let Some(label) = &superblock.label {
-                        line.push_str(&format!(" {label:?}"));
-                    }
-                }
-                None if device.parent.is_none() => continue,
-                None => line.push_str(", unknown"),
-            }
-            lines.push(line);
-        }
-        lines
+        device::contents(&self.disk, &self.parts)
     }
 
     /// The partitions it gets.
@@ -131,21 +117,31 @@ impl Target {
         layout.with_context(|| format!("{} cannot be used", self.node.display()))
     }
 
+    /// The state partition that is to be kept, where the layout has it. An installation that was cut off may have left only one of
+    /// the two tables whole.
+    ///
     /// # Errors
-    /// When there is no state partition where the layout has it.
-    pub(super) fn check_kept_state(&self, layout: &Layout) -> anyhow::Result<()> {
+    /// When there is none.
+    pub(super) fn kept_state(&self, layout: &Layout) -> anyhow::Result<Entry> {
         let mut disk = DiskFile(std::fs::File::open(&self.node).context("cannot read the disk")?);
-        let table = install::read_table(&mut disk, self.identity.sector_bytes)?;
         let wanted = layout.get(Role::State)?;
-        let found = table.iter().any(|entry| {
+        let sector = self.identity.sector_bytes;
+        let tables = [
+            install::read_table(&mut disk, sector),
+            install::read_second_table(&mut disk, sector, layout.disk_bytes),
+        ];
+        let found = tables.into_iter().flatten().flatten().find(|entry| {
             entry.number == Role::State.number()
                 && (entry.start, entry.size) == (wanted.start, wanted.size)
         });
-        ensure!(
-            found,
-            "{} has no state partition of an installation like this one to keep",
-            self.node.display()
-        );
-        Ok(())
+        let Some(found) = found else {
+            fail!(
+                Refused,
+                "{} has no state partition of an installation like this one to keep: install on another disk and copy what is on it, or \
+                 leave it and name it by rancher.state.dev with -a",
+                self.node.display()
+            );
+        };
+        Ok(found)
     }
 }

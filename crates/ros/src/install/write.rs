@@ -14,7 +14,7 @@ use sys::mount::{self, MountFlags, UnmountFlags};
 use super::device::DiskFile;
 use super::medium::{Medium, hex};
 use super::progress::Progress;
-use super::{Plan, copy};
+use super::{Plan, copy, kinds};
 use crate::os::failure::fail;
 
 /// The slot that a new installation is in.
@@ -40,26 +40,53 @@ impl Plan<'_> {
             .open(node)
             .with_context(|| format!("cannot open {}", node.display()))?;
         let mut disk = DiskFile(file);
-        let keep = self.options.keep_state;
-        install::wipe(&mut disk, self.layout.disk_bytes)?;
-        install::write_table(&mut disk, &self.layout, random_guid()?)?;
+        self.step(&format!(
+            "{} bytes in sectors of {}; kernel parameters: {}",
+            self.layout.disk_bytes,
+            self.layout.sector_bytes,
+            self.arguments()
+        ));
+        let keep = self.kept_state.is_some();
+        install::begin(&mut disk, &self.layout, keep, self.guids()?)?;
+        self.step("the partition tables are written; the disk does not start any more");
         reread(&disk.0, node)?;
+        self.step("the kernel has the new partitions");
         let manifest = &self.medium.manifest;
         let mut progress =
             Progress::new(manifest.store_bytes() + manifest.kernel.size + manifest.initrd.size);
         self.write_version(&mut disk, &mut progress)?;
         progress.end();
+        self.step(&format!("slot {FIRST} is written, read back and whole"));
         for empty in Slot::ALL.into_iter().filter(|slot| *slot != FIRST) {
             let partition = self.layout.get(Role::Kernel(empty))?;
             install::clear_slot(&mut disk, partition, self.layout.sector_bytes)?;
         }
         self.write_state(keep)?;
+        self.step("the state partition is ready");
         let code = install::finish(&mut disk, &self.layout, &self.loader, FIRST)?;
         if let Some(code) = code {
             disk.write_at(0, &code)?;
             disk.flush()?;
         }
+        self.step("records and boot loader are written: the disk starts");
         Ok(())
+    }
+
+    /// GUIDs for the disk and its partitions: random ones, except that a state partition that stays keeps its name.
+    fn guids(&self) -> anyhow::Result<impl FnMut() -> Guid> {
+        let mut random = random_guid()?;
+        let kept = self.kept_state.as_ref().map(|entry| entry.guid);
+        let mut partitions = self.layout.partitions.iter();
+        let mut is_disk = true;
+        Ok(move || {
+            if std::mem::take(&mut is_disk) {
+                return random();
+            }
+            let is_state = partitions
+                .next()
+                .is_some_and(|part| part.role == Role::State);
+            kept.filter(|_| is_state).unwrap_or_else(&mut random)
+        })
     }
 
     /// The partition of layers, and the slot.
@@ -67,6 +94,7 @@ impl Plan<'_> {
         let device = self.partition(Role::Os)?;
         // Few and large files: fewer inodes, no reserve for root
         self.format(&device, Role::Os, &["-m", "0", "-N", "4096"])?;
+        self.step(&format!("{} has a file system", device.display()));
         let mounted = Mounted::at(&device, "os")?;
         copy::version(&self.medium, &mounted.0, FIRST, progress)?;
         self.write_slot(disk, &mounted.0, progress)?;
@@ -118,7 +146,9 @@ impl Plan<'_> {
             return Ok(());
         };
         let mounted = Mounted::at(&device, "state")?;
-        let path = mounted.0.join(CLOUD_CONFIG);
+        let inside = self.options.statedir.as_deref().map(kinds::inside);
+        let inside = inside.transpose()?.unwrap_or_default();
+        let path = mounted.0.join(inside).join(CLOUD_CONFIG);
         let folder = path.parent().context("a path without a folder")?;
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;

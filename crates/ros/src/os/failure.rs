@@ -1,14 +1,14 @@
-//! Why a command about versions failed, as its exit code says it to scripts.
+//! Why a command about versions, or an installation, failed, as its exit code says it to scripts.
 
 use std::process::ExitCode;
 
 /// The kind of a failure; it is put before the cause as a context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The version must not be taken; the cause says why and whether `-f` helps.
+    /// The version, or the disk, must not be taken; the cause says why and whether `-f` helps.
     #[error("refused")]
     Refused,
-    /// The registry did not answer, or does not have it.
+    /// The registry or the server did not answer, or does not have it.
     #[error("cannot be fetched")]
     Download,
     /// Signature, digest or length is not what it should be.
@@ -20,7 +20,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Exit codes of `ros os`: 1 is any other failure, 2 is also a command line that is not understood.
+    /// Exit codes of `ros os` and `ros install`: 1 is any other failure, 2 is also a command line that is not understood.
     fn code(self) -> u8 {
         match self {
             Self::Refused => 2,
@@ -32,7 +32,7 @@ impl Failure {
 }
 
 /// Reports a failure and gives its exit code.
-pub(super) fn report(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     eprintln!("ros: {error:#}");
     match error.downcast_ref::<Failure>() {
         Some(failure) => ExitCode::from(failure.code()),

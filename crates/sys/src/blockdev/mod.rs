@@ -1,5 +1,6 @@
 //! Block devices: what there is (/sys/class/block), what is on them, and files as devices (loop(4)).
 
+mod blank;
 mod disk;
 mod loop_device;
 mod partition;
@@ -8,6 +9,7 @@ mod superblock;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use blank::first_data;
 pub use disk::{Identity, drop_buffers, identity, reread_partitions};
 pub use loop_device::{LoopDevice, loop_attach};
 pub use partition::partition_uuid;
