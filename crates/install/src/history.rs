@@ -69,6 +69,25 @@ impl History {
             .filter(|event| event.outcome == Outcome::Rejected)
     }
 
+    /// The slots whose versions have proven themselves here and lie there still, the last one first: what is good, and what was good
+    /// before. `has` tells whether a slot has the version with this digest. An installed version counts as proven.
+    #[must_use]
+    pub fn proven(&self, has: impl Fn(Slot, &str) -> bool) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        for event in self.events.iter().rev() {
+            let counts = matches!(event.outcome, Outcome::Installed | Outcome::Committed);
+            let slot = Slot::from_number(event.slot).filter(|slot| !slots.contains(slot));
+            if let Some(slot) = slot
+                && counts
+                && self.rejected(&event.digest).is_none()
+                && has(slot, &event.digest)
+            {
+                slots.push(slot);
+            }
+        }
+        slots
+    }
+
     /// The last event of the version in a slot.
     #[must_use]
     pub fn last(&self, slot: Slot) -> Option<&Event> {
@@ -106,5 +125,50 @@ mod tests {
         assert_eq!(history.last(Slot::B).map(|event| &*event.digest), Some("b"));
         let text = serde_json::to_string(&history).unwrap();
         assert_eq!(serde_json::from_str::<History>(&text).unwrap(), history);
+    }
+
+    #[test]
+    fn lost_records_are_made_of_what_has_proven_itself() {
+        let mut history = History::default();
+        assert!(history.proven(|_, _| true).is_empty());
+        let mut add = |digest: &str, slot: Slot, outcome| {
+            history.add(Event {
+                time: 1,
+                version: "v1".to_owned(),
+                digest: digest.to_owned(),
+                slot: slot.number(),
+                outcome,
+                reason: String::new(),
+            });
+            history.clone()
+        };
+        let there = |slot: Slot, digest: &str| {
+            [(Slot::A, "a"), (Slot::B, "b"), (Slot::C, "d")].contains(&(slot, digest))
+        };
+        let first = add("a", Slot::A, Outcome::Installed);
+        assert_eq!(first.proven(there), [Slot::A]);
+        add("b", Slot::B, Outcome::Armed);
+        let second = add("b", Slot::B, Outcome::Committed);
+        assert_eq!(second.proven(there), [Slot::B, Slot::A]);
+        // Slot 6 had a version that was kept, and has another one now, which nobody has tried
+        add("c", Slot::C, Outcome::Committed);
+        let third = add("d", Slot::C, Outcome::Staged);
+        assert_eq!(third.proven(there), [Slot::B, Slot::A]);
+        // Going back to slot 4 has failed
+        let fourth = add("a", Slot::A, Outcome::Rejected);
+        assert_eq!(fourth.proven(there), [Slot::B]);
+        let records = crate::Records {
+            choice0: [0; 512],
+            choice1: [0; 512],
+            tries: [0; 512],
+        };
+        let mut repaired = records.clone();
+        for step in crate::repair(&records, Slot::B, Some(Slot::A)) {
+            repaired.set(step.which, step.block);
+        }
+        // Slot 4 runs: GRUB takes the first that has a kernel when the records are lost
+        assert_eq!(crate::free(&repaired, Slot::A).unwrap(), [Slot::C]);
+        let decision = crate::choose(&repaired, true);
+        assert_eq!((decision.slot(), decision.attempt), (Slot::B, 0));
     }
 }

@@ -159,9 +159,10 @@ fn tries(records: &Records, left: u8) -> Result<Vec<Step>> {
     }])
 }
 
-/// Makes both copies of the choice whole again; nothing when they are. `running` is what is good when both are lost.
+/// Makes both copies of the choice whole again; nothing when they are. When both are lost, `good` and `prev` are what the history
+/// ([`crate::History::proven`]) or, without one, the running system tells.
 #[must_use]
-pub fn repair(records: &Records, running: Slot) -> Vec<Step> {
+pub fn repair(records: &Records, good: Slot, prev: Option<Slot>) -> Vec<Step> {
     let (first, copy) = (
         Choice::decode(&records.choice0),
         Choice::decode(&records.choice1),
@@ -176,9 +177,9 @@ pub fn repair(records: &Records, running: Slot) -> Vec<Step> {
         (None, Some(copy)) => vec![step(Which::Choice0, copy)],
         (None, None) => choice(Choice {
             id: new_id(records).unwrap_or(1),
-            good: running,
+            good,
             next: None,
-            prev: None,
+            prev: prev.filter(|prev| *prev != good),
         }),
     }
 }

@@ -45,12 +45,27 @@ pub(crate) fn clear(subject: &str) {
     let _ = fs::remove_file(Path::new(DIRECTORY).join(subject));
 }
 
+/// Where the versions of an installed machine are.
+const STORE: &str = "/run/rancher/os";
+
+/// Errors that the kernel has met in the file system of the versions.
+pub(crate) fn store_errors() -> u64 {
+    mounted(STORE).map_or(0, |mount| errors(&mount.device))
+}
+
+fn of_store() -> Option<String> {
+    (store_errors() > 0).then(|| {
+        "os-disk: the partition of the versions gives errors (`dmesg`, `ros os verify`): reboot to check it".to_owned()
+    })
+}
+
 /// Everything that is known to be wrong, as `subject: message`.
 pub(crate) fn all() -> Vec<String> {
     let mut problems = kept(Path::new(DIRECTORY));
     if let Some(state) = state_mount() {
         problems.extend(of_state(&state));
     }
+    problems.extend(of_store());
     problems
 }
 
@@ -74,12 +89,16 @@ fn kept(directory: &Path) -> Vec<String> {
 
 /// The mount that keeps the machine's state.
 pub(crate) fn state_mount() -> Option<MountEntry> {
+    mounted(STATE)
+}
+
+fn mounted(target: &str) -> Option<MountEntry> {
     let entries = sys::mount::mountinfo().ok()?;
     // The last one is on top.
     entries
         .into_iter()
         .rev()
-        .find(|entry| entry.target == Path::new(STATE))
+        .find(|entry| entry.target == Path::new(target))
 }
 
 /// Whether the mount is a disk, and not RAM or a disk's content with changes in RAM.

@@ -142,7 +142,7 @@ impl<V: Sectors> State<'_, V> {
         }
         let running = self.boots(&records, versions, proven)?;
         // What PID 1 does first changes nothing of that.
-        for step in steps::repair(&records, running) {
+        for step in steps::repair(&records, running, None) {
             records.set(step.which, step.block);
             self.boots(&records, versions, proven)?;
         }

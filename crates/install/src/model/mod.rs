@@ -171,7 +171,7 @@ fn successors(state: &State, rules: Rules) -> Vec<State> {
     all.push(off);
     // What PID 1 does first: repair, and give up what GRUB did not boot
     let repair = if rules.repairs {
-        steps::repair(&state.records, running)
+        steps::repair(&state.records, running, None)
     } else {
         Vec::new()
     };

@@ -12,6 +12,8 @@ use install::{
 use sys::blockdev;
 use sys::mount::{self, MountFlags};
 
+use super::damage;
+use super::lock::{self, Lock};
 use crate::install::device::DiskFile;
 use crate::install::medium::{hex, sha256};
 
@@ -100,8 +102,50 @@ impl Installed {
         Ok(Records::read(&mut DiskFile(file), 0)?)
     }
 
+    /// Reads the records, and writes what `decide` makes of them, with nobody in between.
+    pub(super) fn decide(
+        &self,
+        decide: impl FnOnce(&Records) -> install::Result<Vec<Step>>,
+    ) -> anyhow::Result<()> {
+        let _lock = lock::take()?;
+        self.apply(&decide(&self.records()?)?)
+    }
+
+    /// Makes the records whole again; returns what was done. When both copies of the choice are lost, the history tells what is
+    /// good: the boot loader then has started the first slot with a kernel, which may be one that has failed.
+    pub(super) fn repair(&self) -> anyhow::Result<Option<String>> {
+        let _lock = lock::take()?;
+        let records = self.records()?;
+        let (mut good, mut prev) = (self.slot, None);
+        let mut said = "a boot record was damaged and is repaired".to_owned();
+        if records.choice().is_none() {
+            let has = |slot: Slot, digest: &str| {
+                let there = self.version(slot);
+                there.is_some_and(|version| version.digest == digest)
+            };
+            let proven = self.history().proven(has);
+            good = proven.first().copied().unwrap_or(self.slot);
+            prev = proven.get(1).copied();
+            said = format!(
+                "the boot records were lost: the version in slot {good} is the good one, {}",
+                if proven.is_empty() {
+                    "because it runs; the history does not name one"
+                } else {
+                    "as the history says"
+                }
+            );
+        }
+        let steps = install::repair(&records, good, prev);
+        if steps.is_empty() {
+            return Ok(None);
+        }
+        self.apply(&steps)?;
+        Ok(Some(said))
+    }
+
     /// Writes steps one after the other, each on the disk before the next.
     pub(super) fn apply(&self, steps: &[Step]) -> anyhow::Result<()> {
+        let _lock = lock::take()?;
         // Refuses a partition that holds something else
         self.records()?;
         let mut disk = self.open(Role::BootState)?;
@@ -138,6 +182,7 @@ impl Installed {
 
     /// Adds an event about the version in a slot.
     pub(super) fn note(&self, slot: Slot, outcome: Outcome, reason: &str) -> anyhow::Result<()> {
+        let _lock = lock::take()?;
         let version = self.version(slot);
         let mut history = self.history();
         history.add(Event {
@@ -166,13 +211,19 @@ impl Installed {
     }
 }
 
-/// The store of layers, writable until this is dropped.
-pub(super) struct Writable(());
+/// The store of layers, writable until this is dropped. Nobody else has it writable, and so nobody makes it read-only under this.
+pub(super) struct Writable {
+    _lock: Lock,
+}
 
 impl Writable {
+    /// # Errors
+    /// When somebody else changes versions, or the file system is damaged or cannot be written.
     pub(super) fn new() -> anyhow::Result<Self> {
+        let lock = lock::take()?;
+        damage::check()?;
         remount(MountFlags::empty()).context("the store of layers cannot be written")?;
-        Ok(Self(()))
+        Ok(Self { _lock: lock })
     }
 
     pub(super) fn root(&self) -> &'static Path {

@@ -14,7 +14,7 @@ use super::failure::fail;
 use super::installed::{Installed, STORE};
 use super::policy::Policy;
 use super::source::Folder;
-use super::{initrd, stage, upgrade};
+use super::{initrd, lock, stage, upgrade};
 use crate::install::medium::{Medium, hex, sha256};
 
 /// Kernel and initrd in a slot, and the largest that are read, in bytes: 13 MB today.
@@ -69,6 +69,8 @@ impl Keeper {
         if let Some(event) = machine.history().rejected(&medium.digest()) {
             fail!(Refused, "it was rejected before ({})", event.reason);
         }
+        // Nobody writes to the slot before it is armed
+        let _lock = lock::take()?;
         stage::check_room(self.slot, &medium)?;
         stage::stage(machine, &medium, self.slot, None)?;
         println!("v{} is in slot {}.", manifest.version, self.slot);

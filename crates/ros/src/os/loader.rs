@@ -22,26 +22,46 @@ const EFI: &str = "EFI/BOOT";
 const NEW: &str = "NEW";
 const OLD: &str = "OLD";
 
-/// Keeps the parts of GRUB that come with a version, when they are not those of the version that runs.
+/// Keeps the parts of GRUB that come with a version, when they are not those of the version that runs. Those of the version that runs
+/// stay, when there are any: its update has failed, and is tried again.
 pub(super) fn keep(running: &Manifest, medium: &Medium, root: &Path) -> anyhow::Result<()> {
     let folder = root.join(FOLDER);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).context("cannot remove an earlier GRUB's parts")?;
-    }
-    if digests(running) == digests(&medium.manifest) {
+    let next = &medium.manifest;
+    forget(&folder, &[running, next])?;
+    let missing = |digest: &&str| !folder.join(digest).exists();
+    if digests(running) == digests(next) || !digests(next).iter().any(missing) {
         return Ok(());
     }
     let Loader { bios, uefi } = medium.loader()?;
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let (boot, core) = bios.unwrap_or_default();
-    for item in &medium.manifest.loader {
+    for item in &next.loader {
         let content = match item.path.as_str() {
             BOOT_IMAGE => &boot,
             CORE_IMAGE => &core,
             _ => &uefi.1,
         };
-        let path = folder.join(&item.sha256);
-        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+        // Whole or not there: an update takes what has its name
+        cloud_init::store::write_atomic(&folder.join(&item.sha256), content, 0o644)?;
+    }
+    Ok(())
+}
+
+/// Removes parts that none of these versions has.
+fn forget(folder: &Path, versions: &[&Manifest]) -> anyhow::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).context("cannot list an earlier GRUB's parts"),
+    };
+    for entry in entries {
+        let name = entry
+            .context("cannot list an earlier GRUB's parts")?
+            .file_name();
+        let is_had = |manifest: &&Manifest| digests(manifest).iter().any(|known| name == **known);
+        if !versions.iter().any(is_had) {
+            sys::fs::remove_all(&folder.join(&name))?;
+        }
     }
     Ok(())
 }
@@ -53,7 +73,7 @@ fn digests(manifest: &Manifest) -> Vec<&str> {
 
 /// Puts the GRUB of a version that was kept on the disk, if it is another one than the disk has.
 ///
-/// A failure is told, and is nothing more: the GRUB that is there starts the version as well.
+/// A failure is told, and is nothing more: the GRUB that is there starts the version as well. Each boot of the version tries again.
 pub(super) fn update(machine: &Installed) {
     let Some(version) = machine.version(machine.slot) else {
         return;
@@ -105,7 +125,15 @@ fn update_parts(machine: &Installed, version: &Version) -> anyhow::Result<Vec<&'
         done.push("UEFI");
     }
     let writable = Writable::new()?;
-    fs::remove_dir_all(writable.root().join(FOLDER)).context("cannot remove GRUB's parts")?;
+    // A staged version may have brought others
+    let slots = install::Slot::ALL.into_iter();
+    let others: Vec<Version> = slots.filter_map(|slot| machine.version(slot)).collect();
+    let others: Vec<&Manifest> = others
+        .iter()
+        .map(|other| &other.manifest)
+        .filter(|other| digests(other) != digests(&version.manifest))
+        .collect();
+    forget(&writable.root().join(FOLDER), &others)?;
     Ok(done)
 }
 
@@ -186,5 +214,43 @@ impl Drop for Esp {
         // After `end` there is nothing mounted, which is an error that says nothing
         let _ = mount::unmount(&self.0, UnmountFlags::DETACH);
         let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(loader: &[(&str, &str)]) -> Manifest {
+        let item = |path: &str, digest: &str| Item {
+            path: path.to_owned(),
+            size: 1,
+            sha256: digest.to_owned(),
+        };
+        let kernel = || item("boot/vmlinuz", "k");
+        let mut manifest = Manifest::new("1", "x86_64", vec![], kernel(), kernel());
+        manifest.loader = loader
+            .iter()
+            .map(|(path, digest)| item(path, digest))
+            .collect();
+        manifest
+    }
+
+    #[test]
+    fn a_grub_whose_update_failed_is_there_for_the_next_try() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        for name in ["boot2", "core2", "core1", ".core3.new"] {
+            fs::write(path.join(name), "").unwrap();
+        }
+        let running = version(&[(BOOT_IMAGE, "boot2"), (CORE_IMAGE, "core2")]);
+        forget(path, &[&running, &running]).unwrap();
+        let mut left: Vec<_> = fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["boot2", "core2"]);
+        forget(&path.join("none"), &[&running]).unwrap();
     }
 }

@@ -3,8 +3,10 @@
 mod access;
 mod auto;
 mod check;
+mod damage;
 pub(crate) mod failure;
 mod gate;
+mod heal;
 mod initrd;
 mod installed;
 mod kept_program;
@@ -12,6 +14,7 @@ mod kexec;
 mod listing;
 mod live;
 mod loader;
+mod lock;
 mod pin;
 pub(crate) mod policy;
 mod rules;

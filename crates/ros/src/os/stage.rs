@@ -6,37 +6,72 @@ use std::io::{Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use install::{Manifest, Outcome, Partition, Role, Slot, store};
 
 use super::failure::fail;
+use super::heal::{self, Aside};
 use super::installed::{Installed, STORE, Writable};
-use super::loader;
+use super::{loader, lock};
 use crate::install::medium::Medium;
 use crate::install::progress::Progress;
 use crate::install::{copy, write};
 
+/// Where PID 1 mounts the folder of a slot.
+const MEDIUM: &str = "/run/rancher/media";
+/// How names of copies end that are not whole; some of them are folders.
+const HALF: &str = ".part";
 /// What the file system needs in addition to contents: folders, links, the manifest.
 const OVERHEAD_BYTES: u64 = 4 << 20;
 
 /// The slot that is written next.
 pub(super) fn slot(machine: &Installed) -> anyhow::Result<Slot> {
-    let free = install::free(&machine.records()?, machine.slot)?;
+    let free = free(machine)?;
     Ok(*free.first().context("no slot is free")?)
 }
 
-/// Fetches what the disk does not have, and writes layers and slot.
+/// Slots that may be written to: also not the one whose layers this boot has in place of its own.
+fn free(machine: &Installed) -> anyhow::Result<Vec<Slot>> {
+    let mut free = install::free(&machine.records()?, machine.slot)?;
+    let layers = layers();
+    free.retain(|slot| Some(*slot) != layers);
+    Ok(free)
+}
+
+/// The slot that PID 1 has mounted as the medium (crate init, `media/slot.rs`).
+fn layers() -> Option<Slot> {
+    let mounts = sys::mount::mountinfo().ok()?;
+    let medium = mounts
+        .iter()
+        .rev()
+        .find(|entry| entry.target == Path::new(MEDIUM))?;
+    let slots = Slot::ALL.into_iter();
+    let mut shown = slots.filter(|slot| medium.root.ends_with(store::slot_folder(*slot)));
+    shown.next()
+}
+
+/// Fetches what the disk does not have, and writes layers and slot. What the disk has and is damaged is fetched again.
 pub(super) fn stage(
     machine: &Installed,
     medium: &Medium,
     slot: Slot,
     append: Option<&str>,
 ) -> anyhow::Result<()> {
+    let _lock = lock::take()?;
+    // The slot was chosen before somebody was asked
+    ensure!(
+        free(machine)?.contains(&slot),
+        "slot {slot} was taken by another command: try again"
+    );
     let arguments = arguments(machine, &medium.manifest, append)?;
     let mut progress = Progress::new(medium.manifest.payload().map(|item| item.size).sum());
     let writable = Writable::new()?;
+    for path in heal::set_aside(writable.root(), &medium.manifest)? {
+        println!("{path} is damaged on the disk: it is taken again");
+    }
     collect(writable.root(), slot, &medium.manifest)?;
     copy::version(medium, writable.root(), slot, &mut progress)?;
+    heal::relink(writable.root(), &medium.manifest)?;
     if let Some(running) = machine.version(machine.slot) {
         loader::keep(&running.manifest, medium, writable.root())?;
     }
@@ -72,15 +107,18 @@ fn arguments(
     other: &Manifest,
     append: Option<&str>,
 ) -> anyhow::Result<String> {
-    let running = machine
-        .version(machine.slot)
-        .context("the running version has no manifest")?;
+    // None when its folder is damaged: then only the words that the other version does not have are the user's
+    let running = machine.version(machine.slot);
+    let known = running.map_or_else(
+        || other.arguments.clone(),
+        |version| version.manifest.arguments,
+    );
     let environment = machine.environment(machine.slot)?;
     let now = environment.into_iter().find(|(name, _)| name == "args");
     let now = now.map(|(_, value)| value).unwrap_or_default();
     let own = now
         .split_whitespace()
-        .filter(|word| !running.manifest.arguments.iter().any(|known| known == word))
+        .filter(|word| !known.iter().any(|known| known == word))
         .map(str::to_owned);
     let mut words: Vec<String> = other.arguments.iter().cloned().chain(own).collect();
     words.extend(append.map(str::to_owned));
@@ -95,8 +133,8 @@ fn wanted(manifest: &Manifest) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Removes the folder of the slot that is written next, and contents that no slot has any more. What `next` needs stays, also
-/// a part of it that an earlier download has left.
+/// Removes the folder of the slot that is written next, and contents that no slot has any more. What `next` needs stays, also the
+/// blob that an earlier download has left, which goes on from there; a half copy is of no use to anybody.
 fn collect(root: &Path, slot: Slot, next: &Manifest) -> anyhow::Result<()> {
     let folder = root.join(store::slot_folder(slot));
     if folder.exists() {
@@ -106,8 +144,11 @@ fn collect(root: &Path, slot: Slot, next: &Manifest) -> anyhow::Result<()> {
     let wanted = wanted(next);
     for (name, metadata) in contents(root)? {
         let digest = name.split('.').next().unwrap_or_default();
-        if metadata.nlink() == 1 && !wanted.contains(digest) {
-            fs::remove_file(root.join(store::STORE).join(&name))
+        let aside = heal::is_aside(&name);
+        let is_left = metadata.is_dir() || name.ends_with(HALF) || aside == Some(Aside::Earlier);
+        let is_unused = metadata.nlink() == 1 && !wanted.contains(digest) && aside.is_none();
+        if is_left || is_unused {
+            sys::fs::remove_all(&root.join(store::STORE).join(&name))
                 .context("cannot remove a content that nobody has")?;
         }
     }
@@ -270,14 +311,27 @@ mod tests {
         for path in [
             name('d', ".1234.blob"),
             name('c', ".1234.blob"),
+            name('b', ".part"),
             name('e', ""),
         ] {
             fs::write(path, [0; 7]).unwrap();
         }
+        let aside = name('d', ".damaged-01234567");
+        fs::write(&aside, [0; 7]).unwrap();
+        // As a copy out of System Docker leaves it
+        fs::create_dir(name('d', ".part")).unwrap();
+        fs::write(name('d', ".part").join("half"), [0; 7]).unwrap();
         let next = manifest(vec![item("rancheros/d", 'd', 50)]);
         collect(folder.path(), Slot::B, &next).unwrap();
         assert!(name('d', ".1234.blob").exists() && name('e', "").exists());
-        assert!(!name('c', ".1234.blob").exists());
+        for path in [
+            name('c', ".1234.blob"),
+            name('b', ".part"),
+            name('d', ".part"),
+            aside,
+        ] {
+            assert!(!path.exists(), "{} stays", path.display());
+        }
         assert!(name('b', "").exists(), "slot 4 has it");
         collect(folder.path(), Slot::A, &next).unwrap();
         assert!(!name('b', "").exists() && !folder.path().join("slots/4").exists());

@@ -9,6 +9,7 @@ use install::{Outcome, Slot};
 use super::failure::fail;
 use super::gate::facts::Facts;
 use super::installed::Installed;
+use super::lock::{self, Lock};
 use super::policy::Policy;
 use super::{kexec, live, loader, rules, source, stage};
 use crate::install::confirm;
@@ -76,16 +77,18 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
     let named = options.image.clone().or_else(|| options.reference.clone());
     let image = match named {
         Some(image) => image,
-        None => match staged(&machine)? {
-            Some(slot) => {
+        None => {
+            let lock = lock::take()?;
+            if let Some(slot) = staged(&machine)? {
                 ensure!(
                     !options.stage,
                     "the version in slot {slot} is staged already"
                 );
-                return begin(&machine, slot, options);
+                return begin(&machine, slot, options, lock);
             }
-            None => newest(&policy)?,
-        },
+            drop(lock);
+            newest(&policy)?
+        }
     };
     let medium = Medium::open(Some(&image), &policy)?;
     rules::check(&machine, &medium, options.force)?;
@@ -103,6 +106,8 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
     if asks(options.force) && !confirm("Continue")? {
         return Ok(ExitCode::FAILURE);
     }
+    // From here until it is armed nobody else may write to the slot
+    let lock = lock::take()?;
     stage::stage(&machine, &medium, slot, options.append.as_deref())?;
     let version = medium.manifest.version.clone();
     // A reboot would end this process before it has put away what it was staged from
@@ -111,14 +116,21 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
         println!("v{version} is staged in slot {slot}; `ros os upgrade` tries it.");
         return Ok(ExitCode::SUCCESS);
     }
-    begin(&machine, slot, options)
+    begin(&machine, slot, options, lock)
 }
 
 /// Starts the version in a slot as the options say.
-fn begin(machine: &Installed, slot: Slot, options: &Options) -> anyhow::Result<ExitCode> {
+fn begin(
+    machine: &Installed,
+    slot: Slot,
+    options: &Options,
+    lock: Lock,
+) -> anyhow::Result<ExitCode> {
     if !options.live {
-        return try_slot(machine, slot, options);
+        return try_slot(machine, slot, options, lock);
     }
+    // Another process goes on, and takes it itself
+    drop(lock);
     let version = machine.version(slot);
     let version = version.with_context(|| format!("slot {slot} has no version"))?;
     live::check(machine, &version.manifest)?;
@@ -147,6 +159,7 @@ pub(super) fn staged(machine: &Installed) -> anyhow::Result<Option<Slot>> {
 pub(super) fn stage_image(machine: &Installed, image: &str, policy: &Policy) -> anyhow::Result<()> {
     let medium = Medium::open(Some(image), policy)?;
     rules::check(machine, &medium, false)?;
+    let _lock = lock::take()?;
     let slot = stage::slot(machine)?;
     stage::check_room(slot, &medium)?;
     stage::stage(machine, &medium, slot, None)
@@ -154,6 +167,7 @@ pub(super) fn stage_image(machine: &Installed, image: &str, policy: &Policy) -> 
 
 /// Has the next boot try the version that is staged; returns its name.
 pub(super) fn arm_staged(machine: &Installed) -> anyhow::Result<String> {
+    let _lock = lock::take()?;
     let slot = staged(machine)?.context("no version is staged")?;
     arm(machine, slot)?;
     let version = machine.version(slot);
@@ -180,8 +194,15 @@ fn newest(policy: &Policy) -> anyhow::Result<String> {
 }
 
 /// Has the next boot try a slot, and boots it now unless the options say otherwise.
-fn try_slot(machine: &Installed, slot: Slot, options: &Options) -> anyhow::Result<ExitCode> {
+fn try_slot(
+    machine: &Installed,
+    slot: Slot,
+    options: &Options,
+    lock: Lock,
+) -> anyhow::Result<ExitCode> {
     arm(machine, slot)?;
+    // The records say it from here on, and a question may wait for long
+    drop(lock);
     if options.no_reboot || (asks(options.force) && !confirm("Continue with reboot")?) {
         return Ok(ExitCode::SUCCESS);
     }
@@ -195,8 +216,9 @@ fn try_slot(machine: &Installed, slot: Slot, options: &Options) -> anyhow::Resul
 
 /// Has the next boot try a slot.
 pub(super) fn arm(machine: &Installed, slot: Slot) -> anyhow::Result<()> {
+    let _lock = lock::take()?;
     Facts::gather().note()?;
-    machine.apply(&install::arm(&machine.records()?, slot)?)?;
+    machine.decide(|records| install::arm(records, slot))?;
     crate::problems::clear("upgrade");
     machine.note(slot, Outcome::Armed, "")?;
     println!(
@@ -228,6 +250,7 @@ pub(super) fn rollback(force: bool, no_reboot: bool) -> anyhow::Result<ExitCode>
 /// Makes the running version the good one.
 pub(super) fn commit() -> anyhow::Result<()> {
     let machine = Installed::here()?;
+    let _lock = lock::take()?;
     let records = machine.records()?;
     let choice = records.choice().context("the boot records are lost")?;
     if choice.good == machine.slot && choice.next.is_none() {
@@ -243,6 +266,7 @@ pub(super) fn commit() -> anyhow::Result<()> {
 /// Takes an order back.
 pub(super) fn cancel() -> anyhow::Result<()> {
     let machine = Installed::here()?;
+    let _lock = lock::take()?;
     let records = machine.records()?;
     let choice = records.choice().context("the boot records are lost")?;
     let next = choice.next.context("no version is to be tried")?;

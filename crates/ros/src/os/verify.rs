@@ -7,9 +7,10 @@ use install::{Role, Slot, store};
 use sha2::{Digest as _, Sha256};
 
 use super::failure::fail;
+use super::heal;
 use super::installed::{Installed, STORE};
 use super::policy::Policy;
-use crate::install::medium::{hex, sha256_file};
+use crate::install::medium::hex;
 
 /// Kernel and initrd are read whole: 13 MB today.
 const LARGEST_FILE_BYTES: usize = 128 << 20;
@@ -51,7 +52,10 @@ pub(super) fn main(slot: Option<u32>) -> anyhow::Result<()> {
         }
     }
     if damaged > 0 {
-        fail!(Verification, "{damaged} versions are damaged");
+        fail!(
+            Verification,
+            "{damaged} versions are damaged; `ros os upgrade -f -i IMAGE` of the same version takes what is damaged again"
+        );
     }
     Ok(())
 }
@@ -61,8 +65,7 @@ fn damage(machine: &Installed, slot: Slot) -> anyhow::Result<Vec<String>> {
     let mut damaged = Vec::new();
     for item in &version.manifest.files {
         let path = Path::new(STORE).join(store::linked(slot, item));
-        // A file that cannot be read is as bad as one that reads wrong
-        if sha256_file(&path).map_or(true, |digest| hex(&digest) != item.sha256) {
+        if heal::is_damaged(&path, item) {
             damaged.push(item.path.clone());
         }
     }

@@ -45,19 +45,18 @@ pub(crate) fn start() -> anyhow::Result<()> {
 /// Repairs the records; then commits or gives up what this boot was a try of.
 pub(super) fn main() -> anyhow::Result<()> {
     let machine = Installed::here()?;
-    let repair = install::repair(&machine.records()?, machine.slot);
-    if !repair.is_empty() {
-        say(
-            Priority::Warning,
-            "a boot record was damaged and is repaired",
-        );
-        machine.apply(&repair)?;
+    if let Some(repaired) = machine.repair()? {
+        say(Priority::Warning, &repaired);
     }
     let by_kexec = kexec::arrived(&machine)?;
     let records = machine.records()?;
     let choice = records.choice().context("the boot records are lost")?;
     let Some(next) = choice.next else {
         tell(&machine);
+        if choice.good == machine.slot {
+            // Nothing, unless an earlier update of GRUB has failed
+            loader::update(&machine);
+        }
         return Ok(());
     };
     // An order that was given after this boot waits for the next one
@@ -83,7 +82,7 @@ pub(super) fn main() -> anyhow::Result<()> {
     }
     match judge() {
         Ok(()) if by_kexec => {
-            machine.apply(&install::refill(&records)?)?;
+            machine.decide(install::refill)?;
             // For PID 1, which else would reboot a machine in which nobody has decided
             std::fs::write(PASSED, "").context("cannot note that the checks have passed")?;
             let text = "it passed its checks after kexec: a boot through the firmware decides";
@@ -91,7 +90,7 @@ pub(super) fn main() -> anyhow::Result<()> {
             machine.note(machine.slot, Outcome::Armed, text)
         }
         Ok(()) => {
-            machine.apply(&install::commit(&records, machine.slot)?)?;
+            machine.decide(|records| install::commit(records, machine.slot))?;
             say(
                 Priority::Info,
                 &format!("v{} works and is kept", config::VERSION),
@@ -111,7 +110,7 @@ pub(super) fn main() -> anyhow::Result<()> {
             );
             // First the history: should the power fail in between, it is tried again and not forgotten
             machine.note(machine.slot, Outcome::Rejected, &reason)?;
-            machine.apply(&install::reject(&records)?)?;
+            machine.decide(install::reject)?;
             crate::power::reboot()
         }
     }

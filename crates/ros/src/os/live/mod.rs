@@ -186,7 +186,7 @@ fn upgrade(slot: Slot) -> anyhow::Result<()> {
 /// Has the next boot try the slot: what works without a boot may not boot.
 fn arm(machine: &Installed, slot: Slot) -> anyhow::Result<()> {
     Facts::gather().note()?;
-    machine.apply(&install::arm(&machine.records()?, slot)?)?;
+    machine.decide(|records| install::arm(records, slot))?;
     machine.note(slot, Outcome::Armed, "it runs, without a reboot")
 }
 
