@@ -46,7 +46,7 @@ use serde::{Deserialize, Serialize};
 use crate::worker::Launcher;
 pub use list::ImageListOptions;
 use media::MediaLayers;
-pub use media::mount_from_media;
+pub use media::{files_on_media, mount_from_media};
 use table::Table;
 pub use transfer::{CommitOptions, ImportOptions, ProgressStream};
 

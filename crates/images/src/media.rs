@@ -187,25 +187,13 @@ fn add_image(images: &Images, directory: &Path, image: &MediaImage) -> Result<()
 /// # Errors
 /// When the medium has no such image, or a layer is damaged.
 pub fn mount_from_media(directory: &Path, reference: &str, target: &Path) -> Result<()> {
-    let index = read_index(directory)?;
-    let wanted = super::parse_reference(reference)?;
-    let fits = |text: &String| {
-        Reference::parse(text).is_ok_and(|known| {
-            known.name() == wanted.name() && wanted.tag().is_none_or(|tag| known.tag() == Some(tag))
-        })
-    };
-    let image = index
-        .images
-        .iter()
-        .find(|image| image.references.iter().any(fits));
-    let image =
-        image.ok_or_else(|| Error::not_found(format!("no image {reference} on the medium")))?;
+    let image = find(read_index(directory)?, reference)?;
     image
         .check()
         .map_err(|error| Error::server(format!("image {reference} of the medium: {error}")))?;
     let work = target.with_extension("layers");
     let mut mounted = Vec::new();
-    let result = mount_stack(directory, image, &work, target, &mut mounted);
+    let result = mount_stack(directory, &image, &work, target, &mut mounted);
     // the overlay keeps its layers; their own mount points have served
     for path in &mounted {
         let detached = sys::mount::unmount(path, UnmountFlags::DETACH);
@@ -216,6 +204,30 @@ pub fn mount_from_media(directory: &Path, reference: &str, target: &Path) -> Res
     }
     let _ = fs::remove_dir(&work);
     result
+}
+
+/// The files of an image below the directory of a medium: who copies them with the index can mount it from there.
+///
+/// # Errors
+/// When the medium has no such image, or its index cannot be read.
+pub fn files_on_media(directory: &Path, reference: &str) -> Result<Vec<PathBuf>> {
+    let image = find(read_index(directory)?, reference)?;
+    let mut files = vec![PathBuf::from(FILE_NAME)];
+    files.extend(image.layers.into_iter().map(|layer| layer.file.into()));
+    Ok(files)
+}
+
+fn find(index: MediaIndex, reference: &str) -> Result<MediaImage> {
+    let wanted = super::parse_reference(reference)?;
+    let fits = |text: &String| {
+        Reference::parse(text).is_ok_and(|known| {
+            known.name() == wanted.name() && wanted.tag().is_none_or(|tag| known.tag() == Some(tag))
+        })
+    };
+    let mut images = index.images.into_iter();
+    images
+        .find(|image| image.references.iter().any(fits))
+        .ok_or_else(|| Error::not_found(format!("no image {reference} on the medium")))
 }
 
 fn mount_stack(

@@ -25,6 +25,7 @@ pub(crate) const PHASES: &[Phase] = &[
     Phase { name: "load boot modules",      deadline: seconds(60), on_failure: Continue, work: coldplug::load },
     Phase { name: "arm watchdog",           deadline: seconds(10), on_failure: Continue, work: watchdog::arm },
     Phase { name: "find media",             deadline: seconds(60), on_failure: Rescue,   work: media::find },
+    Phase { name: "check media",            deadline: seconds(120), on_failure: Rescue,  work: media::check },
     Phase { name: "mount modules",          deadline: seconds(20), on_failure: Continue, work: media::mount_modules },
     Phase { name: "recovery",               deadline: seconds(5),  on_failure: Rescue,   work: rescue::if_asked },
     Phase { name: "mount state",            deadline: seconds(960), on_failure: RescueIf(state::is_required), work: state::mount },

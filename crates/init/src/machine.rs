@@ -18,6 +18,8 @@ pub(crate) struct Machine {
     pub(crate) config: config::Config,
     /// Mount point of the file system that has `/rancheros`, once it is found.
     pub(crate) media: Option<PathBuf>,
+    /// Not all of an installed disk's version was there, or its partition could not be mounted as it should be.
+    pub(crate) media_is_damaged: bool,
     /// The state partition, or none when the machine keeps everything in RAM.
     pub(crate) state: Option<State>,
     /// The same as a tree, for comparison with a later one.

@@ -13,7 +13,7 @@ use sys::process::{Command, Output};
 use crate::machine::Machine;
 
 /// The image that has most of them.
-const IMAGE: &str = "rancher/os-console";
+pub(crate) const IMAGE: &str = "rancher/os-console";
 const MOUNT_POINT: &str = "/run/rancher/toolbox";
 
 /// The image for disks inside of others: cryptsetup, lvm, mdadm.
@@ -156,6 +156,12 @@ impl Drop for Toolbox {
 }
 
 impl Finished {
+    /// A tool's end, made by a test.
+    #[cfg(test)]
+    pub(crate) fn of(output: Output) -> Finished {
+        Finished(output)
+    }
+
     /// The exit code, or none when a signal ended it.
     pub(crate) fn code(&self) -> Option<i32> {
         self.0.status.code()
@@ -164,6 +170,15 @@ impl Finished {
     /// How it ended and the last of what it said.
     pub(crate) fn summary(&self) -> String {
         format!("{}: {}", self.0.status, self.words())
+    }
+
+    /// All that it said, up to so many bytes: for a file.
+    pub(crate) fn text(&self, limit: usize) -> String {
+        let mut text = String::from_utf8_lossy(&self.0.stdout).into_owned();
+        text.push_str(&String::from_utf8_lossy(&self.0.stderr));
+        let end = text.floor_char_boundary(limit);
+        text.truncate(end);
+        text
     }
 
     /// The last of what it said.

@@ -7,9 +7,11 @@ use std::path::Path;
 
 /// Facts of a superblock and of the device that it is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ext4 {
+pub(crate) struct Ext4 {
     /// Seconds since 1970; 0 when it was never mounted.
     pub(super) last_mount: u64,
+    /// The kernel or a check has found errors that nobody has repaired.
+    pub(crate) has_errors: bool,
     bytes: u64,
     device_bytes: u64,
 }
@@ -23,8 +25,11 @@ impl Ext4 {
     }
 }
 
+/// The bit of the state (`s_state`) that says so.
+const ERRORS: u8 = 2;
+
 /// Reads the superblock. `None`: there is none, or it cannot be read.
-pub(super) fn read(device: &Path) -> Option<Ext4> {
+pub(crate) fn read(device: &Path) -> Option<Ext4> {
     let mut file = File::open(device).ok()?;
     let device_bytes = file.seek(SeekFrom::End(0)).ok()?;
     let mut superblock = [0; 1024];
@@ -40,6 +45,7 @@ pub(super) fn read(device: &Path) -> Option<Ext4> {
     let blocks = field(0x4) | (field(0x150) << 32);
     let block_bytes = 1024_u64 << field(0x18).min(6);
     Some(Ext4 {
+        has_errors: superblock[0x3a] & ERRORS != 0,
         last_mount: field(0x2c) | (u64::from(superblock[0x274]) << 32),
         bytes: blocks.saturating_mul(block_bytes),
         device_bytes,
@@ -59,9 +65,13 @@ mod tests {
         disk[1024 + 0x2c] = 7;
         std::fs::write(file.path(), &disk).expect("written");
         let found = read(file.path()).expect("an ext4");
+        assert!(!found.has_errors);
         assert_eq!((found.last_mount, found.can_grow()), (7, false));
         file.as_file().set_len(100 << 20).expect("grown");
         assert!(read(file.path()).expect("an ext4").can_grow());
+        disk[1024 + 0x3a] = 3;
+        std::fs::write(file.path(), &disk).expect("written");
+        assert!(read(file.path()).expect("an ext4").has_errors);
         file.as_file().set_len(0).expect("emptied");
         assert_eq!(read(file.path()), None);
     }

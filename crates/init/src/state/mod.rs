@@ -3,9 +3,10 @@
 //! A hurt, full or absent disk never keeps the machine from coming up: it takes what it can from the disk, has the rest
 //! in RAM, and says so. Only `rancher.state.required` makes the rescue shell of it.
 
+mod check;
 mod containers;
 mod directory;
-mod ext4;
+pub(crate) mod ext4;
 mod find;
 mod format;
 mod reserve;
@@ -44,7 +45,7 @@ const DEV: &str = "rancher.state.dev";
 /// The label of boot2docker's disks.
 const BOOT2DOCKER: &str = "LABEL=B2D_STATE";
 
-/// A full check of a 10 TB disk takes minutes; the phase's own deadline is longer.
+/// A full check of a 10 TB disk takes minutes, as does making a file system on one; the phase's own deadline is longer.
 const CHECK_DEADLINE: Duration = Duration::from_secs(540);
 
 /// The state partition, as far as it can be used.
@@ -181,12 +182,15 @@ fn mount_found(
     };
     fs::create_dir_all(EARLY_STATE).with_context(|| format!("cannot create {EARLY_STATE}"))?;
     // What cannot be written cannot be repaired, and its mount says so.
-    let damage = if kind == "ext4" && !is_read_only(&device) {
-        check(machine, &device)
+    let checked = if kind == "ext4" && !is_read_only(&device) {
+        check::check(machine, &device)
     } else {
-        None
+        check::Checked::default()
     };
-    let usable = usable::mount(&device, kind, Path::new(EARLY_STATE), damage)?;
+    let usable = usable::mount(&device, kind, Path::new(EARLY_STATE), checked.damage)?;
+    if let Some(repaired) = checked.repaired {
+        check::tell(&device, &repaired);
+    }
     if usable != Use::ReadOnly
         && kind == "ext4"
         && ext4::read(&device).is_some_and(|found| found.can_grow())
@@ -201,25 +205,6 @@ fn is_read_only(device: &Path) -> bool {
     known
         .iter()
         .any(|known| known.path == device && known.read_only)
-}
-
-/// e2fsck -p: replays the journal, repairs what is safe. Returns what it could not repair: such a file system is not
-/// written to, since each write can cost more of it.
-fn check(machine: &Machine, device: &Path) -> Option<String> {
-    /// Exit codes 0 to 3: nothing to do, or repaired (e2fsck(8)).
-    const REPAIRED: i32 = 3;
-    let result = Toolbox::open(machine).and_then(|toolbox| {
-        toolbox.run("e2fsck", &["-p", &device.to_string_lossy()], CHECK_DEADLINE)
-    });
-    match result {
-        Ok(output) if output.code().is_some_and(|code| code <= REPAIRED) => None,
-        Ok(output) => Some(output.summary()),
-        Err(error) => {
-            let device = device.display();
-            log::error(&format!("state: {device} is not checked: {error:#}"));
-            None
-        }
-    }
 }
 
 fn grow(machine: &Machine, device: &Path) {

@@ -1,21 +1,25 @@
-//! Phases "find media" and "mount modules": where this boot's images come from.
+//! Phases "find media", "check media" and "mount modules": where this boot's images come from.
 //!
 //! Looked for in this order: the slot that the boot loader names, the initrd itself (a network boot carries the images there), a file
 //! system labelled RANCHEROS (the ISO, on a disc or copied to a disk), any other file system with
 //! `/rancheros/images.json`.
+
+mod check;
+mod slot;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use install::Role;
 use sys::blockdev::{self, BlockDevice};
 use sys::mount::{self, MountFlags};
 
-use crate::installed::{Installed, STORE};
+use crate::installed::Installed;
 use crate::log;
 use crate::machine::{MEDIA, Machine};
+
+pub(crate) use check::check;
 
 /// Volume label of the ISO.
 const LABEL: &str = "RANCHEROS";
@@ -41,12 +45,13 @@ pub(crate) fn find(mut machine: Machine) -> anyhow::Result<Machine> {
     let give_up = sys::clock::boottime() + PATIENCE;
     while sys::clock::boottime() < give_up {
         if let Some(installed) = &installed {
-            if let Some(device) = mount_slot(installed, &target)? {
+            if let Some(mounted) = slot::mount(installed, &machine.command_line, &target)? {
                 log::info(&format!(
                     "media: slot {} of {}",
                     installed.slot,
-                    device.display()
+                    mounted.device.display()
                 ));
+                machine.media_is_damaged = mounted.is_damaged;
                 machine.media = Some(target);
                 return Ok(machine);
             }
@@ -73,27 +78,6 @@ fn missing(installed: Option<&Installed>) -> String {
         || "no disc, disk or partition has /rancheros/images.json".to_owned(),
         |installed| format!("the disk with slot {} is not there", installed.slot),
     )
-}
-
-/// Mounts the store of layers, and on `target` the slot's folder of it; none when the disk is not there yet.
-fn mount_slot(installed: &Installed, target: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let Some(device) = installed.partition(Role::Os) else {
-        return Ok(None);
-    };
-    fs::create_dir_all(STORE).with_context(|| format!("cannot create {STORE}"))?;
-    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-    mount::mount(&device, Path::new(STORE), "ext4", flags, "")?;
-    let folder = installed.folder();
-    if !Machine::has_images(&folder) {
-        bail!(
-            "slot {} of {} has no images",
-            installed.slot,
-            device.display()
-        );
-    }
-    mount::bind(&folder, target, false)?;
-    mount::remount_bind(target, flags)?;
-    Ok(Some(device))
 }
 
 /// Tries every block device once; the ones with our label come first.
