@@ -14,6 +14,8 @@ mod datasources;
 mod dying_disk;
 mod engine;
 mod failure;
+mod firmware;
+mod heal;
 mod hostile;
 pub(crate) mod install;
 pub(crate) mod live;
@@ -53,6 +55,8 @@ use crate::context::Context;
 pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
     [
         install::tests(context),
+        firmware::tests(context),
+        heal::tests(context),
         live::tests(context),
         broken::tests(context),
         watchdog::tests(context),
