@@ -7,7 +7,7 @@
 //! [`Config`]. A bad part is reported and left out; the good parts around it stay, even of a document that is not YAML
 //! as a whole ([`read`]).
 //!
-//! YAML is read from the events of serde-saphyr's parser rather than through serde, because the text of a scalar must
+//! YAML is read from the events of granit-parser rather than through serde, because the text of a scalar must
 //! survive until the schema says what it is: `0644` is a string in `permissions` and `yes` is a boolean in `dhcp`.
 //!
 //! **Belongs here:** what a document means: the schema, parsing, checking, merging, and the typed result.

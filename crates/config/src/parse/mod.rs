@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use crate::{Entry, Location, Node, Problem, Value};
 
@@ -19,7 +19,7 @@ pub const MAX_NODES: usize = 100_000;
 /// Bytes of a scalar that count as one more node, so that copies of a long text by aliases are bounded too.
 const BYTES_PER_NODE: usize = 256;
 
-type Events<'t> = Parser<'t, serde_saphyr::granit_parser::StrInput<'t>>;
+type Events<'t> = Parser<'t, StrInput<'t>>;
 
 /// Parses one document; an empty one is an empty map, `name` is what it is reported under.
 ///
