@@ -1,8 +1,7 @@
 //! Where fetched user data and metadata are kept: files of the machine's configuration, written all or nothing.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use config::schema::CLOUD_CONFIG;
@@ -197,46 +196,30 @@ pub fn forget_other_machine(directory: &Path, machine: &str) -> Result<bool> {
     Ok(is_other)
 }
 
-/// Writes a file so that a power cut leaves the old or the new one: a temporary file, fsync, rename, fsync of the
-/// directory.
+/// Writes a file so that a power cut leaves the old or the new one ([`sys::atomic_file::write`]); its directory is made.
 ///
 /// # Errors
 /// Whatever step fails; the old file then stands.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent).map_err(|error| Error::file("create", parent, error))?;
-    let name = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned());
-    let shown = name.unwrap_or_default();
-    // Begins with a dot: readers of cloud-config.d skip it.
-    let temporary: PathBuf = parent.join(format!(".{shown}.new"));
-    let _ = fs::remove_file(&temporary); // left by a power cut
-    // With its mode from the first moment: whoever opens it before that would read a secret that is written afterwards.
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(&temporary)
-        .map_err(|error| Error::file("create", &temporary, error))?;
-    // Without what the umask took.
-    sys::fs::set_mode(&temporary, mode)?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(|error| Error::file("write", &temporary, error))?;
-    fs::rename(&temporary, path)
-        .or_else(|error| match error.kind() {
-            // Damage of the disk, and no file ever replaces it: it would be in the way for ever.
-            ErrorKind::IsADirectory => {
-                fs::rename(path, parent.join(format!(".{shown}.damaged")))?;
-                fs::rename(&temporary, path)
-            }
-            _ => Err(error),
-        })
-        .map_err(|error| Error::file("replace", path, error))?;
-    fs::File::open(parent)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| Error::file("sync", parent, error))
+    // The temporary name begins with a dot: readers of cloud-config.d skip it.
+    let replace = || sys::atomic_file::write(path, &sys::atomic_file::hidden(path), bytes, mode);
+    let result = match replace() {
+        // Damage of the disk, and no file ever replaces it: it would be in the way for ever.
+        Err(error) if error.kind() == ErrorKind::IsADirectory => {
+            set_aside(path).map_err(|error| Error::file("set aside", path, error))?;
+            replace()
+        }
+        result => result,
+    };
+    result.map_err(|error| Error::file("write", path, error.source))
+}
+
+/// Gives what cannot be replaced another name, which readers of cloud-config.d skip.
+fn set_aside(path: &Path) -> std::io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    fs::rename(path, path.with_file_name(format!(".{name}.damaged")))
 }
 
 #[cfg(test)]

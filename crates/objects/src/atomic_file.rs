@@ -4,7 +4,7 @@
 //! written: [`crate::damage`] reads it then.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ pub fn write_keeping(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         put(path, content, mode, || ())
     })?;
     if is_first {
-        let _ = fill(&spare, content, mode, false);
+        let _ = fill(&spare, content, mode);
     }
     Ok(())
 }
@@ -110,16 +110,9 @@ fn put(path: &Path, content: &[u8], mode: u32, ready: impl FnOnce()) -> io::Resu
         .ok_or_else(|| io::Error::other("path has no parent directory"))?;
     let temporary = path.with_extension("tmp");
     let is_first = !path.exists();
-    let result = fill(&temporary, content, mode, true).and_then(|()| {
-        ready();
-        fs::rename(&temporary, path)
-    });
-    if let Err(error) = result {
-        // The rename did not happen; a leftover would only be overwritten next time.
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
-    }
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    // The callers name the file; the cause alone is told on.
+    sys::atomic_file::put(path, &temporary, content, mode, ready).map_err(|error| error.source)?;
+    let synced = sys::atomic_file::sync_directory(directory).map_err(|error| error.source);
     if synced.is_err() {
         take_back(path, &temporary, is_first);
     }
@@ -136,7 +129,8 @@ fn take_back(path: &Path, temporary: &Path, is_first: bool) {
     }
 }
 
-fn fill(path: &Path, content: &[u8], mode: u32, sync: bool) -> io::Result<()> {
+/// Not synced: a spare that a power cut takes is missed only where the same cut damages the record.
+fn fill(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     // A new file: what lies there (a leftover, a named pipe) is not written to.
     let _ = fs::remove_file(path);
     let mut file = OpenOptions::new()
@@ -144,8 +138,7 @@ fn fill(path: &Path, content: &[u8], mode: u32, sync: bool) -> io::Result<()> {
         .create_new(true)
         .mode(mode)
         .open(path)?;
-    file.write_all(content)?;
-    if sync { file.sync_all() } else { Ok(()) }
+    file.write_all(content)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! This crate does not mount anything, does not know which images or containers exist, does not speak Docker's API, and
 //! reads no archive and no registry: that is crate oci-transfer.
 //!
-//! **May import:** none of our crates.
+//! **May import:** `sys` of our crates.
 
 pub mod config;
 pub mod digest;

@@ -4,7 +4,7 @@
 //! progress, which is emptied at start. A layer directory appears by one rename, so it is whole or absent.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +15,8 @@ use crate::error::{Context, Error, Result};
 
 /// Largest blob that is read into memory, in bytes (manifests and configurations).
 const BLOB_READ_MAX: u64 = 16 * 1024 * 1024;
+/// Bits of the files. Nobody but root comes that far: the engine's directory has the mode 0710.
+const FILE_MODE: u32 = 0o644;
 
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 
@@ -274,14 +276,8 @@ pub fn digest_file(path: &Path) -> Result<(Digest, u64)> {
 /// # Errors
 /// The first system call that failed; `path` then has its old content.
 pub fn write_atomic(path: &Path, work: &Path, bytes: &[u8]) -> Result<()> {
-    let what = || format!("write {}", path.display());
-    let mut file = File::create(work).context(what)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if let Err(error) = written.and_then(|()| fs::rename(work, path)) {
-        let _ = fs::remove_file(work);
-        return Err(Error::io(what(), error));
-    }
-    path.parent().map_or(Ok(()), sync_directory)
+    sys::atomic_file::write(path, work, bytes, FILE_MODE)
+        .map_err(|error| Error::io(format!("write {}", path.display()), error.source))
 }
 
 /// Makes sure that the names in a directory are on disk.
@@ -289,7 +285,6 @@ pub fn write_atomic(path: &Path, work: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// When it cannot be opened or synced.
 pub fn sync_directory(path: &Path) -> Result<()> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .context(|| format!("sync {}", path.display()))
+    sys::atomic_file::sync_directory(path)
+        .map_err(|error| Error::io(format!("sync {}", path.display()), error.source))
 }

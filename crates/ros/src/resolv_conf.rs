@@ -107,9 +107,8 @@ impl ResolvConf {
 
 /// Writes a file that is whole at every moment.
 pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    fs::write(&new, text)?;
-    fs::rename(&new, path)
+    sys::atomic_file::write(path, &sys::atomic_file::hidden(path), text, 0o644)
+        .map_err(|error| error.source)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 mod error;
 mod flags;
 
+pub mod atomic_file;
 pub mod blockdev;
 pub mod capability;
 pub mod cgroup;

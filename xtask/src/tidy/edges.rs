@@ -14,7 +14,7 @@ pub(super) const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("corpus", &[]),
     ("sys", &[]),
-    ("oci-image", &[]),
+    ("oci-image", &["sys"]),
     ("engine-api", &[]),
     ("oci-transfer", &["oci-image"]),
     ("worker", &["sys", "oci-image", "oci-transfer"]),

@@ -1,9 +1,7 @@
 //! The machine's own files, kept for the way back: in /run those that it runs with, on the state disk while a change waits.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -200,26 +198,15 @@ fn is_plain(path: &Path) -> bool {
 pub(super) fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     let parent = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = parent.join(format!(".{name}.new"));
-    let written = || -> std::io::Result<()> {
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    written().with_context(|| format!("cannot write {}", path.display()))?;
-    sync_directory(parent)
+    sys::atomic_file::write(path, &sys::atomic_file::hidden(path), content, 0o600)
+        .map_err(|error| error.source)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn sync_directory(path: &Path) -> anyhow::Result<()> {
-    let synced = File::open(path).and_then(|directory| directory.sync_all());
-    synced.with_context(|| format!("cannot sync {}", path.display()))
+    sys::atomic_file::sync_directory(path)
+        .map_err(|error| error.source)
+        .with_context(|| format!("cannot sync {}", path.display()))
 }
 
 fn remove_all(path: &Path) -> anyhow::Result<()> {
