@@ -5,14 +5,15 @@
 //!
 //! **Belongs here:** the commands of the operator, and the programs that run in the console and in the services.
 //!
-//! This crate does not make containers (that is PID 1's engine, reached by its socket).
+//! This crate does not make containers (that is PID 1's engine, reached by its socket), nor has it the verbs of
+//! `system-docker`: those are crate system-docker.
 //!
 //! **May import:** `cloud-init`, `compose`, `config`, `engine-api`, `install`, `machine-config`, `netconf`,
-//! `oci-image`, `sys` of our crates.
+//! `oci-image`, `sys`, `system-docker` of our crates.
 
-// First, for its macros.
+// For `println!` and `print!`, which a reader that goes away does not make panic.
 #[macro_use]
-mod output;
+extern crate system_docker;
 
 mod autologin;
 mod boot_blame;
@@ -43,7 +44,6 @@ mod service;
 mod small_commands;
 mod status;
 mod supervisor;
-mod system_docker;
 mod tls;
 mod user_docker;
 mod wifi;
@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
     match name.as_str() {
-        "system-docker" => system_docker::main(arguments),
+        "system-docker" => system_docker::main(arguments, os::program_keeper),
         "poweroff" | "reboot" | "halt" | "shutdown" => report(&name, power::main(&name, arguments)),
         "autologin" => report(&name, autologin::main(&arguments)),
         "respawn" => report(&name, respawn::main(&arguments)),

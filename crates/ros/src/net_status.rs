@@ -11,8 +11,8 @@ use sys::netlink::wireguard::Wireguard;
 use sys::netlink::{Rtnetlink, Rule, TABLE_MAIN};
 
 use crate::cli::Format;
-use crate::system_docker::table;
 use crate::wifi::{self, Supplicant};
+use system_docker::table;
 
 /// Prints them.
 pub(crate) fn main(format: Format) -> anyhow::Result<ExitCode> {

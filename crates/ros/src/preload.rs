@@ -39,7 +39,7 @@ struct Archive {
 
 /// Waits for User Docker to answer.
 pub(crate) fn wait_for_docker() -> anyhow::Result<ExitCode> {
-    event_loop()?.block_on(answering(&Client::new(USER_DOCKER)))?;
+    system_docker::event_loop()?.block_on(answering(&Client::new(USER_DOCKER)))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -55,7 +55,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // System Docker's first: it answers already, and a service may wait for its image.
-    let failed = event_loop()?.block_on(async {
+    let failed = system_docker::event_loop()?.block_on(async {
         let failed = load_all(&Client::new(SYSTEM_DOCKER), &systems).await;
         if users.is_empty() {
             return Ok(failed);
@@ -82,13 +82,6 @@ fn for_user_docker() -> Vec<Archive> {
 pub(crate) async fn load_again(client: &Client) {
     // What fails is said, and looked for elsewhere.
     let _ = load_all(client, &for_user_docker()).await;
-}
-
-fn event_loop() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")
 }
 
 async fn answering(client: &Client) -> anyhow::Result<()> {

@@ -124,9 +124,7 @@ fn first_configuration() -> String {
 }
 
 fn containers() -> Vec<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = system_docker::event_loop();
     let Ok(runtime) = runtime else {
         return vec!["  all that both Dockers have".to_owned()];
     };

@@ -69,9 +69,7 @@ pub(crate) fn list_one(name: &str, format: Format) -> anyhow::Result<ExitCode> {
 
 /// The version of User Docker, as `docker-26.1.5`.
 pub(crate) fn engine_name() -> String {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = system_docker::event_loop();
     let version = runtime.ok().and_then(|runtime| {
         runtime.block_on(async {
             engine_api::Client::new("/run/docker.sock")

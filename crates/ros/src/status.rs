@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use engine_api::{Client, ContainerSummary, Filters};
 
 use crate::cli::Format;
@@ -17,10 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Prints everything, or with `problems` only what is wrong. The exit code tells nothing of it: a script reads the lines.
 pub(crate) fn main(only_problems: bool, format: Format) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
+    let runtime = system_docker::event_loop()?;
     let mut found = problems::all();
     found.extend(runtime.block_on(failed_services()));
     found.extend(config_command::apply::pending());

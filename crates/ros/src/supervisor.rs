@@ -58,10 +58,7 @@ pub(crate) fn next_to(other: &Pidfd, program: Program) -> anyhow::Result<ExitCod
 }
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
+    let runtime = system_docker::event_loop()?;
     LocalSet::new().block_on(&runtime, work)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -204,10 +201,7 @@ mod tests {
             name: "test".into(),
             command: Command::new("sh").arg("-c").arg(first),
         };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = system_docker::event_loop().unwrap();
         LocalSet::new().block_on(&runtime, async {
             let (stop, stopped) = watch::channel(false);
             let task = engine_api::tasks::spawn(keep(program, stopped));

@@ -40,6 +40,7 @@ pub(super) const ALLOWED: &[(&str, &[&str])] = &[
     ("install", &[]),
     ("machine-config", &["config"]),
     ("cloud-init", &["config", "machine-config", "sys"]),
+    ("system-docker", &["compose", "engine-api", "sys"]),
     (
         "init",
         &[
@@ -69,6 +70,7 @@ pub(super) const ALLOWED: &[(&str, &[&str])] = &[
             "install",
             "machine-config",
             "sys",
+            "system-docker",
         ],
     ),
     ("xtask", &["config", "install", "oci-image", "oci-transfer"]),

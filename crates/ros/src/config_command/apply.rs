@@ -15,7 +15,7 @@ use machine_config::plan::{Change, Plan, What, When};
 use super::print_json;
 use crate::cli::Format;
 use crate::machine_config::MachineConfig;
-use crate::system_docker::table;
+use system_docker::table;
 
 /// Longest wait for an answer: services stop, are made and start.
 const DEADLINE: Duration = Duration::from_secs(900);

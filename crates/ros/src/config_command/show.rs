@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{input_text, print_json, secrets};
 use crate::cli::Format;
 use crate::machine_config::MachineConfig;
-use crate::system_docker::table;
+use system_docker::table;
 
 /// When a change of a key holds, in words; none where the key alone has no effect.
 pub(super) fn when(effect: Effect) -> Option<String> {

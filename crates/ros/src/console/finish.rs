@@ -84,10 +84,7 @@ fn set_time_servers(machine: &MachineConfig) -> anyhow::Result<()> {
     if !settings::set_time_servers(&machine.loaded.config.ntp)? {
         return Ok(());
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
+    let runtime = system_docker::event_loop()?;
     let restart = async {
         let client = Client::new(SYSTEM_DOCKER);
         match client.container_inspect("ntp", false).await {

@@ -30,9 +30,7 @@ pub(crate) fn set_hostname(name: &str) -> anyhow::Result<()> {
 
 /// rsyslogd asks for the machine's name when it starts and when it is told to look again (rsyslogd(8), HUP).
 pub(super) fn tell_syslog() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = system_docker::event_loop();
     let told = runtime.map(|runtime| {
         let client = engine_api::Client::new(SYSTEM_DOCKER);
         runtime.block_on(async {

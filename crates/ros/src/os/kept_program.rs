@@ -24,16 +24,23 @@ const LARGEST_FILE_BYTES: usize = 128 << 20;
 /// Digits of the program's SHA-256 in the version's name.
 const NAME_DIGITS: usize = 8;
 
+/// What keeps a program of PID 1's here.
+///
+/// # Errors
+/// When this system runs from a medium, another version is tried next, or this is not root.
+pub(crate) fn keeper() -> anyhow::Result<system_docker::Keep> {
+    let keeper = Keeper::new()?;
+    Ok(Box::new(move |program: &[u8]| keeper.keep(program)))
+}
+
 /// A machine that can keep a program, and the slot for it.
-pub(crate) struct Keeper {
+struct Keeper {
     machine: Installed,
     slot: Slot,
 }
 
 impl Keeper {
-    /// # Errors
-    /// When this system runs from a medium, another version is tried next, or this is not root.
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    fn new() -> anyhow::Result<Self> {
         ensure!(
             sys::process::is_root(),
             "it is written to the disk: sudo system-docker engine upgrade --keep"
@@ -47,11 +54,8 @@ impl Keeper {
         Ok(Self { machine, slot })
     }
 
-    /// Writes the version with `program`, and has the next boot try it.
-    ///
-    /// # Errors
-    /// When it was rejected before, or the disk has no room or fails.
-    pub(crate) fn keep(&self, program: &[u8]) -> anyhow::Result<()> {
+    /// Writes the version with `program`, and has the next boot try it; not one that was rejected before.
+    fn keep(&self, program: &[u8]) -> anyhow::Result<()> {
         let machine = &self.machine;
         let running = machine
             .version(machine.slot)

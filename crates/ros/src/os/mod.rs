@@ -31,7 +31,7 @@ use config::VERSION;
 pub(crate) use access::keep as keep_access;
 pub(crate) use auto::run as follow_policy;
 pub(crate) use gate::start as start_gate;
-pub(crate) use kept_program::Keeper as ProgramKeeper;
+pub(crate) use kept_program::keeper as program_keeper;
 pub(crate) use kexec::load_running as load_running_kernel;
 
 /// What can be done with versions.

@@ -15,7 +15,7 @@ use anyhow::bail;
 use compose::{Scope, Step};
 
 use crate::machine_config::MachineConfig;
-use crate::system_docker;
+use crate::os;
 
 pub(crate) use arguments::Service;
 
@@ -167,5 +167,5 @@ fn docker(scope: Scope, words: &[&str]) -> ExitCode {
         .map(OsString::from)
         .to_vec();
     arguments.extend(words.iter().map(OsString::from));
-    system_docker::main(arguments)
+    system_docker::main(arguments, os::program_keeper)
 }

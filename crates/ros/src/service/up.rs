@@ -23,10 +23,7 @@ pub(super) struct Options {
 
 /// One after the other, in the order of their labels.
 pub(super) fn up(steps: &[Step], options: Options) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
+    let runtime = system_docker::event_loop()?;
     for step in steps {
         runtime
             .block_on(one(step, options))

@@ -24,10 +24,7 @@ pub(super) fn main(name: &str, image: Option<&str>) -> anyhow::Result<ExitCode> 
         "the console is a part of the system, and this command runs in it: `ros os upgrade`"
     );
     let step = step(name, image)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
+    let runtime = system_docker::event_loop()?;
     runtime.block_on(replace(&step))?;
     if let Some(image) = image {
         keep(name, image)?;

@@ -19,10 +19,7 @@ const CONSOLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// The host pid of the console's first process, once there is one.
 pub(super) fn for_console(name: &str) -> anyhow::Result<i32> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
+    let runtime = system_docker::event_loop()?;
     let client = Client::new(SYSTEM_DOCKER);
     let ready = async {
         loop {

@@ -191,10 +191,7 @@ fn held_by() -> anyhow::Result<Option<String>> {
     if !Path::new(USER_DOCKER).exists() {
         return Ok(None);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
+    let runtime = system_docker::event_loop()?;
     let ask = async {
         let client = Client::new(USER_DOCKER);
         let all = Filters::default();

@@ -81,10 +81,7 @@ pub(super) fn now() -> u64 {
 
 /// Runs something that waits for an engine.
 pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
+    let runtime = system_docker::event_loop()?;
     runtime.block_on(async {
         match tokio::time::timeout(std::time::Duration::from_secs(60), work).await {
             Ok(result) => result,

@@ -151,10 +151,7 @@ fn upgrade(slot: Slot) -> anyhow::Result<()> {
     let files = initrd::files(&initrd, &system::names())?;
     drop(initrd);
     system::enter()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
+    let runtime = system_docker::event_loop()?;
     let client = Client::new(SYSTEM_DOCKER);
     let mut former = Former::note()?;
     let mut replaced = Replaced::default();

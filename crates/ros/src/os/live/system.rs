@@ -14,7 +14,6 @@ use sys::namespace::{CloneFlags, setns};
 
 use super::super::initrd::PROGRAM;
 use super::super::installed::STORE;
-use crate::system_docker;
 
 /// Other files of the initrd that stay on the machine, by their names there, and their modes
 /// (`crates/init/src/root.rs`, `COPIED`).

@@ -12,7 +12,7 @@ use oci_image::task::{Question, Task, WantedFile};
 
 use super::worker;
 use crate::install::progress::Progress;
-use crate::system_docker::credentials as docker_credentials;
+use system_docker::credentials as docker_credentials;
 
 /// Who is asked, and for what.
 pub(super) struct Registry {

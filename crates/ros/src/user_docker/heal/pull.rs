@@ -56,9 +56,7 @@ pub(in crate::user_docker) fn pull_again(data_root: &Path) -> Vec<String> {
     if names.is_empty() {
         return Vec::new();
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = system_docker::event_loop();
     let Ok(runtime) = runtime else {
         return Vec::new();
     };

@@ -1,13 +1,25 @@
 //! `system-docker`: the small client of System Docker, verb for verb like `docker`.
 //!
 //! It is a stock Engine API client with stock output; what differs from docker is that flags for swarm,
-//! build and plugins are not there: User Docker is the place for them.
+//! build and plugins are not there: User Docker is the place for them. [`main`] is the whole program; `ros` is executed under its name.
+//!
+//! **Belongs here:** the verbs of the client and their flags, what they print, and docker's file of credentials.
+//!
+//! This crate does not know the system that it runs on: no configuration, no versions on a disk. What a verb
+//! needs of those, its caller hands over ([`MakeKeeper`]).
+//!
+//! **May import:** `compose`, `engine-api`, `sys` of our crates.
+
+// First, for its macros.
+#[macro_use]
+pub mod output;
 
 mod arguments;
 mod containers;
 mod create;
-pub(crate) mod credentials;
+pub mod credentials;
 mod engine;
+mod event_loop;
 mod groups;
 mod images;
 mod inspect;
@@ -20,7 +32,7 @@ mod run;
 mod session;
 mod stats;
 mod system;
-pub(crate) mod table;
+pub mod table;
 mod template;
 mod terminal;
 mod transfer;
@@ -33,19 +45,19 @@ use anyhow::Context;
 use clap::Parser;
 use engine_api::{Client, Filters};
 
-use crate::output;
 use arguments::{Arguments, Verb};
-pub(crate) use engine::replace as replace_engine;
-pub(crate) use transfer::body;
+pub use engine::{Keep, MakeKeeper, replace as replace_engine};
+pub use event_loop::event_loop;
+pub use transfer::body;
 
 /// System Docker's socket.
-pub(crate) const DEFAULT_HOST: &str = "unix:///run/system-docker.sock";
+pub const DEFAULT_HOST: &str = "unix:///run/system-docker.sock";
 
 /// Docker's exit code when the client or the engine failed rather than the container.
 const FAILED: u8 = 125;
 
-/// Runs `system-docker` with these arguments, the first being its name.
-pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs `system-docker` with these arguments, the first being its name. `keeper` is for `engine upgrade --keep`.
+pub fn main(arguments: impl IntoIterator<Item = OsString>, keeper: MakeKeeper) -> ExitCode {
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -59,7 +71,7 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let runs = matches!(arguments.verb, Verb::Run(_) | Verb::Create(_));
-    match dispatch(arguments) {
+    match dispatch(arguments, keeper) {
         Ok(code) => code,
         Err(error) if output::is_closed(&error) => ExitCode::from(output::PIPE_CLOSED),
         Err(error) => {
@@ -69,25 +81,21 @@ pub(crate) fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn dispatch(arguments: Arguments) -> anyhow::Result<ExitCode> {
+fn dispatch(arguments: Arguments, keeper: MakeKeeper) -> anyhow::Result<ExitCode> {
     let socket = arguments
         .host
         .strip_prefix("unix://")
         .with_context(|| format!("--host {}: only unix:// is possible", arguments.host))?;
     let client = Client::new(socket);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
-    runtime.block_on(verb(&client, arguments.verb))
+    event_loop()?.block_on(verb(&client, arguments.verb, keeper))
 }
 
-async fn verb(client: &Client, verb: Verb) -> anyhow::Result<ExitCode> {
+async fn verb(client: &Client, verb: Verb, keeper: MakeKeeper) -> anyhow::Result<ExitCode> {
     match verb {
         Verb::Attach(options) => return run::attach(client, &options).await,
-        Verb::Container(group) => return groups::container(client, group).await,
+        Verb::Container(group) => return groups::container(client, group, keeper).await,
         Verb::Exec(options) => return run::exec(client, &options).await,
-        Verb::Image(group) => return groups::image(client, group).await,
+        Verb::Image(group) => return groups::image(client, group, keeper).await,
         Verb::Run(options) => return run::run(client, &options).await,
         Verb::Start(options) => return run::start(client, &options).await,
         Verb::Wait(names) => containers::wait(client, &names.containers).await?,
@@ -98,7 +106,7 @@ async fn verb(client: &Client, verb: Verb) -> anyhow::Result<ExitCode> {
         }
         Verb::Cp(options) => transfer::copy(client, &options).await?,
         Verb::Diff { container } => containers::changes(client, &container).await?,
-        Verb::Engine(verb) => engine::engine(client, verb).await?,
+        Verb::Engine(verb) => engine::engine(client, verb, keeper).await?,
         Verb::Events(options) => system::events(client, &options).await?,
         Verb::Export(options) => transfer::export(client, &options).await?,
         Verb::History { image } => images::history(client, &image).await?,

@@ -118,7 +118,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::system_docker::arguments::{Arguments, Verb};
+    use crate::arguments::{Arguments, Verb};
 
     fn parsed(line: &str) -> Network {
         let words = ["system-docker", "network"].into_iter();

@@ -8,9 +8,10 @@ use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 
 /// The exit code that a shell shows for a program ended by SIGPIPE: 128 + 13 (signal(7)).
-pub(crate) const PIPE_CLOSED: u8 = 141;
+pub const PIPE_CLOSED: u8 = 141;
 
 /// As `std::println!`.
+#[macro_export]
 macro_rules! println {
     () => {
         $crate::output::text(format_args!("\n"))
@@ -21,6 +22,7 @@ macro_rules! println {
 }
 
 /// As `std::print!`.
+#[macro_export]
 macro_rules! print {
     ($($arguments:tt)*) => {
         $crate::output::text(format_args!($($arguments)*))
@@ -28,7 +30,7 @@ macro_rules! print {
 }
 
 /// Writes to standard output; nothing more can be done for a command whose output nobody reads.
-pub(crate) fn text(arguments: Arguments<'_>) {
+pub fn text(arguments: Arguments<'_>) {
     let Err(error) = std::io::stdout().write_fmt(arguments) else {
         return;
     };
@@ -46,7 +48,8 @@ pub(crate) fn text(arguments: Arguments<'_>) {
 }
 
 /// Whether an error is the end of standard output's reader.
-pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
+#[must_use]
+pub fn is_closed(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<std::io::Error>()
         .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)

@@ -175,10 +175,7 @@ mod tests {
     #[test]
     fn volumes_by_age_are_refused_before_anything_is_removed() {
         let line = Line::parse_from(["prune", "--force", "--volumes", "--filter", "until=1h"]);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime = crate::event_loop().unwrap();
         let client = Client::new("/nonexistent/socket");
         let refused = runtime.block_on(system(&client, &line.options));
         assert_eq!(

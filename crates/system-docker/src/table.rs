@@ -4,7 +4,8 @@
 const GAP: usize = 3;
 
 /// Formats rows below their headings; every row has one cell a heading.
-pub(crate) fn format(headings: &[&str], rows: &[Vec<String>]) -> String {
+#[must_use]
+pub fn format(headings: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         rows.iter()
             .filter_map(|row| row.get(column))
@@ -31,7 +32,8 @@ pub(crate) fn format(headings: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// Shortens a command or a name to `length` characters, as docker does without `--no-trunc`.
-pub(crate) fn ellipsis(text: &str, length: usize) -> String {
+#[must_use]
+pub fn ellipsis(text: &str, length: usize) -> String {
     if text.chars().count() <= length {
         return text.to_owned();
     }

@@ -5,10 +5,14 @@ use std::process::ExitCode;
 use engine_api::Client;
 
 use super::arguments::{Container, Image, Inspect, Verb};
-use super::{prune, verb};
+use super::{MakeKeeper, prune, verb};
 
 /// A verb of `container`.
-pub(super) async fn container(client: &Client, group: Container) -> anyhow::Result<ExitCode> {
+pub(super) async fn container(
+    client: &Client,
+    group: Container,
+    keeper: MakeKeeper,
+) -> anyhow::Result<ExitCode> {
     let same = match group {
         Container::Prune(options) => {
             prune::containers(client, &options).await?;
@@ -39,11 +43,15 @@ pub(super) async fn container(client: &Client, group: Container) -> anyhow::Resu
         Container::Update(options) => Verb::Update(options),
         Container::Wait(names) => Verb::Wait(names),
     };
-    Box::pin(verb(client, same)).await
+    Box::pin(verb(client, same, keeper)).await
 }
 
 /// A verb of `image`.
-pub(super) async fn image(client: &Client, group: Image) -> anyhow::Result<ExitCode> {
+pub(super) async fn image(
+    client: &Client,
+    group: Image,
+    keeper: MakeKeeper,
+) -> anyhow::Result<ExitCode> {
     let same = match group {
         Image::Prune(options) => {
             prune::images(client, &options).await?;
@@ -60,7 +68,7 @@ pub(super) async fn image(client: &Client, group: Image) -> anyhow::Result<ExitC
         Image::Save(options) => Verb::Save(options),
         Image::Tag { source, target } => Verb::Tag { source, target },
     };
-    Box::pin(verb(client, same)).await
+    Box::pin(verb(client, same, keeper)).await
 }
 
 fn of_kind(options: Inspect, kind: &str) -> Inspect {

@@ -201,7 +201,8 @@ async fn receive(mut archive: ByteStream, output: Option<&str>) -> anyhow::Resul
 }
 
 /// A body that is read from a file while it is sent.
-pub(crate) fn body(mut archive: Box<dyn Read + Send>) -> Body {
+#[must_use]
+pub fn body(mut archive: Box<dyn Read + Send>) -> Body {
     let (sender, receiver) = mpsc::channel(DEPTH);
     std::thread::spawn(move || {
         loop {

@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use engine_api::client::RegistryAuth;
 use engine_api::{AuthConfig, base64};
 use serde_json::{Map, Value, json};
+use sys::atomic_file::{self, hidden};
 
 /// Docker's key for Docker Hub.
 pub(super) const HUB: &str = "https://index.docker.io/v1/";
@@ -128,7 +129,9 @@ impl Credentials {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).with_context(what)?;
         let text = serde_json::to_string_pretty(&self.document)?;
-        cloud_init::store::write_atomic(&self.path, text.as_bytes(), 0o600).with_context(what)
+        atomic_file::write(&self.path, &hidden(&self.path), text.as_bytes(), 0o600)
+            .map_err(|error| error.source)
+            .with_context(what)
     }
 }
 
@@ -145,7 +148,7 @@ pub(super) fn for_image(image: &str) -> anyhow::Result<Option<RegistryAuth>> {
 ///
 /// # Errors
 /// When docker's file cannot be read.
-pub(crate) fn for_registry(domain: &str) -> anyhow::Result<Option<AuthConfig>> {
+pub fn for_registry(domain: &str) -> anyhow::Result<Option<AuthConfig>> {
     Ok(Credentials::open()?.get(domain))
 }
 

@@ -3,7 +3,7 @@
 use clap::{CommandFactory as _, Parser as _};
 
 use super::*;
-use crate::system_docker::arguments::{Arguments, Verb};
+use crate::arguments::{Arguments, Verb};
 
 fn request(flags: &[&str]) -> anyhow::Result<CreateRequest> {
     let line = ["system-docker", "create"];

@@ -44,10 +44,7 @@ pub(super) fn file_lines(flag: &str, path: &str) -> anyhow::Result<Vec<String>> 
 }
 
 /// `KEY=VALUE` entries as a map; a bare key has an empty value.
-pub(in crate::system_docker) fn pairs(
-    flag: &str,
-    entries: &[String],
-) -> anyhow::Result<BTreeMap<String, String>> {
+pub(crate) fn pairs(flag: &str, entries: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
     entries
         .iter()
         .map(|entry| match entry.split_once('=') {
@@ -64,7 +61,7 @@ pub(super) fn split_once_or_empty(text: &str, separator: char) -> (String, Strin
 }
 
 /// `no`, `always`, `unless-stopped`, `on-failure[:N]`.
-pub(in crate::system_docker) fn restart_policy(text: &str) -> anyhow::Result<RestartPolicy> {
+pub(crate) fn restart_policy(text: &str) -> anyhow::Result<RestartPolicy> {
     let (name, count) = text.split_once(':').unwrap_or((text, "0"));
     let maximum_retry_count = count
         .parse()
@@ -76,7 +73,7 @@ pub(in crate::system_docker) fn restart_policy(text: &str) -> anyhow::Result<Res
 }
 
 /// A size such as `64m`, in bytes; powers of 1024 as docker has them.
-pub(in crate::system_docker) fn bytes(flag: &str, text: &str) -> anyhow::Result<i64> {
+pub(crate) fn bytes(flag: &str, text: &str) -> anyhow::Result<i64> {
     quantity::bytes(text)
         .with_context(|| format!("{flag} {text}: not a size: there are b, k, m, g and t"))
 }
@@ -102,7 +99,7 @@ pub(super) fn throttle(flag: &str, text: &str) -> anyhow::Result<ThrottleDevice>
 }
 
 /// `1.5` processors in billionths.
-pub(in crate::system_docker) fn nano_cpus(text: &str) -> anyhow::Result<i64> {
+pub(crate) fn nano_cpus(text: &str) -> anyhow::Result<i64> {
     let cpus: f64 = text
         .parse()
         .with_context(|| format!("--cpus {text}: no number"))?;

@@ -10,7 +10,6 @@ use engine_api::{Client, EngineStatus};
 
 use super::arguments::{Engine, Formatted, Upgrade};
 use super::{system, transfer};
-use crate::os::ProgramKeeper;
 
 /// Longest wait for the engine after it has agreed; it gives a new program 30 s before it goes back to the former.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -19,18 +18,34 @@ const RUNNING: &str = "/proc/1/exe";
 /// Pause between two questions.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
+/// Keeps a program of PID 1's for the next boots.
+///
+/// # Errors
+/// When it has no room, or the disk fails.
+pub type Keep = Box<dyn FnOnce(&[u8]) -> anyhow::Result<()> + Send>;
+
+/// What `engine upgrade --keep` keeps the program with. It is asked first.
+///
+/// # Errors
+/// When this machine cannot keep one.
+pub type MakeKeeper = fn() -> anyhow::Result<Keep>;
+
 /// `engine`
-pub(crate) async fn engine(client: &Client, verb: Engine) -> anyhow::Result<()> {
+pub(crate) async fn engine(
+    client: &Client,
+    verb: Engine,
+    keeper: MakeKeeper,
+) -> anyhow::Result<()> {
     match verb {
-        Engine::Upgrade(options) => upgrade(client, &options).await,
+        Engine::Upgrade(options) => upgrade(client, &options, keeper).await,
         Engine::Version(options) => version(client, &options).await,
     }
 }
 
 /// `engine upgrade`
-async fn upgrade(client: &Client, options: &Upgrade) -> anyhow::Result<()> {
+async fn upgrade(client: &Client, options: &Upgrade, keeper: MakeKeeper) -> anyhow::Result<()> {
     if options.keep {
-        return upgrade_and_keep(client, options).await;
+        return upgrade_and_keep(client, options, keeper).await;
     }
     let program = match &options.path {
         Some(path) => transfer::body(Box::new(open(path)?)),
@@ -50,8 +65,12 @@ fn open(path: &str) -> anyhow::Result<File> {
 }
 
 /// `engine upgrade --keep`: whether it can be kept is known before anything is replaced, and only a program that has taken over is.
-async fn upgrade_and_keep(client: &Client, options: &Upgrade) -> anyhow::Result<()> {
-    let keeper = ProgramKeeper::new().context("the program cannot be kept")?;
+async fn upgrade_and_keep(
+    client: &Client,
+    options: &Upgrade,
+    keeper: MakeKeeper,
+) -> anyhow::Result<()> {
+    let keep = keeper().context("the program cannot be kept")?;
     let path = options.path.as_deref().unwrap_or(RUNNING);
     let mut program = Vec::new();
     open(path)?
@@ -63,7 +82,7 @@ async fn upgrade_and_keep(client: &Client, options: &Upgrade) -> anyhow::Result<
     };
     println!("{}", replace(client, body, options.time).await?);
     // Waits for disks and for both Dockers, in separate event loops
-    let kept = std::thread::spawn(move || keeper.keep(&program)).join();
+    let kept = std::thread::spawn(move || keep(&program)).join();
     match kept {
         Ok(kept) => kept.context("it runs, and the next boot starts the installed program"),
         Err(_) => bail!("it runs, and the next boot starts the installed program"),
@@ -75,7 +94,7 @@ async fn upgrade_and_keep(client: &Client, options: &Upgrade) -> anyhow::Result<
 ///
 /// # Errors
 /// When it was refused, or has not taken over: the former program goes on.
-pub(crate) async fn replace(
+pub async fn replace(
     client: &Client,
     program: Body,
     wait_s: Option<u64>,
