@@ -5,7 +5,7 @@
 //!
 //! **Belongs here:** virtual machines, tests of the booted system, and measurements.
 //!
-//! This crate does not build anything and knows nothing of the system's insides.
+//! **Not here:** this crate does not build anything and knows nothing of the system's insides.
 //!
 //! **May import:** none of our crates.
 

@@ -4,7 +4,7 @@
 //!
 //! **Belongs here:** each step from the pinned sources to the media, the checks of CI, and the rules of `tidy`.
 //!
-//! This crate does not run on the machine it builds.
+//! **Not here:** this crate does not run on the machine it builds.
 //!
 //! **May import:** `config`, `install`, `oci-image`, `oci-transfer` of our crates.
 

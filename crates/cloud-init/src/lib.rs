@@ -10,7 +10,7 @@
 //!
 //! **Belongs here:** finding a datasource, understanding user data and metadata, and storing what they say.
 //!
-//! This crate does not configure links, apply a configuration or decide when a datasource is asked.
+//! **Not here:** this crate does not configure links, apply a configuration or decide when a datasource is asked.
 //!
 //! **May import:** `config`, `machine-config`, `sys` of our crates.
 

@@ -7,7 +7,7 @@
 //!
 //! **Belongs here:** the order of services, and the translation of a service to Docker's create request.
 //!
-//! This crate does not call an engine, wait for anything or read files.
+//! **Not here:** this crate does not call an engine, wait for anything or read files.
 //!
 //! **May import:** `config`, `engine-api` of our crates.
 

@@ -12,7 +12,7 @@
 //!
 //! **Belongs here:** what a document means: the schema, parsing, checking, merging, and the typed result.
 //!
-//! This crate does not read files, talk to the kernel or know how a value is applied.
+//! **Not here:** this crate does not read files, talk to the kernel or know how a value is applied.
 //!
 //! **May import:** none of our crates.
 

@@ -2,7 +2,7 @@
 //!
 //! **Belongs here:** how a test finds the inputs of a target.
 //!
-//! This crate is for tests only: no program has it, and it knows no target.
+//! **Not here:** this crate is for tests only: no program has it, and it knows no target.
 //!
 //! **May import:** none of our crates.
 

@@ -4,7 +4,7 @@
 //! **Belongs here:** what both an engine and its clients need: Docker's types and errors, its units and times, query parameters,
 //! streams, the client, and the tasks of an event loop.
 //!
-//! This crate does not run containers and does not listen on any socket: that is `engine-server`.
+//! **Not here:** this crate does not run containers and does not listen on any socket: that is `engine-server`.
 //!
 //! **May import:** none of our crates.
 

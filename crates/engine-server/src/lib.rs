@@ -7,7 +7,7 @@
 //! **Belongs here:** what is about HTTP, about JSON as clients write it, and about the differences between versions of the
 //! API.
 //!
-//! This crate does not run containers and decides nothing about them: it asks [`Engine`].
+//! **Not here:** this crate does not run containers and decides nothing about them: it asks [`Engine`].
 //!
 //! **May import:** `engine`, `engine-api`, `images`, `sys` of our crates.
 

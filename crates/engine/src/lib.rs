@@ -7,7 +7,8 @@
 //! **Belongs here:** the life of containers and what surrounds it: their records, root file systems, volumes, streams, logs,
 //! events and statistics, and the replacement of the program.
 //!
-//! This crate does not parse cloud-config, decide what runs at boot, or talk to registries itself (a child process does).
+//! **Not here:** this crate does not parse cloud-config, decide what runs at boot, or talk to registries itself (a child
+//! process does).
 //!
 //! **May import:** `engine-api`, `images`, `network`, `objects`, `oci-image`, `runtime`, `sys` of our crates.
 

@@ -6,7 +6,7 @@
 //!
 //! **Belongs here:** what Docker calls an image, its tags and its layers, and the engine's side of the program `worker`.
 //!
-//! This crate opens no connection, reads no archive and knows containers by their ids only ([`ImageHooks`]).
+//! **Not here:** this crate opens no connection, reads no archive and knows containers by their ids only ([`ImageHooks`]).
 //!
 //! **May import:** `engine-api`, `objects`, `oci-image`, `sys` of our crates.
 

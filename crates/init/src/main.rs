@@ -10,7 +10,7 @@
 //! **Belongs here:** the phases of the boot, the shutdown, the services, and how the engine runs as PID 1 and on a developer's
 //! machine.
 //!
-//! This crate does not parse configuration (crate config), know a container's insides (crate
+//! **Not here:** this crate does not parse configuration (crate config), know a container's insides (crate
 //! engine) or read from an internet socket.
 //!
 //! **May import:** `compose`, `config`, `engine`, `engine-api`, `engine-server`, `images`, `install`, `machine-config`,

@@ -6,7 +6,7 @@
 //!
 //! **Belongs here:** the layout of a disk, its boot records and slots, and the order in which they are written.
 //!
-//! This crate opens no file and no device: it returns bytes, or writes through [`Disk`]. It knows nothing about
+//! **Not here:** this crate opens no file and no device: it returns bytes, or writes through [`Disk`]. It knows nothing about
 //! configuration, images or containers, and does not decide when a version is good.
 //!
 //! **May import:** none of our crates.

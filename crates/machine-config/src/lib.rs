@@ -9,7 +9,7 @@
 //!
 //! **Belongs here:** paths, order of precedence and limits of the files of configuration on this machine.
 //!
-//! This crate does not write, apply or fetch anything.
+//! **Not here:** this crate does not write, apply or fetch anything.
 //!
 //! **May import:** `config` of our crates.
 

@@ -10,7 +10,7 @@
 //!
 //! **Belongs here:** from the keys of `rancher.network` to what the kernel and dhcpcd are told.
 //!
-//! This crate does not run programs, resolve names or touch the links of containers.
+//! **Not here:** this crate does not run programs, resolve names or touch the links of containers.
 //!
 //! **May import:** `config`, `sys` of our crates.
 

@@ -17,8 +17,8 @@
 //!
 //! **Belongs here:** what Docker calls a network or an endpoint, and what the kernel is told for it.
 //!
-//! This crate does not know images, mounts, processes or the engine; it knows only those names of containers that it was
-//! told.
+//! **Not here:** this crate does not know images, mounts, processes or the engine; it knows only those names of containers
+//! that it was told.
 //!
 //! **May import:** `engine-api`, `objects`, `sys` of our crates.
 

@@ -3,7 +3,7 @@
 //!
 //! **Belongs here:** what at least two kinds of object need and what means the same for all of them.
 //!
-//! This crate knows no kind of object, starts nothing and answers no request.
+//! **Not here:** this crate knows no kind of object, starts nothing and answers no request.
 //!
 //! **May import:** `engine-api`, `sys` of our crates.
 

@@ -6,8 +6,8 @@
 //! **Belongs here:** what the OCI image and distribution specifications define and PID 1 needs: names, digests, JSON documents,
 //! and reading the content store; and the requests and answers between engine and worker.
 //!
-//! This crate does not mount anything, does not know which images or containers exist, does not speak Docker's API, and
-//! reads no archive and no registry: that is crate oci-transfer.
+//! **Not here:** this crate does not mount anything, does not know which images or containers exist, does not speak Docker's
+//! API, and reads no archive and no registry: that is crate oci-transfer.
 //!
 //! **May import:** `sys` of our crates.
 

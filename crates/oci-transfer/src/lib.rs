@@ -6,7 +6,7 @@
 //! **Belongs here:** whatever reads or writes an archive, a compressed stream or a registry's answers, and the writing side of
 //! the content store.
 //!
-//! This crate does not know Docker's API, containers, or who may do what.
+//! **Not here:** this crate does not know Docker's API, containers, or who may do what.
 //!
 //! **May import:** `oci-image` of our crates.
 

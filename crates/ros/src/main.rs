@@ -5,7 +5,7 @@
 //!
 //! **Belongs here:** the commands of the operator, and the programs that run in the console and in the services.
 //!
-//! This crate does not make containers (that is PID 1's engine, reached by its socket), nor has it the verbs of
+//! **Not here:** this crate does not make containers (that is PID 1's engine, reached by its socket), nor has it the verbs of
 //! `system-docker`: those are crate system-docker.
 //!
 //! **May import:** `cloud-init`, `compose`, `config`, `engine-api`, `install`, `machine-config`, `netconf`,

@@ -17,7 +17,7 @@
 //! **Belongs here:** what happens between a specification ([`oci`]) and a running process, the profiles that confine it
 //! ([`apparmor`], [`seccomp_default`]) and the limits of its cgroup.
 //!
-//! This crate does not know Docker's API, images, networks or volumes, keeps no state on disk and restarts nothing.
+//! **Not here:** this crate does not know Docker's API, images, networks or volumes, keeps no state on disk and restarts nothing.
 //!
 //! **May import:** `sys` of our crates.
 

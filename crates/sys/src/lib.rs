@@ -6,7 +6,7 @@
 //! **Belongs here:** one kernel interface or a few that belong together, as a manual page or the kernel's documentation describes
 //! them.
 //!
-//! This crate does not keep state (except the set of children that [`process::Command`] waits for), does not log,
+//! **Not here:** this crate does not keep state (except the set of children that [`process::Command`] waits for), does not log,
 //! does not read configuration and knows nothing of containers or images.
 //!
 //! **May import:** none of our crates.

@@ -5,7 +5,7 @@
 //!
 //! **Belongs here:** the verbs of the client and their flags, what they print, and docker's file of credentials.
 //!
-//! This crate does not know the system that it runs on: no configuration, no versions on a disk. What a verb
+//! **Not here:** this crate does not know the system that it runs on: no configuration, no versions on a disk. What a verb
 //! needs of those, its caller hands over ([`MakeKeeper`]).
 //!
 //! **May import:** `compose`, `engine-api`, `sys` of our crates.

@@ -7,7 +7,7 @@
 //!
 //! **Belongs here:** the tasks, and how a process gives up what its task does not need.
 //!
-//! This crate does not know containers or Docker's API, and decides nothing: the engine says what to do, and where.
+//! **Not here:** this crate does not know containers or Docker's API, and decides nothing: the engine says what to do, and where.
 //!
 //! **May import:** `oci-image`, `oci-transfer`, `sys` of our crates.
 

@@ -8,11 +8,13 @@ use anyhow::{Context, Result};
 use super::edges;
 use crate::workspace::Build;
 
-/// What the page must say, and the words by which that is found.
+/// What the page must say, each in a paragraph that begins with these words.
 const PARTS: [(&str, &str); 2] = [
     ("what belongs there", "**Belongs here:** "),
-    ("what does not", "This crate "),
+    ("what does not belong there", "**Not here:** "),
 ];
+/// Fewest words of such a paragraph, its label not counted: fewer say nothing about a crate.
+const WORDS_LEAST: usize = 5;
 
 /// A complaint for each page that misses a part, or allows other imports than the table of crates.
 pub(super) fn check(build: &Build) -> Result<Vec<String>> {
@@ -44,15 +46,32 @@ fn page(root: &Path, name: &str) -> PathBuf {
 
 fn missing(text: &str, allowed: &[&str]) -> Vec<String> {
     let lines = text.lines().map_while(|line| line.strip_prefix("//!"));
-    let page = lines.map(str::trim).collect::<Vec<_>>().join(" ");
+    let page: Vec<&str> = lines.map(str::trim).collect();
+    let paragraphs: Vec<String> = page
+        .split(|line| line.is_empty())
+        .map(|paragraph| paragraph.join(" "))
+        .collect();
+    let says = |label: &str| {
+        let mut found = paragraphs
+            .iter()
+            .filter_map(|text| text.strip_prefix(label));
+        // Two of a kind would contradict each other
+        let only = (found.next(), found.next());
+        matches!(only, (Some(text), None) if text.split_whitespace().count() >= WORDS_LEAST)
+    };
     let mut complaints: Vec<String> = PARTS
         .iter()
-        .filter(|(_, words)| !page.contains(words))
-        .map(|(what, words)| format!("does not say {what} ({})", words.trim()))
+        .filter(|(_, label)| !says(label))
+        .map(|(what, label)| {
+            format!(
+                "does not say {what}, in one paragraph that begins with {}",
+                label.trim()
+            )
+        })
         .collect();
-    let says = imports(allowed);
-    if !page.contains(&says) {
-        complaints.push(format!("does not say \"{says}\""));
+    let imports = imports(allowed);
+    if !paragraphs.contains(&imports) {
+        complaints.push(format!("does not say \"{imports}\""));
     }
     complaints
 }
@@ -75,9 +94,25 @@ mod tests {
 
     #[test]
     fn a_page_says_three_things() {
-        let good = "//! A.\n//!\n//! **Belongs here:** a.\n//!\n//! This crate does not b.\n//!\n//! **May import:** `c`,\n//! `d` of our crates.\n\nmod x;\n";
-        assert!(missing(good, &["d", "c"]).is_empty());
+        let good = "//! A.\n//!\n//! **Belongs here:** what an a is\n//! and does.\n//!\n//! **Not here:** it does not do b.\n//!\n//! **May import:** `c`,\n//! `d` of our crates.\n\nmod x;\n";
+        assert_eq!(missing(good, &["d", "c"]), Vec::<String>::new());
         assert_eq!(missing(good, &["c"]).len(), 1);
+        // A paragraph, not a mention, and one that says something
+        for (from, to) in [
+            ("**Not here:** it does not do b.", "**Not here:** b."),
+            (
+                "**Not here:** it does",
+                "It is written **Not here:** it does",
+            ),
+            ("**Not here:** it does", "This crate does"),
+            (
+                "**Belongs here:** what",
+                "**Belongs here:** what an a is.\n//!\n//! **Belongs here:** what",
+            ),
+        ] {
+            let bad = good.replace(from, to);
+            assert_eq!(missing(&bad, &["d", "c"]).len(), 1, "{bad}");
+        }
         assert_eq!(missing("//! A.\n", &[]).len(), 3);
         let late = "//! A.\n\nmod x;\n//! **May import:** none of our crates.\n";
         assert_eq!(missing(late, &[]).len(), 3);
