@@ -2,9 +2,10 @@
 
 use crate::{ContainerInspect, ContainerSummary, CreateRequest, Filters, Result};
 
-/// An engine that runs services. Errors are those of the Engine API.
+/// An engine that runs services. Futures are not `Send`: PID 1 has one thread.
 ///
-/// Futures are not `Send`: PID 1 has one thread.
+/// # Errors
+/// Of each method those of the Engine API.
 #[allow(async_fn_in_trait)]
 pub trait Engine {
     /// Whether an image of that reference or id is here.

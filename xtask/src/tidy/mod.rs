@@ -4,6 +4,7 @@ mod closure;
 mod commits;
 mod dependencies;
 pub(crate) mod edges;
+mod functions;
 mod links;
 mod pages;
 mod source;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::words;
+use super::{functions, words};
 
 /// Lines of the longest Rust file: one that is longer has two subjects.
 const MAX_LINES: usize = 400;
@@ -45,7 +45,13 @@ pub(super) fn check(root: &Path, file: &Path) -> Result<Vec<String>> {
     let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
     // What is not text has none of these rules
     let mut found = String::from_utf8(bytes)
-        .map(|text| [complaints(file, &text), words::check(file, &text)].concat())
+        .map(|text| {
+            let mut found = [complaints(file, &text), words::check(file, &text)].concat();
+            if file.extension().is_some_and(|extension| extension == "rs") {
+                found.extend(functions::check(file, &text));
+            }
+            found
+        })
         .unwrap_or_default();
     found.extend(spelling(file, |folder| holds_modules(&root.join(folder))));
     Ok(found)
