@@ -35,7 +35,10 @@ const JOBS: &[Job] = &[
     },
     Job {
         name: "tidy",
-        run: tidy::check,
+        run: |build| {
+            tidy::check(build)?;
+            tidy::titles(build)
+        },
     },
     Job {
         name: "clippy",

@@ -7,8 +7,9 @@ use crate::workspace::Build;
 
 /// Longest title, in characters: `git log --oneline` on a terminal of 80 columns.
 const TITLE_MOST: usize = 72;
-/// When the rule began to be checked. A date, since a hash can change on the way to another repository.
-const SINCE: &str = "--since=2026-11-29T13:45:00Z";
+/// From when on titles are checked. A date, since a hash can change on the way to another repository. Nobody can change a title of
+/// the branch that everybody has: nine from before this time, when the rule was new and no job read them, are longer.
+const SINCE: &str = "--since=2026-11-30T02:30:00Z";
 
 /// A complaint for each title since then that breaks the rule.
 pub(super) fn check(build: &Build) -> Result<Vec<String>> {
