@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use duct::cmd;
 
-use crate::progress;
 use crate::workspace::Build;
+use crate::{progress, setup};
 
 /// What makes a program report its coverage to libFuzzer (LLVM, SanitizerCoverage).
 const FLAGS: &[&str] = &[
@@ -44,6 +44,7 @@ pub(crate) struct Options {
 
 /// Entry point of the command.
 pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
+    setup::ensure(build, &[setup::Purpose::Fuzz])?;
     let folder = build.root.join("crates/fuzz");
     let known = targets(&folder)?;
     let chosen = match known.iter().filter(|name| options.targets.contains(name)) {

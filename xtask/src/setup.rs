@@ -34,12 +34,14 @@ pub(crate) enum Purpose {
     Machine,
     /// Starting containers in the crates' own tests.
     Tests,
+    /// Compiling libFuzzer.
+    Fuzz,
     /// Building the system that benchmarks compare with.
     Peer,
 }
 
 /// Every purpose but the benchmarks', which installs its packages when it is run.
-const ALL: [Purpose; 7] = [
+const ALL: [Purpose; 8] = [
     Purpose::Fetch,
     Purpose::Programs,
     Purpose::Kernel,
@@ -47,6 +49,7 @@ const ALL: [Purpose; 7] = [
     Purpose::Iso,
     Purpose::Machine,
     Purpose::Tests,
+    Purpose::Fuzz,
 ];
 
 /// One host package: name, what needs it, and the target architecture that needs it (all if none).
@@ -60,6 +63,7 @@ const PACKAGES: &[Row] = &[
     ("gzip", &[Purpose::Fetch], None),
     ("xz-utils", &[Purpose::Fetch, Purpose::Kernel], None),
     ("zstd", &[Purpose::Fetch, Purpose::Kernel], None),
+    ("g++", &[Purpose::Fuzz], None),
     ("gcc", &[Purpose::Programs, Purpose::Kernel], None),
     ("libc6-dev", &[Purpose::Programs, Purpose::Kernel], None),
     ("bc", &[Purpose::Kernel], None),
