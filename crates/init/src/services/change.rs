@@ -7,9 +7,10 @@ use compose::{Rebuild, Scope, Step};
 use config::Problem;
 use engine_api::{Client, Engine};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::Stage;
-use super::start::{USER_SOCKET, fetch_and_start, start_in_user_docker};
+use super::start::{START_DEADLINE, USER_SOCKET, fetch_and_start, start_in_user_docker};
 use crate::log;
 use crate::machine::Machine;
 
@@ -122,7 +123,12 @@ async fn remove<E: Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
     let name = step.container_name.as_str();
     match step.scope {
         Scope::System => stop_and_remove(engine, name).await,
-        Scope::User => stop_and_remove(&Client::new(USER_SOCKET), name).await,
+        Scope::User => {
+            let client = Client::new(USER_SOCKET);
+            timeout(START_DEADLINE, stop_and_remove(&client, name))
+                .await
+                .map_err(|_| anyhow::anyhow!("user docker does not answer"))?
+        }
     }
 }
 

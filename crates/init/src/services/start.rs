@@ -32,7 +32,7 @@ pub(super) async fn fetch_and_start<E: engine_api::Engine + Clone + 'static>(
     stage: &watch::Sender<Stage>,
 ) -> anyhow::Result<()> {
     let image = step.request.config.image.as_str();
-    if !made && !engine.image_exists(image).await? {
+    if !made && !is_here(engine, image).await? {
         stage.send_replace(Stage::Deferred);
         log::info(&format!("service: {}: pulls {image}", step.name));
         pull(engine, step).await?;
@@ -89,6 +89,12 @@ async fn start_in_memory<E: engine_api::Engine + Clone + 'static>(
     Err(error.context(format!("in memory: {second:#}")))
 }
 
+/// Whether an engine has the image. User Docker may be there and never answer.
+async fn is_here<E: engine_api::Engine>(engine: &E, image: &str) -> anyhow::Result<bool> {
+    let answer = timeout(START_DEADLINE, engine.image_exists(image)).await;
+    Ok(answer.map_err(|_| anyhow::anyhow!("the engine does not answer"))??)
+}
+
 /// Pulls the image of a service. The network may come up late: only the last attempt's error counts.
 async fn pull<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
     let image = step.request.config.image.as_str();
@@ -109,7 +115,7 @@ async fn pull<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<
         ));
         tokio::time::sleep(pause).await;
         // It may have been loaded in the meantime (preload, `system-docker load`).
-        if engine.image_exists(image).await? {
+        if is_here(engine, image).await? {
             return Ok(());
         }
         pause = (pause * 2).min(LONGEST_PULL_PAUSE);

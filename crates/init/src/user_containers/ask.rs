@@ -1,5 +1,8 @@
-//! The program that asks User Docker how its containers want to be stopped, so that PID 1 need not read dockerd's answers:
-//! `init user-containers SOCKET SECONDS` prints lines that are words and numbers.
+//! The program that asks User Docker how its containers want to be stopped: `init user-containers SOCKET SECONDS` prints lines that
+//! are words and numbers.
+//!
+//! PID 1 asks dockerd about single services itself. Here it would be about every container that a user has, at a shutdown, which must
+//! not end by a long answer (docs/decisions/2026-11-30-pid-1-asks-user-docker.md).
 
 use std::ffi::OsString;
 use std::io::Write;
