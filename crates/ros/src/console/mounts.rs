@@ -159,6 +159,8 @@ impl Entry {
     }
 }
 
+/// The kernel's table is read: `sys::mount::is_mount_point` asks the file system itself, and an NFS server that is away would hold
+/// the console.
 fn is_mounted(target: &str) -> bool {
     let target = target.trim_end_matches('/');
     sys::mount::mountinfo()
