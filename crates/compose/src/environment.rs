@@ -1,6 +1,23 @@
 //! The environment of a service: its own values, and those it takes over from `rancher.environment`.
 
-use config::cloud_config::StringMap;
+use config::cloud_config::{Rancher, StringMap};
+
+/// Variables of the machine: `rancher.environment`, and below it the proxies under both spellings of their names.
+pub fn variables(rancher: &Rancher) -> StringMap {
+    let network = &rancher.network;
+    let mut variables = rancher.environment.clone();
+    for (name, value) in [
+        ("http_proxy", &network.http_proxy),
+        ("https_proxy", &network.https_proxy),
+        ("no_proxy", &network.no_proxy),
+    ] {
+        let Some(value) = value else { continue };
+        for name in [name.to_owned(), name.to_ascii_uppercase()] {
+            variables.entry(name).or_insert_with(|| Some(value.clone()));
+        }
+    }
+    variables
+}
 
 /// `NAME=value` lines for a container of `service`.
 ///
@@ -61,6 +78,26 @@ mod tests {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned)))
             .collect()
+    }
+
+    #[test]
+    fn proxies_of_the_machine_are_variables_with_both_names() {
+        let mut rancher = Rancher {
+            environment: map(&[("NO_PROXY", Some("own"))]),
+            ..Rancher::default()
+        };
+        rancher.network.http_proxy = Some("http://p:1".to_owned());
+        rancher.network.no_proxy = Some(".local".to_owned());
+        let names = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "NO_PROXY"];
+        let own = names.map(|name| (name, None));
+        assert_eq!(
+            environment("web", &map(&own), &variables(&rancher)),
+            [
+                "HTTP_PROXY=http://p:1",
+                "NO_PROXY=own",
+                "http_proxy=http://p:1"
+            ]
+        );
     }
 
     #[test]

@@ -23,7 +23,7 @@ fn every_service_of_the_catalogue_is_good_and_confined() {
         include::add(&mut loaded, &name, &text);
         assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
         let rancher = &loaded.config.rancher;
-        let plan = plan(&rancher.services, &rancher.environment);
+        let plan = plan(&rancher.services, rancher);
         assert!(plan.problems.is_empty(), "{:?}", plan.problems);
         let step = plan.steps.iter().find(|step| step.name == name).unwrap();
         // Its image may have to be pulled, and that takes a network.

@@ -14,10 +14,7 @@ fn built_in() -> Plan {
     };
     let loaded = load(&[source], &CommandLine::default());
     assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
-    let plan = plan(
-        &loaded.config.rancher.services,
-        &loaded.config.rancher.environment,
-    );
+    let plan = plan(&loaded.config.rancher.services, &loaded.config.rancher);
     assert!(plan.problems.is_empty(), "{:?}", plan.problems);
     plan
 }

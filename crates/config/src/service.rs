@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::Location;
 use crate::cloud_config::StringMap;
@@ -44,9 +45,12 @@ pub struct Service {
     pub cgroup_parent: Option<String>,
     pub command: Option<Vec<String>>,
     pub container_name: Option<String>,
+    pub cpu_period: Option<i64>,
     pub cpu_quota: Option<i64>,
     pub cpu_shares: Option<i64>,
+    pub cpus: Option<String>,
     pub cpuset: Option<String>,
+    pub depends_on: Option<DependsOn>,
     pub device_cgroup_rules: Vec<String>,
     pub devices: Vec<String>,
     pub dns: Vec<String>,
@@ -69,6 +73,7 @@ pub struct Service {
     pub links: Vec<String>,
     pub log_driver: Option<String>,
     pub log_opt: StringMap,
+    pub logging: Logging,
     pub mac_address: Option<String>,
     pub mem_limit: Option<String>,
     pub mem_reservation: Option<String>,
@@ -80,7 +85,7 @@ pub struct Service {
     pub oom_score_adj: Option<i64>,
     pub pid: Option<String>,
     pub pids_limit: Option<i64>,
-    pub ports: Vec<String>,
+    pub ports: Vec<Port>,
     pub privileged: Option<bool>,
     pub read_only: Option<bool>,
     pub restart: Option<String>,
@@ -97,7 +102,7 @@ pub struct Service {
     pub userns_mode: Option<String>,
     pub uts: Option<String>,
     pub volume_driver: Option<String>,
-    pub volumes: Vec<String>,
+    pub volumes: Vec<Volume>,
     pub volumes_from: Vec<String>,
     pub working_dir: Option<String>,
 }
@@ -116,7 +121,124 @@ pub enum Ulimit {
         hard: i64,
     },
     /// Something else: ignored by the conversion, which reports it.
-    Invalid(serde::de::IgnoredAny),
+    Invalid(IgnoredAny),
+}
+
+/// The services that one starts after, as today's compose names them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum DependsOn {
+    /// One name.
+    One(String),
+    /// Names.
+    Names(Vec<String>),
+    /// Names with what is waited for.
+    Conditions(BTreeMap<String, Option<Dependency>>),
+    /// Something else: ignored by the conversion, which reports it.
+    Invalid(IgnoredAny),
+}
+
+/// What is waited for of a service that another one depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Dependency {
+    /// `service_started`, `service_healthy` or `service_completed_successfully`.
+    pub condition: Option<String>,
+}
+
+/// Where output goes, as today's compose has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Logging {
+    /// The driver.
+    pub driver: Option<String>,
+    /// Its options.
+    pub options: StringMap,
+}
+
+/// An entry of `ports`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Port {
+    /// `[[address:]host:]container[/protocol]`.
+    Short(String),
+    /// The same as a map.
+    Long(LongPort),
+}
+
+/// An entry of `ports` as a map.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct LongPort {
+    /// The address of the machine.
+    pub host_ip: Option<String>,
+    /// `tcp`, `udp` or `sctp`.
+    pub protocol: Option<String>,
+    /// The port, or range, of the machine.
+    pub published: Option<String>,
+    /// The port, or range, in the container.
+    pub target: Option<String>,
+}
+
+/// An entry of `volumes`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Volume {
+    /// `source:target[:options]`, or a path alone.
+    Short(String),
+    /// The same as a map.
+    Long(Box<LongVolume>),
+}
+
+impl From<String> for Volume {
+    fn from(text: String) -> Self {
+        Volume::Short(text)
+    }
+}
+
+/// An entry of `volumes` as a map.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(
+    missing_docs,
+    reason = "the fields are compose's keys, documented by compose"
+)]
+pub struct LongVolume {
+    pub bind: BindOptions,
+    pub read_only: Option<bool>,
+    pub source: Option<String>,
+    pub target: Option<String>,
+    pub tmpfs: TmpfsOptions,
+    /// `bind`, `volume` or `tmpfs`.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub volume: VolumeOptions,
+}
+
+/// What only a bind mount has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct BindOptions {
+    /// `rprivate`, `rslave`, `rshared` ...
+    pub propagation: Option<String>,
+}
+
+/// What only a file system in memory has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct TmpfsOptions {
+    /// Octal mode of its root.
+    pub mode: Option<String>,
+    /// Bytes, or `64m`.
+    pub size: Option<String>,
+}
+
+/// What only a named volume has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct VolumeOptions {
+    /// Whether the image's files of that path are left out of a new volume.
+    pub nocopy: Option<bool>,
 }
 
 /// How the health of a service is found out.
@@ -173,6 +295,24 @@ impl Service {
     /// Whether it is created and not started.
     pub fn is_create_only(&self) -> bool {
         self.label(CREATE_ONLY).and_then(crate::scalar::boolean) == Some(true)
+    }
+
+    /// The services of `depends_on`.
+    pub fn dependencies(&self) -> Vec<&str> {
+        match &self.depends_on {
+            Some(DependsOn::One(name)) => vec![name],
+            Some(DependsOn::Names(names)) => names.iter().map(String::as_str).collect(),
+            Some(DependsOn::Conditions(map)) => map.keys().map(String::as_str).collect(),
+            Some(DependsOn::Invalid(_)) | None => Vec::new(),
+        }
+    }
+
+    /// The log driver, whichever of the two spellings is used.
+    pub fn logs_by(&self) -> Option<&str> {
+        self.logging
+            .driver
+            .as_deref()
+            .or(self.log_driver.as_deref())
     }
 
     /// The network mode, whichever of the two spellings is used; `None` is the default bridge.

@@ -11,10 +11,12 @@
 //!
 //! **Not here:** this crate does not write, apply or fetch anything.
 //!
-//! **May import:** `config` of our crates.
+//! **May import:** `config`, `sys` of our crates.
 
 pub mod apply;
 pub mod catalogue;
+pub mod defaults;
+mod env_files;
 mod files;
 pub mod lease_names;
 mod metadata;
@@ -31,7 +33,7 @@ use config::{CommandLine, Loaded, Problem, Severity, Source};
 use crate::lease_names::{LONGEST_NAME, LeaseName};
 
 pub use metadata::{METADATA, Metadata, MetadataError, load_metadata};
-pub use service_files::with_files;
+pub use service_files::{is_built_in, with_files};
 
 /// The built-in configuration; the lowest precedence.
 pub const BUILT_IN: &str = "/usr/share/ros/os-config.yml";
@@ -173,6 +175,7 @@ impl MachineConfig {
                 Include::Refused(name, reason) => include::refuse(&mut loaded, &name, &reason),
             }
         }
+        env_files::add(&mut loaded);
         loaded.problems.extend(problems);
         let mut machine = Self {
             loaded,
@@ -241,7 +244,7 @@ fn load_over(
     metadata: &Metadata,
     places: &Places,
 ) -> Loaded {
-    let loaded = config::load(sources, command_line);
+    let loaded = defaults::load(sources, command_line);
     let Some(text) = metadata.network_document(&loaded.tree) else {
         return loaded;
     };
@@ -259,7 +262,7 @@ fn load_over(
             text: &text,
         },
     );
-    config::load(&sources, command_line)
+    defaults::load(&sources, command_line)
 }
 
 /// Whether a name can be a host name: letters, digits, `-`, `_` and dots, at most 64 characters (sethostname(2)).

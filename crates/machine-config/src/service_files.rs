@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use config::Service;
 use config::cloud_config::WriteFile;
+use config::{Node, Service};
 
 /// Where `ros cloud-init save` puts them: a directory for each service, a file for each entry's number.
 const DIRECTORY: &str = "/run/rancher/write_files";
@@ -16,6 +16,17 @@ pub fn with_files(
     files: &[WriteFile],
 ) -> BTreeMap<String, Service> {
     with_files_in(Path::new(DIRECTORY), services, files)
+}
+
+/// Whether the built-in configuration has a service, whatever the machine's own files say of some of its keys.
+#[must_use]
+pub fn is_built_in(tree: &Node, name: &str) -> bool {
+    let services = tree.get("rancher.services").and_then(Node::as_map);
+    let service = services.and_then(|services| services.get(name)?.node.as_map());
+    service.is_some_and(|keys| {
+        let mut values = keys.values();
+        values.any(|entry| &*entry.node.at.file == crate::BUILT_IN)
+    })
 }
 
 fn with_files_in(
@@ -33,7 +44,8 @@ fn with_files_in(
         if let Some(service) = services.get_mut(container)
             && source.is_file()
         {
-            service.volumes.push(format!("{}:{path}", source.display()));
+            let volume = format!("{}:{path}", source.display());
+            service.volumes.push(volume.into());
         }
     }
     services
@@ -41,6 +53,8 @@ fn with_files_in(
 
 #[cfg(test)]
 mod tests {
+    use config::service::Volume;
+
     use super::*;
 
     #[test]
@@ -63,7 +77,7 @@ mod tests {
         let services = [("ntp".to_owned(), Service::default())].into();
         let changed = with_files_in(&directory, &services, &files);
         let volume = format!("{}/ntp/1:/test", directory.display());
-        assert_eq!(changed["ntp"].volumes, [volume]);
+        assert_eq!(changed["ntp"].volumes, [Volume::from(volume)]);
         std::fs::remove_dir_all(&directory).expect("the folder goes");
     }
 }

@@ -38,7 +38,7 @@ pub(super) const ALLOWED: &[(&str, &[&str])] = &[
     ("compose", &["config", "engine-api"]),
     ("netconf", &["config", "sys"]),
     ("install", &[]),
-    ("machine-config", &["config"]),
+    ("machine-config", &["config", "sys"]),
     ("cloud-init", &["config", "machine-config", "sys"]),
     ("system-docker", &["compose", "engine-api", "sys"]),
     (

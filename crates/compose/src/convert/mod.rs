@@ -1,12 +1,15 @@
 //! One compose service to the request its container is created from.
 
+mod holders;
+mod mounts;
+mod published;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
 use config::cloud_config::StringMap;
-use config::service::{Healthcheck, Ulimit};
+use config::service::{DETACH, DependsOn, Healthcheck, Ulimit};
 use config::{Location, Problem, Service};
 use engine_api::{
     ContainerConfig, CreateRequest, DeviceMapping, HealthConfig, HostConfig, LogConfig,
@@ -15,7 +18,7 @@ use engine_api::{
 
 use crate::environment::environment;
 use crate::key::path;
-use crate::{ports, quantity};
+use crate::quantity;
 
 /// Labels docker compose puts on its containers; with them `docker compose ps` and `system-docker ps --filter` find them.
 const PROJECT: &str = "com.docker.compose.project";
@@ -32,15 +35,26 @@ pub struct Converted {
     pub problems: Vec<Problem>,
 }
 
+/// What a service can refer to.
+#[derive(Debug)]
+pub struct Around<'a> {
+    /// Variables of the machine.
+    pub variables: StringMap,
+    /// All services.
+    pub services: &'a BTreeMap<String, Service>,
+}
+
 /// Converts the service `name`; a value that makes no sense is reported and left out.
-pub fn create_request(name: &str, service: &Service, variables: &StringMap) -> Converted {
+pub fn create_request(name: &str, service: &Service, around: &Around<'_>) -> Converted {
     let mut converter = Converter {
         name,
         service,
+        around,
         at: service.at.clone().unwrap_or_else(Location::built_in),
         problems: Vec::new(),
     };
-    let request = converter.request(variables);
+    let request = converter.request();
+    converter.dependencies();
     converter.report_ignored();
     Converted {
         request,
@@ -51,20 +65,22 @@ pub fn create_request(name: &str, service: &Service, variables: &StringMap) -> C
 struct Converter<'s> {
     name: &'s str,
     service: &'s Service,
+    around: &'s Around<'s>,
     at: Location,
     problems: Vec<Problem>,
 }
 
 impl Converter<'_> {
-    fn request(&mut self, variables: &StringMap) -> Option<CreateRequest> {
+    fn request(&mut self) -> Option<CreateRequest> {
         let Some(image) = self.service.image.clone().filter(|image| !image.is_empty()) else {
             self.error("image", "the service has no image, it is left out");
             return None;
         };
-        let mut config = self.config(image, variables);
+        let mut config = self.config(image);
         let mut host_config = self.host_config();
         self.limits(&mut host_config);
         self.volumes(&mut config, &mut host_config);
+        self.volumes_from(&config, &mut host_config);
         self.ports(&mut config, &mut host_config);
         Some(CreateRequest {
             config,
@@ -78,7 +94,7 @@ impl Converter<'_> {
         self.problems.push(Problem::error(&self.at, path, message));
     }
 
-    fn config(&mut self, image: String, variables: &StringMap) -> ContainerConfig {
+    fn config(&mut self, image: String) -> ContainerConfig {
         let service = self.service;
         let mut labels: BTreeMap<String, String> = service
             .labels
@@ -91,7 +107,7 @@ impl Converter<'_> {
             image,
             cmd: service.command.clone(),
             entrypoint: service.entrypoint.clone(),
-            env: environment(self.name, &service.environment, variables),
+            env: environment(self.name, &service.environment, &self.around.variables),
             hostname: service.hostname.clone().unwrap_or_default(),
             domainname: service.domainname.clone().unwrap_or_default(),
             user: service.user.clone().unwrap_or_default(),
@@ -135,10 +151,10 @@ impl Converter<'_> {
             devices: service.devices.iter().map(|entry| device(entry)).collect(),
             restart_policy: self.restart(),
             log_config: LogConfig {
-                typ: text(&service.log_driver),
-                config: values(&service.log_opt),
+                typ: service.logs_by().unwrap_or_default().to_owned(),
+                config: values(service.log_opt.iter().chain(&service.logging.options)),
             },
-            sysctls: values(&service.sysctls),
+            sysctls: values(service.sysctls.iter()),
             oom_score_adj: service.oom_score_adj.unwrap_or(0),
             init: service.init,
             ..HostConfig::default()
@@ -156,6 +172,8 @@ impl Converter<'_> {
         host.pids_limit = service.pids_limit;
         host.cpu_shares = service.cpu_shares.unwrap_or(0);
         host.cpu_quota = service.cpu_quota.unwrap_or(0);
+        host.cpu_period = service.cpu_period.unwrap_or(0);
+        host.nano_cpus = self.nano_cpus();
         host.cpuset_cpus = service.cpuset.clone().unwrap_or_default();
         if let Some(weight) = service.blkio_weight {
             match u16::try_from(weight) {
@@ -183,55 +201,23 @@ impl Converter<'_> {
         }
     }
 
-    fn volumes(&mut self, config: &mut ContainerConfig, host: &mut HostConfig) {
-        for entry in &self.service.volumes {
-            match entry.split_once(':') {
-                None => {
-                    config.volumes.insert(entry.clone(), serde_json::json!({}));
-                }
-                Some((_, target)) if target.starts_with('/') && !entry.starts_with('.') => {
-                    host.binds.push(entry.clone());
-                }
-                Some(_) => self.error(
-                    "volumes",
-                    format!("{entry:?} is not source:/target[:options]"),
-                ),
+    /// Billionths of a processor.
+    fn nano_cpus(&mut self) -> i64 {
+        /// More than any machine has.
+        const MOST: f64 = 10_000.0;
+        let Some(text) = self.service.cpus.as_deref() else {
+            return 0;
+        };
+        match text.trim().parse::<f64>() {
+            // Engines refuse both.
+            Ok(_) if self.service.cpu_quota.is_some() || self.service.cpu_period.is_some() => {
+                self.error("cpus", "cpu_quota and cpu_period say it already");
+                0
             }
-        }
-        for entry in &self.service.tmpfs {
-            let (target, options) = entry.split_once(':').unwrap_or((entry, ""));
-            host.tmpfs.insert(target.to_owned(), options.to_owned());
-        }
-        host.volumes_from = self.service.volumes_from.clone();
-        host.volume_driver = self.service.volume_driver.clone().unwrap_or_default();
-    }
-
-    fn ports(&mut self, config: &mut ContainerConfig, host: &mut HostConfig) {
-        for entry in &self.service.ports {
-            match ports::parse(entry) {
-                Ok(published) => {
-                    for (port, binding) in published {
-                        config
-                            .exposed_ports
-                            .insert(port.clone(), serde_json::json!({}));
-                        let bindings = host.port_bindings.entry(port).or_default();
-                        bindings.get_or_insert_default().push(binding);
-                    }
-                }
-                Err(error) => self.error("ports", format!("{entry:?}: {error}")),
-            }
-        }
-        for entry in &self.service.expose {
-            let (range, protocol) = entry.split_once('/').unwrap_or((entry, "tcp"));
-            match ports::range(range) {
-                Ok((first, last)) => {
-                    for port in first..=last {
-                        config
-                            .exposed_ports
-                            .insert(format!("{port}/{protocol}"), serde_json::json!({}));
-                    }
-                }
-                Err(error) => self.error("expose", error),
+            Ok(cpus) if (0.0..MOST).contains(&cpus) => (cpus * 1e9).round() as i64,
+            _ => {
+                self.error("cpus", format!("{text:?} is not a number of processors"));
+                0
             }
         }
     }
@@ -310,21 +296,54 @@ impl Converter<'_> {
         i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
     }
 
+    fn warn(&mut self, key: &str, message: impl Into<String>) {
+        let path = format!("{}.{key}", path(self.name));
+        self.problems
+            .push(Problem::warning(&self.at, path, message));
+    }
+
+    /// What is waited for is a service's start, or its end where its label says so.
+    fn dependencies(&mut self) {
+        let conditions = match &self.service.depends_on {
+            Some(DependsOn::Conditions(conditions)) => conditions,
+            Some(DependsOn::Invalid(_)) => {
+                return self.error("depends_on", "expected names of services");
+            }
+            _ => return,
+        };
+        for (name, dependency) in conditions {
+            let condition = dependency
+                .as_ref()
+                .and_then(|dependency| dependency.condition.as_deref())
+                .unwrap_or("service_started");
+            let ends = self.around.services.get(name);
+            let ends = ends.is_some_and(Service::waits_for_exit);
+            let key = format!("depends_on.{name}");
+            match condition {
+                "service_started" => {}
+                "service_completed_successfully" if ends => {}
+                "service_completed_successfully" => self.warn(
+                    &key,
+                    format!(
+                        "its end is not waited for, unless {name} has the label {DETACH}: \"false\""
+                    ),
+                ),
+                other => self.warn(&key, format!("{other}: only its start is waited for")),
+            }
+        }
+    }
+
     /// Keys libcompose took and this system has no use for.
     fn report_ignored(&mut self) {
         let service = self.service;
         let ignored = [
-            ("env_file", !service.env_file.is_empty()),
             ("external_links", !service.external_links.is_empty()),
             ("links", !service.links.is_empty()),
             ("mac_address", service.mac_address.is_some()),
         ];
         for (key, present) in ignored {
             if present {
-                let path = format!("{}.{key}", path(self.name));
-                let message = "not supported for system services, it is ignored";
-                self.problems
-                    .push(Problem::warning(&self.at, path, message));
+                self.warn(key, "not supported for system services, it is ignored");
             }
         }
     }
@@ -350,8 +369,11 @@ fn device(entry: &str) -> DeviceMapping {
     }
 }
 
-fn values(map: &StringMap) -> BTreeMap<String, String> {
-    map.iter()
+/// A later value of a name wins.
+fn values<'v>(
+    pairs: impl Iterator<Item = (&'v String, &'v Option<String>)>,
+) -> BTreeMap<String, String> {
+    pairs
         .map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()))
         .collect()
 }

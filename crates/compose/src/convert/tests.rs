@@ -13,7 +13,11 @@ fn converted(yaml: &str) -> Converted {
     let loaded = load(&[source], &CommandLine::default());
     assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
     let rancher = &loaded.config.rancher;
-    create_request("svc", &rancher.services["svc"], &rancher.environment)
+    let around = Around {
+        variables: rancher.environment.clone(),
+        services: &rancher.services,
+    };
+    create_request("svc", &rancher.services["svc"], &around)
 }
 
 #[test]
@@ -138,6 +142,70 @@ fn every_key_lands_in_its_place() {
             "/HostConfig/ExtraHosts",
             json!(["a:1.2.3.4"]),
         ),
+        ("cpus: 1.5", "/HostConfig/NanoCpus", json!(1_500_000_000)),
+        (
+            "cpu_period: 100000",
+            "/HostConfig/CpuPeriod",
+            json!(100_000),
+        ),
+        (
+            "log_driver: syslog, logging: {driver: json-file}",
+            "/HostConfig/LogConfig/Type",
+            json!("json-file"),
+        ),
+        (
+            "log_opt: {tag: a, max-size: 1m}, logging: {options: {max-size: 2m}}",
+            "/HostConfig/LogConfig/Config",
+            json!({"max-size": "2m", "tag": "a"}),
+        ),
+        (
+            "ports: ['81:81', {target: 80, published: 8080, host_ip: '::1', protocol: udp}, {target: 82}]",
+            "/HostConfig/PortBindings",
+            json!({
+                "80/udp": [{"HostIp": "::1", "HostPort": "8080"}],
+                "81/tcp": [{"HostIp": "", "HostPort": "81"}],
+                "82/tcp": [{"HostIp": "", "HostPort": ""}],
+            }),
+        ),
+        (
+            "volumes: ['/a:/b', {type: bind, source: /c, target: /d, read_only: true, bind: {propagation: rslave}}, {type: volume, source: n, target: /e, volume: {nocopy: true}}]",
+            "/HostConfig/Binds",
+            json!(["/a:/b", "/c:/d:ro,rslave", "n:/e:nocopy"]),
+        ),
+        (
+            "volumes: {type: volume, target: /data}",
+            "/Volumes",
+            json!({"/data": {}}),
+        ),
+        (
+            "volumes: [{type: tmpfs, target: /t, read_only: true, tmpfs: {size: 64m, mode: '1777'}}]",
+            "/HostConfig/Tmpfs",
+            json!({"/t": "ro,size=64m,mode=1777"}),
+        ),
+        (
+            "volumes: ['/own:/opt'], volumes_from: ['user-volumes:ro']",
+            "/HostConfig/Binds",
+            json!([
+                "/own:/opt",
+                "/home:/home:ro",
+                "/var/lib/kubelet:/var/lib/kubelet:ro"
+            ]),
+        ),
+        (
+            "volumes_from: [media-volumes, 'container:other:ro']",
+            "/HostConfig/Binds",
+            json!(["/media:/media:shared", "/mnt:/mnt:shared"]),
+        ),
+        (
+            "volumes_from: [media-volumes, 'container:other:ro']",
+            "/HostConfig/VolumesFrom",
+            json!(["other:ro"]),
+        ),
+        (
+            "volumes_from: ['media-volumes:ro']",
+            "/HostConfig/Binds",
+            json!(["/media:/media:shared,ro", "/mnt:/mnt:shared,ro"]),
+        ),
         (
             "ports: ['8080:80']",
             "/HostConfig/PortBindings",
@@ -170,7 +238,13 @@ fn nonsense_is_reported_and_the_container_still_made() {
         ("volumes: ['/a:b']", "volumes"),
         ("ulimits: {nofile: [1]}", "ulimits.nofile"),
         ("stop_grace_period: soon", "stop_grace_period"),
-        ("env_file: [x]", "env_file"),
+        ("cpus: many", "cpus"),
+        ("cpus: 1, cpu_quota: 50000", "cpus"),
+        ("ports: [{published: 80}]", "ports"),
+        ("volumes: [{type: bind, source: a, target: /b}]", "volumes"),
+        ("volumes: [{type: npipe, target: /b}]", "volumes"),
+        ("volumes_from: ['all-volumes:x']", "volumes_from"),
+        ("depends_on: [[a]]", "depends_on"),
     ] {
         let converted = converted(&format!("{{image: i, {yaml}}}"));
         assert!(converted.request.is_some(), "{yaml}");
@@ -188,4 +262,29 @@ fn a_service_without_an_image_has_no_request() {
     let converted = converted("{command: x}");
     assert!(converted.request.is_none());
     assert_eq!(converted.problems.len(), 1);
+}
+
+#[test]
+fn holders_of_volumes_are_what_this_system_has_of_them() {
+    let converted = converted("{image: i, volumes_from: [all-volumes]}");
+    let host = converted.request.unwrap().host_config;
+    assert!(host.volumes_from.is_empty());
+    for bind in ["/dev:/host/dev", "/home:/home", "/run:/var/run:rslave"] {
+        assert!(host.binds.iter().any(|known| known == bind), "{bind}");
+    }
+    let said = converted.problems[0].to_string();
+    assert!(
+        said.contains("/usr/bin/ros") && said.contains("/etc/logrotate.d"),
+        "{said}"
+    );
+    assert!(!host.binds.iter().any(|bind| bind.contains("logrotate")));
+}
+
+/// A service of that name is what is meant.
+#[test]
+fn a_service_with_the_name_of_a_holder_is_not_hidden() {
+    let converted = converted("{image: i, volumes_from: [user-volumes]}, user-volumes: {image: i}");
+    let host = converted.request.unwrap().host_config;
+    assert_eq!(host.volumes_from, ["user-volumes"]);
+    assert!(host.binds.is_empty());
 }

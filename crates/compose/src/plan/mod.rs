@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use config::cloud_config::StringMap;
+use config::cloud_config::Rancher;
 use config::service::{AFTER, BEFORE, HASH, REBUILD};
 use config::{Location, Problem, Service};
 use engine_api::CreateRequest;
 use sha2::{Digest as _, Sha256};
 
-use crate::convert;
+use crate::convert::{self, Around};
+use crate::environment;
 use crate::key::path;
 use crate::order::{Edges, order};
 
@@ -56,7 +57,7 @@ pub struct Step {
 pub enum Rebuild {
     /// At every start of the project.
     Always,
-    /// When its definition has changed.
+    /// When its definition or its image has changed.
     OnChange,
     /// Never.
     Never,
@@ -118,15 +119,19 @@ impl Step {
     }
 }
 
-/// Plans all `services`; `variables` is `rancher.environment`.
+/// Plans all `services`; `rancher` has what they refer to: variables, proxies and accounts.
 ///
 /// A service without an image is left out with an error; unknown names in ordering labels and broken cycles are
 /// reported and cost only that edge.
-pub fn plan(services: &BTreeMap<String, Service>, variables: &StringMap) -> Plan {
+pub fn plan(services: &BTreeMap<String, Service>, rancher: &Rancher) -> Plan {
     let mut problems = Vec::new();
     let mut requests = BTreeMap::new();
+    let around = Around {
+        variables: environment::variables(rancher),
+        services,
+    };
     for (name, service) in services {
-        let converted = convert::create_request(name, service, variables);
+        let converted = convert::create_request(name, service, &around);
         problems.extend(converted.problems);
         if let Some(request) = converted.request {
             requests.insert(name.clone(), request);
@@ -211,13 +216,17 @@ fn edges(
             let known = services.contains_key(other);
             if !known {
                 let message =
-                    format!("label {label} names {other:?}, which is not a service; it is ignored");
+                    format!("{label} names {other:?}, which is not a service; it is ignored");
                 problems.push(Problem::warning(&place(service), path(name), message));
             }
             known && requests.contains_key(other)
         };
-        for other in service.label_list(AFTER) {
-            if named(AFTER, other) {
+        let after = service.label_list(AFTER).into_iter();
+        let after = after.map(|other| (format!("label {AFTER}"), other));
+        let dependencies = service.dependencies().into_iter();
+        let dependencies = dependencies.map(|other| ("depends_on".to_owned(), other));
+        for (by, other) in after.chain(dependencies) {
+            if named(&by, other) {
                 edges
                     .entry(name.clone())
                     .or_default()
@@ -225,7 +234,7 @@ fn edges(
             }
         }
         for other in service.label_list(BEFORE) {
-            if named(BEFORE, other) {
+            if named(&format!("label {BEFORE}"), other) {
                 edges
                     .entry(other.to_owned())
                     .or_default()
@@ -247,6 +256,7 @@ fn implicit(name: &str, service: &Service) -> Vec<String> {
         .volumes_from
         .iter()
         .chain(&service.links)
+        .map(|entry| entry.strip_prefix("container:").unwrap_or(entry))
         .map(|entry| entry.split(':').next().unwrap_or("").to_owned())
         .collect();
     let modes = [
@@ -263,7 +273,7 @@ fn implicit(name: &str, service: &Service) -> Vec<String> {
     if !service.is_system() {
         others.push(DOCKER.to_owned());
     }
-    if service.log_driver.as_deref() == Some("syslog") {
+    if service.logs_by() == Some("syslog") {
         others.push(SYSLOG.to_owned());
     }
     others.retain(|other| other != name);

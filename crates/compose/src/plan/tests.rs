@@ -10,10 +10,7 @@ fn planned(text: &str) -> Plan {
     };
     let loaded = load(&[source], &CommandLine::default());
     assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
-    plan(
-        &loaded.config.rancher.services,
-        &loaded.config.rancher.environment,
-    )
+    plan(&loaded.config.rancher.services, &loaded.config.rancher)
 }
 
 fn services(entries: &str) -> Plan {
@@ -60,6 +57,27 @@ fn labels_and_shared_parts_give_the_order() {
 }
 
 #[test]
+fn depends_on_orders_as_the_labels_do() {
+    let plan = services(
+        "c: {image: a, depends_on: [b, none]}\n\
+         b: {image: a, depends_on: {a: {condition: service_healthy}}}\n\
+         a: {image: a}\n\
+         d: {image: a, depends_on: c}\n",
+    );
+    assert_eq!(names(&plan), [["a"], ["b"], ["c"], ["d"]]);
+    let mut said = plan.problems.iter().map(ToString::to_string);
+    assert!(said.any(|line| line.contains("depends_on names \"none\"")));
+    let healthy = "rancher.services.b.depends_on.a: service_healthy: only its start is waited for";
+    assert!(
+        plan.problems
+            .iter()
+            .any(|problem| problem.to_string().ends_with(healthy)),
+        "{:?}",
+        plan.problems
+    );
+}
+
+#[test]
 fn a_cycle_is_located_and_all_still_start() {
     let plan = services(
         "a: {image: x, labels: {io.rancher.os.scope: system, io.rancher.os.after: b}}\n\
@@ -97,19 +115,4 @@ fn the_hash_changes_with_the_definition_alone() {
     assert_eq!(one.len(), 64);
     assert_eq!(one, hash("a:\n  environment: [B=2, A=1]\n  image: x"));
     assert_ne!(one, hash("a: {image: x, environment: {A: 1, B: 3}}"));
-}
-
-#[test]
-fn an_existing_container_is_kept_as_the_label_says() {
-    let current = |rebuild: &str, hash_matches: bool| {
-        let text = format!("a: {{image: x, labels: {{io.docker.compose.rebuild: {rebuild}}}}}");
-        let plan = services(&text);
-        let step = &plan.steps[0];
-        let hash = if hash_matches { step.hash() } else { "other" };
-        step.is_current(&BTreeMap::from([(HASH.to_owned(), hash.to_owned())]))
-    };
-    assert!(current("maybe", true));
-    assert!(!current("maybe", false));
-    assert!(!current("always", true));
-    assert!(current("\"false\"", false));
 }

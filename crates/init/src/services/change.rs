@@ -33,7 +33,7 @@ impl Changed {
         let plan = |machine: &Machine, files: &Machine| {
             let rancher = &machine.config.rancher;
             let services = machine_config::with_files(&rancher.services, &files.config.write_files);
-            compose::plan(&services, &rancher.environment)
+            compose::plan(&services, rancher)
         };
         let (old, new) = (
             plan(before, before),

@@ -91,7 +91,7 @@ impl<E: Engine + Clone + 'static> Launch<E> {
     fn plan(&mut self, machine: &Machine) {
         let rancher = &machine.config.rancher;
         let services = machine_config::with_files(&rancher.services, &machine.config.write_files);
-        let plan = compose::plan(&services, &rancher.environment);
+        let plan = compose::plan(&services, rancher);
         for problem in &plan.problems {
             if !self.plan.problems.contains(problem) {
                 self.progress.fail(&format!("{problem}"));

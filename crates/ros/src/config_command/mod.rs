@@ -113,6 +113,12 @@ fn export(output: Option<&Path>, private: bool, full: bool) -> anyhow::Result<Ex
     if !full {
         // Set by the loader itself, not by the machine.
         remove(&mut tree, &["rancher", "environment", "VERSION"]);
+        for name in machine_config::defaults::NAMES {
+            let node = tree.get(&format!("rancher.environment.{name}"));
+            if node.is_some_and(|node| &*node.at.file == machine_config::defaults::NAME) {
+                remove(&mut tree, &["rancher", "environment", name]);
+            }
+        }
     }
     if !private {
         secrets::take_out(&mut tree);

@@ -121,8 +121,9 @@ fn pull(names: &[String]) -> anyhow::Result<ExitCode> {
 /// The steps of these services, in the order in which they start.
 fn steps(names: &[String]) -> anyhow::Result<Vec<Step>> {
     let machine = MachineConfig::load();
-    let rancher = &machine.loaded.config.rancher;
-    let plan = compose::plan(&rancher.services, &rancher.environment);
+    let config = &machine.loaded.config;
+    let services = machine_config::with_files(&config.rancher.services, &config.write_files);
+    let plan = compose::plan(&services, &config.rancher);
     let known: Vec<&str> = plan.steps.iter().map(|step| step.name.as_str()).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("{unknown} is not a valid service: ros service list --all");

@@ -43,7 +43,7 @@ fn step(name: &str, image: Option<&str>) -> anyhow::Result<Step> {
     if let Some(image) = image {
         service.image = Some(image.to_owned());
     }
-    let plan = compose::plan(&services, &config.rancher.environment);
+    let plan = compose::plan(&services, &config.rancher);
     let step = plan.steps.into_iter().find(|step| step.name == name);
     let step = step.with_context(|| format!("{name} has errors: ros config validate"))?;
     ensure!(

@@ -89,7 +89,7 @@ fn compare(before: &Config, after: &Config) -> Vec<Planned> {
 /// System services, in the order in which they start.
 fn steps(config: &Config) -> Vec<Step> {
     let services = machine_config::with_files(&config.rancher.services, &config.write_files);
-    let plan = compose::plan(&services, &config.rancher.environment);
+    let plan = compose::plan(&services, &config.rancher);
     let steps = plan.steps.into_iter();
     steps.filter(|step| step.scope == Scope::System).collect()
 }
