@@ -1,6 +1,8 @@
 //! The `Engine` trait: what `init` and `compose` ask of an engine, in the same process or over a socket.
 
-use crate::{ContainerInspect, ContainerSummary, CreateRequest, Filters, Result};
+use crate::{
+    AuthConfig, ContainerInspect, ContainerSummary, CreateRequest, Filters, ImageInspect, Result,
+};
 
 /// An engine that runs services. Futures are not `Send`: PID 1 has one thread.
 ///
@@ -8,11 +10,16 @@ use crate::{ContainerInspect, ContainerSummary, CreateRequest, Filters, Result};
 /// Of each method those of the Engine API.
 #[allow(async_fn_in_trait)]
 pub trait Engine {
-    /// Whether an image of that reference or id is here.
-    async fn image_exists(&self, reference: &str) -> Result<bool>;
+    /// The image of that reference or id; none when it is not here.
+    async fn image(&self, reference: &str) -> Result<Option<ImageInspect>>;
 
-    /// Pulls an image and returns when it is here.
-    async fn image_pull(&self, reference: &str) -> Result<()>;
+    /// Whether an image of that reference or id is here.
+    async fn image_exists(&self, reference: &str) -> Result<bool> {
+        Ok(self.image(reference).await?.is_some())
+    }
+
+    /// Pulls an image and returns when it is here. Without an account the engine takes its own, if it has one for the registry.
+    async fn image_pull(&self, reference: &str, account: Option<&AuthConfig>) -> Result<()>;
 
     /// Containers, those that do not run too when `all`.
     async fn container_list(&self, all: bool, filters: &Filters) -> Result<Vec<ContainerSummary>>;

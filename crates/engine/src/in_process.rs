@@ -1,7 +1,10 @@
 //! The [`engine_api::Engine`] trait without a socket: how `init` hands services to the engine in its own process.
 
 use engine_api::options::{ListOptions, RemoveOptions, WaitCondition};
-use engine_api::{ContainerInspect, ContainerSummary, CreateRequest, Error, Filters, Result};
+use engine_api::{
+    AuthConfig, ContainerInspect, ContainerSummary, CreateRequest, Error, Filters, ImageInspect,
+    Result,
+};
 use http::StatusCode;
 
 use crate::Engine;
@@ -15,16 +18,16 @@ fn already(result: Result<()>) -> Result<()> {
 }
 
 impl engine_api::Engine for Engine {
-    async fn image_exists(&self, reference: &str) -> Result<bool> {
+    async fn image(&self, reference: &str) -> Result<Option<ImageInspect>> {
         match self.images().inspect(reference) {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_not_found() => Ok(false),
+            Ok(image) => Ok(Some(image)),
+            Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn image_pull(&self, reference: &str) -> Result<()> {
-        self.images().pull_to_end(reference, None).await
+    async fn image_pull(&self, reference: &str, account: Option<&AuthConfig>) -> Result<()> {
+        self.images().pull_to_end(reference, account.cloned()).await
     }
 
     async fn container_list(&self, all: bool, filters: &Filters) -> Result<Vec<ContainerSummary>> {

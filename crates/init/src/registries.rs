@@ -1,9 +1,8 @@
 //! How the engine reaches registries, from the configuration: mirrors, accounts, registries without TLS, proxies.
 
+use compose::account::credentials;
 use config::Config;
-use config::cloud_config::RegistryAuth;
-use engine_api::base64;
-use oci_image::registry::{Credentials, Proxies, RegistryOptions};
+use oci_image::registry::{Proxies, RegistryOptions};
 
 /// Docker Hub, whose mirrors RancherOS's own keys name.
 const HUB: &str = "docker.io";
@@ -32,7 +31,7 @@ pub(crate) fn options(config: &Config) -> RegistryOptions {
         accounts: rancher
             .registry_auths
             .iter()
-            .map(|(registry, auth)| (registry.clone(), account(auth)))
+            .map(|(registry, auth)| (registry.clone(), credentials(auth)))
             .collect(),
         proxies: Proxies {
             http: network.http_proxy.clone(),
@@ -40,26 +39,6 @@ pub(crate) fn options(config: &Config) -> RegistryOptions {
             no: network.no_proxy.clone().unwrap_or_default(),
         },
         ..RegistryOptions::default()
-    }
-}
-
-/// User and password may stand in one word, as Docker's own file has them; one that does not read is not an account, and the
-/// registry says so.
-fn account(auth: &RegistryAuth) -> Credentials {
-    let word = auth
-        .auth
-        .as_deref()
-        .and_then(|word| base64::decode(word.trim()).ok());
-    let word = word
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .unwrap_or_default();
-    let (user, password) = word.split_once(':').unwrap_or_default();
-    let or = |own: &Option<String>, other: &str| own.clone().unwrap_or_else(|| other.to_owned());
-    Credentials {
-        username: or(&auth.username, user),
-        password: or(&auth.password, password),
-        identity_token: or(&auth.identitytoken, ""),
-        registry_token: or(&auth.registrytoken, ""),
     }
 }
 

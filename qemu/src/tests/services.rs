@@ -1,4 +1,4 @@
-//! System services come back, and User Docker's containers do not notice.
+//! System services come back, and User Docker's containers do not notice; what services wrote is kept over a reboot.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use libtest_mimic::Trial;
 
 use crate::context::{Context, alone};
+use crate::disk::Disk;
 use crate::guest::{BOOT_DEADLINE, Guest, SERVICES};
 use crate::machine::{Boot, Machine};
 
@@ -26,6 +27,11 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
             context,
             "services_survive_rm_f_of_all_user_containers",
             survive_rm_f_of_all_user_containers,
+        ),
+        alone(
+            context,
+            "services_keep_what_they_wrote_over_a_reboot_and_volumes_over_a_change",
+            keep_what_they_wrote,
         ),
     ]
 }
@@ -123,5 +129,100 @@ fn survive_rm_f_of_all_user_containers(context: &Context) -> anyhow::Result<()> 
     );
     let after = guest.run("for s in acpid console docker network ntp syslog udev; do system-docker inspect -f '{{.Name}} {{.Id}} {{.State.StartedAt}}' $s; done")?;
     ensure!(before == after, "the system noticed:\n{before}\n{after}");
+    guest.check()
+}
+
+/// Services of both scopes with a volume that has no name, as the configuration has them.
+const OWN: [(&str, &str); 2] = [
+    (
+        "mine",
+        "{image: busybox, command: sleep 100000, volumes: [/data], restart: always}",
+    ),
+    (
+        "sys",
+        "{image: \"rancher/os-base:${VERSION}\", command: sleep 100000, volumes: [/data], restart: always, labels: {io.rancher.os.scope: system}}",
+    ),
+];
+
+/// The client of a service's Docker.
+fn client(service: &str) -> &'static str {
+    if service == "mine" {
+        "docker"
+    } else {
+        "system-docker"
+    }
+}
+
+/// The id of a service's container. It is asked for again: after a reboot the service may still be on its way.
+fn id(guest: &Guest, service: &str) -> anyhow::Result<String> {
+    let docker = client(service);
+    guest.run_until(
+        &format!("{docker} exec {service} true && {docker} inspect -f '{{{{.Id}}}}' {service}"),
+        BOOT_DEADLINE,
+    )
+}
+
+/// What a service has of what was written into its layer and into its volume.
+fn notes(guest: &Guest, service: &str) -> anyhow::Result<String> {
+    let docker = client(service);
+    guest.run(&format!(
+        "{docker} exec {service} sh -c 'cat /note 2>/dev/null; cat /data/note'"
+    ))
+}
+
+fn keep_what_they_wrote(context: &Context) -> anyhow::Result<()> {
+    let disk = Disk::state()?;
+    let guest = Machine::new("services-kept", Boot::Kernel)
+        .memory_mib(1536)
+        .state_disk(&disk.path)
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    guest.wait_docker()?;
+    for (service, definition) in OWN {
+        guest.run(&format!(
+            "sudo ros config set rancher.services.{service} '{definition}'"
+        ))?;
+    }
+    guest.run("sudo ros service up")?;
+    let mut before = Vec::new();
+    for (service, _) in OWN {
+        let docker = client(service);
+        guest.run(&format!(
+            "{docker} exec {service} sh -c 'echo layer > /note; echo volume > /data/note'"
+        ))?;
+        before.push(id(&guest, service)?);
+    }
+    let console = guest.run("system-docker inspect -f '{{.Id}}' console")?;
+
+    let mark = guest.reboot()?;
+    guest.wait_ready_after(mark)?;
+    guest.wait_docker()?;
+    for ((service, _), before) in OWN.into_iter().zip(&before) {
+        ensure!(
+            id(&guest, service)? == *before,
+            "{service} has another container"
+        );
+        let notes = notes(&guest, service)?;
+        ensure!(notes == "layer\nvolume", "{service} has {notes}");
+    }
+    let now = guest.run("system-docker inspect -f '{{.Id}}' console")?;
+    ensure!(now != console, "the console did not start from its image");
+
+    // Another definition is another container, with the volume of the old one.
+    guest.run_until("sudo test -S /run/rancher/config.sock", BOOT_DEADLINE)?;
+    for (service, _) in OWN {
+        guest.run(&format!(
+            "sudo ros config set rancher.services.{service}.command 'sleep 200000'"
+        ))?;
+    }
+    guest.run("sudo ros config apply")?;
+    for ((service, _), before) in OWN.into_iter().zip(&before) {
+        ensure!(
+            id(&guest, service)? != *before,
+            "{service} has its old container"
+        );
+        let notes = notes(&guest, service)?;
+        ensure!(notes == "volume", "{service} has {notes}");
+    }
     guest.check()
 }

@@ -35,7 +35,7 @@ pub(super) const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("engine-server", &["engine", "engine-api", "images", "sys"]),
-    ("compose", &["config", "engine-api"]),
+    ("compose", &["config", "engine-api", "oci-image"]),
     ("netconf", &["config", "sys"]),
     ("install", &[]),
     ("machine-config", &["config", "sys"]),

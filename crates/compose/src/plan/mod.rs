@@ -8,6 +8,7 @@ use config::{Location, Problem, Service};
 use engine_api::CreateRequest;
 use sha2::{Digest as _, Sha256};
 
+use crate::account::Account;
 use crate::convert::{self, Around};
 use crate::environment;
 use crate::key::path;
@@ -50,6 +51,8 @@ pub struct Step {
     pub rebuild: Rebuild,
     /// What the container is made from, [`HASH`] label included.
     pub request: CreateRequest,
+    /// What its image is pulled with; not a part of the definition.
+    pub account: Option<Account>,
 }
 
 /// When an existing container of a service is replaced by a new one (label `io.docker.compose.rebuild`).
@@ -108,15 +111,6 @@ impl Step {
     pub fn has_hash(&self, labels: &BTreeMap<String, String>) -> bool {
         labels.get(HASH).is_some_and(|hash| hash == self.hash())
     }
-
-    /// Whether a container with these labels is still the one this step would make.
-    pub fn is_current(&self, labels: &BTreeMap<String, String>) -> bool {
-        match self.rebuild {
-            Rebuild::Always => false,
-            Rebuild::Never => true,
-            Rebuild::OnChange => self.has_hash(labels),
-        }
-    }
 }
 
 /// Plans all `services`; `rancher` has what they refer to: variables, proxies and accounts.
@@ -152,7 +146,9 @@ pub fn plan(services: &BTreeMap<String, Service>, rancher: &Rancher) -> Plan {
                 .unwrap_or_default()
                 .into_iter()
                 .collect();
-            Some(step(name, service, request, after))
+            let account = Account::of(&request.config.image, &rancher.registry_auths);
+            let step = step(name, service, request, after);
+            Some(Step { account, ..step })
         })
         .collect();
     Plan { steps, problems }
@@ -182,6 +178,7 @@ fn step(name: String, service: &Service, mut request: CreateRequest, after: Vec<
             _ => Rebuild::OnChange,
         },
         request,
+        account: None,
         name,
     }
 }

@@ -1,7 +1,9 @@
 //! The [`Engine`](crate::Engine) trait over the socket.
 
+use super::images::RegistryAuth;
 use crate::{
-    Client, ContainerInspect, ContainerSummary, CreateRequest, Engine, Error, Filters, Result,
+    AuthConfig, Client, ContainerInspect, ContainerSummary, CreateRequest, Engine, Error, Filters,
+    ImageInspect, Result,
 };
 
 /// Turns "it is so already" into success.
@@ -13,16 +15,17 @@ fn already(result: Result<()>) -> Result<()> {
 }
 
 impl Engine for Client {
-    async fn image_exists(&self, reference: &str) -> Result<bool> {
+    async fn image(&self, reference: &str) -> Result<Option<ImageInspect>> {
         match self.image_inspect(reference).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_not_found() => Ok(false),
+            Ok(image) => Ok(Some(image)),
+            Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn image_pull(&self, reference: &str) -> Result<()> {
-        let mut progress = self.image_create(reference, None, None).await?;
+    async fn image_pull(&self, reference: &str, account: Option<&AuthConfig>) -> Result<()> {
+        let auth = account.map(RegistryAuth::new).transpose()?;
+        let mut progress = self.image_create(reference, None, auth.as_ref()).await?;
         while let Some(line) = progress.next().await? {
             if let Some(detail) = line.error_detail {
                 return Err(Error::server(detail.message));

@@ -9,10 +9,10 @@ use engine_api::{Client, Engine};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::Stage;
 use super::start::{START_DEADLINE, USER_SOCKET, fetch_and_start, start_in_user_docker};
-use crate::log;
+use super::{Stage, WARNINGS, is_warning};
 use crate::machine::Machine;
+use crate::{log, warnings};
 
 /// What changes between two configurations.
 #[derive(Debug, Default)]
@@ -22,7 +22,9 @@ pub(crate) struct Changed {
     /// Services to remove.
     remove: Vec<Step>,
     /// What is wrong with definitions.
-    problems: Vec<Problem>,
+    said: Vec<Problem>,
+    /// What was wrong with them before.
+    known: Vec<Problem>,
     made: RefCell<BTreeSet<String>>,
 }
 
@@ -63,15 +65,11 @@ impl Changed {
             .filter(|step| !step.reloads_config)
             .cloned()
             .collect();
-        let problems = new
-            .problems
-            .into_iter()
-            .filter(|problem| !old.problems.contains(problem))
-            .collect();
         Changed {
             make,
             remove,
-            problems,
+            said: new.problems,
+            known: old.problems,
             made: RefCell::default(),
         }
     }
@@ -109,7 +107,13 @@ impl Changed {
             }
         }
         if scope == Scope::System {
-            failed.extend(self.problems.iter().map(ToString::to_string));
+            warnings::clear(WARNINGS);
+            for problem in self.said.iter().filter(|problem| is_warning(problem)) {
+                warnings::warn(WARNINGS, &problem.to_string());
+            }
+            let new = self.said.iter().filter(|problem| !is_warning(problem));
+            let new = new.filter(|problem| !self.known.contains(problem));
+            failed.extend(new.map(ToString::to_string));
         }
         failed
     }
@@ -140,11 +144,9 @@ async fn stop_and_remove<E: Engine>(engine: &E, name: &str) -> anyhow::Result<()
     Ok(engine.container_remove(name, true).await?)
 }
 
-/// Starts it in place of its earlier container; returns when it runs or its image is being pulled.
+/// Starts it in place of its earlier container, which runs on while its image is pulled; returns when it runs or its image
+/// is being pulled.
 async fn start<E: Engine + Clone + 'static>(engine: E, step: Step) -> anyhow::Result<()> {
-    if step.scope == Scope::System {
-        stop_and_remove(&engine, &step.container_name).await?;
-    }
     let (stage, mut receiver) = watch::channel(Stage::Waiting);
     let work = engine_api::tasks::spawn(async move {
         let done = match step.scope {

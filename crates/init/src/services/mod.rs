@@ -2,6 +2,7 @@
 //! it comes after are there.
 
 mod change;
+mod make;
 mod retry;
 mod start;
 #[cfg(test)]
@@ -13,18 +14,22 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use compose::{Plan, Rebuild, Scope, Step};
+use config::{Problem, Severity};
 use engine_api::Engine;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 pub(crate) use self::change::Changed;
-use self::start::{START_DEADLINE, fetch_and_start, make, start_in_user_docker};
+use self::make::{exists, make, start_afresh};
+use self::start::{START_DEADLINE, fetch_and_start, start_in_user_docker};
 use crate::machine::Machine;
-use crate::{configuration, log};
+use crate::{configuration, log, warnings};
 
 /// Longest wait for the configuration, as in the boot phases that read and apply it first.
 const RELOAD_DEADLINE: Duration = Duration::from_secs(40);
+/// What warnings about definitions of services are about.
+pub(crate) const WARNINGS: &str = "services";
 /// How often a boot reads the configuration again; services that reload it can bring others of their kind.
 const MOST_RELOADS: usize = 4;
 
@@ -91,9 +96,15 @@ impl<E: Engine + Clone + 'static> Launch<E> {
     fn plan(&mut self, machine: &Machine) {
         let rancher = &machine.config.rancher;
         let services = machine_config::with_files(&rancher.services, &machine.config.write_files);
-        let plan = compose::plan(&services, rancher);
+        let mut plan = compose::plan(&services, rancher);
+        start_afresh(machine, &mut plan);
         for problem in &plan.problems {
-            if !self.plan.problems.contains(problem) {
+            if self.plan.problems.contains(problem) {
+                continue;
+            }
+            if is_warning(problem) {
+                warnings::warn(WARNINGS, &problem.to_string());
+            } else {
                 self.progress.fail(&format!("{problem}"));
             }
         }
@@ -273,6 +284,11 @@ impl Progress {
     }
 }
 
+/// Whether it costs a service nothing, such as a key that is not applied.
+fn is_warning(problem: &Problem) -> bool {
+    problem.severity == Severity::Warning
+}
+
 /// Waits until all of these are that far.
 async fn reached(services: &[watch::Receiver<Stage>], wanted: Stage) {
     for service in services {
@@ -303,6 +319,10 @@ async fn passed(services: &[watch::Receiver<Stage>], own: &watch::Sender<Stage>)
 /// Makes the container while the services that it comes after run to their end. Whether it did.
 async fn make_one_early<E: Engine>(engine: &E, step: &Step) -> bool {
     let image = step.request.config.image.as_str();
+    // Only the last word about a service may cost it a container that it would keep.
+    if step.rebuild != Rebuild::Always && exists(engine, &step.container_name).await {
+        return false;
+    }
     engine.image_exists(image).await.unwrap_or(false)
         && timeout(START_DEADLINE, make(engine, step))
             .await

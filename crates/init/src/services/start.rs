@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use compose::{Rebuild, Step};
+use compose::{Account, Step};
 use engine_api::Client;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::make::{has_kept, make};
 use super::{Stage, retry};
 use crate::log;
 
@@ -60,7 +61,8 @@ async fn start_in_time<E: engine_api::Engine + Clone + 'static>(
 }
 
 /// Another try for a service that failed where the disk takes nothing (full, read-only, broken): its container is kept in
-/// memory, so that the owner of the machine can get in.
+/// memory, so that the owner of the machine can get in. One whose container has something to lose is not tried again: the
+/// other takes its place.
 ///
 /// # Errors
 /// `error` when the disk is well, or when this fails, too.
@@ -70,6 +72,9 @@ async fn start_in_memory<E: engine_api::Engine + Clone + 'static>(
     stage: &watch::Sender<Stage>,
     error: anyhow::Error,
 ) -> anyhow::Result<()> {
+    if has_kept(engine, step).await {
+        return Err(error);
+    }
     let (name, request) = (step.container_name.as_str(), step.request.clone());
     let made = engine.container_create_in_memory(name, request).await;
     let second = match made {
@@ -98,10 +103,11 @@ async fn is_here<E: engine_api::Engine>(engine: &E, image: &str) -> anyhow::Resu
 /// Pulls the image of a service. The network may come up late: only the last attempt's error counts.
 async fn pull<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
     let image = step.request.config.image.as_str();
+    let account = step.account.as_ref().map(Account::config);
     let mut pause = FIRST_PULL_PAUSE;
     let end = tokio::time::Instant::now() + PULL_DEADLINE;
     loop {
-        let error = match timeout(START_DEADLINE, engine.image_pull(image)).await {
+        let error = match timeout(START_DEADLINE, engine.image_pull(image, account)).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(error)) => anyhow::Error::from(error),
             Err(_) => anyhow::anyhow!("not pulled after {} s", START_DEADLINE.as_secs()),
@@ -138,16 +144,6 @@ pub(super) async fn start_in_user_docker(
     fetch_and_start(&client, step, false, stage).await
 }
 
-/// Makes the container unless the one of the last boot is still right.
-pub(super) async fn make<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
-    if keep_existing(engine, step).await? {
-        return Ok(());
-    }
-    let name = step.container_name.as_str();
-    engine.container_create(name, step.request.clone()).await?;
-    Ok(())
-}
-
 /// Makes the container if that is still to do, starts it, and waits for its end if the service asks for that.
 async fn start<E: engine_api::Engine + Clone + 'static>(
     engine: &E,
@@ -173,21 +169,4 @@ async fn start<E: engine_api::Engine + Clone + 'static>(
         }
     }
     Ok(())
-}
-
-/// Whether a container of an earlier boot stays; one that does not is removed.
-///
-/// Only a service that says so (`io.docker.compose.rebuild: "false"`) keeps its container: all else
-/// returns to its original state at a reboot, and its image may be another one now.
-async fn keep_existing<E: engine_api::Engine>(engine: &E, step: &Step) -> anyhow::Result<bool> {
-    let existing = match engine.container_inspect(&step.container_name).await {
-        Ok(existing) => existing,
-        Err(error) if error.is_not_found() => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
-    if step.rebuild == Rebuild::Never {
-        return Ok(true);
-    }
-    engine.container_remove(&existing.id, true).await?;
-    Ok(false)
 }

@@ -19,9 +19,6 @@ use crate::os;
 
 pub(crate) use arguments::Service;
 
-/// User Docker's socket.
-const USER_DOCKER: &str = "unix:///run/docker.sock";
-
 /// Runs one of the subcommands.
 pub(crate) fn main(command: &Service) -> anyhow::Result<ExitCode> {
     match command {
@@ -159,12 +156,17 @@ fn each(names: &[String], words: &[&str]) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
+/// The path of the socket of one of the Dockers.
+fn socket(scope: Scope) -> &'static str {
+    match scope {
+        Scope::System => "/run/system-docker.sock",
+        Scope::User => "/run/docker.sock",
+    }
+}
+
 fn docker(scope: Scope, words: &[&str]) -> ExitCode {
-    let host = match scope {
-        Scope::System => system_docker::DEFAULT_HOST,
-        Scope::User => USER_DOCKER,
-    };
-    let mut arguments: Vec<OsString> = ["system-docker", "--host", host]
+    let host = format!("unix://{}", socket(scope));
+    let mut arguments: Vec<OsString> = ["system-docker", "--host", &host]
         .map(OsString::from)
         .to_vec();
     arguments.extend(words.iter().map(OsString::from));

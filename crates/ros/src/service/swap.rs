@@ -53,9 +53,9 @@ impl Swapped {
         })
     }
 
-    /// Whether there was a container.
-    pub(crate) fn had_one(&self) -> bool {
-        self.old.is_some()
+    /// The old container, if there was one.
+    pub(crate) fn old(&self) -> Option<&ContainerInspect> {
+        self.old.as_ref()
     }
 
     /// Starts the new container and waits until it is well; none where there is to be none.

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use compose::{Scope, Step};
-use engine_api::{Client, Engine};
+use compose::keep::Found;
+use compose::{Account, Step};
+use engine_api::{Client, ContainerInspect, Engine};
 
-use super::docker;
+use super::{docker, socket};
 
 /// How containers come about.
 #[derive(Debug, Clone, Copy)]
@@ -38,36 +39,28 @@ pub(super) fn up(steps: &[Step], options: Options) -> anyhow::Result<ExitCode> {
 }
 
 async fn one(step: &Step, options: Options) -> anyhow::Result<()> {
-    let client = Client::new(match step.scope {
-        Scope::System => "/run/system-docker.sock",
-        Scope::User => "/run/docker.sock",
-    });
+    let client = Client::new(socket(step.scope));
     let name = step.container_name.as_str();
-    let existing = match Engine::container_inspect(&client, name).await {
-        Ok(existing) => Some(existing),
-        Err(error) if error.is_not_found() => None,
-        Err(error) => return Err(error.into()),
-    };
-    let current = existing.as_ref().is_some_and(|existing| {
-        let labels = existing
-            .config
-            .labels
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        step.has_hash(&labels)
-    });
+    let existing = find(&client, name).await?;
+    let mut found = found(&client, step).await?;
+    let current = existing
+        .as_ref()
+        .is_some_and(|existing| step.is_made_so(existing, &found));
     let make = existing.is_none() || options.force || (!current && !options.keep);
     if make {
         let image = step.request.config.image.as_str();
-        if !client.image_exists(image).await? {
+        if found.image.is_none() {
             println!("pulling {image}");
-            client.image_pull(image).await?;
+            let account = step.account.as_ref().map(Account::config);
+            client.image_pull(image, account).await?;
+            found.image = client.image(image).await?;
         }
-        if let Some(existing) = &existing {
-            Engine::container_remove(&client, &existing.id, true).await?;
+        match &existing {
+            Some(existing) => replace(&client, step, existing, &found).await?,
+            None => {
+                Engine::container_create(&client, name, step.request.clone()).await?;
+            }
         }
-        Engine::container_create(&client, name, step.request.clone()).await?;
     }
     if options.start && !step.create_only {
         Engine::container_start(&client, name).await?;
@@ -78,4 +71,47 @@ async fn one(step: &Step, options: Options) -> anyhow::Result<()> {
         if options.start { "started" } else { "created" }
     );
     Ok(())
+}
+
+/// What the container is compared with.
+async fn found(client: &Client, step: &Step) -> anyhow::Result<Found> {
+    let mut found = Found {
+        image: client.image(&step.request.config.image).await?,
+        ..Found::default()
+    };
+    for other in step.shares() {
+        if let Some(container) = find(client, other).await? {
+            found.shared.insert(other.to_owned(), container);
+        }
+    }
+    Ok(found)
+}
+
+/// Makes a new container, which has the old one's volumes.
+async fn replace(
+    client: &Client,
+    step: &Step,
+    existing: &ContainerInspect,
+    found: &Found,
+) -> anyhow::Result<()> {
+    let replacement = step.replacement(existing, found);
+    // What does not end is killed by its removal
+    let _ = Engine::container_stop(client, &existing.id, None).await;
+    Engine::container_remove(client, &existing.id, true).await?;
+    for volume in &replacement.left {
+        eprintln!(
+            "{}: volume {volume} of its earlier container stays, and the new one does not have it",
+            step.name
+        );
+    }
+    Engine::container_create(client, &step.container_name, replacement.request).await?;
+    Ok(())
+}
+
+async fn find(client: &Client, name: &str) -> anyhow::Result<Option<ContainerInspect>> {
+    match Engine::container_inspect(client, name).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }

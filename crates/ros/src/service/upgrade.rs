@@ -4,9 +4,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
-use compose::{Scope, Step};
-use engine_api::{Client, Engine};
+use compose::keep::Found;
+use compose::{Account, Step};
+use engine_api::{Client, ContainerInspect, CreateRequest, Engine};
 
+use super::socket;
 use super::swap::Swapped;
 use crate::machine_config::MachineConfig;
 use crate::own_file::OwnFile;
@@ -70,26 +72,43 @@ fn keep(name: &str, image: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What the new container is made from, with the old one's volumes.
+fn taken_over(step: &Step, old: &ContainerInspect, found: &Found) -> CreateRequest {
+    let replacement = step.replacement(old, found);
+    for volume in &replacement.left {
+        println!(
+            "{}: volume {volume} of the old container stays, and the new one does not have it",
+            step.name
+        );
+    }
+    replacement.request
+}
+
 async fn replace(step: &Step) -> anyhow::Result<()> {
-    let client = Client::new(match step.scope {
-        Scope::System => "/run/system-docker.sock",
-        Scope::User => "/run/docker.sock",
-    });
+    let client = Client::new(socket(step.scope));
     let name = step.container_name.as_str();
     let image = step.request.config.image.as_str();
     // All that can take long or fail happens while the old container runs
     if !client.image_exists(image).await? {
         println!("pulling {image}");
         client
-            .image_pull(image)
+            .image_pull(image, step.account.as_ref().map(Account::config))
             .await
             .with_context(|| format!("pull {image}"))?;
     }
+    let found = Found {
+        image: client.image(image).await?,
+        ..Found::default()
+    };
     let mut swapped = Swapped::aside(&client, name).await?;
-    let Err(failed) = swapped.start(&client, Some(&step.request)).await else {
+    let request = match swapped.old() {
+        Some(old) => taken_over(step, old, &found),
+        None => step.request.clone(),
+    };
+    let Err(failed) = swapped.start(&client, Some(&request)).await else {
         return swapped.keep(&client).await;
     };
-    if !swapped.had_one() {
+    if swapped.old().is_none() {
         return Err(failed);
     }
     let began = Instant::now();

@@ -1,12 +1,15 @@
 //! The order in which services come up, with an engine that only remembers what it was asked.
 
+mod kept;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use engine_api::{
-    ContainerInspect, ContainerSummary, CreateRequest, Engine, Error, Filters, Result,
+    AuthConfig, ContainerInspect, ContainerSummary, CreateRequest, Engine, Error, Filters,
+    ImageInspect, MountPoint, Result,
 };
 use tokio::task::LocalSet;
 
@@ -23,8 +26,10 @@ struct Fake(Rc<RefCell<State>>);
 struct State {
     /// What was asked, in order.
     calls: Vec<String>,
-    /// Containers by name, with their images.
-    containers: BTreeMap<String, String>,
+    /// Containers by name, with what they were made from.
+    containers: BTreeMap<String, CreateRequest>,
+    /// Names of images that stand for another image than those of containers.
+    moved: BTreeSet<String>,
     /// How many more starts of a container fail, by its name.
     failing: BTreeMap<String, u32>,
     /// Containers whose last start failed.
@@ -50,13 +55,23 @@ impl Fake {
 }
 
 impl Engine for Fake {
-    async fn image_exists(&self, reference: &str) -> Result<bool> {
+    async fn image(&self, reference: &str) -> Result<Option<ImageInspect>> {
         tokio::task::yield_now().await;
-        Ok(!reference.starts_with("remote"))
+        let age = if self.0.borrow().moved.contains(reference) {
+            "new"
+        } else {
+            "old"
+        };
+        let image = ImageInspect {
+            id: format!("{age} {reference}"),
+            ..ImageInspect::default()
+        };
+        Ok((!reference.starts_with("remote")).then_some(image))
     }
 
-    async fn image_pull(&self, reference: &str) -> Result<()> {
-        self.note(format!("pull {reference}"));
+    async fn image_pull(&self, reference: &str, account: Option<&AuthConfig>) -> Result<()> {
+        let user = account.map_or("nobody", |account| account.username.as_str());
+        self.note(format!("pull {reference} as {user}"));
         std::future::pending().await
     }
 
@@ -66,9 +81,13 @@ impl Engine for Fake {
 
     async fn container_inspect(&self, id: &str) -> Result<ContainerInspect> {
         match self.0.borrow().containers.get(id) {
-            Some(_) => {
+            Some(request) => {
                 let mut container = ContainerInspect {
                     id: id.to_owned(),
+                    image: format!("old {}", request.config.image),
+                    config: request.config.clone(),
+                    host_config: request.host_config.clone(),
+                    mounts: vec![anonymous_volume()],
                     ..ContainerInspect::default()
                 };
                 if self.0.borrow().failed.contains(id) {
@@ -82,18 +101,20 @@ impl Engine for Fake {
 
     async fn container_create(&self, name: &str, request: CreateRequest) -> Result<String> {
         tokio::task::yield_now().await;
-        let image = request.config.image;
-        self.note(format!("create {name} {image}"));
+        self.note(format!("create {name} {}", request.config.image));
         self.0
             .borrow_mut()
             .containers
-            .insert(name.to_owned(), image);
+            .insert(name.to_owned(), request);
         Ok(name.to_owned())
     }
 
     async fn container_start(&self, id: &str) -> Result<()> {
-        let image = self.0.borrow().containers.get(id).cloned();
-        self.note(format!("start {id} {}", image.unwrap_or_default()));
+        let image = match self.0.borrow().containers.get(id) {
+            Some(request) => request.config.image.clone(),
+            None => String::new(),
+        };
+        self.note(format!("start {id} {image}"));
         let state = &mut *self.0.borrow_mut();
         match state.failing.get_mut(id) {
             Some(left) if *left > 0 => {
@@ -108,7 +129,8 @@ impl Engine for Fake {
         }
     }
 
-    async fn container_stop(&self, _: &str, _: Option<i64>) -> Result<()> {
+    async fn container_stop(&self, id: &str, _: Option<i64>) -> Result<()> {
+        self.note(format!("stop {id}"));
         Ok(())
     }
 
@@ -128,16 +150,33 @@ impl Engine for Fake {
     }
 }
 
+/// What every container of this engine has.
+fn anonymous_volume() -> MountPoint {
+    MountPoint {
+        typ: "volume".to_owned(),
+        name: "a".repeat(64),
+        destination: "/data".to_owned(),
+        rw: true,
+        ..MountPoint::default()
+    }
+}
+
 fn machine(services: &str) -> Machine {
+    machine_of("t", services)
+}
+
+/// With services that stand in a file of this name.
+fn machine_of(file: &str, services: &str) -> Machine {
     let text = format!("rancher:\n  services:\n{services}");
     let source = config::Source {
-        name: "t",
+        name: file,
         text: &text,
     };
     let loaded = config::load(&[source], &config::CommandLine::default());
     assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
     Machine {
         config: loaded.config,
+        tree: loaded.tree,
         ..Machine::default()
     }
 }
@@ -208,7 +247,7 @@ fn an_image_that_must_be_pulled_holds_up_nobody_but_what_comes_after_it() {
     let fake = Fake::default();
     run(&fake, BEFORE, |_| Ok(machine(AFTER)));
     // `run` has returned although this pull never ends.
-    assert!(fake.was_asked("pull remote:1"));
+    assert!(fake.was_asked("pull remote:1 as nobody"));
     assert!(!fake.was_asked("start far remote:1") && !fake.was_asked("start behind own"));
 }
 

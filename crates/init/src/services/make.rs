@@ -1,0 +1,102 @@
+//! A service's container: the one of an earlier boot as long as it is what the service asks for, or a new one.
+
+use anyhow::Context as _;
+use compose::keep::Found;
+use compose::{Plan, Rebuild, Step};
+use engine_api::{ContainerInspect, Engine};
+
+use crate::log;
+use crate::machine::Machine;
+
+/// Has the services that come with the system start from their images at each boot, whatever became of their containers: one
+/// that somebody got into is as it was made, and there is nothing to keep in them.
+pub(super) fn start_afresh(machine: &Machine, plan: &mut Plan) {
+    for step in &mut plan.steps {
+        if step.rebuild == Rebuild::OnChange
+            && machine_config::is_built_in(&machine.tree, &step.name)
+        {
+            step.rebuild = Rebuild::Always;
+        }
+    }
+}
+
+/// Makes the container unless the one of the last boot is still right.
+pub(super) async fn make<E: Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
+    let name = step.container_name.as_str();
+    let Some(existing) = find(engine, name).await? else {
+        engine.container_create(name, step.request.clone()).await?;
+        return Ok(());
+    };
+    let mut found = Found {
+        image: engine.image(&step.request.config.image).await?,
+        ..Found::default()
+    };
+    for other in step.shares() {
+        if let Some(container) = find(engine, other).await? {
+            found.shared.insert(other.to_owned(), container);
+        }
+    }
+    if step.is_current(&existing, &found) {
+        return Ok(());
+    }
+    replace(engine, step, &existing, &found).await
+}
+
+async fn replace<E: Engine>(
+    engine: &E,
+    step: &Step,
+    existing: &ContainerInspect,
+    found: &Found,
+) -> anyhow::Result<()> {
+    let replacement = step.replacement(existing, found);
+    // What was told to end has its data in order. It does not run at a boot of System Docker, and whatever does not end is
+    // killed by its removal.
+    let _ = engine.container_stop(&existing.id, None).await;
+    engine.container_remove(&existing.id, true).await?;
+    if step.rebuild == Rebuild::OnChange {
+        log::info(&format!(
+            "service: {}: its definition or its image has changed: it has a new container",
+            step.name
+        ));
+    }
+    if !replacement.left.is_empty() {
+        log::warning(&format!(
+            "service: {}: its new container does not have volumes of the old one, which stay: {}",
+            step.name,
+            replacement.left.join(", ")
+        ));
+    }
+    engine
+        .container_create(&step.container_name, replacement.request)
+        .await
+        .context("its earlier container is removed, and the new one cannot be made")?;
+    Ok(())
+}
+
+/// Whether the service has a container of an earlier boot that is not simply replaced: what it wrote is in it.
+pub(super) async fn has_kept<E: Engine>(engine: &E, step: &Step) -> bool {
+    // An engine that does not answer must not cost data.
+    step.rebuild != Rebuild::Always
+        && find(engine, &step.container_name)
+            .await
+            .map_or(true, |found| found.is_some_and(|found| has_run(&found)))
+}
+
+/// Docker writes the year 1 for a start that never was.
+fn has_run(container: &ContainerInspect) -> bool {
+    let started = &container.state.started_at;
+    !started.is_empty() && !started.starts_with("0001-")
+}
+
+/// Whether there is a container of this name.
+pub(super) async fn exists<E: Engine>(engine: &E, name: &str) -> bool {
+    matches!(find(engine, name).await, Ok(Some(_)))
+}
+
+async fn find<E: Engine>(engine: &E, name: &str) -> anyhow::Result<Option<ContainerInspect>> {
+    match engine.container_inspect(name).await {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,87 @@
+//! What becomes of the containers of the boot before, and whose account pulls an image.
+
+use super::*;
+
+/// Boots this machine with what `fake` has kept of the boot before. What was asked.
+fn boot(fake: &Fake, mut machine: Machine) -> Vec<String> {
+    fake.0.borrow_mut().calls.clear();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("an event loop");
+    LocalSet::new().block_on(&runtime, async {
+        let mut launch = Launch::new(fake, &machine);
+        launch.reread = Ok;
+        tokio::time::timeout(DEADLINE, launch.run(&mut machine))
+            .await
+            .expect("the boot goes on");
+        assert_eq!(launch.errors(), None);
+    });
+    fake.0.borrow().calls.clone()
+}
+
+/// A service behind one that the configuration is read again after: its container could be made early.
+const DB: &str = "    first: {image: i, labels: {io.rancher.os.scope: system, io.rancher.os.reloadconfig: 'true'}}
+    db: {image: db, command: a, volumes: [/data], labels: {io.rancher.os.scope: system, io.rancher.os.after: first}}
+";
+
+#[test]
+fn a_container_is_kept_over_boots_until_its_definition_or_its_image_changes() {
+    let fake = Fake::default();
+    assert!(boot(&fake, machine(DB)).contains(&"create db db".to_owned()));
+    assert_eq!(boot(&fake, machine(DB)), ["start first i", "start db db"]);
+
+    let changed = machine(&DB.replace("command: a", "command: b"));
+    let again = [
+        "start first i",
+        "stop db",
+        "remove db",
+        "create db db",
+        "start db db",
+    ];
+    assert_eq!(boot(&fake, changed.clone()), again);
+    let volume = format!("{}:/data", anonymous_volume().name);
+    let binds = |fake: &Fake| fake.0.borrow().containers["db"].host_config.binds.clone();
+    assert_eq!(binds(&fake), [volume.clone()]);
+    assert_eq!(
+        boot(&fake, changed.clone()),
+        ["start first i", "start db db"]
+    );
+
+    fake.0.borrow_mut().moved.insert("db".to_owned());
+    assert_eq!(boot(&fake, changed), again);
+    assert_eq!(binds(&fake), [volume]);
+}
+
+#[test]
+fn a_service_of_the_system_itself_starts_from_its_image_at_each_boot() {
+    let fake = Fake::default();
+    let built_in = || machine_of(machine_config::BUILT_IN, DB);
+    boot(&fake, built_in());
+    let calls = boot(&fake, built_in());
+    for call in ["remove db", "create db db", "start db db"] {
+        assert!(calls.contains(&call.to_owned()), "{call}: {calls:?}");
+    }
+    let label = "io.rancher.os.scope: system, io.docker.compose.rebuild: 'false'";
+    let kept = || {
+        let services = DB.replace("io.rancher.os.scope: system", label);
+        machine_of(machine_config::BUILT_IN, &services)
+    };
+    boot(&fake, kept());
+    assert_eq!(boot(&fake, kept()), ["start first i", "start db db"]);
+}
+
+#[test]
+fn an_image_is_pulled_with_the_account_of_its_registry() {
+    let fake = Fake::default();
+    let services = "    far: {image: 'remote.example/x', labels: {io.rancher.os.scope: system}}\n";
+    let mut machine = machine(services);
+    let auth = config::cloud_config::RegistryAuth {
+        username: Some("me".to_owned()),
+        ..Default::default()
+    };
+    let auths = &mut machine.config.rancher.registry_auths;
+    auths.insert("remote.example".to_owned(), auth);
+    boot(&fake, machine);
+    assert!(fake.was_asked("pull remote.example/x as me"));
+}
