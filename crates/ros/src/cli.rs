@@ -84,7 +84,7 @@ enum Command {
     #[command(after_help = "Example:\n  ros reset containers")]
     Reset(reset::Options),
     /// Services of the configuration
-    #[command(subcommand, visible_alias = "s")]
+    #[command(subcommand, visible_alias = "s", arg = service::verbose())]
     Service(Service),
     /// Show how the machine is: boot, links, state disk, the two Dockers, services, and what is wrong
     Status {

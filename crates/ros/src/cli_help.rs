@@ -68,7 +68,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "service disable",
         &["ros service disable /var/lib/rancher/conf/web.yml"],
     ),
-    ("service down", &["ros service down web"]),
+    (
+        "service down",
+        &["ros service down web", "ros service down -v --rmi all web"],
+    ),
     ("service kill", &["ros service kill -s SIGHUP syslog"]),
     (
         "service list",
@@ -86,10 +89,17 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("service restart", &["ros service restart network"]),
     ("service rm", &["ros service rm -f web"]),
     ("service start", &["ros service start web"]),
-    ("service stop", &["ros service stop web"]),
+    (
+        "service stop",
+        &["ros service stop web", "ros service --debug stop"],
+    ),
     (
         "service up",
-        &["ros service up web", "ros service up --force-recreate web"],
+        &[
+            "ros service up",
+            "ros service up web",
+            "ros service up --force-recreate --no-build web",
+        ],
     ),
     ("status", &["ros status", "ros status --problems"]),
 ];

@@ -1,8 +1,27 @@
 //! The subcommands of `ros service`, with RancherOS's flags.
 
-use clap::Subcommand;
+use clap::{Arg, ArgAction, Subcommand, ValueEnum};
 
 use crate::cli::Format;
+
+/// RancherOS's flag of all these commands, under both of its names.
+pub(crate) fn verbose() -> Arg {
+    Arg::new("verbose")
+        .long("verbose")
+        .visible_alias("debug")
+        .help("Accepted, as in RancherOS: what happens is always said")
+        .action(ArgAction::SetTrue)
+        .global(true)
+}
+
+/// Which images of its services `down` removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Images {
+    /// All that they are made from
+    All,
+    /// Those without a name: a service here always names one
+    Local,
+}
 
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
@@ -41,10 +60,28 @@ pub(crate) enum Service {
         #[arg(required = true)]
         names: Vec<String>,
     },
-    /// Make containers
-    Create {
+    /// Refused: images of services are not built here
+    #[command(hide = true)]
+    Build {
         /// Services
         names: Vec<String>,
+        /// As in RancherOS
+        #[arg(long)]
+        no_cache: bool,
+        /// As in RancherOS
+        #[arg(long)]
+        force_rm: bool,
+        /// As in RancherOS
+        #[arg(long)]
+        pull: bool,
+    },
+    /// Make containers
+    Create {
+        /// Services; all of yours when absent
+        names: Vec<String>,
+        /// Accepted: nothing is built here
+        #[arg(long)]
+        no_build: bool,
         /// Replace them by new ones in any case
         #[arg(long)]
         force_recreate: bool,
@@ -54,8 +91,11 @@ pub(crate) enum Service {
     },
     /// Make and start containers
     Up {
-        /// Services
+        /// Services; all of yours when absent
         names: Vec<String>,
+        /// Accepted: nothing is built here
+        #[arg(long)]
+        no_build: bool,
         /// Show their output until they end
         #[arg(long)]
         foreground: bool,
@@ -76,7 +116,7 @@ pub(crate) enum Service {
     },
     /// Start containers
     Start {
-        /// Services
+        /// Services; all of yours when absent
         names: Vec<String>,
         /// Accepted, as in RancherOS
         #[arg(long)]
@@ -84,7 +124,7 @@ pub(crate) enum Service {
     },
     /// Stop containers
     Stop {
-        /// Services
+        /// Services; all of yours when absent
         names: Vec<String>,
         /// Seconds until they are killed
         #[arg(short, long, default_value_t = 10)]
@@ -92,7 +132,7 @@ pub(crate) enum Service {
     },
     /// Restart containers
     Restart {
-        /// Services
+        /// Services; all of yours when absent
         names: Vec<String>,
         /// Seconds until they are killed
         #[arg(short, long, default_value_t = 10)]
@@ -100,7 +140,7 @@ pub(crate) enum Service {
     },
     /// Show their output
     Logs {
-        /// Services
+        /// Services; all of yours when absent
         names: Vec<String>,
         /// The last so many lines
         #[arg(long, default_value_t = 100)]
@@ -111,7 +151,7 @@ pub(crate) enum Service {
     },
     /// Pull their images
     Pull {
-        /// Services
+        /// Services; all of yours when absent
         names: Vec<String>,
         /// Accepted, as in RancherOS
         #[arg(long)]
@@ -140,6 +180,15 @@ pub(crate) enum Service {
     Down {
         /// Services
         names: Vec<String>,
+        /// And their volumes that have no name
+        #[arg(short, long)]
+        volumes: bool,
+        /// And their images
+        #[arg(long, value_name = "TYPE")]
+        rmi: Option<Images>,
+        /// And containers of services that the configuration does not have
+        #[arg(long)]
+        remove_orphans: bool,
     },
     /// List their containers
     Ps {
