@@ -27,6 +27,7 @@ pub mod service;
 pub mod words;
 
 mod check;
+mod early;
 mod load;
 mod location;
 mod merge;
@@ -45,6 +46,9 @@ pub use node::{Entry, Node, Value};
 pub use parse::{MAX_DEPTH, MAX_DOCUMENT_BYTES, MAX_NODES, parse};
 pub use salvage::read;
 pub use service::Service;
+
+/// The configuration that the system brings: with the kernel command line, all that there is before the disk is found.
+pub const BUILT_IN: &str = "/usr/share/ros/os-config.yml";
 
 /// Version of the system this crate was built with; the default of `${VERSION}` in `rancher.environment`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

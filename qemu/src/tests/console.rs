@@ -114,6 +114,8 @@ fn password_of_the_command_line(context: &Context) -> anyhow::Result<()> {
         .parameters("rancher.password=open")
         .start(&context.artifacts)?;
     guest.wait_ready()?;
+    let said = "rancher.password: it stands in plain text on the kernel command line";
+    guest.console.wait(said, BOOT_DEADLINE)?;
     let mark = guest.console.mark();
     guest.console.type_line("")?;
     guest.console.wait_after(mark, "login:", BOOT_DEADLINE)?;

@@ -1,6 +1,8 @@
 //! Compares a tree with the schema: gives scalars their types, drops what does not fit, reports each case once.
 
+mod answer;
 mod hints;
+mod unread;
 
 use std::collections::BTreeMap;
 
@@ -191,6 +193,9 @@ impl Checker<'_> {
                 if let Some(rule) = field.rule {
                     self.obeys(rule, &node, &path);
                 }
+                if field.name == "write_files" {
+                    self.problems.extend(unread::files(&node, &path));
+                }
                 if field.name == "labels" {
                     self.label_values(&node, &path);
                 }
@@ -227,23 +232,30 @@ impl Checker<'_> {
             for (index, item) in items.iter().enumerate() {
                 self.obeys(rule, item, &format!("{path}[{index}]"));
             }
-        } else if !text(node.value.clone()).is_none_or(|text| rule.holds(&text)) {
-            self.error(&node.at, path, format!("expected {}", rule.describe()));
+        } else if let Some(text) = text(node.value.clone()) {
+            if !rule.holds(&text) {
+                self.error(&node.at, path, format!("expected {}", rule.describe()));
+            } else if let Some(doubt) = rule.doubt(&text) {
+                self.problems.push(Problem::warning(&node.at, path, doubt));
+            }
         }
     }
 
     /// Nothing that is accepted and not applied stays silent.
     fn not_applied(&mut self, field: &Field, node: &Node, at: &Location, path: &str) {
-        let reason = match field.effect {
-            Effect::Never(reason) => reason,
-            Effect::Only(values, reason)
-                if !node.as_str().is_some_and(|text| values.contains(&text)) =>
-            {
-                reason
+        let message = match field.effect {
+            Effect::Never(reason) => format!("not applied: {reason}"),
+            Effect::Only(values, reason) if !is_one_of(node, values) => {
+                format!("not applied: {reason}")
+            }
+            Effect::Always(reason) if answer::of(node) == Some(false) => {
+                format!("not applied: {reason}")
+            }
+            Effect::NotDone(reason) if answer::of(node) != Some(false) => {
+                format!("noted, not done: {reason}")
             }
             _ => return,
         };
-        let message = format!("not applied: {reason}");
         self.problems.push(Problem::warning(at, path, message));
     }
 
@@ -262,6 +274,10 @@ impl Checker<'_> {
             self.problems.push(problem);
         }
     }
+}
+
+fn is_one_of(node: &Node, values: &[&str]) -> bool {
+    text(node.value.clone()).is_some_and(|text| values.contains(&text.as_str()))
 }
 
 /// The label that starts a container by the clock.

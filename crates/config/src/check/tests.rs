@@ -3,7 +3,7 @@
 use super::*;
 use crate::{parse, schema};
 
-fn checked(text: &str) -> (serde_json::Value, Vec<String>) {
+pub(super) fn checked(text: &str) -> (serde_json::Value, Vec<String>) {
     let (node, _) = parse("t.yml", text).unwrap();
     let mut problems = Vec::new();
     let node = check(node, &schema::CLOUD_CONFIG, &mut problems);
@@ -199,7 +199,7 @@ fn mistakes_that_people_make_are_explained() {
 fn nothing_that_is_not_applied_is_silent() {
     for text in [
         "rancher: {console: default}",
-        "package_upgrade: true",
+        "package_upgrade: false",
         "rancher: {log: true}",
     ] {
         assert_eq!(checked(text).1, Vec::<String>::new(), "{text}");

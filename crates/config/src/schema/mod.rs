@@ -54,10 +54,16 @@ pub enum Effect {
     Boot,
     /// Read before user data is: the kernel command line, or a file that an earlier boot or the installer left.
     EarlyBoot,
+    /// The kernel command line alone, for this reason. Reported as a warning wherever else it is set.
+    CommandLine(&'static str),
     /// When a command of `ros` is used.
     Command(&'static str),
     /// Nothing is to be done, for this reason: the system behaves as the key asks anyway. Not reported.
     Given(&'static str),
+    /// The system always behaves so, for this reason. A value that asks for the opposite is reported as a warning.
+    Always(&'static str),
+    /// The system never does so, for this reason. A value that asks for it is reported as a warning; one that says no is not.
+    NotDone(&'static str),
     /// Not applied, for this reason. Reported as a warning wherever it is set.
     Never(&'static str),
     /// As `Never`, unless the value is one of these.

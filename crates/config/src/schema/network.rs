@@ -46,7 +46,7 @@ const INTERFACE: Kind = Kind::Object(&[
     f("bond_opts", Kind::StringMap, N, "Options of the bond this link is: mode, miimon, xmit_hash_policy ..."),
     f("bridge", Kind::Word, N, "The bridge this link belongs to; `true`: this link is a bridge."),
     f("dhcp", Kind::Bool, N, "Whether dhcpcd asks for addresses. Where no entry gives the machine an address, its links ask unless this is false."),
-    f("dhcp_args", Kind::String, N, "Options of dhcpcd in place of the usual ones."),
+    f("dhcp_args", Kind::String, N, "Options of dhcpcd in place of the usual ones. One dhcpcd serves all links: where they differ, those that a link can have are its own."),
     f("dhcp_hostname", Kind::Bool, N, "Whether the server may name a machine that has no `hostname`; true when absent.").from(Origin::Here),
     f("dns", LINK_DNS, Inside, "Name servers of this link, next to those of `rancher.network.dns` and before what DHCP says.").from(Origin::Here),
     f("gateway", Kind::String, N, "IPv4 gateway.").rule(Rule::Address),

@@ -1,12 +1,17 @@
 //! The `rancher` key: the system's own settings (RancherOS `config/types.go`, `RancherConfig`).
 
-use super::Effect::{Boot, Command, EarlyBoot, Given, Inside, Never, Only, Service};
+use super::Effect::{Boot, Command, CommandLine, EarlyBoot, Given, Inside, Never, Only, Service};
 use super::network::NETWORK;
 use super::service::SERVICE;
 use super::{CONSOLE, Effect, Kind, Origin, Rule, docker, f};
 
 /// What an installation without a person reads.
-const I: Effect = Command("ros install");
+const I: Effect =
+    CommandLine("it is for the boot of the medium, which installs before it has user data");
+
+/// What is needed to find the disk that the machine's files are on.
+const EARLY: Effect =
+    CommandLine("it is read before the disk with the machine's files, and before user data");
 
 const DEVELOPMENT: &str = "it was a switch for RancherOS's developers";
 
@@ -47,7 +52,7 @@ pub const RANCHER: Kind = Kind::Object(&[
     f("no_sharedroot", Kind::Any, Never(DEVELOPMENT), ""),
     f("password", Kind::String, CONSOLE, "Password of user rancher: plain, or a hash that begins with `$`."),
     f("preload_wait", Kind::Bool, Given("an image counts as loaded only when Docker has said so"), ""),
-    f("recovery", Kind::Bool, EarlyBoot, "Start a rescue shell in place of the system."),
+    f("recovery", Kind::Bool, EARLY, "Start a rescue shell in place of the system."),
     f("registry_auths", Kind::MapOf(&REGISTRY_AUTH), CONSOLE, "Accounts at registries, for root's and rancher's docker and system-docker."),
     f("registry_mirrors", Kind::MapOf(&Kind::Strings), Service("docker"), "Mirrors by registry, as URLs, asked first and in order: `ghcr.io: [https://mirror.example]`. System Docker takes those of every registry, User Docker those of docker.io.").from(Origin::Here),
     f("repositories", Kind::MapOf(&REPOSITORY), Boot, "Catalogues of services, by name."),
@@ -92,22 +97,22 @@ const SSH: Kind = Kind::Object(&[
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const STATE: Kind = Kind::Object(&[
-    f("autoformat", Kind::Strings, EarlyBoot, "Disks that are formatted when they are blank; the first one that is."),
+    f("autoformat", Kind::Strings, EARLY, "Disks that are formatted when they are blank; the first one that is."),
     f("boot_dev", Kind::String, Never("ros install finds the boot partition by its label"), ""),
     f("boot_fstype", Kind::String, Never("ros install finds the boot partition by its label"), ""),
-    f("cryptsetup", Kind::Bool, EarlyBoot, "Whether LUKS devices are opened: `true` all, `false` none; when absent the one that `dev` names."),
-    f("dev", Kind::String, EarlyBoot, "`LABEL=`, `UUID=` or a device; `none` keeps everything in RAM."),
-    f("directory", Kind::String, EarlyBoot, "Directory of the partition that is used in place of all of it; it is made when it is not there."),
-    f("fstype", Kind::String, EarlyBoot, "Its file system; found out when absent or `auto`."),
-    f("key_file", Kind::String, EarlyBoot, "Key of a LUKS device, as `LABEL=KEYS:/state.key`: a file on another disk; without it the console asks.").from(Origin::Here),
-    f("lvm_scan", Kind::Bool, EarlyBoot, "Whether LVM is activated: `true` always, `false` never; when absent if the state is not found otherwise."),
-    f("mdadm_scan", Kind::Bool, EarlyBoot, "Whether md arrays are assembled: as `lvm_scan`."),
+    f("cryptsetup", Kind::Bool, EARLY, "Whether LUKS devices are opened: `true` all, `false` none; when absent the one that `dev` names."),
+    f("dev", Kind::String, EARLY, "`LABEL=`, `UUID=` or a device; `none` keeps everything in RAM."),
+    f("directory", Kind::String, EARLY, "Directory of the partition that is used in place of all of it; it is made when it is not there."),
+    f("fstype", Kind::String, EARLY, "Its file system; found out when absent or `auto`."),
+    f("key_file", Kind::String, EARLY, "Key of a LUKS device, as `LABEL=KEYS:/state.key`: a file on another disk; without it the console asks.").from(Origin::Here),
+    f("lvm_scan", Kind::Bool, EARLY, "Whether LVM is activated: `true` always, `false` never; when absent if the state is not found otherwise."),
+    f("mdadm_scan", Kind::Bool, EARLY, "Whether md arrays are assembled: as `lvm_scan`."),
     f("oem_dev", Kind::String, EarlyBoot, "File system with oem-config.yml of the machine's vendor; LABEL=RANCHER_OEM when absent."),
     f("oem_fstype", Kind::String, Given("it is found out"), ""),
-    f("required", Kind::Bool, EarlyBoot, "Whether the boot stops without it."),
+    f("required", Kind::Bool, EARLY, "Whether the boot stops without it."),
     f("rngd", Kind::Bool, Given("the kernel has its own sources of randomness"), ""),
     f("script", Kind::String, Never("nothing of the machine's owner runs before the state partition is mounted"), ""),
-    f("wait", Kind::Bool, EarlyBoot, "Whether to wait 30 s for the device."),
+    f("wait", Kind::Bool, EARLY, "Whether to wait 30 s for the device."),
 ]);
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table

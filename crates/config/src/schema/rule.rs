@@ -38,6 +38,21 @@ impl Rule {
         }
     }
 
+    /// What to ask about a value that obeys: it is good, and seldom what its writer means.
+    pub fn doubt(self, text: &str) -> Option<String> {
+        let address: IpAddr = text.trim().parse().ok()?;
+        let (whole, usual) = if address.is_ipv6() {
+            (128, 64)
+        } else {
+            (32, 24)
+        };
+        (self == Rule::Prefix).then(|| {
+            format!(
+                "it has no prefix and is taken as {address}/{whole}, one host without neighbours; write {address}/{usual} for a usual network, or {address}/{whole}"
+            )
+        })
+    }
+
     /// What is expected, for a message.
     pub fn describe(self) -> String {
         match self {

@@ -10,6 +10,7 @@ use serde::Serialize;
 const LIVE: &[&str] = &[
     "fqdn",
     "hostname",
+    "ntp.enabled",
     "prefer_fqdn_over_hostname",
     "rancher.defaults.hostname",
     "rancher.environment",
@@ -263,9 +264,12 @@ impl Key {
             Effect::Boot | Effect::EarlyBoot | Effect::Inside => When::Reboot,
             Effect::Command(command) => When::Command(command.to_owned()),
             // An engine, a console: the one that there is.
-            Effect::Only(_, reason) | Effect::Given(reason) | Effect::Never(reason) => {
-                When::Nothing(reason.to_owned())
-            }
+            Effect::Only(_, reason)
+            | Effect::Given(reason)
+            | Effect::Never(reason)
+            | Effect::Always(reason)
+            | Effect::NotDone(reason)
+            | Effect::CommandLine(reason) => When::Nothing(reason.to_owned()),
         }
     }
 }

@@ -99,8 +99,8 @@ fn every_class_of_change_has_its_time() {
         ),
         (
             "",
-            &services("state: {dev: none}"),
-            "rancher.state.dev",
+            &services("cloud_init: {datasources: [ec2]}"),
+            "rancher.cloud_init.datasources",
             What::Added,
             When::Reboot,
         ),

@@ -95,6 +95,9 @@ fn keep(file: &OwnFile, problems: &[Problem], key: Option<&str>) -> anyhow::Resu
     for problem in problems {
         eprintln!("{}: {}", problem.key, problem.message);
     }
+    for problem in show::too_late(&MachineConfig::load().loaded.problems, file.path()) {
+        eprintln!("{}: {}", problem.key, problem.message);
+    }
     if let Some(field) = key.and_then(config::schema::field)
         && let Some(when) = show::when(field.effect)
     {

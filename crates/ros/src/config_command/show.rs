@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use config::schema::{self, Effect};
-use config::{CommandLine, Node, Source, Value};
+use config::{CommandLine, Node, Problem, Source, Value};
 use serde_json::json;
 
 use super::{input_text, print_json, secrets};
@@ -23,8 +23,25 @@ pub(super) fn when(effect: Effect) -> Option<String> {
         Effect::Boot => Some("after: sudo ros config apply, or after a reboot".to_owned()),
         Effect::EarlyBoot => Some("after a reboot".to_owned()),
         Effect::Command(command) => Some(format!("with the next `{command}`")),
-        Effect::Given(_) | Effect::Never(_) | Effect::Only(..) | Effect::Inside => None,
+        Effect::Given(_)
+        | Effect::Always(_)
+        | Effect::NotDone(_)
+        | Effect::Never(_)
+        | Effect::Only(..)
+        | Effect::CommandLine(_)
+        | Effect::Inside => None,
     }
+}
+
+/// What a file asks for that only the kernel command line can give: the boot has read it long before.
+pub(super) fn too_late<'p>(problems: &'p [Problem], file: &Path) -> Vec<&'p Problem> {
+    let is_late = |key: &str| {
+        let effect = schema::field(key).map(|field| field.effect);
+        matches!(effect, Some(Effect::CommandLine(_)))
+    };
+    let mut found: Vec<&Problem> = problems.iter().collect();
+    found.retain(|problem| Path::new(&*problem.at.file) == file && is_late(&problem.key));
+    found
 }
 
 /// Each value that is not the built-in one, with its place.
@@ -102,4 +119,30 @@ pub(super) fn images(input: Option<&Path>) -> anyhow::Result<ExitCode> {
         println!("{image}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_of_the_kernel_command_line_is_not_said_to_hold_after_a_reboot() {
+        let text = "rancher: {state: {dev: LABEL=A}, ssh: {prt: 1}}";
+        let load = |name| {
+            let source = Source { name, text };
+            config::load(&[source], &CommandLine::default()).problems
+        };
+        let effect = |key| schema::field(key).map(|field| field.effect);
+        assert_eq!(effect("rancher.state.dev").and_then(when), None);
+        assert!(
+            effect("rancher.cloud_init.datasources")
+                .and_then(when)
+                .is_some()
+        );
+        let problems = load("own.yml");
+        let late = too_late(&problems, Path::new("own.yml"));
+        assert_eq!(late.len(), 1, "{problems:?}");
+        assert_eq!(late[0].key, "rancher.state.dev");
+        assert!(too_late(&load("other.yml"), Path::new("own.yml")).is_empty());
+    }
 }
