@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use config::cloud_config::{Command, Interface, Network};
 use sys::netlink::{BondOptions, Cidr, Rule, TABLE_MAIN};
 
+use crate::dhcp;
 use crate::matching::{self, Candidate};
 use crate::reachable;
 use crate::resolver::LinkDns;
@@ -145,6 +146,7 @@ impl Plan {
         plan.links.sort_by(|a, b| a.name.cmp(&b.name));
         plan.vlans.sort_by(|a, b| a.name.cmp(&b.name));
         plan.settle_gateways();
+        plan.problems.extend(dhcp::problems(&plan));
         plan
     }
 
