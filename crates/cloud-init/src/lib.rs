@@ -33,10 +33,10 @@ pub mod seed;
 pub mod service;
 pub mod store;
 pub mod user_data;
-pub mod variables;
 
 mod error;
 
 pub use error::{Error, Result};
+pub use machine_config::variables;
 pub use metadata::Metadata;
 pub use user_data::UserData;

@@ -24,6 +24,7 @@ pub mod plan;
 pub mod preload;
 pub mod reset;
 mod service_files;
+pub mod variables;
 
 use std::path::{Path, PathBuf};
 
@@ -36,7 +37,7 @@ pub use metadata::{METADATA, Metadata, MetadataError, load_metadata};
 pub use service_files::{is_built_in, with_files};
 
 /// The built-in configuration; the lowest precedence.
-pub const BUILT_IN: &str = "/usr/share/ros/os-config.yml";
+pub const BUILT_IN: &str = config::BUILT_IN;
 /// A vendor's configuration, on the file system that `rancher.state.oem_dev` names.
 pub const OEM: &str = "/usr/share/ros/oem/oem-config.yml";
 /// The machine's own configuration files.
@@ -76,7 +77,16 @@ impl Default for Places {
     }
 }
 
+/// User data begins so, in [`CLOUD_CONFIG_DIRECTORY`]: one file a document.
+const USER_DATA: &str = "boot.yml";
+
 impl Places {
+    /// Whether a file is the machine's own: neither the system's nor its vendor's, nor user data, which is filled when it is kept.
+    fn is_own(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        path.starts_with(&self.conf) && !name.starts_with(USER_DATA)
+    }
+
     /// The files in order of precedence, the lowest first; some of them may not exist.
     fn files(&self) -> (Vec<PathBuf>, Vec<Problem>) {
         let mut files = vec![self.built_in.clone(), self.oem.clone()];
@@ -98,6 +108,8 @@ pub struct MachineConfig {
     pub command_line: CommandLine,
     /// The name that a DHCP server gave.
     pub lease: Option<LeaseName>,
+    /// Variables of the machine's own files that its datasource does not fill. Before it was asked that is not yet a problem.
+    pub unfilled: Vec<Problem>,
 }
 
 impl MachineConfig {
@@ -125,22 +137,29 @@ impl MachineConfig {
         })
     }
 
+    /// What documents make of a machine that has no other files, laid over each other and over what the system brings: each
+    /// with its name. Nothing of this machine counts but the files of services that they include.
+    pub fn of_documents(documents: Vec<(String, String)>) -> Self {
+        let places = Places::default();
+        let mut problems = Vec::new();
+        let built_in = files::read(&places.built_in, &mut problems);
+        let mut texts: Vec<(String, String)> = built_in
+            .map(|text| (places.built_in.display().to_string(), text))
+            .into_iter()
+            .collect();
+        texts.extend(documents);
+        let loaded = config::load(&sources(&texts), &CommandLine::default());
+        let mut machine = Self {
+            loaded,
+            ..Self::default()
+        };
+        machine.finish(&places, problems);
+        machine
+    }
+
     /// Reads the layers of `places`.
     pub fn load_from(places: &Places) -> Self {
         let (files, mut problems) = places.files();
-        let texts: Vec<(String, String)> = files
-            .iter()
-            .filter_map(|path| {
-                Some((
-                    path.display().to_string(),
-                    files::read(path, &mut problems)?,
-                ))
-            })
-            .collect();
-        let sources: Vec<Source<'_>> = texts
-            .iter()
-            .map(|(name, text)| Source { name, text })
-            .collect();
         let line = files::read(&places.command_line, &mut problems).unwrap_or_default();
         let command_line = CommandLine::parse(&line);
         let metadata = load_metadata(&places.conf).unwrap_or_else(|error| {
@@ -150,15 +169,41 @@ impl MachineConfig {
             ));
             Metadata::default()
         });
-        let mut loaded = load_over(&sources, &command_line, &metadata, places);
-        for include in include::includes(&loaded) {
+        let mut unfilled = Vec::new();
+        let mut texts = Vec::new();
+        for path in &files {
+            let name = path.display().to_string();
+            if let Some(text) = files::read(path, &mut problems) {
+                let text = if places.is_own(path) {
+                    variables::fill_file(&name, text, &metadata, &mut unfilled)
+                } else {
+                    text
+                };
+                texts.push((name, text));
+            }
+        }
+        let mut machine = Self {
+            loaded: load_over(&sources(&texts), &command_line, &metadata, places),
+            metadata,
+            command_line,
+            lease: LeaseName::load(&places.leases),
+            unfilled,
+        };
+        machine.finish(places, problems);
+        machine
+    }
+
+    /// Adds the services that are included, and what is wrong beyond the documents.
+    fn finish(&mut self, places: &Places, mut problems: Vec<Problem>) {
+        let loaded = &mut self.loaded;
+        for include in include::includes(loaded) {
             match include {
                 Include::File(path) => match files::try_read(Path::new(&path), &mut problems) {
-                    Ok(Some(text)) => include::add(&mut loaded, &path, &text),
-                    Ok(None) => include::refuse(&mut loaded, &path, "the file does not exist"),
-                    Err(error) => include::refuse(&mut loaded, &path, &error.to_string()),
+                    Ok(Some(text)) => include::add(loaded, &path, &text),
+                    Ok(None) => add_unwritten(loaded, &path),
+                    Err(error) => include::refuse(loaded, &path, &error.to_string()),
                 },
-                Include::BuiltIn(name, text) => include::add(&mut loaded, &name, text),
+                Include::BuiltIn(name, text) => include::add(loaded, &name, text),
                 Include::Catalogue(name, reason) => {
                     let found = catalogue::places(&loaded.config, &name, &places.conf);
                     let file = found
@@ -167,24 +212,17 @@ impl MachineConfig {
                         .find(|path| path.is_file());
                     match file.and_then(|path| Some((path, files::read(path, &mut problems)?))) {
                         Some((path, text)) => {
-                            include::add(&mut loaded, &path.display().to_string(), &text);
+                            include::add(loaded, &path.display().to_string(), &text);
                         }
-                        None => include::refuse(&mut loaded, &name, &reason),
+                        None => include::refuse(loaded, &name, &reason),
                     }
                 }
-                Include::Refused(name, reason) => include::refuse(&mut loaded, &name, &reason),
+                Include::Refused(name, reason) => include::refuse(loaded, &name, &reason),
             }
         }
-        env_files::add(&mut loaded);
+        env_files::add(loaded);
         loaded.problems.extend(problems);
-        let mut machine = Self {
-            loaded,
-            metadata,
-            command_line,
-            lease: LeaseName::load(&places.leases),
-        };
-        machine.check_hostname();
-        machine
+        self.check_hostname();
     }
 
     /// Name of the machine: configuration, then metadata, then a DHCP server's, then the default.
@@ -237,6 +275,13 @@ impl MachineConfig {
     }
 }
 
+fn sources(texts: &[(String, String)]) -> Vec<Source<'_>> {
+    texts
+        .iter()
+        .map(|(name, text)| Source { name, text })
+        .collect()
+}
+
 /// The layers, with the network of the datasource below the machine's own files and above what the system brings.
 fn load_over(
     sources: &[Source<'_>],
@@ -263,6 +308,20 @@ fn load_over(
         },
     );
     defaults::load(&sources, command_line)
+}
+
+/// Adds a file of services that is not there: `write_files` may have its text, which cloud-init has not written yet.
+fn add_unwritten(loaded: &mut Loaded, path: &str) {
+    let mut files = loaded.config.write_files.iter().rev();
+    let file = files.find(|file| file.path.as_deref() == Some(path) && file.container.is_none());
+    match file {
+        Some(file) if file.encoding.is_none() => {
+            let text = file.content.clone().unwrap_or_default();
+            include::add(loaded, path, &text);
+        }
+        Some(_) => {} // cloud-init unpacks it, and the configuration is read again
+        None => include::refuse(loaded, path, "the file does not exist"),
+    }
 }
 
 /// Whether a name can be a host name: letters, digits, `-`, `_` and dots, at most 64 characters (sethostname(2)).

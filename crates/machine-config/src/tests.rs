@@ -252,3 +252,52 @@ fn pipes_and_devices_are_named_and_never_waited_for() {
         assert_eq!(said.iter().filter(is_it).count(), 1, "{name}: {said:?}");
     }
 }
+
+#[test]
+fn a_file_of_services_counts_before_cloud_init_has_written_it() {
+    let text = "rancher: {services_include: {/nonexistent/x.yml: true, /nonexistent/y.yml: true}}\nwrite_files:\n- path: /nonexistent/x.yml\n  content: |\n    own: {image: busybox}\n";
+    let machine = machine(&[("conf/cloud-config.d/boot.yml", text)], "");
+    assert!(machine.loaded.config.rancher.services.contains_key("own"));
+    let said: Vec<String> = machine
+        .loaded
+        .problems
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].contains("y.yml") && said[0].contains("does not exist"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn addresses_of_the_datasource_are_filled_into_the_machines_own_files() {
+    let text = "hostname: a\nrancher: {environment: {A: $private_ipv4, B: \"${public_ipv4}\", C: '\\$private_ipv4'}}\n";
+    let files = [
+        ("os.yml", "rancher: {environment: {D: $private_ipv4}}"),
+        ("conf/metadata", r#"{"private_ipv4": "10.0.0.2"}"#),
+        (
+            "conf/cloud-config.d/boot.yml",
+            "rancher: {environment: {E: $private_ipv4}}",
+        ),
+        ("conf/cloud-config.yml", text),
+    ];
+    let machine = machine(&files, "");
+    for (name, want) in [
+        ("A", "10.0.0.2"),
+        ("B", "${public_ipv4}"),
+        ("C", "$private_ipv4"),
+        ("D", "$private_ipv4"),
+        ("E", "$private_ipv4"),
+    ] {
+        let value = machine.loaded.config.rancher.environment.get(name);
+        assert_eq!(value.unwrap().as_deref(), Some(want), "{name}");
+    }
+    let unfilled: Vec<String> = machine.unfilled.iter().map(ToString::to_string).collect();
+    assert_eq!(unfilled.len(), 1, "{unfilled:?}");
+    assert!(
+        unfilled[0].contains("cloud-config.yml:2:1: warning: $public_ipv4"),
+        "{unfilled:?}"
+    );
+}

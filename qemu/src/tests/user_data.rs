@@ -93,6 +93,12 @@ fn system(guest: &Guest) -> anyhow::Result<()> {
         "system-docker inspect -f '{{.State.Running}}' probe",
         "true",
     )?;
+    // Its file is in write_files, of the same user data.
+    prints(
+        guest,
+        "system-docker inspect -f '{{.State.Running}}' included",
+        "true",
+    )?;
     prints(guest, "system-docker logs once", "ran")?;
     prints(guest, "system-docker exec ntp cat /test-ntp", "for ntp")?;
     prints(
@@ -159,6 +165,7 @@ fn docker(guest: &Guest) -> anyhow::Result<()> {
 fn said(guest: &Guest) -> anyhow::Result<()> {
     for words in [
         "rancher.console: not applied: this version has one console",
+        "rancher.state.dev: not applied: it is read before the disk",
         "rancher.services_include.kernel-extras: not applied: it is not needed",
         "rancher.netwrk: unknown key, did you mean \"rancher.network\"?",
         "console: runcmd[2]: ",
@@ -172,10 +179,13 @@ fn said(guest: &Guest) -> anyhow::Result<()> {
     }
     let status = guest.run("sudo ros status")?;
     for words in [
-        "user docker: ",
+        "boot: ",
+        "services: ",
+        "user docker: version ",
         "link eth0: up 10.0.2.15/24",
         "boot.yml:",
         "rancher.console: not applied",
+        "rancher.state.dev: not applied",
     ] {
         ensure!(status.contains(words), "{words} is not in {status}");
     }
@@ -200,6 +210,8 @@ fn commands(guest: &Guest) -> anyhow::Result<()> {
         "sudo ros config set rancher.debug perhaps",
         "sudo ros config set hostname",
         "printf 'hostname: [' | ros config validate",
+        "printf '#cloud-config\\nrancher: {services: {a: {command: b}}}' | ros config validate",
+        "printf '## template: jinja\\n#cloud-config\\nhostname: a\\n' | ros config validate",
         "sudo ros config get rancher.netwrk",
     ] {
         ensure!(guest.ssh.answer(wrong)?.code != 0, "{wrong} must fail");
@@ -233,7 +245,7 @@ fn commands(guest: &Guest) -> anyhow::Result<()> {
     prints(
         guest,
         "sudo ros service list",
-        "enabled  /var/lib/rancher/conf/test.yml\nenabled  kernel-extras",
+        "enabled  /var/lib/rancher/conf/included.yml\nenabled  /var/lib/rancher/conf/test.yml\nenabled  kernel-extras",
     )?;
     guest.run(
         "sudo ros service down local && sudo ros service disable /var/lib/rancher/conf/test.yml",
@@ -289,6 +301,9 @@ fn broken_parts_leave_the_machine_reachable(context: &Context) -> anyhow::Result
         "user a:b: ",
         "power_state: mode is",
         "snap: not applied: it belongs to Ubuntu",
+        "write_files[5].path: nobody reads /etc/ntp.conf",
+        "disable_root: not applied: root cannot log in by ssh",
+        "package_upgrade: noted, not done",
     ] {
         guest
             .console
@@ -297,6 +312,16 @@ fn broken_parts_leave_the_machine_reachable(context: &Context) -> anyhow::Result
     }
     let status = guest.run("sudo ros status --format json")?;
     ensure!(status.contains("boot.yml:"), "no place in {status}");
+    prints(
+        &guest,
+        "system-docker inspect -f '{{.State.Status}}' ntp",
+        "created",
+    )?;
+    let set = guest.run("sudo ros config set rancher.state.dev LABEL=OTHER 2>&1")?;
+    ensure!(
+        set.contains("kernel command line") && !set.contains("after a reboot"),
+        "ros config set says {set}"
+    );
     guest.wait_docker()?;
     guest.check()
 }

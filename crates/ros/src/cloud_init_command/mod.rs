@@ -35,8 +35,13 @@ pub(crate) fn main(command: &CloudInit) -> anyhow::Result<ExitCode> {
     let good = match command {
         CloudInit::Save => {
             let saved = save(Path::new(CONF));
-            // With what was just saved.
-            let errors = container_files::put_aside(&MachineConfig::load());
+            // With what was just saved; and again, since a file may be that of a service.
+            let mut errors = container_files::write_configuration(&MachineConfig::load());
+            let machine = MachineConfig::load();
+            errors.extend(container_files::put_aside(&machine));
+            for variable in machine.unfilled.iter().take(MAX_REPORTS) {
+                loudly(&variable.to_string());
+            }
             for error in &errors {
                 loudly(error);
             }

@@ -115,9 +115,8 @@ mod tests {
         let command_line = config::CommandLine::parse(line);
         MachineConfig {
             loaded: config::load(&[], &command_line),
-            metadata: cloud_init::Metadata::default(),
             command_line,
-            lease: None,
+            ..MachineConfig::default()
         }
     }
 

@@ -1,7 +1,35 @@
-//! `$private_ipv4`, `$public_ipv4`, `$private_ipv6`, `$public_ipv6` in user data (CoreOS's and RancherOS's), filled from the
-//! datasource.
+//! `$private_ipv4`, `$public_ipv4`, `$private_ipv6`, `$public_ipv6` in user data and in the machine's own files (CoreOS's and
+//! RancherOS's), filled from the datasource.
+
+use std::sync::Arc;
+
+use config::{Location, Problem};
 
 use crate::Metadata;
+
+/// A file's text with its variables filled in; what the datasource does not know stays and is a problem.
+pub(crate) fn fill_file(
+    name: &str,
+    text: String,
+    metadata: &Metadata,
+    problems: &mut Vec<Problem>,
+) -> String {
+    if !text.contains('$') {
+        return text;
+    }
+    let (filled, unknown) = fill(&text, metadata);
+    for variable in unknown {
+        let has_it = |line: &str| {
+            line.contains(&format!("${variable}")) || line.contains(&format!("${{{variable}}}"))
+        };
+        let line = text.lines().position(has_it).map_or(1, |index| index + 1);
+        let at = Location::new(&Arc::from(name), line, 1);
+        let message =
+            format!("${variable} is not known to this machine's datasource and stays as it is");
+        problems.push(Problem::warning(&at, "", message));
+    }
+    filled
+}
 
 /// Text with its variables filled in, and those that the datasource does not know, each once: they stay as they are.
 pub fn fill(text: &str, metadata: &Metadata) -> (String, Vec<&'static str>) {
