@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod secrets;
 mod show;
+mod validate;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use config::schema::CLOUD_CONFIG;
-use config::{Node, Problem, Severity, check, emit};
+use config::{Node, Problem, check, emit};
 
 use crate::cli::{Config, Format};
 use crate::machine_config::MachineConfig;
@@ -36,7 +37,7 @@ pub(crate) fn main(command: &Config) -> anyhow::Result<ExitCode> {
             private,
             full,
         } => export(output.as_deref(), *private, *full),
-        Config::Validate { input } => validate(input.as_deref()),
+        Config::Validate { input } => validate::main(input.as_deref()),
         Config::Diff { format } => show::diff(*format),
         Config::Apply {
             confirm,
@@ -150,56 +151,10 @@ fn input_text(input: Option<&Path>) -> anyhow::Result<(String, String)> {
     Ok(("standard input".to_owned(), text))
 }
 
-fn validate(input: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let problems = if input.is_none() && sys::tty::is_terminal(std::io::stdin()) {
-        MachineConfig::load().loaded.problems
-    } else {
-        let (name, text) = input_text(input)?;
-        problems_of(&name, &text)
-    };
-    for problem in &problems {
-        eprintln!("{problem}");
-    }
-    let failed = problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Error);
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
-}
-
-/// As a boot would say it: a text that is not YAML is read in parts.
-fn problems_of(name: &str, text: &str) -> Vec<Problem> {
-    let (node, mut problems) = config::read(name, text);
-    check(node, &CLOUD_CONFIG, &mut problems);
-    problems
-}
-
 /// Lines of `KEY VALUE`, or JSON.
 fn print_json(value: &serde_json::Value, format: Format) -> anyhow::Result<bool> {
     if format == Format::Json {
         println!("{}", serde_json::to_string_pretty(value)?);
     }
     Ok(format == Format::Json)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn problems_of_a_file_are_found() {
-        assert!(problems_of("t", "hostname: a\n").is_empty());
-        assert_eq!(
-            problems_of("t", "hostnam: a\n")[0].severity,
-            Severity::Warning
-        );
-        assert_eq!(
-            problems_of("t", "hostname: [a]\n")[0].severity,
-            Severity::Error
-        );
-        assert_eq!(problems_of("t", "a: [\n")[0].severity, Severity::Error);
-    }
 }

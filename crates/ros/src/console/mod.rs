@@ -9,7 +9,7 @@ mod files;
 mod finish;
 mod host_keys;
 mod identity;
-mod mounts;
+pub(crate) mod mounts;
 mod resize;
 mod settings;
 mod ssh;

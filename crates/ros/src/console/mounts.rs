@@ -31,7 +31,7 @@ const REMOTE: &[&str] = &[
 
 /// One entry, with fstab's defaults for what it leaves open (fstab(5)).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     source: String,
     target: String,
     kind: String,
@@ -39,7 +39,7 @@ pub(super) struct Entry {
 }
 
 /// The entries of the configuration; those that are none are errors.
-pub(super) fn entries(mounts: &[Vec<String>]) -> (Vec<Entry>, Vec<String>) {
+pub(crate) fn entries(mounts: &[Vec<String>]) -> (Vec<Entry>, Vec<String>) {
     let mut good = Vec::new();
     let mut bad = Vec::new();
     for words in mounts {
