@@ -17,6 +17,7 @@
 pub mod address;
 pub mod authorized_keys;
 pub mod azure;
+mod compose;
 pub mod dmi;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

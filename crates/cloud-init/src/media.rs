@@ -72,8 +72,40 @@ pub struct Contents {
     pub notes: Vec<String>,
 }
 
-/// The devices that carry user data, by their labels.
+/// The tag of a config drive that a hypervisor shares by 9p (OpenStack, `nova`; RancherOS's).
+const SHARE: &str = "config-2";
+/// Type of its file system.
+const NINE_P: &str = "9p";
+
+/// The devices that carry user data, by their labels, and a share that a hypervisor gives.
 pub fn list() -> Vec<Media> {
+    let mut found = labelled();
+    found.extend(share());
+    found
+}
+
+/// The share, if there is one: whether its tag is that of a config drive shows when it is mounted, which has the kernel load its driver.
+fn share() -> Option<Media> {
+    if !has_shares(Path::new("/sys/bus/virtio/devices")) {
+        return None;
+    }
+    let media = Media {
+        device: SHARE.into(),
+        file_system: NINE_P,
+        format: Format::ConfigDrive,
+    };
+    let mounted = mounted(&media, Path::new("/run/cloud-init/share"), |_| ());
+    mounted.is_ok().then_some(media)
+}
+
+/// Whether a hypervisor shares a directory: virtio's device type 9 (virtio specification, 5).
+fn has_shares(devices: &Path) -> bool {
+    let devices = std::fs::read_dir(devices).into_iter().flatten().flatten();
+    let mut types = devices.map(|device| std::fs::read_to_string(device.path().join("device")));
+    types.any(|text| text.is_ok_and(|text| text.trim() == "0x0009"))
+}
+
+fn labelled() -> Vec<Media> {
     let devices = blockdev::list().into_iter();
     let found = devices.filter_map(|device| {
         let superblock = blockdev::probe(&device.path)?;
@@ -164,7 +196,17 @@ pub(crate) fn mounted<T>(
     std::fs::create_dir_all(mount_point)
         .map_err(|error| Error::file("create", mount_point, error))?;
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount::mount(&media.device, mount_point, media.file_system, flags, "")?;
+    let options = match media.file_system {
+        NINE_P => "trans=virtio,version=9p2000.L",
+        _ => "",
+    };
+    mount::mount(
+        &media.device,
+        mount_point,
+        media.file_system,
+        flags,
+        options,
+    )?;
     let result = work(mount_point);
     // Lazily: an open file elsewhere must not hold up the boot, and the namespace ends with this process.
     let _ = mount::unmount(mount_point, UnmountFlags::DETACH);
@@ -302,6 +344,21 @@ mod tests {
             Some("configdrive is on several disks: /dev/vdb is read, /dev/vdc1 left alone")
         );
         assert_eq!(choose(&found[..1], Format::ConfigDrive), None);
+    }
+
+    #[test]
+    fn a_share_is_known_by_its_device_type() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(!has_shares(&directory.path().join("none")));
+        for (name, kind, is_share) in [
+            ("virtio0", "0x0001\n", false),
+            ("virtio1", "0x0009\n", true),
+        ] {
+            let device = directory.path().join(name);
+            std::fs::create_dir(&device).unwrap();
+            std::fs::write(device.join("device"), kind).unwrap();
+            assert_eq!(has_shares(directory.path()), is_share, "{name}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::Read as _;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::{Error, Result, mime};
+use crate::{Error, Result, compose, mime};
 
 /// Most bytes of user data, unpacked; OpenStack allows 64 KiB, a hand-made drive may carry more.
 pub const MAX_BYTES: u64 = 4 << 20;
@@ -168,6 +168,12 @@ fn classify(text: &str) -> UserData {
     }
     if first.starts_with("#include") {
         return include(text);
+    }
+    if is_first && first == compose::FIRST_LINE {
+        return match compose::cloud_config(text) {
+            Ok(text) => UserData::CloudConfig { text, note: None },
+            Err(words) => UserData::Unsupported(words),
+        };
     }
     let shown: String = first.chars().take(80).filter(|c| !c.is_control()).collect();
     if has_known_keys(text) {

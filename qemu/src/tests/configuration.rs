@@ -23,6 +23,11 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
         ),
         alone(
             context,
+            "configuration_config_drive_that_is_shared_gives_keys_and_name",
+            config_drive_that_is_shared_gives_keys_and_name,
+        ),
+        alone(
+            context,
             "configuration_nocloud_gives_keys_and_name",
             nocloud_gives_keys_and_name,
         ),
@@ -69,9 +74,11 @@ pub(super) fn disc(label: &str, files: &[(&str, &str)]) -> anyhow::Result<Disc> 
 
 /// Boots with a key on the disc only: the machine's command line has another one.
 fn boots_with(context: &Context, name: &str, disc: &Path) -> anyhow::Result<()> {
-    let guest = Machine::new(name, Boot::Kernel)
-        .disc(disc)
-        .start(&context.artifacts)?;
+    named_by_user_data(context, Machine::new(name, Boot::Kernel).disc(disc))
+}
+
+fn named_by_user_data(context: &Context, machine: Machine) -> anyhow::Result<()> {
+    let guest = machine.start(&context.artifacts)?;
     guest.wait_ready()?;
     ensure!(
         guest.run("hostname")? == "from-the-disc",
@@ -100,6 +107,22 @@ fn config_drive_gives_keys_and_name(context: &Context) -> anyhow::Result<()> {
         ],
     )?;
     boots_with(context, "config-drive", &drive.path)
+}
+
+/// The hypervisor shares a directory by 9p: RancherOS's other form of a config drive.
+fn config_drive_that_is_shared_gives_keys_and_name(context: &Context) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let files = folder.path().join("openstack/latest");
+    std::fs::create_dir_all(&files).context("cannot make the shared folders")?;
+    let user_data =
+        format!("#cloud-config\nhostname: from-the-disc\nssh_authorized_keys:\n  - {KEY}\n");
+    std::fs::write(files.join("user_data"), user_data).context("cannot write user data")?;
+    let share = format!(
+        "local,path={},mount_tag=config-2,security_model=none,readonly=on",
+        folder.path().display()
+    );
+    let machine = Machine::new("config-drive-9p", Boot::Kernel).arguments(&["-virtfs", &share]);
+    named_by_user_data(context, machine)
 }
 
 fn nocloud_gives_keys_and_name(context: &Context) -> anyhow::Result<()> {

@@ -5,7 +5,6 @@ mod services;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use engine_api::{Client, ContainerSummary};
 
 use crate::cli::Format;
