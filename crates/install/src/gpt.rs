@@ -7,10 +7,10 @@ use crate::error::Result;
 use crate::guid::Guid;
 use crate::layout::Layout;
 
-const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
+pub(crate) const CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 const SIGNATURE: &[u8; 8] = b"EFI PART";
 const REVISION: u32 = 0x0001_0000;
-const HEADER_BYTES: usize = 92;
+pub(crate) const HEADER_BYTES: usize = 92;
 const ENTRY_BYTES: usize = 128;
 const ENTRIES: usize = 128;
 const TABLE_BYTES: usize = ENTRY_BYTES * ENTRIES;
@@ -131,7 +131,7 @@ fn protective_record(last: u64) -> [u8; 66] {
 /// # Errors
 /// When there is no table, or it is damaged.
 pub fn read_table(disk: &mut impl Disk, sector_bytes: u64) -> Result<Vec<Entry>> {
-    read_table_at(disk, sector_bytes, sector_bytes)
+    read_table_at(disk, sector_bytes, 1)
 }
 
 /// Reads the second table, whose header is the last sector: it holds while the first one is being written.
@@ -144,36 +144,13 @@ pub fn read_second_table(
     disk_bytes: u64,
 ) -> Result<Vec<Entry>> {
     let last = (disk_bytes / sector_bytes).saturating_sub(1);
-    read_table_at(disk, sector_bytes, last * sector_bytes)
+    read_table_at(disk, sector_bytes, last)
 }
 
-fn read_table_at(disk: &mut impl Disk, sector_bytes: u64, at: u64) -> Result<Vec<Entry>> {
-    let mut header = [0; HEADER_BYTES];
-    disk.read_at(at, &mut header)?;
-    if &header[..8] != SIGNATURE {
-        invalid!("there is no GUID partition table");
-    }
-    let stored = read_u32(&header, 16);
-    let mut blank = header;
-    blank[16..20].fill(0);
-    if CRC.checksum(&blank) != stored {
-        invalid!("the header of the partition table is damaged");
-    }
-    let (count, each) = (
-        read_u32(&header, 80) as usize,
-        read_u32(&header, 84) as usize,
-    );
-    // Larger tables are allowed and not made by anybody
-    if each < ENTRY_BYTES || count.saturating_mul(each) > 4 * TABLE_BYTES {
-        invalid!("the partition table has {count} entries of {each} bytes");
-    }
-    let mut table = vec![0; count * each];
-    disk.read_at(read_u64(&header, 72) * sector_bytes, &mut table)?;
-    if CRC.checksum(&table) != read_u32(&header, 88) {
-        invalid!("the partition table is damaged");
-    }
+fn read_table_at(disk: &mut impl Disk, sector_bytes: u64, header: u64) -> Result<Vec<Entry>> {
+    let raw = Raw::read(disk, sector_bytes, header)?;
     let mut entries = Vec::new();
-    for (index, entry) in table.chunks_exact(each).enumerate() {
+    for (index, entry) in raw.table.chunks_exact(raw.entry_bytes).enumerate() {
         let (first, last) = (read_u64(entry, 32), read_u64(entry, 40));
         if entry[..16] == [0; 16] || last < first {
             continue;
@@ -188,6 +165,49 @@ fn read_table_at(disk: &mut impl Disk, sector_bytes: u64, at: u64) -> Result<Vec
         });
     }
     Ok(entries)
+}
+
+/// A header and its table, whose checksums were right.
+pub(crate) struct Raw {
+    pub(crate) header: [u8; HEADER_BYTES],
+    pub(crate) table: Vec<u8>,
+    pub(crate) entry_bytes: usize,
+}
+
+impl Raw {
+    /// Reads the copy whose header is in this sector: 1 for the first.
+    pub(crate) fn read(disk: &mut impl Disk, sector_bytes: u64, own: u64) -> Result<Self> {
+        let mut header = [0; HEADER_BYTES];
+        disk.read_at(own.saturating_mul(sector_bytes), &mut header)?;
+        if &header[..8] != SIGNATURE {
+            invalid!("there is no GUID partition table");
+        }
+        let stored = read_u32(&header, 16);
+        let mut blank = header;
+        blank[16..20].fill(0);
+        if CRC.checksum(&blank) != stored {
+            invalid!("the header of the partition table is damaged");
+        }
+        let (count, entry_bytes) = (
+            read_u32(&header, 80) as usize,
+            read_u32(&header, 84) as usize,
+        );
+        // Larger tables are allowed and not made by anybody
+        if entry_bytes < ENTRY_BYTES || count.saturating_mul(entry_bytes) > 4 * TABLE_BYTES {
+            invalid!("the partition table has {count} entries of {entry_bytes} bytes");
+        }
+        let mut table = vec![0; count * entry_bytes];
+        let place = read_u64(&header, 72).saturating_mul(sector_bytes);
+        disk.read_at(place, &mut table)?;
+        if CRC.checksum(&table) != read_u32(&header, 88) {
+            invalid!("the partition table is damaged");
+        }
+        Ok(Self {
+            header,
+            table,
+            entry_bytes,
+        })
+    }
 }
 
 fn read_name(bytes: &[u8]) -> String {
@@ -205,11 +225,11 @@ fn read_guid(bytes: &[u8], at: usize) -> Guid {
     Guid::from_disk(guid)
 }
 
-fn read_u32(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn read_u32(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
-fn read_u64(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn read_u64(bytes: &[u8], at: usize) -> u64 {
     u64::from(read_u32(bytes, at)) | u64::from(read_u32(bytes, at + 4)) << 32
 }
 

@@ -17,7 +17,7 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![
         alone(
             context,
-            "install_disk_starts_with_bios_and_uefi_and_keeps_state",
+            "install_disk_starts_with_bios_and_uefi_keeps_state_and_grows",
             starts_with_both_firmwares,
         ),
         alone(
@@ -159,6 +159,7 @@ fn starts_with_both_firmwares(context: &Context) -> anyhow::Result<()> {
     guest.wait_off()?;
     drop(guest);
 
+    enlarge(&disk)?;
     for (name, device, firmware) in [
         ("installed-uefi", "virtio-blk-pci", Firmware::Uefi),
         ("installed-ahci", "ide-hd", Firmware::Bios),
@@ -171,9 +172,32 @@ fn starts_with_both_firmwares(context: &Context) -> anyhow::Result<()> {
             guest.run("cat ~/note")? == "mine",
             "{name}: the state was lost"
         );
+        has_grown(&guest, name == "installed-uefi").with_context(|| name.to_owned())?;
         guest.press_power()?;
         guest.wait_off()?;
     }
+    Ok(())
+}
+
+/// As a cloud or `qemu-img resize` does it with the machine off.
+fn enlarge(disk: &Disk) -> anyhow::Result<()> {
+    let file = File::options().write(true).open(&disk.path);
+    file.and_then(|file| file.set_len(DISK_BYTES + (2 << 30)))
+        .context("cannot enlarge the disk")
+}
+
+/// The state has the room of the larger disk; only the first boot changes anything for it.
+fn has_grown(guest: &Guest, is_first: bool) -> anyhow::Result<()> {
+    let size = guest.run("findmnt -n -b -o SIZE -T /home")?;
+    let size: u64 = size.trim().parse().with_context(|| size.clone())?;
+    ensure!(size > 3 << 30, "the state has {size} bytes");
+    let said =
+        guest.run("sudo dmesg | grep -c 'its disk became larger\\|fills its partition' || true")?;
+    let expected = if is_first { "2" } else { "0" };
+    ensure!(
+        said == expected,
+        "{said} lines about growing, not {expected}"
+    );
     Ok(())
 }
 
@@ -245,11 +269,16 @@ fn unattended_on_a_4kn_disk(context: &Context) -> anyhow::Result<()> {
         .wait("is installed on /dev/nvme0n1", BOOT_DEADLINE)?;
     guest.wait_reset()?;
     drop(guest);
+    enlarge(&disk)?;
     let mut guest = Machine::new("installed-4kn", Boot::Disk)
         .firmware(Firmware::Uefi)
         .disk_behind(&disk.path, NVME_4KN)
         .start(&context.artifacts)?;
     guest.console.wait(READY, BOOT_DEADLINE)?;
+    guest.console.wait(
+        "state: /dev/nvme0n1p8 now fills its partition",
+        BOOT_DEADLINE,
+    )?;
     guest
         .console
         .wait("media: slot 4 of /dev/nvme0n1p7", BOOT_DEADLINE)?;

@@ -18,6 +18,8 @@ pub struct State {
     pub directory: Option<String>,
     /// File system type; found out when absent.
     pub fstype: Option<String>,
+    /// Whether the partition grows with its disk.
+    pub growpart: Option<bool>,
     /// `DEVICE:/PATH` of a LUKS device's key.
     pub key_file: Option<String>,
     /// Whether LVM is activated.

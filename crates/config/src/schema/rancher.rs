@@ -104,6 +104,7 @@ const STATE: Kind = Kind::Object(&[
     f("dev", Kind::String, EARLY, "`LABEL=`, `UUID=` or a device; `none` keeps everything in RAM."),
     f("directory", Kind::String, EARLY, "Directory of the partition that is used in place of all of it; it is made when it is not there."),
     f("fstype", Kind::String, EARLY, "Its file system; found out when absent or `auto`."),
+    f("growpart", Kind::Bool, EARLY, "Whether a state partition that is the last of its disk takes the room of a disk that became larger; yes when absent.").from(Origin::Here),
     f("key_file", Kind::String, EARLY, "Key of a LUKS device, as `LABEL=KEYS:/state.key`: a file on another disk; without it the console asks.").from(Origin::Here),
     f("lvm_scan", Kind::Bool, EARLY, "Whether LVM is activated: `true` always, `false` never; when absent if the state is not found otherwise."),
     f("mdadm_scan", Kind::Bool, EARLY, "Whether md arrays are assembled: as `lvm_scan`."),

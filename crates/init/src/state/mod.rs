@@ -9,6 +9,7 @@ mod directory;
 pub(crate) mod ext4;
 mod find;
 mod format;
+mod partition;
 mod reserve;
 mod unlock;
 mod usable;
@@ -191,11 +192,13 @@ fn mount_found(
     if let Some(repaired) = checked.repaired {
         check::tell(&device, &repaired);
     }
-    if usable != Use::ReadOnly
-        && kind == "ext4"
-        && ext4::read(&device).is_some_and(|found| found.can_grow())
-    {
-        grow(machine, &device);
+    if usable != Use::ReadOnly && kind == "ext4" {
+        if machine.config.rancher.state.growpart != Some(false) {
+            grow_partition(&device);
+        }
+        if ext4::read(&device).is_some_and(|found| found.can_grow()) {
+            grow(machine, &device);
+        }
     }
     Ok(Some(State { device, usable }))
 }
@@ -205,6 +208,19 @@ fn is_read_only(device: &Path) -> bool {
     known
         .iter()
         .any(|known| known.path == device && known.read_only)
+}
+
+fn grow_partition(device: &Path) {
+    let name = device.display();
+    match partition::grow(device) {
+        Ok(Some(mebibytes)) => log::info(&format!(
+            "state: the partition {name} has {mebibytes} MiB now: its disk became larger"
+        )),
+        Ok(None) => {}
+        Err(error) => log::warning(&format!(
+            "state: the partition {name} is not grown: {error:#}"
+        )),
+    }
 }
 
 fn grow(machine: &Machine, device: &Path) {

@@ -103,6 +103,16 @@ impl Recorder {
             deaf: false,
         }
     }
+
+    /// A disk as it was left.
+    #[must_use]
+    pub fn of(disk: Sparse) -> Self {
+        Self {
+            disk,
+            events: Vec::new(),
+            deaf: false,
+        }
+    }
 }
 
 impl Disk for Recorder {

@@ -11,6 +11,28 @@ const REREAD_PARTITIONS: libc::c_ulong = 0x125F;
 /// `BLKFLSBUF` of linux/fs.h.
 const DROP_BUFFERS: libc::c_ulong = 0x1261;
 
+/// `BLKPG` of linux/blkpg.h, and its operation `BLKPG_RESIZE_PARTITION`.
+const CHANGE_PARTITIONS: libc::c_ulong = 0x1269;
+const RESIZE_PARTITION: libc::c_int = 3;
+
+/// `struct blkpg_partition` of linux/blkpg.h.
+#[repr(C)]
+struct Partition {
+    start: i64,
+    length: i64,
+    number: libc::c_int,
+    names: [u8; 128],
+}
+
+/// `struct blkpg_ioctl_arg` of linux/blkpg.h.
+#[repr(C)]
+struct Change {
+    operation: libc::c_int,
+    flags: libc::c_int,
+    data_bytes: libc::c_int,
+    data: *mut Partition,
+}
+
 /// What a disk says about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -78,5 +100,29 @@ pub fn drop_buffers(device: &File) -> Result<()> {
     // SAFETY: BLKFLSBUF has no argument.
     let result = unsafe { libc::ioctl(device.as_raw_fd(), DROP_BUFFERS) };
     check(i64::from(result)).what(|| "drop a device's buffers".to_owned())?;
+    Ok(())
+}
+
+/// Tells the kernel the size of a partition that its table gives another one, in bytes; it may be mounted.
+///
+/// # Errors
+/// When the kernel does not know the partition, or another one is in the way.
+pub fn resize_partition(disk: &File, number: u32, start: u64, size: u64) -> Result<()> {
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let mut partition = Partition {
+        start: signed(start),
+        length: signed(size),
+        number: libc::c_int::try_from(number).unwrap_or(0),
+        names: [0; 128],
+    };
+    let mut change = Change {
+        operation: RESIZE_PARTITION,
+        flags: 0,
+        data_bytes: size_of::<Partition>() as libc::c_int,
+        data: &raw mut partition,
+    };
+    // SAFETY: BLKPG reads the two structs, which live until it returns, and keeps neither.
+    let result = unsafe { libc::ioctl(disk.as_raw_fd(), CHANGE_PARTITIONS, &raw mut change) };
+    check(i64::from(result)).what(|| format!("give partition {number} its new size"))?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 pub use blank::first_data;
-pub use disk::{Identity, drop_buffers, identity, reread_partitions};
+pub use disk::{Identity, drop_buffers, identity, reread_partitions, resize_partition};
 pub use loop_device::{LoopDevice, loop_attach};
 pub use partition::partition_uuid;
 pub use superblock::{Kind, Superblock, probe};
