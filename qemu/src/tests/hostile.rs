@@ -61,7 +61,7 @@ const DOCUMENTS: &[&str] = &[
     "timezone: ../../etc/shadow\nlocale: 'x;y'\nca_certs: {trusted: [rubbish]}",
     "ssh_authorized_keys: {a: b}",
     "#include\nhttp://169.254.169.254/x",
-    "write_files: [{path: /etc/ssh/sshd_config.d/bad.conf, content: 'Port none'}]",
+    "write_files: [{path: /etc/ssh/sshd_config.d/bad.conf, content: 'Port none'}, {path: /etc/ssh/sshd_config, content: 'AllowUsers core'}]",
     "power_state: {mode: reboot, condition: 'false', delay: never}",
 ];
 
@@ -92,7 +92,7 @@ fn forty_hostile_documents_leave_the_machine_reachable(context: &Context) -> any
         "indented with a tab",
         "part 12:2:10: error: rancher: expected a map",
         "more than 100000 values",
-        "/etc/ssh/sshd_config.d is left out, since sshd does not start with it",
+        "/etc/ssh/sshd_config.d and /etc/ssh/sshd_config are left out, since sshd does not start",
     ] {
         guest
             .console

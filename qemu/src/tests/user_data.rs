@@ -129,6 +129,9 @@ fn console(guest: &Guest) -> anyhow::Result<()> {
         "awk -F: '$3 == 1200 {print $1}' /etc/passwd; id -Gn ada | tr ' ' '\\n' | sort | tr '\\n' ' '",
         "ada\nada docker makers testers",
     )?;
+    prints(guest, "date -d @0 +%H:%M", "01:00").context("the time zone")?;
+    default_user(guest).context("the user that `user` names")?;
+    sshd(guest).context("the owner's sshd_config")?;
     prints(guest, "sudo -u ada sudo -n id -u", "0")?;
     guest.run("sudo grep -q '^ada:[$]' /etc/shadow")?;
     prints(
@@ -141,6 +144,30 @@ fn console(guest: &Guest) -> anyhow::Result<()> {
         BOOT_DEADLINE,
     )?;
     guest.run("grep -q registry.invalid:5000 ~/.docker/config.json && test $(stat -c %a ~/.docker/config.json) = 600")?;
+    Ok(())
+}
+
+/// Keys, sudo and Docker; that rancher has them still is what every command of the test shows.
+fn default_user(guest: &Guest) -> anyhow::Result<()> {
+    guest.run("sudo grep -q AAAAIDISC ~bob/.ssh/authorized_keys /run/rancher/ssh/bob")?;
+    prints(guest, "sudo -u bob sudo -n id -u", "0")?;
+    prints(guest, "id -Gn bob", "bob docker")
+}
+
+/// The owner's values hold, except for those that would have locked the test out.
+fn sshd(guest: &Guest) -> anyhow::Result<()> {
+    const SETTINGS: &str = "sudo /usr/sbin/sshd -T -f /etc/ssh/sshd_config.rancher -C user=rancher,host=a,addr=127.0.0.1,laddr=127.0.0.1,lport=22";
+    let settings = guest.run(SETTINGS)?;
+    for line in [
+        "clientaliveinterval 77",
+        "usepam no",
+        "permitrootlogin no",
+        "authorizedkeysfile .ssh/authorized_keys /run/rancher/ssh/%u /etc/big/keys",
+        "subsystem sftp /usr/lib/openssh/sftp-server",
+    ] {
+        let is_there = settings.lines().any(|known| known.trim() == line);
+        ensure!(is_there, "no {line:?} in {settings}");
+    }
     Ok(())
 }
 

@@ -73,6 +73,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
 fn prepare(machine: &MachineConfig) {
     let config = &machine.loaded.config;
     part("accounts", accounts::ensure);
+    part("ssh", ssh::note_images);
     apply_identity(machine);
     commands::run_first(&config.bootcmd);
     part("users", || users::ensure_all(config));
