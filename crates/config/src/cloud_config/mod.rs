@@ -44,7 +44,7 @@ pub struct Config {
     pub prefer_fqdn_over_hostname: Option<bool>,
     /// Users of the console.
     pub users: Vec<User>,
-    /// Changes to the first user.
+    /// The default user, or changes to it.
     pub user: Option<User>,
     /// Groups: names, or maps of a name and its members.
     pub groups: serde_json::Value,

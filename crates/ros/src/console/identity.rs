@@ -4,16 +4,19 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use machine_config::lease_names;
 
 use super::accounts::{self, DOCKER, RANCHER};
-use super::ssh;
+use super::{ssh, users};
 use crate::machine_config::{MachineConfig, authorized_keys};
 use crate::problems;
 
 /// The kernel's host name as a file; the console shares the host's UTS namespace.
 const KERNEL_HOSTNAME: &str = "/proc/sys/kernel/hostname";
+
+/// Who never gets keys.
+const ROOT: &str = "root";
 
 /// System Docker's socket, and how long it is waited for.
 const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
@@ -90,19 +93,15 @@ fn hosts_with(hosts: &str, name: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Adds the machine's keys to rancher and docker; root never gets any.
+/// Adds the machine's keys to rancher and docker, and to the one that `user` names, who is made later at a boot; root never
+/// gets any.
 pub(crate) fn install_keys(machine: &MachineConfig) -> anyhow::Result<()> {
     let (good, bad) = authorized_keys(machine);
+    let named = users::default_user(&machine.loaded.config);
+    let named = named.filter(|name| *name != ROOT && accounts::user(name).is_ok());
     let mut failures = Vec::new();
-    for name in [RANCHER, DOCKER] {
-        if !good.is_empty()
-            && let Err(error) = install_keys_of(name, &good)
-        {
-            failures.push(format!("{name}: {error:#}"));
-        }
-        if let Err(error) = keep_in_ram(name, &good) {
-            failures.push(format!("{name}: {error:#}"));
-        }
+    for name in [RANCHER, DOCKER].into_iter().chain(named) {
+        failures.extend(give_keys(name, &good));
     }
     failures.extend(bad.iter().map(|key| {
         let start: String = key.chars().take(24).filter(|c| !c.is_control()).collect();
@@ -112,6 +111,32 @@ pub(crate) fn install_keys(machine: &MachineConfig) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!("{}", failures.join("; "))
+}
+
+/// The same for the one that `user` names alone.
+pub(super) fn install_keys_of_default_user(machine: &MachineConfig) -> anyhow::Result<()> {
+    let Some(name) = users::default_user(&machine.loaded.config) else {
+        return Ok(());
+    };
+    ensure!(
+        name != ROOT,
+        "root does not log in by ssh: rancher has the keys that are meant for it"
+    );
+    accounts::user(name)?; // else the name is not one that names a file either
+    let failures = give_keys(name, &authorized_keys(machine).0);
+    ensure!(failures.is_empty(), "{}", failures.join("; "));
+    Ok(())
+}
+
+fn give_keys(name: &str, keys: &[String]) -> Vec<String> {
+    let installed = if keys.is_empty() {
+        Ok(())
+    } else {
+        install_keys_of(name, keys)
+    };
+    let failures = [installed.err(), keep_in_ram(name, keys).err()];
+    let failures = failures.into_iter().flatten();
+    failures.map(|error| format!("{name}: {error:#}")).collect()
 }
 
 fn install_keys_of(name: &str, keys: &[String]) -> anyhow::Result<()> {

@@ -77,6 +77,9 @@ fn prepare(machine: &MachineConfig) {
     apply_identity(machine);
     commands::run_first(&config.bootcmd);
     part("users", || users::ensure_all(config));
+    part("default user's keys", || {
+        identity::install_keys_of_default_user(machine)
+    });
     part("passwords", || accounts::set_passwords(machine));
     part("sudo", files::write_sudoers);
     part("profile", || files::write_profile(machine));
@@ -96,9 +99,7 @@ fn prepare(machine: &MachineConfig) {
         part("ca_certs", || settings::trust(&config.ca_certs));
     }
     if !config.rancher.registry_auths.is_empty() {
-        part("registry_auths", || {
-            settings::set_registry_auths(&config.rancher.registry_auths)
-        });
+        part("registry_auths", || settings::set_registry_auths(config));
     }
     part("/etc/issue", || files::write_issue(machine));
     part("run directories", files::make_run_directories);

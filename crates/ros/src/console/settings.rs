@@ -6,11 +6,12 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use config::Config;
 use config::cloud_config::{CaCerts, Ntp, RegistryAuth};
 use sys::guarded::Place;
 
-use super::accounts;
 use super::write_files::put;
+use super::{accounts, users};
 use crate::machine_config::CONF;
 
 /// Certificates that programs of the console trust; `ssl` libraries of other consoles link here.
@@ -145,10 +146,13 @@ fn chrony(ntp: &Ntp) -> anyhow::Result<String> {
 /// Docker Hub's entry in config.json.
 const HUB: &str = "https://index.docker.io/v1/";
 
-/// Accounts at registries into the files where docker and system-docker look: root's and rancher's config.json.
-pub(super) fn set_registry_auths(auths: &BTreeMap<String, RegistryAuth>) -> anyhow::Result<()> {
+/// Accounts at registries into the files where docker and system-docker look: config.json of root, rancher and the default
+/// user.
+pub(super) fn set_registry_auths(config: &Config) -> anyhow::Result<()> {
+    let auths = &config.rancher.registry_auths;
+    let named = users::default_user(config);
     let mut failures = Vec::new();
-    for name in ["root", accounts::RANCHER] {
+    for name in ["root", accounts::RANCHER].into_iter().chain(named) {
         let Ok(user) = accounts::user(name) else {
             continue;
         };

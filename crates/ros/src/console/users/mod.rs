@@ -1,6 +1,7 @@
 //! `users`, `groups`, `chpasswd` and `password`: the users of the configuration, in the files of passwd(5), group(5) and
 //! shadow(5), which every console has.
 
+mod default;
 mod passwords;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ use config::Config;
 use config::cloud_config::{User, UserEntry};
 use serde_json::Value;
 
+pub(super) use self::default::default_user;
 pub(super) use self::passwords::{expire, passwords};
 use super::accounts::{self, RANCHER};
 use super::identity;
@@ -41,12 +43,7 @@ pub(super) fn ensure_all(config: &Config) -> anyhow::Result<()> {
 }
 
 fn ensure_in(root: &Path, config: &Config) -> anyhow::Result<()> {
-    let entries: Vec<UserEntry> = config
-        .users
-        .iter()
-        .chain(&config.user)
-        .filter_map(full)
-        .collect();
+    let entries = entries(config);
     let groups = groups(&config.groups);
     if entries.is_empty() && groups.is_empty() {
         return Ok(());
@@ -100,16 +97,24 @@ fn ensure_in(root: &Path, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An entry as a map; none for `default`, which is rancher and is there.
-fn full(user: &User) -> Option<UserEntry> {
-    match user {
-        User::Name(name) if name == "default" => None,
+/// Everybody that the configuration says something about, each with a name; the default user last.
+fn entries(config: &Config) -> Vec<UserEntry> {
+    let default_name = default_user(config).unwrap_or(RANCHER);
+    let full = |user: &User| match user {
+        User::Name(name) if name == default::DEFAULT => None,
         User::Name(name) => Some(UserEntry {
             name: Some(name.clone()),
             ..UserEntry::default()
         }),
-        User::Full(entry) => Some((**entry).clone()),
-    }
+        User::Full(entry) => {
+            let mut entry = (**entry).clone();
+            let name = entry.name.take().filter(|name| name != default::DEFAULT);
+            entry.name = Some(name.unwrap_or_else(|| default_name.to_owned()));
+            Some(entry)
+        }
+    };
+    let listed = config.users.iter().filter_map(full);
+    listed.chain(default::entry(config)).collect()
 }
 
 /// Groups and their members, however cloud-init lets one write them.

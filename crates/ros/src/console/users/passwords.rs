@@ -4,7 +4,7 @@ use std::path::Path;
 
 use config::Config;
 
-use super::{full, set_field};
+use super::{default_user, entries, set_field};
 use crate::console::accounts::{self, RANCHER};
 
 /// Passwords of the configuration: user, password or hash, and whether it must be changed at the first login.
@@ -12,9 +12,11 @@ pub(in crate::console) fn passwords(config: &Config) -> (Vec<(String, String, bo
     let mut passwords = Vec::new();
     let mut bad = Vec::new();
     if let Some(password) = &config.password {
-        passwords.push((RANCHER.to_owned(), password.clone(), false));
+        for name in [RANCHER].into_iter().chain(default_user(config)) {
+            passwords.push((name.to_owned(), password.clone(), false));
+        }
     }
-    for entry in config.users.iter().chain(&config.user).filter_map(full) {
+    for entry in entries(config) {
         let name = entry.name.clone().unwrap_or_else(|| RANCHER.to_owned());
         let unlocked = entry.lock_passwd == Some(false);
         let own = entry.passwd.as_ref().or(entry.plain_text_passwd.as_ref());

@@ -83,6 +83,43 @@ fn users_get_what_their_entries_say() {
 }
 
 #[test]
+fn who_user_names_is_the_default_user_and_rancher_stays() {
+    for text_of_user in ["user: bob", "user: {name: bob}"] {
+        let root = root();
+        let config = config(&format!("{text_of_user}\nusers: [default]\npassword: p"));
+        assert_eq!(default_user(&config), Some("bob"));
+        ensure_in(root.path(), &config).unwrap();
+        assert!(text(&root, "passwd").contains("bob:x:1200:1200::/home/bob:"));
+        assert!(text(&root, "group").contains("docker:x:1101:bob\n"));
+        assert_eq!(
+            text(&root, "sudoers.d/90-cloud-init-users"),
+            "bob ALL=(ALL) NOPASSWD:ALL\n"
+        );
+        let (given, _) = passwords(&config);
+        let names: Vec<&str> = given.iter().map(|(name, ..)| name.as_str()).collect();
+        assert_eq!(names, ["rancher", "bob"]);
+    }
+}
+
+#[test]
+fn the_default_user_is_rancher_unless_user_names_another_one() {
+    for text_of_user in ["user: rancher", "user: default", "users: [default]"] {
+        let root = root();
+        let config = config(text_of_user);
+        assert_eq!(default_user(&config), None, "{text_of_user}");
+        ensure_in(root.path(), &config).unwrap();
+        assert_eq!(text(&root, "passwd").lines().count(), 2, "{text_of_user}");
+    }
+    let root = root();
+    let config =
+        config("user: {sudo: false, groups: adm, name: bob}\nusers: [{name: default, shell: /s}]");
+    ensure_in(root.path(), &config).unwrap();
+    assert!(text(&root, "passwd").ends_with("bob:x:1200:1200::/home/bob:/s\n"));
+    assert!(!root.path().join("etc/sudoers.d").exists());
+    assert!(text(&root, "group").contains("adm:x:2000:bob\n"));
+}
+
+#[test]
 fn a_user_keeps_the_number_that_its_home_has() {
     let root = root();
     let home = root.path().join("home/two");
