@@ -213,6 +213,8 @@ fn prepare(guest: &Guest, proxy: u16, served: u16) -> anyhow::Result<()> {
     guest
         .run(&format!(
             "sudo ros config merge <<'EOF'
+bootcmd:
+- echo $http_proxy $HTTPS_PROXY > /run/proxies-of-commands
 mounts:
 - [LABEL=RANCHER_SWAP, '', swap, '']
 - [/dev/vdd, /mnt/data, ext4, '']
@@ -271,11 +273,13 @@ fn proxies(guest: &Guest, port: u16, requests: &Requests) -> anyhow::Result<()> 
         shown.starts_with(&format!("{url} {url} localhost")),
         "docker info: {shown}"
     );
-    prints(
-        guest,
+    for command in [
         "bash -lc 'echo $http_proxy $HTTPS_PROXY'",
-        &format!("{url} {url}"),
-    )
+        "cat /run/proxies-of-commands",
+    ] {
+        prints(guest, command, &format!("{url} {url}"))?;
+    }
+    Ok(())
 }
 
 /// A system container's mount below a shared volume is seen by the console.

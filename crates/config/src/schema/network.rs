@@ -11,7 +11,7 @@ const NO_MODEM: &str = "this version has no modem support";
 pub(super) const NETWORK: Kind = Kind::Object(&[
     f("dhcp_timeout", Kind::Int, N, "Seconds that links with DHCP are waited for before post_cmds; DHCP goes on asking.").rule(Rule::Range(0, 86_400)),
     f("dns", DNS, Inside, "Resolver settings."),
-    f("http_proxy", Kind::String, PROXY, "Proxy for http, in the console, User Docker and services that name it."),
+    f("http_proxy", Kind::String, PROXY, "Proxy for http, in the console and its commands, User Docker and services that name it."),
     f("https_proxy", Kind::String, PROXY, "Proxy for https."),
     f("interfaces", Kind::MapOf(&INTERFACE), Inside, "Links by name, glob (`eth*`) or `mac=`; `eth*` with DHCP when there is none."),
     f("modem_networks", Kind::Any, Never(NO_MODEM), "Modems."),

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cloud_init::store;
-use config::cloud_config::Command as Entry;
+use config::Config;
+use config::cloud_config::{Command as Entry, Network};
 use sys::process::{Command, Signal};
 
-use super::{CONF, report};
+use super::{CONF, files, report};
 
 /// Longest run of one entry of `bootcmd`: logins wait for it, so it cannot hang for ever.
 const BOOTCMD_DEADLINE: Duration = Duration::from_secs(60);
@@ -34,30 +35,34 @@ pub(crate) fn program(entry: &Entry) -> Command {
 }
 
 /// `bootcmd`, one after the other.
-pub(super) fn run_first(commands: &[Entry]) {
-    for (index, command) in commands.iter().enumerate() {
+pub(super) fn run_first(config: &Config) {
+    for (index, command) in config.bootcmd.iter().enumerate() {
         run(
             &format!("bootcmd[{index}]"),
-            &program(command),
+            &in_environment(&program(command), &config.rancher.network),
             Some(BOOTCMD_DEADLINE),
         );
     }
 }
 
 /// `runcmd` and the scripts, one after the other, once a boot. Nobody waits for them: logins work already.
-pub(super) fn run_last(commands: &[Entry]) -> bool {
+pub(super) fn run_last(config: &Config) -> bool {
     if Path::new(DONE).exists() {
         return false;
     }
-    for (index, command) in commands.iter().enumerate() {
-        run(&format!("runcmd[{index}]"), &program(command), None);
+    let run = |name: &str, command: Command| {
+        let command = in_environment(&command, &config.rancher.network);
+        run(name, &command, None);
+    };
+    for (index, command) in config.runcmd.iter().enumerate() {
+        run(&format!("runcmd[{index}]"), program(command));
     }
     for script in store::scripts(Path::new(CONF)) {
-        run("the script of the user data", &Command::new(script), None);
+        run("the script of the user data", Command::new(script));
     }
     for script in SCRIPTS {
         if fs::metadata(script).is_ok_and(|file| file.permissions().mode() & 0o111 != 0) {
-            run(script, &Command::new("/bin/sh").args(["-c", script]), None);
+            run(script, Command::new("/bin/sh").args(["-c", script]));
         }
     }
     let marked = fs::create_dir_all("/run/rancher").and_then(|()| fs::write(DONE, ""));
@@ -67,13 +72,15 @@ pub(super) fn run_last(commands: &[Entry]) -> bool {
     true
 }
 
+/// No login shell tells them what the machine's proxies are.
+fn in_environment(command: &Command, network: &Network) -> Command {
+    let command = command.clone().env("HOME", "/root");
+    files::proxies(network).fold(command, |command, (name, value)| command.env(name, value))
+}
+
 /// Runs a program to its end, or to the deadline; a failure is reported and the next one follows.
 fn run(name: &str, command: &Command, deadline: Option<Duration>) -> bool {
-    let result = command
-        .clone()
-        .env("HOME", "/root")
-        .spawn()
-        .map_err(anyhow::Error::from);
+    let result = command.spawn().map_err(anyhow::Error::from);
     let result = result.and_then(|child| {
         let end = deadline.map(|deadline| Instant::now() + deadline);
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
@@ -114,6 +121,22 @@ mod tests {
             "a  b | x\n"
         );
         assert_eq!(output(Entry::Words(vec![])), "");
+    }
+
+    #[test]
+    fn commands_have_the_machines_proxies_in_both_spellings() {
+        let network = Network {
+            http_proxy: Some("http://p:1".into()),
+            no_proxy: Some("localhost".into()),
+            ..Network::default()
+        };
+        let line = "echo $http_proxy $HTTP_PROXY $no_proxy $NO_PROXY $HOME";
+        let command = in_environment(&program(&Entry::Line(line.into())), &network);
+        let output = command.run().unwrap().stdout;
+        assert_eq!(
+            String::from_utf8(output).unwrap(),
+            "http://p:1 http://p:1 localhost localhost /root\n"
+        );
     }
 
     #[test]

@@ -83,24 +83,31 @@ pub(super) fn write_profile(machine: &MachineConfig) -> anyhow::Result<()> {
     write_proxies(&machine.loaded.config.rancher.network)
 }
 
-/// Proxies have a separate file: one with a password in it is for those alone who may use Docker, which has it anyway.
-fn write_proxies(network: &Network) -> anyhow::Result<()> {
+/// The machine's proxies as variables: programs read the one or the other spelling.
+pub(super) fn proxies(network: &Network) -> impl Iterator<Item = (String, &str)> {
     let proxies = [
         ("http_proxy", &network.http_proxy),
         ("https_proxy", &network.https_proxy),
         ("no_proxy", &network.no_proxy),
     ];
+    proxies.into_iter().flat_map(|(name, value)| {
+        let value = value.as_deref().unwrap_or_default();
+        let names = [name.to_owned(), name.to_uppercase()];
+        names
+            .into_iter()
+            .map(move |name| (name, value))
+            .filter(|(_, value)| !value.is_empty())
+    })
+}
+
+/// Proxies have a separate file: one with a password in it is for those alone who may use Docker, which has it anyway.
+fn write_proxies(network: &Network) -> anyhow::Result<()> {
     let mut text = WRITTEN.to_owned();
     let mut is_secret = false;
-    for (name, value) in proxies {
-        if let Some(value) = value {
-            is_secret |= secrets::has_password(value);
-            let quoted = value.replace('\'', "'\\''");
-            text.push_str(&format!(
-                "export {name}='{quoted}' {}='{quoted}'\n",
-                name.to_uppercase()
-            ));
-        }
+    for (name, value) in proxies(network) {
+        is_secret |= secrets::has_password(value);
+        let quoted = value.replace('\'', "'\\''");
+        text.push_str(&format!("export {name}='{quoted}'\n"));
     }
     // Nobody reads it between its words and its owner.
     write(PROXIES, "", 0o600)?;

@@ -35,7 +35,7 @@ pub(super) fn run(machine: &MachineConfig) {
         Ok(fs::write(FILES_DONE, "")?)
     });
     part("ntp", || set_time_servers(machine));
-    let first_time = commands::run_last(&config.runcmd);
+    let first_time = commands::run_last(config);
     if !first_time {
         return;
     }

@@ -75,7 +75,7 @@ fn prepare(machine: &MachineConfig) {
     part("accounts", accounts::ensure);
     part("ssh", ssh::note_images);
     apply_identity(machine);
-    commands::run_first(&config.bootcmd);
+    commands::run_first(config);
     part("users", || users::ensure_all(config));
     part("default user's keys", || {
         identity::install_keys_of_default_user(machine)
