@@ -27,7 +27,7 @@ pub(super) const TOP: &[Field] = &[
     c("locale", Kind::String, CONSOLE, "`LANG` of logins. Consoles with only C.UTF-8 show it as that."),
     c("manage_etc_hosts", Kind::Word, Always("/etc/hosts names the machine at each boot"), "Whether /etc/hosts names the machine."),
     c("manage_resolv_conf", Kind::Bool, Always("the service network writes /etc/resolv.conf; its name servers are rancher.network.dns"), "Whether /etc/resolv.conf is written."),
-    f("mounts", Kind::ListOf(&Kind::Strings), CONSOLE, "`[device, mount point, file system, options]` entries; a file system `swap` is swapped on. Fewer words take defaults."),
+    f("mounts", Kind::ListOf(&Kind::Strings), CONSOLE, "`[device, mount point, file system, options]` entries; a file system `swap` is swapped on. Fewer words take defaults. NFS finds out the server's version; CIFS takes `credentials=FILE`."),
     c("ntp", NTP, CONSOLE, "Time servers."),
     c("package_reboot_if_required", Kind::Bool, NotDone("nothing is installed"), "Reboot after an upgrade of packages."),
     c("package_update", Kind::Bool, NotDone("the system is upgraded as a whole: ros os upgrade"), "Update of the package lists."),

@@ -1,7 +1,9 @@
 //! `mounts` and `swap`: file systems and swap of the configuration, in the console's view and so in User Docker's.
 
+mod cifs;
+mod nfs;
+
 use std::fs;
-use std::net::ToSocketAddrs as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -103,15 +105,45 @@ impl Entry {
         // Below a home its user may have made a link: nothing is mounted where that leads.
         let target = Path::new(&self.target);
         sys::guarded::Place::make(target)?.make_directory(0o755, (0, 0))?;
-        let (helper, options) = self.options().with_context(what)?;
-        let mut command = Command::new("mount").deadline(DEADLINE);
-        if !helper {
-            command = command.arg("-i");
+        self.mount_now().with_context(what)
+    }
+
+    /// NFS and CIFS have programs that a console may have, and this one has not; the kernel alone can do it.
+    fn mount_now(&self) -> anyhow::Result<()> {
+        let options = self.options.replace("_netdev", "defaults");
+        match self.kind.as_str() {
+            "nfs" | "nfs4" if !self.has_helper() => {
+                let server = self.source.split_once(":/");
+                let (host, _) = server.context("expected server:/path")?;
+                let address = nfs::address(host, nfs::PORT)?;
+                let mount = |options: &str| self.run_mount(&["-i"], options);
+                let taken = nfs::negotiate(&self.kind, &options, address, mount)?;
+                if let Some(version) = taken {
+                    println!("{} on {}: NFS {version}", self.source, self.target);
+                }
+                Ok(())
+            }
+            "cifs" | "smb3" if !self.has_helper() => {
+                cifs::mount(&self.source, &self.target, &self.kind, &options)
+            }
+            _ => self.run_mount(&[], &options),
         }
+    }
+
+    fn has_helper(&self) -> bool {
+        let program = format!("mount.{}", self.kind);
+        let mut folders = ["/sbin", "/usr/sbin"].iter();
+        folders.any(|folder| Path::new(folder).join(&program).exists())
+    }
+
+    fn run_mount(&self, arguments: &[&str], options: &str) -> anyhow::Result<()> {
+        let mut command = Command::new("mount").args(arguments).deadline(DEADLINE);
         if self.kind != "auto" && self.kind != "none" {
             command = command.args(["-t", &self.kind]);
         }
-        succeed(&command.args(["-o", &options, &self.source, &self.target])).with_context(what)
+        // The words of its errors are read.
+        let command = command.env("LC_ALL", "C");
+        succeed(&command.args(["-o", options, &self.source, &self.target]))
     }
 
     /// As [`Self::mount`], again and again while the server does not answer.
@@ -123,39 +155,6 @@ impl Entry {
                 result => return result,
             }
         }
-    }
-
-    /// Whether mount's helper program does the work, and the options. NFS without its helper works too: the kernel then
-    /// needs the server's address (nfs(5), `addr`).
-    fn options(&self) -> anyhow::Result<(bool, String)> {
-        let options = self.options.replace("_netdev", "defaults");
-        let has_helper = ["/sbin", "/usr/sbin"].iter().any(|folder| {
-            Path::new(folder)
-                .join(format!("mount.{}", self.kind))
-                .exists()
-        });
-        if !matches!(self.kind.as_str(), "nfs" | "nfs4") || has_helper {
-            return Ok((true, options));
-        }
-        let (host, _) = self
-            .source
-            .split_once(":/")
-            .context("expected server:/path")?;
-        let host = host.trim_matches(['[', ']']);
-        let address = (host, 2049)
-            .to_socket_addrs()
-            .with_context(|| format!("cannot resolve {host}"))?
-            .next()
-            .with_context(|| format!("{host} has no address"))?;
-        let version = if options.contains("vers=")
-            || self.kind == "nfs4" && options.contains("minorversion")
-        {
-            ""
-        } else {
-            "vers=4.2,"
-        };
-        let options = options.replace("defaults", "rw");
-        Ok((false, format!("{version}addr={},{options}", address.ip())))
     }
 }
 
@@ -275,9 +274,16 @@ pub(super) fn succeed(command: &Command) -> anyhow::Result<()> {
     let output = command.run()?;
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
-        bail!("{}", words.trim().lines().last().unwrap_or("it failed"));
+        bail!("{}", last_words(&words));
     }
     Ok(())
+}
+
+/// The last line that says something; mount(8) ends with a hint at dmesg(1).
+fn last_words(text: &str) -> &str {
+    let lines = text.lines().map(str::trim);
+    let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with("dmesg(1)"));
+    lines.next_back().unwrap_or("it failed")
 }
 
 #[cfg(test)]
@@ -322,14 +328,10 @@ mod tests {
     }
 
     #[test]
-    fn nfs_without_its_helper_names_the_servers_address() {
-        let entry = entry(&["127.0.0.1:/x", "/mnt", "nfs", "ro"].map(str::to_owned)).unwrap();
-        if !Path::new("/sbin/mount.nfs").exists() {
-            assert_eq!(
-                entry.options().unwrap(),
-                (false, "vers=4.2,addr=127.0.0.1,ro".to_owned())
-            );
-        }
+    fn what_a_program_says_is_its_last_line_without_hints() {
+        let text = "mount: /mnt: mount(2) system call failed: Protocol not supported.\n       dmesg(1) may have more information after failed mount system call.\n";
+        assert!(last_words(text).ends_with("Protocol not supported."));
+        assert_eq!(last_words("\n"), "it failed");
     }
 
     #[test]
