@@ -25,6 +25,8 @@ mod cloud_init_command;
 mod config_command;
 mod console;
 mod container_files;
+#[cfg(test)]
+mod fake_docker;
 mod install;
 mod lease_hook;
 mod machine_config;

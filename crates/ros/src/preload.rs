@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
-use engine_api::{Body, Client};
+use engine_api::{Body, Client, Engine as _};
 use machine_config::preload::{self as places, NOTE_ENDING};
 use tokio::sync::mpsc;
 
@@ -82,6 +82,37 @@ fn for_user_docker() -> Vec<Archive> {
 pub(crate) async fn load_again(client: &Client) {
     // What fails is said, and looked for elsewhere.
     let _ = load_all(client, &for_user_docker()).await;
+}
+
+/// Has User Docker take the media's images in once more when it does not have `image`, which is one of them.
+///
+/// # Errors
+/// When the media do not bring it, or User Docker does not take it.
+pub(crate) async fn bring(client: &Client, image: &str) -> anyhow::Result<()> {
+    bring_from(
+        client,
+        image,
+        Path::new(MEDIA_IMAGES),
+        Path::new(places::OF_MEDIA),
+    )
+    .await
+}
+
+async fn bring_from(
+    client: &Client,
+    image: &str,
+    media: &Path,
+    stamps: &Path,
+) -> anyhow::Result<()> {
+    if client.image_exists(image).await? {
+        return Ok(());
+    }
+    load_all(client, &archives(media, Some(stamps))).await;
+    ensure!(
+        client.image_exists(image).await?,
+        "User Docker does not have the image {image}, and the media do not bring it"
+    );
+    Ok(())
 }
 
 async fn answering(client: &Client) -> anyhow::Result<()> {
@@ -233,5 +264,39 @@ mod tests {
             read.extend_from_slice(&piece.unwrap());
         }
         assert_eq!(read, content);
+    }
+
+    #[test]
+    fn an_image_that_its_owner_removed_is_brought_again() {
+        use crate::fake_docker::FakeDocker;
+
+        let folder = tempfile::tempdir().unwrap();
+        let media = folder.path().join("media");
+        fs::create_dir(&media).unwrap();
+        let file = media.join("busybox.tar");
+        fs::write(&file, "an image").unwrap();
+        // It was loaded at an earlier boot, and is not pending
+        let stamp = folder.path().join("busybox.tar.done");
+        fs::write(&stamp, identity(&file).unwrap()).unwrap();
+        let mut there = false;
+        let docker = FakeDocker::start(move |asked| {
+            there |= asked == "POST /images/load";
+            match asked {
+                "GET /images/busybox/json" if !there => (404, "{}".to_owned()),
+                _ => (200, "{}".to_owned()),
+            }
+        });
+        let bring = |image: &str, media: &Path| {
+            let client = docker.client();
+            FakeDocker::run(bring_from(&client, image, media, folder.path()))
+        };
+        let nothing = folder.path().join("nothing");
+        let error = bring("busybox", &nothing).unwrap_err().to_string();
+        assert!(error.contains("the media do not bring it"), "{error}");
+        bring("busybox", &media).unwrap();
+        bring("busybox", &media).unwrap();
+        let asked = docker.asked();
+        let loads = asked.iter().filter(|line| line.contains("/images/load"));
+        assert_eq!(loads.count(), 1, "{asked:?}");
     }
 }
