@@ -17,6 +17,7 @@
 //! `network`, `oci-image`, `runtime`, `sys` of our crates.
 
 mod apply;
+mod armed;
 mod boot;
 mod coldplug;
 mod configuration;

@@ -38,6 +38,9 @@ pub(crate) struct Booted {
     pub(crate) media: bool,
     /// How long the whole shutdown may take.
     pub(crate) shutdown_deadline: Duration,
+    /// When a version that this boot tries has to be judged, counted from the kernel's start; an earlier program does not say it.
+    #[serde(default)]
+    pub(crate) trial_end: Option<Duration>,
 }
 
 /// What the engine needs to know on a developer's machine.
@@ -50,4 +53,29 @@ pub(crate) struct Developer {
     pub(crate) worker: PathBuf,
     pub(crate) media: Option<PathBuf>,
     pub(crate) cgroup: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_of_a_try_goes_on_in_the_next_program() {
+        let owner = Owner::Machine(Booted {
+            media: true,
+            shutdown_deadline: Duration::from_secs(60),
+            trial_end: Some(Duration::from_secs(900)),
+        });
+        let Ok(Owner::Machine(booted)) = Owner::read(&owner.to_json()) else {
+            panic!("not a machine");
+        };
+        assert_eq!(booted.trial_end, Some(Duration::from_secs(900)));
+        let earlier = serde_json::json!({
+            "Machine": {"media": true, "shutdown_deadline": {"secs": 60, "nanos": 0}}
+        });
+        let Ok(Owner::Machine(booted)) = Owner::read(&earlier) else {
+            panic!("an earlier program's is not read");
+        };
+        assert_eq!(booted.trial_end, None);
+    }
 }

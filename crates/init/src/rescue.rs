@@ -34,6 +34,9 @@ pub(crate) fn shell(fatal: &Fatal, machine: &Machine) -> ! {
     if trial::is_one(&machine.command_line) {
         // Nobody may be there, and the version before still works. The watchdog is not fed: should the reboot hang, it helps
         log::error("rescue: this boot tries a new version: no shell, but a reboot in 30 s");
+        if if_asked(machine.clone()).is_ok() {
+            trial::give_up(&machine.command_line);
+        }
         std::thread::sleep(trial::RESCUE_PAUSE);
         shutdown::from_rescue(Action::Reboot)
     }

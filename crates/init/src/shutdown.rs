@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::event_loop::block_on;
 use crate::swap::{self, SwapFiles};
-use crate::{log, user_containers, watchdog};
+use crate::{armed, log, user_containers, watchdog};
 
 /// How long the whole shutdown may take unless `rancher.shutdown_timeout` says otherwise
 /// (RancherOS: 60 s, at least 5 s).
@@ -70,8 +70,10 @@ pub(crate) async fn finish(engine: &Engine, action: Action, deadline: Duration) 
     log::info(&format!("shutdown: {action:?}"));
     arm(action, deadline);
     stop_polling_drives();
+    let begun = Instant::now();
+    armed::note_what_works(engine, deadline).await;
     engine.forbid_starts();
-    let budget = Budget::new(deadline);
+    let budget = Budget::new(deadline.saturating_sub(begun.elapsed()));
     let swap = swap::find().await;
     for error in stop_containers(engine, &budget).await {
         log::warning(&format!("shutdown: {error}"));

@@ -64,13 +64,23 @@ pub(crate) fn go_on(booted: Booted, inheritance: Rc<Inheritance>) -> anyhow::Res
         add_media(&engine, booted.media);
         let listener = inheritance.listener()?;
         inheritance.commit();
+        let trial_end = booted.trial_end.unwrap_or_else(|| trial::end(None));
+        let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+        let overdue = trial::overdue(line, trial_end);
         engine_api::tasks::spawn(watchdog::feed_from_loop());
         log::info("engine: a new program has taken over");
         engine_api::tasks::spawn(engine_server::serve(engine.clone(), listener));
         let applier = Applier::go_on(&engine);
         engine_api::tasks::spawn(schedule::run(engine.clone()));
+        let booted = Booted {
+            trial_end: Some(trial_end),
+            ..booted
+        };
         engine.allow_upgrades(Owner::Machine(booted).to_json(), watchdog::descriptors);
-        let action = requests.next().await;
+        let action = tokio::select! {
+            action = requests.next() => action,
+            () = overdue => Action::Reboot,
+        };
         engine.forbid_upgrades();
         Ok(shutdown::finish(&engine, action, applier.shutdown_deadline()).await)
     })?;
@@ -96,10 +106,8 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
     let of_launch = engine.clone();
     launch.on_configuration(move |machine| set_registries(&of_launch, machine));
     let start_s = clock::boottime().as_secs_f64();
-    let mut overdue = std::pin::pin!(trial::overdue(
-        machine.command_line.clone(),
-        machine.config.rancher.upgrade.timeout
-    ));
+    let trial_end = trial::end(machine.config.rancher.upgrade.timeout);
+    let mut overdue = std::pin::pin!(trial::overdue(machine.command_line.clone(), trial_end));
     let action = tokio::select! {
         () = launch.run(&mut machine) => None,
         action = requests.next() => Some(action),
@@ -121,6 +129,7 @@ async fn live(mut machine: Machine) -> anyhow::Result<Infallible> {
             let booted = Booted {
                 media: machine.media.is_some(),
                 shutdown_deadline: deadline,
+                trial_end: Some(trial_end),
             };
             applier = Some(Applier::start(&engine, machine.clone()));
             engine_api::tasks::spawn(schedule::run(engine.clone()));

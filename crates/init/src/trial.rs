@@ -2,15 +2,17 @@
 //!
 //! `ros os gate` in the console judges the version. Here is what catches a version whose console or gate never comes: when the
 //! deadline passes and the boot records still say that it is tried, its other tries are taken from it, since they would end as
-//! this one, and the machine reboots into the version before.
+//! this one, and the machine reboots into the version before. The same holds for a boot that ends in the rescue shell.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use install::{BLOCK_BYTES, Records, Role, Slot, Step};
+use sys::clock;
 
 use crate::installed::{Installed, Reader};
 use crate::log;
@@ -22,6 +24,16 @@ const DEADLINE: Duration = Duration::from_secs(900);
 const LEAST_SLACK: Duration = Duration::from_secs(120);
 /// Made by the gate for a version that came by kexec and has passed: a boot through the firmware decides.
 const PASSED: &str = "/run/rancher/upgrade-passed";
+/// Written by the gate again and again while a cable is out: the seconds since the kernel's start. It waits for somebody to notice.
+const WAITS: &str = "/run/rancher/upgrade-waits";
+/// What it says is believed so long: a round of checks has deadlines of some minutes.
+const WAITS_FRESH: Duration = Duration::from_secs(600);
+/// And no longer than this after the deadline: the gate itself gives up before.
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 3600);
+/// Pause between two looks at it.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Longest wait for a disk that has to be written before a reboot.
+const SPEND_LIMIT: Duration = Duration::from_secs(10);
 /// In a try nobody may be there to type: the rescue shell waits this long before the reboot.
 pub(crate) const RESCUE_PAUSE: Duration = Duration::from_secs(30);
 
@@ -46,20 +58,28 @@ fn deadline(timeout: Option<i64>) -> Duration {
     })
 }
 
-/// Returns when the deadline has passed and the version is still only tried, which then has no try left; never when it was
-/// judged. `timeout` is `rancher.upgrade.timeout`, in seconds.
-pub(crate) async fn overdue(command_line: String, timeout: Option<i64>) {
+/// When a version that this boot tries has to be judged, counted from the kernel's start: a program that takes over from this one goes
+/// by the same. `timeout` is `rancher.upgrade.timeout`, in seconds.
+pub(crate) fn end(timeout: Option<i64>) -> Duration {
+    clock::boottime() + deadline(timeout)
+}
+
+/// Returns when `end` has passed and the version is still only tried, which then has no try left; never when it was
+/// judged.
+pub(crate) async fn overdue(command_line: String, end: Duration) {
     let Some(installed) = Installed::named_by(&command_line).filter(|_| is_one(&command_line))
     else {
         return std::future::pending().await;
     };
-    let deadline = deadline(timeout);
-    tokio::time::sleep(deadline).await;
+    tokio::time::sleep(end.saturating_sub(clock::boottime())).await;
+    while waits(clock::boottime(), end, fs::read_to_string(WAITS).ok()) {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
     if !Path::new(PASSED).exists() && is_undecided(&installed) {
         log::error(&format!(
-            "upgrade: nobody has judged slot {} for {} s: rebooting into the version before",
+            "upgrade: nobody has judged slot {} in {} s: rebooting into the version before",
             installed.slot,
-            deadline.as_secs()
+            clock::boottime().as_secs()
         ));
         if let Err(error) = spend(&installed) {
             log::error(&format!("upgrade: {error:#}: it is tried again"));
@@ -67,6 +87,47 @@ pub(crate) async fn overdue(command_line: String, timeout: Option<i64>) {
         return;
     }
     std::future::pending().await
+}
+
+/// Whether the gate waits for a cable, by what it has `said`.
+fn waits(now: Duration, end: Duration, said: Option<String>) -> bool {
+    let said = said.and_then(|text| text.trim().parse().ok());
+    said.is_some_and(|seconds| {
+        now.saturating_sub(Duration::from_secs(seconds)) < WAITS_FRESH && now < end + LONGEST_WAIT
+    })
+}
+
+/// Takes its other tries from a version whose boot has failed in PID 1: they would end as this one. A disk that does not answer is not
+/// waited for.
+pub(crate) fn give_up(command_line: &str) {
+    let Some(installed) = Installed::named_by(command_line) else {
+        return;
+    };
+    let (sender, receiver) = mpsc::channel();
+    let spawned = std::thread::Builder::new()
+        .name("give up".to_owned())
+        .spawn(move || sender.send(spend(&installed)));
+    let done = match spawned {
+        Ok(_) => match receiver.recv_timeout(SPEND_LIMIT) {
+            Ok(done) => done,
+            Err(_) => Err(anyhow::anyhow!("the disk does not answer")),
+        },
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(()) => {
+            log::error("upgrade: it has no other try: the next boot starts the version before");
+        }
+        Err(error) => log::error(&format!("upgrade: {error:#}: it is tried again")),
+    }
+}
+
+/// Whether the records have the next boot try another version than the one that runs.
+pub(crate) fn tries_another(installed: &Installed) -> bool {
+    let next = read(installed)
+        .ok()
+        .and_then(|records| records.choice()?.next);
+    next.is_some_and(|next| next != installed.slot)
 }
 
 /// Whether the records still name the running slot as the one to be tried. Records that cannot be read decide nothing: the
@@ -96,7 +157,14 @@ fn read(installed: &Installed) -> anyhow::Result<Records> {
 
 /// Takes its other tries from the version that runs.
 fn spend(installed: &Installed) -> anyhow::Result<()> {
-    let steps = install::spend(&read(installed)?)?;
+    let records = read(installed)?;
+    let next = records.choice().and_then(|choice| choice.next);
+    anyhow::ensure!(
+        next == Some(installed.slot),
+        "the boot records do not say that slot {} is tried",
+        installed.slot
+    );
+    let steps = install::spend(&records)?;
     let node = node(installed)?;
     let context = || format!("cannot write {}", node.display());
     let file = File::options()
@@ -144,6 +212,25 @@ mod tests {
             (Some(-1), 900),
         ] {
             assert_eq!(deadline(timeout).as_secs(), seconds, "{timeout:?}");
+        }
+    }
+
+    #[test]
+    fn a_gate_that_waits_for_a_cable_is_waited_for() {
+        let hour = 3600;
+        for (now, said, expected) in [
+            (900, None, false),
+            (900, Some("890"), true),
+            (900, Some("890\n"), true),
+            (1500, Some("890"), false),
+            (900, Some("soon"), false),
+            (6 * hour, Some("21590"), true),
+            (8 * hour, Some("28790"), false),
+        ] {
+            let seconds = Duration::from_secs;
+            let said = said.map(str::to_owned);
+            let waits = waits(seconds(now), seconds(900), said.clone());
+            assert_eq!(waits, expected, "{said:?} at {now}");
         }
     }
 

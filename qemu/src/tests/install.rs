@@ -341,6 +341,14 @@ fn upgrade_is_tried_and_kept_or_comes_back(context: &Context) -> anyhow::Result<
     let list = guest.run("sudo ros os list")?;
     ensure!(list.contains("slot 5 good"), "after three panics: {list}");
 
+    // One whose boot PID 1 itself cannot finish has one try, not three
+    guest.run("sudo ros os upgrade -i /dev/sr0 -f --no-reboot --append 'rancher.state.dev=LABEL=NOWHERE rancher.state.required=true'")?;
+    reboot(&guest, 2)?;
+    guest.run_until(
+        "sudo ros os history | tail -n 1 | grep -q 'rejected, none of its tries'",
+        BOOT_DEADLINE,
+    )?;
+
     // One whose kernel cannot be loaded is given up at once
     guest.run("sudo ros os upgrade -i /dev/sr0 -f --no-reboot")?;
     guest.run("sudo dd if=/dev/zero of=/dev/vda6 bs=1M seek=0 count=2 conv=notrunc && sync")?;

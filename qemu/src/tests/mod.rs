@@ -38,6 +38,7 @@ mod state;
 mod state_containers;
 mod stock_client;
 mod system_docker;
+mod trial;
 mod two_machines;
 mod upgrade;
 mod user_data;
@@ -63,6 +64,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         os_image::tests(context),
         services::tests(context),
         upgrade::tests(context),
+        trial::tests(context),
         engine::tests(context),
         boot_media::tests(context),
         damage::tests(context),

@@ -25,6 +25,7 @@ mod upgrade;
 mod verify;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use config::VERSION;
 
@@ -92,6 +93,12 @@ pub(crate) enum Os {
     /// Judge the version that is tried
     #[command(hide = true)]
     Gate,
+    /// Note once more what works, before the boot that tries another version
+    #[command(hide = true)]
+    NoteFacts {
+        /// Milliseconds after which what is seen is not noted any more
+        limit: u64,
+    },
     /// Put the version in a slot in place of the one that runs
     #[command(hide = true)]
     Live { slot: u32 },
@@ -125,6 +132,7 @@ fn run(command: &Os) -> anyhow::Result<ExitCode> {
         Os::Pin { version } => pin::main(version.as_deref())?,
         Os::Verify { slot } => verify::main(*slot)?,
         Os::Gate => gate::main()?,
+        Os::NoteFacts { limit } => gate::note_facts(Duration::from_millis(*limit))?,
         Os::Live { slot } => live::main(*slot)?,
         Os::LivePlan => live::answer()?,
     }

@@ -5,7 +5,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use engine_api::Client;
 use sys::process::Command;
+
+use super::facts::{USER_DOCKER, block_on_for};
+use crate::preload;
 
 /// One command; an emulated machine needs 20 s to run a container.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -13,6 +17,10 @@ const DEADLINE: Duration = Duration::from_secs(120);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 const ATTEMPTS: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(250);
+/// The image of both containers: every medium brings it.
+const IMAGE: &str = "busybox";
+/// Longest time to take it in again.
+const LOAD_DEADLINE: Duration = Duration::from_secs(300);
 /// Of container and volume.
 const NAME: &str = "ros-upgrade-canary";
 const SONG: &str = "alive";
@@ -21,13 +29,18 @@ const LONGEST_ANSWER: u64 = 64 << 10;
 
 /// Writes a file into a volume by one container, and reads it through a published port of another.
 pub(super) fn sing() -> anyhow::Result<()> {
+    // Its owner may have removed it, and it was loaded once: `docker system prune -a` must not cost every version to come
+    block_on_for(
+        LOAD_DEADLINE,
+        preload::bring(&Client::new(USER_DOCKER), IMAGE),
+    )?;
     let canary = Canary;
     // What an earlier round has left
     canary.remove();
     let volume = format!("{NAME}:/song");
     let write = format!("ifconfig eth0 >/dev/null && echo {SONG} > /song/index.html");
     docker(&[
-        "run", "--rm", "--pull", "never", "--volume", &volume, "busybox", "sh", "-c", &write,
+        "run", "--rm", "--pull", "never", "--volume", &volume, IMAGE, "sh", "-c", &write,
     ])?;
     let read_only = format!("{volume}:ro");
     docker(&[
@@ -41,7 +54,7 @@ pub(super) fn sing() -> anyhow::Result<()> {
         &read_only,
         "--publish",
         "127.0.0.1::80",
-        "busybox",
+        IMAGE,
         "httpd",
         "-f",
         "-p",

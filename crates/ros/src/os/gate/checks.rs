@@ -1,6 +1,8 @@
 //! What a version has to do before it is kept, as a table: the cheap ones first, the canary last.
 
+use std::cell::Cell;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,8 +11,10 @@ use config::cloud_config::Rancher;
 use engine_api::Client;
 use sys::process::Command;
 
-use super::canary;
-use super::facts::{self, Container, Facts, USER_DOCKER, block_on};
+use super::facts::{self, Facts, USER_DOCKER, block_on};
+use super::network::Network;
+use super::outcome::{Checked, Kind, failed};
+use super::{canary, containers, services};
 
 /// A machine that is judged.
 pub(super) struct Machine<'a> {
@@ -18,6 +22,8 @@ pub(super) struct Machine<'a> {
     pub(super) facts: &'a Facts,
     /// Its configuration.
     pub(super) rancher: &'a Rancher,
+    /// Whether the canary has sung already: a machine that waits for its cable does not make containers for hours.
+    pub(super) sung: Cell<bool>,
 }
 
 impl Machine<'_> {
@@ -26,19 +32,42 @@ impl Machine<'_> {
     }
 }
 
-/// A check: its name, and what asks it.
-type Check = (&'static str, fn(&Machine<'_>) -> anyhow::Result<()>);
+/// A check.
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) ask: fn(&Machine<'_>) -> Checked,
+    /// Whether it can fail only because the network is out.
+    pub(super) online: bool,
+}
+
+const fn check(name: &'static str, ask: fn(&Machine<'_>) -> Checked) -> Check {
+    Check {
+        name,
+        ask,
+        online: false,
+    }
+}
+
+const fn online(name: &'static str, ask: fn(&Machine<'_>) -> Checked) -> Check {
+    Check {
+        name,
+        ask,
+        online: true,
+    }
+}
 
 /// All checks, in the order in which they are asked.
 pub(super) const CHECKS: &[Check] = &[
-    ("services", services),
-    ("clock", clock),
-    ("state", state),
-    ("network", network),
-    ("docker", docker),
-    ("containers", containers),
-    ("own checks", own),
-    ("canary", canary),
+    check("services", services),
+    check("clock", |machine| Ok(clock(machine)?)),
+    check("state", state),
+    check("network", |machine| {
+        network(machine.facts, &Network::look())
+    }),
+    check("docker", |machine| Ok(docker(machine)?)),
+    online("containers", |machine| Ok(containers(machine)?)),
+    online("own checks", |machine| Ok(own(machine)?)),
+    check("canary", |machine| Ok(canary(machine)?)),
 ];
 
 /// A clock that is wrong by less is mended by ntp, and a battery may be empty.
@@ -46,28 +75,13 @@ const CLOCK_SLACK_SECONDS: u64 = 24 * 3600;
 /// Longest run of a command of the user's.
 const OWN_DEADLINE: Duration = Duration::from_secs(60);
 
-/// No service starts again and again, and those that ran before run, as far as this version has them.
-fn services(machine: &Machine<'_>) -> anyhow::Result<()> {
-    judge_services(machine, &facts::service_states()?)
-}
-
-fn judge_services(machine: &Machine<'_>, states: &[(String, String)]) -> anyhow::Result<()> {
-    for (name, state) in states {
-        ensure!(
-            state != "restarting" && state != "dead",
-            "service {name} is {state}"
-        );
-    }
-    for name in &machine.facts.services {
-        if !machine.rancher.services.contains_key(name) {
-            continue;
-        }
-        let runs = states
-            .iter()
-            .any(|(known, state)| known == name && state == "running");
-        ensure!(runs, "service {name} ran before and does not run");
-    }
-    Ok(())
+/// No service starts again and again, and those that ran before run.
+fn services(machine: &Machine<'_>) -> Checked {
+    let states = facts::service_states()?;
+    let wanted = machine.facts.services.iter();
+    // As far as this version has them
+    let wanted = wanted.filter(|name| machine.rancher.services.contains_key(*name));
+    services::judge(wanted, &states, facts::exit_code)
 }
 
 /// Time does not go back: certificates and logs would be wrong, and a version that broke the clock would not be noticed.
@@ -79,36 +93,54 @@ fn clock(machine: &Machine<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What was on a disk is on it again, and can be written.
-fn state(machine: &Machine<'_>) -> anyhow::Result<()> {
+/// What was on a disk is on it again, and can be written. PID 1 has waited for the disk, and does not mount it later.
+fn state(machine: &Machine<'_>) -> Checked {
     if !machine.facts.state {
         return Ok(());
     }
-    ensure!(
-        facts::state_is_on_disk(),
-        "the state partition, which was there before, is not mounted"
-    );
+    if !facts::state_is_on_disk() {
+        return failed(
+            Kind::Definite,
+            "the state partition, which was there before, is not mounted",
+        );
+    }
     let probe = Path::new("/var/lib/rancher/.upgrade-probe");
-    let written = fs::write(probe, b"x").and_then(|()| fs::remove_file(probe));
-    written.context("the state partition cannot be written")
+    judge_write(fs::write(probe, b"x").and_then(|()| fs::remove_file(probe)))
 }
 
-/// Routes and name servers are at least as good as before.
-fn network(machine: &Machine<'_>) -> anyhow::Result<()> {
-    let (v4, v6) = machine.facts.routes;
-    ensure!(
-        !v4 || facts::has_route_v4(),
-        "there was a default route, and there is none"
-    );
-    ensure!(
-        !v6 || facts::has_route_v6(),
-        "there was a default route of IPv6, and there is none"
-    );
-    ensure!(
-        !machine.facts.dns || facts::has_name_server(),
-        "there was a name server, and there is none"
-    );
-    Ok(())
+fn judge_write(written: std::io::Result<()>) -> Checked {
+    match written {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let kind = match error.kind() {
+                ErrorKind::ReadOnlyFilesystem => Kind::Definite,
+                _ => Kind::NotYet,
+            };
+            let reason = format!("the state partition cannot be written: {error}");
+            failed(kind, reason)
+        }
+    }
+}
+
+/// Carrier, routes and name servers are at least as good as before.
+fn network(before: &Facts, now: &Network) -> Checked {
+    // A card that the version has lost, or does not switch on, is the version's fault
+    if before.carriers > 0 && now.up >= before.carriers && now.carriers == 0 {
+        return failed(Kind::NoCarrier, "no link has a carrier");
+    }
+    let (v4, v6) = before.routes;
+    let missing = [
+        (v4 && !now.routes.0, "there was a default route"),
+        (v6 && !now.routes.1, "there was a default route of IPv6"),
+        (before.dns && !now.dns, "there was a name server"),
+    ];
+    let Some((_, was)) = missing.iter().find(|(misses, _)| *misses) else {
+        return Ok(());
+    };
+    // What is configured by hand does not depend on anybody's answer
+    let asks = before.dhcp && now.dhcp && now.carriers > 0;
+    let kind = if asks { Kind::NoAnswer } else { Kind::NotYet };
+    failed(kind, format!("{was}, and there is none"))
 }
 
 /// User Docker answers, unless the configuration does not have it.
@@ -125,41 +157,11 @@ fn docker(machine: &Machine<'_>) -> anyhow::Result<()> {
     })
 }
 
-/// The user's containers that ran and start by themselves run again.
 fn containers(machine: &Machine<'_>) -> anyhow::Result<()> {
     if !machine.has_docker() || machine.facts.containers.is_empty() {
         return Ok(());
     }
-    block_on(async {
-        let client = Client::new(USER_DOCKER);
-        for known in &machine.facts.containers {
-            let found = client.container_inspect(&known.id, false).await;
-            let found = found.with_context(|| format!("container {}", known.name))?;
-            let health = found
-                .state
-                .health
-                .as_ref()
-                .map(|health| health.status.as_str());
-            judge_container(known, found.state.running, health)?;
-        }
-        Ok(())
-    })
-}
-
-fn judge_container(known: &Container, running: bool, health: Option<&str>) -> anyhow::Result<()> {
-    ensure!(
-        running,
-        "container {} ran before and does not run",
-        known.name
-    );
-    if known.required && health != Some("healthy") {
-        bail!(
-            "container {} is {}",
-            known.name,
-            health.unwrap_or("without a health check")
-        );
-    }
-    Ok(())
+    containers::check(machine.facts)
 }
 
 /// The user's own commands of `rancher.upgrade.checks`.
@@ -182,103 +184,112 @@ fn own(machine: &Machine<'_>) -> anyhow::Result<()> {
 }
 
 fn canary(machine: &Machine<'_>) -> anyhow::Result<()> {
-    if !machine.has_docker() {
+    if !machine.has_docker() || machine.sung.get() {
         return Ok(());
     }
-    canary::sing()
+    canary::sing()?;
+    machine.sung.set(true);
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn states(list: &[(&str, &str)]) -> Vec<(String, String)> {
-        let owned = |(name, state): &(&str, &str)| ((*name).to_owned(), (*state).to_owned());
-        list.iter().map(owned).collect()
+    fn machine<'a>(facts: &'a Facts, rancher: &'a Rancher) -> Machine<'a> {
+        Machine {
+            facts,
+            rancher,
+            sung: Cell::new(false),
+        }
     }
 
     #[test]
-    fn broken_versions_are_told_by_what_they_do_not_do() {
-        let text = "rancher: {services: {ntp: {image: a}, docker: {image: b}}}";
-        let source = config::Source { name: "t", text };
-        let rancher = config::load(&[source], &config::CommandLine::default())
-            .config
-            .rancher;
-        let facts = Facts {
-            services: vec!["ntp".to_owned(), "docker".to_owned(), "removed".to_owned()],
-            ..Facts::default()
-        };
-        let machine = Machine {
-            facts: &facts,
-            rancher: &rancher,
-        };
-        for (list, words) in [
-            (vec![("ntp", "running"), ("docker", "running")], ""),
-            (
-                vec![
-                    ("ntp", "running"),
-                    ("docker", "running"),
-                    ("cloud-init", "exited"),
-                ],
-                "",
-            ),
-            (
-                vec![("ntp", "restarting"), ("docker", "running")],
-                "service ntp is restarting",
-            ),
-            (
-                vec![("ntp", "running"), ("docker", "dead")],
-                "service docker is dead",
-            ),
-            (
-                vec![("ntp", "exited"), ("docker", "running")],
-                "ntp ran before",
-            ),
-            (vec![("ntp", "running")], "docker ran before"),
-            (vec![], "ran before and does not run"),
-        ] {
-            let said = judge_services(&machine, &states(&list));
-            let said = said
-                .err()
-                .map(|error| error.to_string())
-                .unwrap_or_default();
-            assert_eq!(said.is_empty(), words.is_empty(), "{list:?}: {said}");
-            assert!(said.contains(words), "{list:?}: {said}");
-        }
+    fn a_clock_that_went_back_is_noticed() {
+        let rancher = Rancher::default();
+        let facts = Facts::default();
         let late = Facts {
             time: facts::now() + 2 * CLOCK_SLACK_SECONDS,
             ..Facts::default()
         };
-        assert!(
-            clock(&Machine {
-                facts: &late,
-                rancher: &rancher
-            })
-            .is_err(),
-            "1970"
-        );
-        assert!(clock(&machine).is_ok());
+        assert!(clock(&machine(&late, &rancher)).is_err(), "1970");
+        assert!(clock(&machine(&facts, &rancher)).is_ok());
     }
 
     #[test]
-    fn a_container_is_judged_by_its_state_and_health() {
-        let web = |required| Container {
-            id: "1".to_owned(),
-            name: "web".to_owned(),
-            required,
+    fn an_outage_is_told_from_a_version_without_a_network() {
+        let before = Facts {
+            routes: (true, false),
+            dns: true,
+            carriers: 1,
+            dhcp: true,
+            ..Facts::default()
         };
-        for (required, running, health, good) in [
-            (false, true, None, true),
-            (false, true, Some("unhealthy"), true),
-            (false, false, None, false),
-            (true, true, Some("healthy"), true),
-            (true, true, Some("starting"), false),
-            (true, true, None, false),
-            (true, false, Some("healthy"), false),
+        let well = Network {
+            routes: (true, true),
+            dns: true,
+            up: 1,
+            carriers: 1,
+            dhcp: true,
+        };
+        let gone = Network {
+            routes: (false, false),
+            ..well
+        };
+        for (now, expected) in [
+            (well, None),
+            // Addresses that were set by hand stay while the cable is out
+            (
+                Network {
+                    carriers: 0,
+                    ..well
+                },
+                Some(Kind::NoCarrier),
+            ),
+            (
+                Network {
+                    carriers: 0,
+                    ..gone
+                },
+                Some(Kind::NoCarrier),
+            ),
+            (gone, Some(Kind::NoAnswer)),
+            (Network { dns: false, ..well }, Some(Kind::NoAnswer)),
+            // Nobody asks; the card is gone, or is not switched on
+            (
+                Network {
+                    dhcp: false,
+                    ..gone
+                },
+                Some(Kind::NotYet),
+            ),
+            (
+                Network {
+                    up: 0,
+                    carriers: 0,
+                    ..gone
+                },
+                Some(Kind::NotYet),
+            ),
         ] {
-            let judged = judge_container(&web(required), running, health);
-            assert_eq!(judged.is_ok(), good, "{required} {running} {health:?}");
+            let kind = network(&before, &now).err().map(|failure| failure.kind);
+            assert_eq!(kind, expected, "{now:?}");
         }
+        let by_hand = Facts {
+            dhcp: false,
+            ..before
+        };
+        let kind = network(&by_hand, &gone).err().map(|failure| failure.kind);
+        assert_eq!(kind, Some(Kind::NotYet));
+        assert!(network(&Facts::default(), &Network::default()).is_ok());
+    }
+
+    #[test]
+    fn a_disk_that_is_read_only_stays_so_and_a_full_one_may_not() {
+        let kind = |kind: ErrorKind| judge_write(Err(kind.into())).unwrap_err().kind;
+        assert_eq!(kind(ErrorKind::ReadOnlyFilesystem), Kind::Definite);
+        assert_eq!(kind(ErrorKind::StorageFull), Kind::NotYet);
+        assert!(judge_write(Ok(())).is_ok());
     }
 
     #[test]
@@ -289,11 +300,7 @@ mod tests {
             .config
             .rancher;
         let facts = Facts::default();
-        let error = own(&Machine {
-            facts: &facts,
-            rancher: &rancher,
-        })
-        .unwrap_err();
+        let error = own(&machine(&facts, &rancher)).unwrap_err();
         assert!(error.to_string().ends_with("failed: no disk"), "{error}");
     }
 }

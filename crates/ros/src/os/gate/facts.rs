@@ -1,14 +1,18 @@
-//! What works on this machine, noted when a version is armed, and asked of that version.
+//! What works on this machine, noted when a version is armed and again before the boot that tries it, and asked of that version.
+//!
+//! Between the order and the boot there may be weeks, in which an owner adds and removes containers: PID 1 has the facts noted again
+//! when it goes down (`crates/init/src/armed.rs`).
 
 use std::fs;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use engine_api::{Client, Filters};
 use serde::{Deserialize, Serialize};
 
 use super::super::installed::{STORE, Writable};
+use super::network::Network;
 
 /// The file next to the history.
 const FILE: &str = "facts.json";
@@ -17,6 +21,9 @@ pub(super) const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
 pub(super) const USER_DOCKER: &str = "/run/docker.sock";
 /// A container with this label must be healthy in the new version, not only run.
 const REQUIRED: &str = "io.rancher.os.upgrade.required";
+
+/// Longest wait for an engine.
+const ENGINE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What worked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +35,16 @@ pub(in crate::os) struct Facts {
     pub(super) services: Vec<String>,
     /// Containers of User Docker that ran and start by themselves.
     pub(super) containers: Vec<Container>,
+    /// The folder that User Docker keeps everything in; empty when it did not answer.
+    pub(super) docker_root: String,
     /// Whether there was a default route of IPv4, and of IPv6.
     pub(super) routes: (bool, bool),
     /// Whether there was a name server.
     pub(super) dns: bool,
+    /// How many cards had a carrier.
+    pub(super) carriers: usize,
+    /// Whether addresses were asked for.
+    pub(super) dhcp: bool,
     /// Whether the state was on a disk.
     pub(super) state: bool,
 }
@@ -48,12 +61,23 @@ pub(super) struct Container {
 impl Facts {
     /// Looks at the machine. What does not answer now is not asked of the next version.
     pub(in crate::os) fn gather() -> Self {
+        Self::gather_after(&Self::default())
+    }
+
+    /// The same later: of User Docker that does not answer now, what was noted `before` holds.
+    pub(in crate::os) fn gather_after(before: &Self) -> Self {
+        let network = Network::look();
+        let (docker_root, containers) = user_docker()
+            .unwrap_or_else(|_| (before.docker_root.clone(), before.containers.clone()));
         Self {
             time: now(),
-            services: services().unwrap_or_default(),
-            containers: containers().unwrap_or_default(),
-            routes: (has_route_v4(), has_route_v6()),
-            dns: has_name_server(),
+            services: services().unwrap_or_else(|_| before.services.clone()),
+            containers,
+            docker_root,
+            routes: network.routes,
+            dns: network.dns,
+            carriers: network.carriers,
+            dhcp: network.dhcp,
             state: state_is_on_disk(),
         }
     }
@@ -68,7 +92,7 @@ impl Facts {
     }
 
     /// Those of the boot before; none when an older version did not note any.
-    pub(super) fn noted() -> Self {
+    pub(in crate::os) fn noted() -> Self {
         let text = fs::read(Path::new(STORE).join(FILE)).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
@@ -81,9 +105,17 @@ pub(super) fn now() -> u64 {
 
 /// Runs something that waits for an engine.
 pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    block_on_for(ENGINE_DEADLINE, work)
+}
+
+/// The same with another limit.
+pub(super) fn block_on_for<T>(
+    limit: Duration,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
     let runtime = system_docker::event_loop()?;
     runtime.block_on(async {
-        match tokio::time::timeout(std::time::Duration::from_secs(60), work).await {
+        match tokio::time::timeout(limit, work).await {
             Ok(result) => result,
             Err(_) => anyhow::bail!("the engine does not answer"),
         }
@@ -116,26 +148,57 @@ pub(super) fn service_states() -> anyhow::Result<Vec<(String, String)>> {
     })
 }
 
-fn services() -> anyhow::Result<Vec<String>> {
-    let states = service_states()?.into_iter();
-    Ok(states
-        .filter(|(_, state)| state == "running")
-        .map(|(name, _)| name)
-        .collect())
+/// The exit code of a system service that does not run; 0 of one that is gone.
+pub(super) fn exit_code(name: &str) -> anyhow::Result<i64> {
+    block_on(async {
+        let client = Client::new(SYSTEM_DOCKER);
+        match client.container_inspect(name, false).await {
+            Ok(found) => Ok(i64::from(found.state.exit_code)),
+            Err(error) if error.is_not_found() => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    })
 }
 
-fn containers() -> anyhow::Result<Vec<Container>> {
+/// System services that run and are to run for ever: one that runs once at each boot may be at it just now.
+fn services() -> anyhow::Result<Vec<String>> {
+    let states = service_states()?.into_iter();
+    let running = states.filter(|(_, state)| state == "running");
+    let names: Vec<String> = running.map(|(name, _)| name).collect();
+    block_on(async {
+        let client = Client::new(SYSTEM_DOCKER);
+        let mut found = Vec::new();
+        for name in names {
+            let one = client.container_inspect(&name, false).await?;
+            if starts_by_itself(&one.host_config.restart_policy.name) {
+                found.push(name);
+            }
+        }
+        Ok(found)
+    })
+}
+
+/// Whether a container with this restart policy runs after a boot; `on-failure` does not start one.
+pub(super) fn starts_by_itself(policy: &str) -> bool {
+    matches!(policy, "always" | "unless-stopped")
+}
+
+/// User Docker's folder, and its containers that run and start by themselves.
+fn user_docker() -> anyhow::Result<(String, Vec<Container>)> {
     block_on(async {
         let client = Client::new(USER_DOCKER);
+        let root = client.info().await?.docker_root_dir;
         let running = client
             .container_list(false, false, &Filters::default())
             .await?;
         let mut found = Vec::new();
         for summary in running {
-            let one = client.container_inspect(&summary.id, false).await?;
-            let policy = one.host_config.restart_policy.name.as_str();
-            // `on-failure` does not start a container after a reboot
-            if !matches!(policy, "always" | "unless-stopped") {
+            let one = match client.container_inspect(&summary.id, false).await {
+                // Removed in this moment
+                Err(error) if error.is_not_found() => continue,
+                one => one?,
+            };
+            if !starts_by_itself(&one.host_config.restart_policy.name) {
                 continue;
             }
             let required = one.state.health.is_some()
@@ -149,43 +212,8 @@ fn containers() -> anyhow::Result<Vec<Container>> {
                 required,
             });
         }
-        Ok(found)
+        Ok((root, found))
     })
-}
-
-/// A route to 0.0.0.0/0 (proc_net_route: destination, then seven fields, then the mask).
-pub(super) fn has_route_v4() -> bool {
-    let table = fs::read_to_string("/proc/net/route").unwrap_or_default();
-    has_default_v4(&table)
-}
-
-fn has_default_v4(table: &str) -> bool {
-    table.lines().skip(1).any(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        fields.get(1) == Some(&"00000000") && fields.get(7) == Some(&"00000000")
-    })
-}
-
-/// A route to ::/0 by a link that is not loopback: the kernel has one for `lo` that rejects everything.
-pub(super) fn has_route_v6() -> bool {
-    let table = fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
-    has_default_v6(&table)
-}
-
-fn has_default_v6(table: &str) -> bool {
-    table.lines().any(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let everything = fields
-            .first()
-            .is_some_and(|to| to.bytes().all(|byte| byte == b'0'));
-        everything && fields.get(1) == Some(&"00") && fields.last() != Some(&"lo")
-    })
-}
-
-pub(super) fn has_name_server() -> bool {
-    let text = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    text.lines()
-        .any(|line| line.trim_start().starts_with("nameserver "))
 }
 
 /// Whether what users keep is on a disk.
@@ -196,26 +224,6 @@ pub(super) fn state_is_on_disk() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn default_routes_are_told_from_others() {
-        let head =
-            "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n";
-        let line = |to: &str, mask: &str| {
-            format!("{head}eth0\t{to}\t0202000A\t0003\t0\t0\t100\t{mask}\t0\t0\t0\n")
-        };
-        assert!(has_default_v4(&line("00000000", "00000000")));
-        assert!(!has_default_v4(&line("00000000", "000000FF")), "0.0.0.0/8");
-        assert!(!has_default_v4(&line("0002000A", "00FFFFFF")));
-        assert!(!has_default_v4(head));
-        let zeros = "0".repeat(32);
-        let line = |bits: &str, link: &str| {
-            format!("{zeros} {bits} {zeros} 00 {zeros} 00000400 1 0 00000003 {link}\n")
-        };
-        assert!(has_default_v6(&line("00", "eth0")));
-        assert!(!has_default_v6(&line("00", "lo")));
-        assert!(!has_default_v6(&line("40", "eth0")));
-    }
 
     #[test]
     fn facts_of_another_version_are_read() {

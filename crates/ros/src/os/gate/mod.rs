@@ -1,16 +1,25 @@
 //! Judges a version that is tried: it is kept when Docker has run a container, and when what worked before works again, else
-//! given up. What worked before are the facts that were noted when the version was armed ([`facts`]).
+//! given up. What worked before are the facts that were noted before the boot ([`facts`]).
+//!
+//! What no time changes ends the judgement at once. An outage of the network is waited for, and at last leaves the version unproven
+//! ([`outcome`]): that is not a reason to refuse it for good.
 //!
 //! The console starts this at every boot of an installed machine. Should there be no console, PID 1 gives the version up when
 //! its own deadline passes (`crates/init/src/trial.rs`).
 
 mod canary;
 mod checks;
+mod containers;
 pub(super) mod facts;
+mod network;
+mod outcome;
+mod services;
 
+use std::cell::Cell;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use install::Outcome;
 use serde_json::json;
 use sys::kmsg::{self, Priority};
@@ -22,16 +31,24 @@ use crate::machine_config::MachineConfig;
 use crate::supervisor;
 use checks::{CHECKS, Machine};
 use facts::Facts;
+use outcome::{Failure, Verdict, verdict};
+
+pub(super) use outcome::UNPROVEN;
 
 /// What the checks have said so far, for `ros os status` and for people who look in.
 const RESULTS: &str = "/run/rancher/upgrade.json";
 /// There when a version that came by kexec has passed (`crates/init/src/trial.rs`).
 const PASSED: &str = "/run/rancher/upgrade-passed";
+/// Seconds since the kernel's start, written again and again while a cable is out: PID 1, which else would not wait for this longer than
+/// for any judgement, knows by it that somebody waits (`crates/init/src/trial.rs`).
+const WAITS: &str = "/run/rancher/upgrade-waits";
 /// Seconds for the services and for User Docker to run a container, unless `rancher.upgrade.timeout` says otherwise: balenaOS's
 /// figure for a whole update is 15 min.
 const TIMEOUT: u64 = 600;
 /// Pause between two looks.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The same while the network is out, perhaps for hours.
+const LOOK_AGAIN_OUTSIDE: Duration = Duration::from_secs(5);
 
 /// Starts the judgement, which runs next to the console's logins.
 pub(crate) fn start() -> anyhow::Result<()> {
@@ -75,12 +92,18 @@ pub(super) fn main() -> anyhow::Result<()> {
             Priority::Error,
             &format!("the version in slot {next} is given up: {reason}"),
         );
-        machine.apply(&install::reject(&records)?)?;
+        machine.decide(install::reject)?;
         machine.note(next, Outcome::Rejected, reason)?;
         tell(&machine);
         return Ok(());
     }
-    match judge() {
+    let judged = judge();
+    let records = machine.records()?;
+    if records.choice().and_then(|choice| choice.next) != Some(machine.slot) {
+        // Its owner has decided meanwhile
+        return Ok(());
+    }
+    match judged {
         Ok(()) if by_kexec => {
             machine.decide(install::refill)?;
             // For PID 1, which else would reboot a machine in which nobody has decided
@@ -99,21 +122,42 @@ pub(super) fn main() -> anyhow::Result<()> {
             loader::update(&machine);
             Ok(())
         }
-        Err(error) => {
-            let reason = format!("{error:#}");
-            say(
-                Priority::Error,
-                &format!(
-                    "v{} is given up: {reason}; rebooting into the version before",
-                    config::VERSION
-                ),
-            );
-            // First the history: should the power fail in between, it is tried again and not forgotten
-            machine.note(machine.slot, Outcome::Rejected, &reason)?;
-            machine.decide(install::reject)?;
-            crate::power::reboot()
-        }
+        Err(reason) => give_up(&machine, &reason),
     }
+}
+
+/// Goes back to the version before.
+fn give_up(machine: &Installed, reason: &str) -> anyhow::Result<()> {
+    let text = format!(
+        "v{} is given up: {reason}; rebooting into the version before",
+        config::VERSION
+    );
+    say(Priority::Error, &text);
+    // First the history: should the power fail in between, it is tried again and not forgotten
+    machine.note(machine.slot, Outcome::Rejected, reason)?;
+    machine.decide(install::reject)?;
+    crate::power::reboot()
+}
+
+/// What the checks have said so far, as JSON; nothing when this boot judges nothing.
+pub(super) fn results() -> Option<serde_json::Value> {
+    let text = std::fs::read(RESULTS).ok()?;
+    let value: serde_json::Value = serde_json::from_slice(&text).ok()?;
+    value.get("checks").cloned()
+}
+
+/// Has the facts noted once more, for the boot that follows; nothing when that does not try another version. After `limit` PID 1 stops
+/// what is looked at here.
+pub(super) fn note_facts(limit: Duration) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    let machine = Installed::here()?;
+    let next = machine.records()?.choice().and_then(|choice| choice.next);
+    if next.is_none_or(|next| next == machine.slot) {
+        return Ok(());
+    }
+    let facts = Facts::gather_after(&Facts::noted());
+    ensure!(begin.elapsed() < limit, "the machine answers too slowly");
+    facts.note()
 }
 
 /// Tells who logs in, and `ros status`, that an upgrade has failed, until something else happens to a version.
@@ -140,46 +184,87 @@ fn say(priority: Priority, text: &str) {
 }
 
 /// # Errors
-/// What does not work, when the deadline has passed.
-fn judge() -> anyhow::Result<()> {
+/// What does not work, when the deadline has passed, or no time can change it.
+fn judge() -> Result<(), String> {
     let rancher = MachineConfig::load().loaded.config.rancher;
-    let seconds = rancher
-        .upgrade
-        .timeout
-        .and_then(|given| given.try_into().ok());
-    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(TIMEOUT));
+    let seconds = rancher.upgrade.timeout;
+    let seconds = seconds.and_then(|given| given.try_into().ok());
+    let timeout = Duration::from_secs(seconds.unwrap_or(TIMEOUT));
     let facts = Facts::noted();
     let machine = Machine {
         facts: &facts,
         rancher: &rancher,
+        sung: Cell::new(false),
     };
+    let (begin, mut dark) = (Instant::now(), Duration::ZERO);
+    let mut said = String::new();
     loop {
-        let failed = match round(&machine) {
-            None => return Ok(()),
-            Some(failed) => failed,
+        let round_begin = Instant::now();
+        let failed = round(&machine);
+        let kind = failed.as_ref().map(|failure| failure.kind);
+        let outside = kind.is_some_and(outcome::Kind::is_outside);
+        let pause = if outside {
+            LOOK_AGAIN_OUTSIDE
+        } else {
+            LOOK_AGAIN
         };
-        if Instant::now() > end {
-            return Err(failed);
+        let verdict = verdict(kind, begin.elapsed(), dark, timeout);
+        let reason = failed.map_or_else(String::new, |failure| format!("{:#}", failure.error));
+        if outside && said != reason {
+            let text = format!("v{} waits: {reason}", config::VERSION);
+            say(Priority::Warning, &text);
+            said.clone_from(&reason);
         }
-        std::thread::sleep(LOOK_AGAIN);
+        match verdict {
+            Verdict::Keep => return Ok(()),
+            Verdict::Reject => return Err(reason),
+            Verdict::Unproven => return Err(format!("{UNPROVEN}{reason}")),
+            Verdict::Wait => std::thread::sleep(pause),
+        }
+        if kind == Some(outcome::Kind::NoCarrier) {
+            dark += round_begin.elapsed();
+        }
+        if !dark.is_zero() {
+            keep_waiting();
+        }
     }
 }
 
-/// Asks one check after the other, up to the first that fails.
-fn round(machine: &Machine<'_>) -> Option<anyhow::Error> {
+/// Shows PID 1 that this machine is being judged, however long it takes.
+fn keep_waiting() {
+    let now = sys::clock::boottime().as_secs().to_string();
+    if let Err(error) = cloud_init::store::write_atomic(Path::new(WAITS), now.as_bytes(), 0o644) {
+        eprintln!("{WAITS}: {error}: PID 1 may give the version up");
+    }
+}
+
+/// Asks one check after the other, up to the first that fails. When the network is out, those that do not need it are asked all the
+/// same: what they say counts.
+fn round(machine: &Machine<'_>) -> Option<Failure> {
     let mut said = Vec::new();
+    let mut outage = None;
     let mut failed = None;
-    for (name, check) in CHECKS {
-        let result = check(machine).with_context(|| (*name).to_owned());
-        let reason = result.as_ref().err().map(|error| format!("{error:#}"));
-        said.push(json!({"check": name, "passed": result.is_ok(), "reason": reason}));
-        if let Err(error) = result {
-            failed = Some(error);
-            break;
+    for check in CHECKS {
+        if outage.is_some() && check.online {
+            continue;
+        }
+        let result = (check.ask)(machine).map_err(|failure| failure.named(check.name));
+        let reason = result
+            .as_ref()
+            .err()
+            .map(|failure| format!("{:#}", failure.error));
+        said.push(json!({"check": check.name, "passed": result.is_ok(), "reason": reason}));
+        match result {
+            Ok(()) => {}
+            Err(failure) if failure.kind.is_outside() => outage = Some(failure),
+            Err(failure) => {
+                failed = Some(failure);
+                break;
+            }
         }
     }
     let text = json!({"checks": said}).to_string();
     // It is for who looks in: a judgement does not depend on it
-    let _ = cloud_init::store::write_atomic(std::path::Path::new(RESULTS), text.as_bytes(), 0o644);
-    failed
+    let _ = cloud_init::store::write_atomic(Path::new(RESULTS), text.as_bytes(), 0o644);
+    failed.or(outage)
 }
