@@ -92,7 +92,9 @@ fn broken(guest: &Guest, before: &str) -> anyhow::Result<String> {
     );
     let status = guest.run("sudo ros os status")?;
     ensure!(status.contains("state: idle"), "after a failure: {status}");
-    guest.run("sudo ros os history | tail -n 1 | grep -q 'rejected, service'")?;
+    guest.run(
+        "sudo ros os history | tail -n 1 | grep -q 'staged, without a reboot it failed: service'",
+    )?;
     Ok(now)
 }
 

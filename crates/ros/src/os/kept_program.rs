@@ -7,14 +7,14 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use install::{Item, Manifest, Role, Slot, store};
 
 use super::failure::fail;
 use super::installed::{Installed, STORE};
 use super::policy::Policy;
 use super::source::Folder;
-use super::{initrd, lock, stage, upgrade};
+use super::{initrd, lock, order, stage};
 use crate::install::medium::{Medium, hex, sha256};
 
 /// Kernel and initrd in a slot, and the largest that are read, in bytes: 13 MB today.
@@ -46,10 +46,7 @@ impl Keeper {
             "it is written to the disk: sudo system-docker engine upgrade --keep"
         );
         let machine = Installed::here()?;
-        let choice = machine.records()?.choice();
-        if let Some(next) = choice.context("the boot records are lost")?.next {
-            bail!("the version in slot {next} is tried first: `ros os commit` or `ros os cancel`");
-        }
+        order::refuse_when_given(&machine)?;
         let slot = stage::slot(&machine)?;
         Ok(Self { machine, slot })
     }
@@ -78,7 +75,7 @@ impl Keeper {
         stage::check_room(self.slot, &medium)?;
         stage::stage(machine, &medium, self.slot, None)?;
         println!("v{} is in slot {}.", manifest.version, self.slot);
-        upgrade::arm(machine, self.slot)
+        order::arm(machine, self.slot)
     }
 }
 

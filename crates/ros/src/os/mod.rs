@@ -15,6 +15,7 @@ mod listing;
 mod live;
 mod loader;
 mod lock;
+mod order;
 mod pin;
 pub(crate) mod policy;
 mod rules;
@@ -66,7 +67,7 @@ pub(crate) enum Os {
     },
     /// Put another version on the disk and try it
     Upgrade(upgrade::Options),
-    /// Try the version before this one again
+    /// Go back: from a version that is tried to the good one, else to the one before
     Rollback {
         /// Do not ask
         #[arg(short, long)]
@@ -126,9 +127,9 @@ fn run(command: &Os) -> anyhow::Result<ExitCode> {
         Os::Status { format } => listing::status(format)?,
         Os::History { format } => listing::history(format)?,
         Os::Upgrade(options) => return upgrade::upgrade(options),
-        Os::Rollback { force, no_reboot } => return upgrade::rollback(*force, *no_reboot),
-        Os::Commit => upgrade::commit()?,
-        Os::Cancel => upgrade::cancel()?,
+        Os::Rollback { force, no_reboot } => return order::rollback(*force, *no_reboot),
+        Os::Commit => order::commit()?,
+        Os::Cancel => order::cancel()?,
         Os::Pin { version } => pin::main(version.as_deref())?,
         Os::Verify { slot } => verify::main(*slot)?,
         Os::Gate => gate::main()?,

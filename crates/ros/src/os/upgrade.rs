@@ -1,17 +1,17 @@
-//! `ros os upgrade`, `rollback`, `commit` and `cancel`.
+//! `ros os upgrade`: a version is put on the disk, and tried.
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::Context as _;
 use config::VERSION;
 use install::{Outcome, Slot};
 
 use super::failure::fail;
-use super::gate::facts::Facts;
 use super::installed::Installed;
 use super::lock::{self, Lock};
+use super::order::{arm, asks, refuse_when_given};
 use super::policy::Policy;
-use super::{kexec, live, loader, rules, source, stage};
+use super::{kexec, live, rules, source, stage};
 use crate::install::confirm;
 use crate::install::medium::Medium;
 
@@ -66,13 +66,7 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
         );
     }
     let machine = Installed::here()?;
-    let choice = machine
-        .records()?
-        .choice()
-        .context("the boot records are lost")?;
-    if let Some(next) = choice.next {
-        bail!("the version in slot {next} is tried first: `ros os commit` or `ros os cancel`");
-    }
+    refuse_when_given(&machine)?;
     let policy = Policy::of_machine(options.insecure)?;
     let named = options.image.clone().or_else(|| options.reference.clone());
     let image = match named {
@@ -80,10 +74,9 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
         None => {
             let lock = lock::take()?;
             if let Some(slot) = staged(&machine)? {
-                ensure!(
-                    !options.stage,
-                    "the version in slot {slot} is staged already"
-                );
+                if options.stage {
+                    fail!(Refused, "the version in slot {slot} is staged already");
+                }
                 return begin(&machine, slot, options, lock);
             }
             drop(lock);
@@ -135,10 +128,6 @@ fn begin(
     let version = version.with_context(|| format!("slot {slot} has no version"))?;
     live::check(machine, &version.manifest)?;
     live::start(slot)
-}
-
-fn asks(force: bool) -> bool {
-    !force && sys::tty::is_terminal(std::io::stdin())
 }
 
 /// The slot with a version that was put there and not tried yet.
@@ -212,68 +201,4 @@ fn try_slot(
         crate::power::reboot()?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Has the next boot try a slot.
-pub(super) fn arm(machine: &Installed, slot: Slot) -> anyhow::Result<()> {
-    let _lock = lock::take()?;
-    Facts::gather().note()?;
-    machine.decide(|records| install::arm(records, slot))?;
-    crate::problems::clear("upgrade");
-    machine.note(slot, Outcome::Armed, "")?;
-    println!(
-        "The next boot tries the version in slot {slot}; if it fails, the one that runs comes back by itself."
-    );
-    Ok(())
-}
-
-/// Tries the version that was good before; it has to pass its checks, too.
-pub(super) fn rollback(force: bool, no_reboot: bool) -> anyhow::Result<ExitCode> {
-    let machine = Installed::here()?;
-    let choice = machine
-        .records()?
-        .choice()
-        .context("the boot records are lost")?;
-    let previous = choice
-        .prev
-        .context("there is no version before this one on the disk")?;
-    if asks(force) && !confirm(&format!("Go back to the version in slot {previous}"))? {
-        return Ok(ExitCode::FAILURE);
-    }
-    arm(&machine, previous)?;
-    if !no_reboot {
-        crate::power::reboot()?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Makes the running version the good one.
-pub(super) fn commit() -> anyhow::Result<()> {
-    let machine = Installed::here()?;
-    let _lock = lock::take()?;
-    let records = machine.records()?;
-    let choice = records.choice().context("the boot records are lost")?;
-    if choice.good == machine.slot && choice.next.is_none() {
-        println!("v{} is committed already.", config::VERSION);
-        return Ok(());
-    }
-    machine.apply(&install::commit(&records, machine.slot)?)?;
-    machine.note(machine.slot, Outcome::Committed, "by hand")?;
-    loader::update(&machine);
-    Ok(())
-}
-
-/// Takes an order back.
-pub(super) fn cancel() -> anyhow::Result<()> {
-    let machine = Installed::here()?;
-    let _lock = lock::take()?;
-    let records = machine.records()?;
-    let choice = records.choice().context("the boot records are lost")?;
-    let next = choice.next.context("no version is to be tried")?;
-    ensure!(
-        next != machine.slot,
-        "the version in slot {next} runs already: `ros os rollback` goes back"
-    );
-    machine.apply(&install::cancel(&records)?)?;
-    machine.note(next, Outcome::Cancelled, "")
 }

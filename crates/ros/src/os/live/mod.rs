@@ -31,9 +31,8 @@ use sys::process::Command;
 use self::services::Replaced;
 use self::system::Former;
 use super::failure::fail;
-use super::gate::facts::Facts;
-use super::initrd;
 use super::installed::Installed;
+use super::{initrd, order};
 
 pub(super) use plan::answer;
 
@@ -161,8 +160,9 @@ fn upgrade(slot: Slot) -> anyhow::Result<()> {
         let planned = plan::ask(&client, &image, former.os_config()).await?;
         replaced.all(&client, &planned).await
     });
-    // It asks both Dockers by itself
-    let Err(error) = done.and_then(|()| arm(&machine, slot)) else {
+    // What works without a boot may not boot. It asks both Dockers by itself
+    let armed = || order::give(&machine, slot, "it runs, without a reboot");
+    let Err(error) = done.and_then(|()| armed()) else {
         let names = replaced.names().join(", ");
         finish(slot, &version.manifest.version, &names);
         runtime.block_on(replaced.keep(&client));
@@ -173,18 +173,20 @@ fn upgrade(slot: Slot) -> anyhow::Result<()> {
         let services = replaced.back(&client).await;
         services.and(former.back(&client).await)
     });
-    machine.note(slot, Outcome::Rejected, &format!("{error:#}"))?;
+    note_failure(&machine, slot, &error);
     match undone {
         Ok(()) => Err(error.context("the version that ran runs again")),
         Err(also) => bail!("{error:#}; and not all could be undone: {also:#}"),
     }
 }
 
-/// Has the next boot try the slot: what works without a boot may not boot.
-fn arm(machine: &Installed, slot: Slot) -> anyhow::Result<()> {
-    Facts::gather().note()?;
-    machine.decide(|records| install::arm(records, slot))?;
-    machine.note(slot, Outcome::Armed, "it runs, without a reboot")
+/// The version stays staged: what keeps it from starting without a reboot may be nothing to a boot.
+fn note_failure(machine: &Installed, slot: Slot, error: &anyhow::Error) {
+    let reason = format!("without a reboot it failed: {error:#}");
+    match machine.note(slot, Outcome::Staged, &reason) {
+        Ok(()) => println!("It stays in slot {slot}: `ros os upgrade` tries it by a reboot."),
+        Err(error) => eprintln!("the history does not have it: {error:#}"),
+    }
 }
 
 fn finish(slot: Slot, version: &str, services: &str) {
