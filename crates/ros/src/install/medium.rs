@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::running_medium;
 use crate::os::failure::fail;
 use crate::os::policy::Policy;
-use crate::os::source::{File, Folder, Source, is_archive};
+use crate::os::source::{File, Source, is_archive};
 
 /// Sectors of the partition table of an ISO, also on a disc.
 const ISO_SECTOR_BYTES: u64 = 512;
@@ -163,12 +163,14 @@ impl Medium {
         place: Place,
     ) -> anyhow::Result<Self> {
         let manifest = Manifest::parse(&manifest_text).with_context(|| name.clone())?;
-        ensure!(
-            manifest.arch == std::env::consts::ARCH,
-            "{name} is for {}, this machine is {}",
-            manifest.arch,
-            std::env::consts::ARCH
-        );
+        let ours = std::env::consts::ARCH;
+        if manifest.arch != ours {
+            fail!(
+                Refused,
+                "{name} is for {}, this machine is {ours}",
+                manifest.arch
+            );
+        }
         Ok(Self {
             name,
             device,
@@ -213,6 +215,15 @@ impl Medium {
         }
     }
 
+    /// The content of one small file; fetched when neither the medium nor the store of layers has it at hand.
+    pub(crate) fn read(&self, item: &Item, store: &Path) -> anyhow::Result<Vec<u8>> {
+        let path = self.file(item, store);
+        match &self.place {
+            Place::Image(source) if !path.exists() => source.read(image::file(&item.path), item),
+            _ => fs::read(&path).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
     /// GRUB, each part with the digest that the manifest says.
     pub(crate) fn loader(&self) -> anyhow::Result<Loader> {
         let read = |item: &Item| -> anyhow::Result<Vec<u8>> {
@@ -222,16 +233,7 @@ impl Medium {
                     let path = Path::new("/").join(image::loader(&item.path));
                     fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
                 }
-                Place::Image(source) => {
-                    let folder = Folder::new("loader")?;
-                    let file = File {
-                        path: image::loader(&item.path),
-                        item,
-                    };
-                    source.fetch(&[file], folder.path(), None)?;
-                    fs::read(folder.path().join(&item.sha256))
-                        .context("cannot read what was fetched")
-                }
+                Place::Image(source) => source.read(image::loader(&item.path), item),
             }
         };
         loader(&self.manifest, read).with_context(|| format!("boot loader of {}", self.name))

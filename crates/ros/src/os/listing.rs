@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::installed::Installed;
 use super::policy::Policy;
-use super::{auto, live, pin, source};
+use super::releases::{self, Release};
+use super::{auto, gate, live, pin, upgrade};
 
 /// One line a version, RancherOS's form: `IMAGE local latest running`. With `update` those of the registry, too.
 pub(super) fn list(update: bool, format: &str) -> anyhow::Result<()> {
@@ -42,32 +43,39 @@ pub(super) fn list(update: bool, format: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The registry's versions, the newest first.
+/// The versions that there are elsewhere, the newest first.
 fn remote(json: bool) -> anyhow::Result<Vec<serde_json::Value>> {
     let policy = Policy::of_machine(false)?;
-    let image = policy.image()?;
-    let versions = source::versions(image, &policy.rancher)?;
-    let newest = source::newest(&versions);
     let mut rows = Vec::new();
-    for tag in &versions {
+    for release in releases::all(&policy)? {
         let mut words = Vec::new();
-        if newest == Some(tag) {
+        if release.latest {
             words.push("latest");
         }
-        if install::compare(tag, config::VERSION).is_eq() {
+        if install::compare(&release.version, config::VERSION).is_eq() {
             words.push("running");
         }
+        let Release {
+            version,
+            image,
+            channel,
+            ..
+        } = &release;
         if json {
-            let version = tag.trim_start_matches('v');
-            rows.push(json!({"version": version, "place": "remote", "image": format!("{image}:{tag}"), "is": words}));
+            rows.push(json!({"version": version, "place": "remote", "image": image, "channel": channel, "is": words}));
         } else {
-            println!("{image}:{tag} remote {}", words.join(" "));
+            words.extend(channel.as_deref());
+            println!("{image} remote {}", words.join(" "));
         }
     }
     Ok(rows)
 }
 
-fn is_json(format: &str) -> anyhow::Result<bool> {
+/// Whether `--format` says JSON.
+///
+/// # Errors
+/// For a word that is not known.
+pub(super) fn is_json(format: &str) -> anyhow::Result<bool> {
     match format {
         "json" => Ok(true),
         "text" => Ok(false),
@@ -92,22 +100,31 @@ fn words(machine: &Installed, choice: Option<Choice>, slot: Slot) -> Vec<&'stati
     .collect()
 }
 
-/// What a person, or a script with `--format json`, needs to know.
-pub(super) fn status(format: &str) -> anyhow::Result<()> {
-    let machine = Installed::here()?;
-    let records = machine.records()?;
-    let choice = records.choice();
-    let tries = Tries::decode(&records.tries);
-    let state = match choice {
+/// Where the machine is between two versions, in a word.
+fn state(machine: &Installed, choice: Option<Choice>) -> &'static str {
+    match choice {
         None => "lost",
         Some(Choice { next: None, .. }) => "idle",
         Some(Choice {
             next: Some(next), ..
         }) if next == machine.slot && machine.attempt > 0 => "trial",
         Some(_) => "armed",
-    };
+    }
+}
+
+/// What a person, or a script with `--format json`, needs to know.
+pub(super) fn status(format: &str) -> anyhow::Result<()> {
+    let machine = Installed::here()?;
+    let records = machine.records()?;
+    let choice = records.choice();
+    let tries = Tries::decode(&records.tries);
+    let state = state(&machine, choice);
     let number = |slot: Option<Slot>| slot.map(Slot::number);
     let last = machine.history().events.pop();
+    let staged = choice
+        .map(|_| upgrade::staged(&machine))
+        .transpose()?
+        .flatten();
     match is_json(format)? {
         true => {
             let value = json!({
@@ -120,6 +137,8 @@ pub(super) fn status(format: &str) -> anyhow::Result<()> {
                 "attempt": machine.attempt,
                 "tries_left": tries.map(|tries| tries.left),
                 "last": last,
+                "staged": number(staged),
+                "checks": gate::results(),
                 "live": live::slot(),
                 "pinned": pin::read(),
                 "policy": auto::status(),
@@ -142,6 +161,12 @@ pub(super) fn status(format: &str) -> anyhow::Result<()> {
             if let Some(previous) = choice.and_then(|choice| choice.prev) {
                 println!("previous: slot {previous}");
             }
+            if let Some(slot) = staged {
+                println!("staged: slot {slot}");
+            }
+            for line in check_lines(gate::results()) {
+                println!("{line}");
+            }
             if let Some(version) = pin::read() {
                 println!("pinned: v{version}");
             }
@@ -152,6 +177,21 @@ pub(super) fn status(format: &str) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What the checks of this boot have said so far, one line each.
+fn check_lines(results: Option<serde_json::Value>) -> Vec<String> {
+    let checks = results.as_ref().and_then(|value| value.as_array());
+    let line = |check: &serde_json::Value| {
+        let text = |key: &str| check.get(key).and_then(|value| value.as_str());
+        let name = text("check").unwrap_or_default();
+        match text("reason") {
+            // The reason begins with the check's name
+            Some(reason) => format!("check {reason}"),
+            None => format!("check {name}: passed"),
+        }
+    };
+    checks.into_iter().flatten().map(line).collect()
 }
 
 /// All events, the oldest first.
@@ -181,4 +221,25 @@ fn line(event: &install::Event) -> String {
         line.push_str(&format!(", {}", event.reason));
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_told_one_by_one() {
+        let results = json!([
+            {"check": "services", "passed": true, "reason": null},
+            {"check": "network", "passed": false, "reason": "network: no link has a carrier"},
+        ]);
+        assert_eq!(
+            check_lines(Some(results)),
+            [
+                "check services: passed",
+                "check network: no link has a carrier"
+            ]
+        );
+        assert!(check_lines(None).is_empty());
+    }
 }

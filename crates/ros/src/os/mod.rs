@@ -1,7 +1,9 @@
 //! `ros os`: the versions on this machine's disk. States and records: docs/install.md.
 
 mod access;
+mod again;
 mod auto;
+mod changes;
 mod check;
 mod damage;
 pub(crate) mod failure;
@@ -18,6 +20,7 @@ mod lock;
 mod order;
 mod pin;
 pub(crate) mod policy;
+mod releases;
 mod rules;
 pub(crate) mod source;
 mod stage;
@@ -42,7 +45,7 @@ pub(crate) use kexec::load_running as load_running_kernel;
 pub(crate) enum Os {
     /// Print the version that runs
     Version,
-    /// Print the versions on this disk, and with -u those in the registry of rancher.upgrade.image
+    /// Print the versions on this disk, and with -u those of rancher.upgrade.url or of the registry of rancher.upgrade.image
     List {
         /// Ask the registry
         #[arg(short, long)]

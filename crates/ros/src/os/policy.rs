@@ -11,7 +11,8 @@ pub(crate) struct Policy {
     /// Registries, image and the rest.
     pub(crate) rancher: Rancher,
     keys: Keys,
-    insecure: bool,
+    /// Whether it takes what nobody has signed.
+    pub(crate) insecure: bool,
 }
 
 impl Policy {

@@ -1,21 +1,45 @@
 //! Which versions may follow the one that runs, and what a person is told before.
 
-use install::Refusal;
+use install::{Manifest, Refusal};
 
 use super::failure::fail;
 use super::installed::Installed;
-use super::pin;
+use super::{again, pin, releases};
 use crate::install::medium::Medium;
 
+/// Who wants a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// Somebody who may force it.
+    Person {
+        /// `-f`
+        force: bool,
+    },
+    /// `rancher.upgrade.policy`.
+    Policy,
+}
+
+/// `image` is what was asked for.
+///
 /// # Errors
 /// When this machine does not take the version; `force` overrides all of them.
-pub(super) fn check(machine: &Installed, medium: &Medium, force: bool) -> anyhow::Result<()> {
-    if force {
+pub(super) fn check(
+    machine: &Installed,
+    medium: &Medium,
+    image: &str,
+    asker: Asker,
+) -> anyhow::Result<()> {
+    if asker == (Asker::Person { force: true }) {
         return Ok(());
     }
     let next = &medium.manifest;
     let digest = medium.digest();
-    if let Some(event) = machine.history().rejected(&digest) {
+    let history = machine.history();
+    let mut rejected = history.rejected(&digest);
+    if asker == Asker::Policy && again::against_digest(&history, &digest).is_none() {
+        rejected = None;
+    }
+    if let Some(event) = rejected {
         fail!(
             Refused,
             "v{} was rejected before ({}); -f tries it again",
@@ -44,7 +68,7 @@ pub(super) fn check(machine: &Installed, medium: &Medium, force: bool) -> anyhow
     }
     let (now, then) = (&running.manifest.release, &next.release);
     match install::refusal(&running.manifest, next) {
-        None => Ok(()),
+        None => check_name(image, &next.version),
         Some(Refusal::Floor) => fail!(
             Refused,
             "v{} has the security floor {}, this machine {}: it has holes that are closed here; -f takes it all the same",
@@ -66,6 +90,18 @@ pub(super) fn check(machine: &Installed, medium: &Medium, force: bool) -> anyhow
             then.from.trim_start_matches('v'),
             running.manifest.version
         ),
+    }
+}
+
+/// # Errors
+/// When an image is called after another version than it has: an old one, well signed, under a new name.
+fn check_name(image: &str, version: &str) -> anyhow::Result<()> {
+    match releases::version_of(image) {
+        Some(name) if install::compare(&name, version).is_ne() => fail!(
+            Refused,
+            "{image} says that it is v{name}, and its manifest that it is v{version}; -f takes it all the same"
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -93,16 +129,25 @@ pub(super) fn describe(machine: &Installed, medium: &Medium) -> anyhow::Result<V
     Ok(lines)
 }
 
+/// Whether Docker's major version changes: its data has no way back, so that a person has to want it.
+pub(super) fn changes_docker(now: &Manifest, then: &Manifest) -> bool {
+    differs_in_major(&now.release.docker, &then.release.docker)
+}
+
+fn differs_in_major(now: &str, then: &str) -> bool {
+    let major = |version: &str| version.split('.').next().unwrap_or_default().to_owned();
+    !now.is_empty() && !then.is_empty() && major(now) != major(then)
+}
+
 /// A line for each program whose version changes; a major version of Docker aloud, because its data has no way back.
 fn changes(programs: &[(&str, &str, &str)]) -> Vec<String> {
-    let major = |version: &str| version.split('.').next().unwrap_or_default().to_owned();
     let mut lines = Vec::new();
     for (name, now, then) in programs {
         if now == then || now.is_empty() || then.is_empty() {
             continue;
         }
         lines.push(format!("  {name} {now} -> {then}"));
-        if *name == "Docker" && major(now) != major(then) {
+        if *name == "Docker" && differs_in_major(now, then) {
             lines.push(
                 "  warning: Docker's major version changes; what the new one makes of /var/lib/docker the old one may not read"
                     .to_owned(),
@@ -114,6 +159,7 @@ fn changes(programs: &[(&str, &str, &str)]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::failure::Failure;
     use super::*;
 
     #[test]
@@ -127,5 +173,37 @@ mod tests {
         assert_eq!(lines[1], "  Docker 26.1.5 -> 27.0.1");
         assert!(lines[2].contains("warning") && lines.len() == 3);
         assert_eq!(changes(&[("Docker", "26.1.5", "26.1.6")]).len(), 1);
+    }
+
+    #[test]
+    fn only_another_major_docker_wants_a_person() {
+        for (now, then, wants) in [
+            ("26.1.5", "27.0.1", true),
+            ("26.1.5", "26.2.0", false),
+            // A version from before it was noted
+            ("", "27.0.1", false),
+            ("26.1.5", "", false),
+        ] {
+            assert_eq!(differs_in_major(now, then), wants, "{now} {then}");
+        }
+    }
+
+    #[test]
+    fn an_old_version_under_a_new_name_is_refused() {
+        for (image, version, good) in [
+            ("registry.example:5000/os:v2.0", "2.0", true),
+            ("registry.example:5000/os:v2.0", "1.0", false),
+            ("registry.example/os:latest", "1.0", true),
+            ("registry.example/os", "1.0", true),
+            ("/media/rancheros-v2.0.iso", "1.0", true),
+        ] {
+            let said = check_name(image, version)
+                .err()
+                .map(|error| error.to_string());
+            assert_eq!(said.is_none(), good, "{image} {version}: {said:?}");
+        }
+        let error = check_name("os:v2.0", "1.0").unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&Failure::Refused));
+        assert!(format!("{error:#}").contains("its manifest that it is v1.0"));
     }
 }

@@ -11,14 +11,15 @@ use super::installed::Installed;
 use super::lock::{self, Lock};
 use super::order::{arm, asks, refuse_when_given};
 use super::policy::Policy;
-use super::{kexec, live, rules, source, stage};
+use super::rules::Asker;
+use super::{changes, kexec, live, releases, rules, stage};
 use crate::install::confirm;
 use crate::install::medium::Medium;
 
 /// RancherOS's flags.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Name of an image, archive of one, or ISO file; when absent the version that is staged, else the newest of rancher.upgrade.image
+    /// Name of an image, archive of one, or ISO file; when absent the version that is staged, else the newest that `ros os list -u` has
     #[arg(value_name = "IMAGE", conflicts_with = "image")]
     reference: Option<String>,
     /// The same, as in RancherOS
@@ -84,10 +85,14 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
         }
     };
     let medium = Medium::open(Some(&image), &policy)?;
-    rules::check(&machine, &medium, options.force)?;
+    let asker = Asker::Person {
+        force: options.force,
+    };
+    rules::check(&machine, &medium, &image, asker)?;
     for line in rules::describe(&machine, &medium)? {
         println!("{line}");
     }
+    println!("{}", changes::line(&machine, &medium));
     if options.live {
         live::check(&machine, &medium.manifest)?;
         println!(
@@ -96,6 +101,9 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let slot = stage::slot(&machine)?;
     stage::check_room(slot, &medium)?;
+    if options.debug {
+        tell_more(&machine, &medium, slot)?;
+    }
     if asks(options.force) && !confirm("Continue")? {
         return Ok(ExitCode::FAILURE);
     }
@@ -130,6 +138,33 @@ fn begin(
     live::start(slot)
 }
 
+/// `--debug`: what is known before the first byte is written.
+fn tell_more(machine: &Installed, medium: &Medium, slot: Slot) -> anyhow::Result<()> {
+    let manifest = &medium.manifest;
+    println!("debug: {} runs in slot {}", VERSION, machine.slot);
+    println!("debug: v{} goes into slot {slot}", manifest.version);
+    println!("debug: its manifest has the SHA-256 {}", medium.digest());
+    println!(
+        "debug: its kernel parameters: {}",
+        manifest.arguments.join(" ")
+    );
+    println!(
+        "debug: {} bytes are not on the disk yet:",
+        stage::missing(slot, medium)?
+    );
+    let missing = manifest.payload().filter(|item| {
+        let path = std::path::Path::new(super::installed::STORE).join(install::store::stored(item));
+        !path.exists()
+    });
+    for item in missing {
+        println!(
+            "debug:   {} {} bytes, {}",
+            item.path, item.size, item.sha256
+        );
+    }
+    Ok(())
+}
+
 /// The slot with a version that was put there and not tried yet.
 pub(super) fn staged(machine: &Installed) -> anyhow::Result<Option<Slot>> {
     let free = install::free(&machine.records()?, machine.slot)?;
@@ -147,7 +182,7 @@ pub(super) fn staged(machine: &Installed) -> anyhow::Result<Option<Slot>> {
 /// Puts a version on the disk that nobody was asked about: all rules hold.
 pub(super) fn stage_image(machine: &Installed, image: &str, policy: &Policy) -> anyhow::Result<()> {
     let medium = Medium::open(Some(image), policy)?;
-    rules::check(machine, &medium, false)?;
+    rules::check(machine, &medium, image, Asker::Policy)?;
     let _lock = lock::take()?;
     let slot = stage::slot(machine)?;
     stage::check_room(slot, &medium)?;
@@ -166,20 +201,17 @@ pub(super) fn arm_staged(machine: &Installed) -> anyhow::Result<String> {
     ))
 }
 
-/// The name of the newest version that the registry has, unless it runs.
+/// The name of the newest version that there is for this machine, unless it runs.
 fn newest(policy: &Policy) -> anyhow::Result<String> {
-    let image = policy.image()?;
-    let versions = source::versions(image, &policy.rancher)?;
-    let Some(newest) = source::newest(&versions) else {
-        fail!(Download, "{image} has no tag that is a version");
-    };
-    if !install::compare(newest, VERSION).is_gt() {
+    let newest = releases::newest(policy)?;
+    if !newest.is_newer() {
         fail!(
             Refused,
-            "v{VERSION} runs, and the newest of {image} is {newest}"
+            "v{VERSION} runs, and the newest is {}",
+            newest.image
         );
     }
-    Ok(format!("{image}:{newest}"))
+    Ok(newest.image)
 }
 
 /// Has the next boot try a slot, and boots it now unless the options say otherwise.

@@ -50,11 +50,22 @@ pub(super) struct Facts {
     /// This boot does.
     pub(super) trial: bool,
     /// A version lies on the disk, and was not tried.
-    pub(super) staged: bool,
+    pub(super) staged: Option<Staged>,
+    /// Arming or rebooting has failed a short time ago.
+    pub(super) stuck: bool,
     /// It is time to ask for a newer one.
     pub(super) due: bool,
     /// Whether the machine may reboot now; none without a window.
     pub(super) in_window: Option<bool>,
+}
+
+/// A version that waits on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Staged {
+    /// It may be tried.
+    Ready,
+    /// It brings another major version of Docker, whose data has no way back: a person has to want that.
+    WantsPerson,
 }
 
 /// What is done about it.
@@ -73,17 +84,18 @@ pub(super) fn decide(facts: &Facts) -> Action {
     if facts.armed {
         // By whom does not matter: in the window the machine may reboot.
         return match (facts.mode, facts.in_window) {
-            (Mode::Auto, Some(true)) => Action::Reboot,
+            (Mode::Auto, Some(true)) if !facts.stuck => Action::Reboot,
             _ => Action::Wait,
         };
     }
-    if facts.staged {
-        return if facts.mode == Mode::Auto {
-            Action::Arm
-        } else {
+    if facts.mode == Mode::Auto && facts.staged == Some(Staged::Ready) {
+        return if facts.stuck {
             Action::Wait
+        } else {
+            Action::Arm
         };
     }
+    // What waits for a person may be replaced by something newer
     if facts.due {
         Action::Fetch
     } else {
@@ -98,27 +110,36 @@ mod tests {
     #[test]
     fn nothing_is_rebooted_that_was_not_asked_for() {
         let mut reboots = 0;
-        for number in 0..3 * 16 * 3 {
+        let stages = [None, Some(Staged::Ready), Some(Staged::WantsPerson)];
+        for number in 0..16 * 3 * 3 * 3 {
             let flag = |bit: u32| number >> bit & 1 == 1;
-            let (armed, trial, staged, due) = (flag(0), flag(1), flag(2), flag(3));
+            let (armed, trial, stuck, due) = (flag(0), flag(1), flag(2), flag(3));
             let mode = [Mode::None, Mode::Download, Mode::Auto][number / 16 % 3];
-            let in_window = [None, Some(false), Some(true)][number / 48];
+            let in_window = [None, Some(false), Some(true)][number / 48 % 3];
+            let staged = stages[number / 144];
             let facts = Facts {
                 mode,
                 armed,
                 trial,
                 staged,
+                stuck,
                 due,
                 in_window,
             };
+            let ready = staged == Some(Staged::Ready);
+            let waits = armed || trial;
             match decide(&facts) {
                 Action::Reboot => {
                     reboots += 1;
-                    assert!(mode == Mode::Auto && in_window == Some(true) && armed && !trial);
+                    assert!(mode == Mode::Auto && in_window == Some(true) && armed);
+                    assert!(!trial && !stuck, "{facts:?}");
                 }
-                Action::Arm => assert!(mode == Mode::Auto && staged && !armed && !trial),
-                Action::Fetch => assert!(mode != Mode::None && due && !staged && !armed),
-                Action::Wait => {}
+                Action::Arm => assert!(mode == Mode::Auto && ready && !waits && !stuck),
+                Action::Fetch => assert!(mode != Mode::None && due && !waits),
+                Action::Wait => {
+                    let replaces = mode == Mode::Download || (mode == Mode::Auto && !ready);
+                    assert!(!(replaces && due && !waits), "{facts:?}");
+                }
             }
         }
         assert!(reboots > 0);

@@ -14,6 +14,8 @@ const LONGEST_BYTES: u64 = 64 << 10;
 const INTERVAL_MINUTES: u64 = 24 * 60;
 /// After a failure; doubled with each further one, up to the interval.
 const AGAIN_MINUTES: u64 = 60;
+/// After an order or a reboot that failed; doubled with each further one, up to the interval.
+const STUCK_MINUTES: u64 = 10;
 /// Machines that start together do not ask together.
 pub(super) const JITTER_MINUTES: u64 = 120;
 
@@ -24,6 +26,9 @@ pub(super) struct Memory {
     /// Seconds since 1970.
     asked: u64,
     failures: u32,
+    /// Orders and reboots in a row that failed, and when the last one did.
+    stuck: u32,
+    stuck_at: u64,
     /// The last that was done, for people.
     pub(super) said: Option<String>,
 }
@@ -60,6 +65,26 @@ impl Memory {
         self.failures = self.failures.saturating_add(1);
     }
 
+    /// An order was given, or a reboot asked for.
+    pub(super) fn moved(&mut self) {
+        self.stuck = 0;
+    }
+
+    /// It failed.
+    pub(super) fn got_stuck(&mut self) {
+        self.stuck_at = now();
+        self.stuck = self.stuck.saturating_add(1);
+    }
+
+    /// Whether the next try has to wait.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.is_stuck_at(now())
+    }
+
+    fn is_stuck_at(&self, now: u64) -> bool {
+        self.stuck > 0 && now.abs_diff(self.stuck_at) < doubled(STUCK_MINUTES, self.stuck) * 60
+    }
+
     pub(super) fn is_due(&self, jitter_minutes: u64) -> bool {
         let id = fs::read("/etc/machine-id")
             .or_else(|_| fs::read("/sys/class/dmi/id/product_uuid"))
@@ -74,12 +99,17 @@ impl Memory {
         let jitter = part % (jitter_minutes + 1);
         let pause = match self.failures {
             0 => INTERVAL_MINUTES + jitter,
-            failures => (AGAIN_MINUTES << failures.min(10).saturating_sub(1)).min(INTERVAL_MINUTES),
+            failures => doubled(AGAIN_MINUTES, failures),
         };
         // A clock that went back waits no longer than the pause.
         let waited = now.abs_diff(self.asked);
         waited >= pause * 60
     }
+}
+
+/// A pause after so many failures.
+fn doubled(minutes: u64, failures: u32) -> u64 {
+    (minutes << failures.min(10).saturating_sub(1)).min(INTERVAL_MINUTES)
 }
 
 fn now() -> u64 {
@@ -98,7 +128,7 @@ mod tests {
             let memory = Memory {
                 asked: 1_000_000,
                 failures,
-                said: None,
+                ..Memory::default()
             };
             memory.is_due_at(1_000_000 + hours * 3600, 0, b"a")
         };
@@ -126,5 +156,24 @@ mod tests {
         sys::fs::make_node(here.as_fd(), Path::new("memory"), kind, 0o600, (0, 0)).unwrap();
         let read = Memory::read_from(&folder.path().join("memory"));
         assert_eq!(read, Memory::default());
+    }
+
+    #[test]
+    fn orders_that_fail_back_off_and_questions_do_not_wait_for_them() {
+        let stuck = |stuck, minutes: u64| {
+            let memory = Memory {
+                stuck,
+                stuck_at: 1_000_000,
+                ..Memory::default()
+            };
+            memory.is_stuck_at(1_000_000 + minutes * 60)
+        };
+        assert!(!stuck(0, 0) && stuck(1, 9) && !stuck(1, 10) && stuck(2, 19) && !stuck(2, 20));
+        assert!(stuck(40, 24 * 60 - 1) && !stuck(40, 24 * 60));
+        let mut memory = Memory::default();
+        memory.got_stuck();
+        assert!(memory.is_stuck() && memory.is_due(120));
+        memory.moved();
+        assert!(!memory.is_stuck());
     }
 }

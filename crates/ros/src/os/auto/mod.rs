@@ -1,11 +1,11 @@
 //! `rancher.upgrade.policy`: versions that this machine fetches by itself, and when it tries them.
 //!
-//! Nothing happens unless the policy says so. With `download` a new version is put on the disk and said. With `auto` it is armed as well: the
-//! next reboot, whoever asks for it, tries it. A `window` is the owner's leave to reboot: without one the machine never does so by itself.
+//! Nothing happens unless the policy says so. With `download` a new version is put on the disk and said. With `auto` it is armed as
+//! well: the next reboot, whoever asks for it, tries it; except one with another major version of Docker, which waits for a person. A
+//! `window` is the owner's leave to reboot: without one the machine never does so by itself.
 
 mod decide;
 mod memory;
-mod releases;
 mod window;
 
 use std::path::Path;
@@ -15,15 +15,15 @@ use anyhow::{Context as _, bail};
 use config::VERSION;
 use config::cloud_config::Upgrade;
 use engine_api::{Client, Filters};
-use install::Outcome;
+use install::Slot;
 use sys::process::Command;
 
 use super::installed::Installed;
 use super::policy::Policy;
-use super::{source, upgrade};
+use super::{again, releases, rules, upgrade};
 use crate::machine_config::MachineConfig;
 use crate::problems;
-use decide::{Action, Facts, Mode};
+use decide::{Action, Facts, Mode, Staged};
 use memory::Memory;
 use window::Window;
 
@@ -90,39 +90,45 @@ fn look() -> anyhow::Result<()> {
         .context("the boot records are lost")?;
     let mut memory = Memory::read();
     let now = window::now()?;
+    let staged = upgrade::staged(&installed)?;
     let facts = Facts {
         mode,
         armed: choice.next.is_some() && choice.next != Some(installed.slot),
         trial: choice.next == Some(installed.slot),
-        staged: upgrade::staged(&installed)?.is_some(),
+        staged: staged.map(|slot| kind(&installed, slot)),
+        stuck: memory.is_stuck(),
         due: memory.is_due(jitter(upgrade)),
         in_window: window.as_ref().map(|window| window.has(now)),
     };
     let action = decide::decide(&facts);
     let outcome = match action {
         Action::Wait => return Ok(()),
-        Action::Fetch => fetch(&installed, upgrade),
+        Action::Fetch => fetch(&installed, mode, staged),
         Action::Arm => upgrade::arm_staged(&installed)
             .map(|version| Some(format!("v{version} is tried at the next reboot"))),
         Action::Reboot => reboot(upgrade),
     };
-    match outcome {
-        Ok(said) => {
-            if action == Action::Fetch {
-                memory.succeeded();
-            }
-            if said.is_some() {
-                memory.said = said;
-            }
-            memory.write()?;
-            problems::clear(SUBJECT);
-            Ok(())
-        }
-        Err(error) => {
-            memory.failed();
-            memory.write()?;
-            Err(error)
-        }
+    match (&outcome, action) {
+        (Ok(_), Action::Fetch) => memory.succeeded(),
+        (Err(_), Action::Fetch) => memory.failed(),
+        (Ok(_), _) => memory.moved(),
+        (Err(_), _) => memory.got_stuck(),
+    }
+    if let Ok(Some(said)) = &outcome {
+        memory.said = Some(said.clone());
+    }
+    memory.write()?;
+    outcome?;
+    problems::clear(SUBJECT);
+    Ok(())
+}
+
+/// Whether a version on the disk may be tried without a person.
+fn kind(installed: &Installed, slot: Slot) -> Staged {
+    let version = |slot| installed.version(slot).map(|version| version.manifest);
+    match (version(installed.slot), version(slot)) {
+        (Some(now), Some(then)) if rules::changes_docker(&now, &then) => Staged::WantsPerson,
+        _ => Staged::Ready,
     }
 }
 
@@ -134,36 +140,36 @@ fn jitter(upgrade: &Upgrade) -> u64 {
         .unwrap_or(memory::JITTER_MINUTES)
 }
 
-/// Puts the newest version on the disk, when there is one that this machine takes.
-fn fetch(installed: &Installed, upgrade: &Upgrade) -> anyhow::Result<Option<String>> {
+/// Puts the newest version on the disk, when there is one that this machine takes, and that is newer than the one that lies there.
+fn fetch(
+    installed: &Installed,
+    mode: Mode,
+    staged: Option<Slot>,
+) -> anyhow::Result<Option<String>> {
     let policy = Policy::of_machine(false)?;
-    let image = match &upgrade.url {
-        Some(url) => releases::newest(url, upgrade.channel.as_deref(), &policy)?,
-        None => {
-            let image = policy.image()?;
-            let versions = source::versions(image, &policy.rancher)?;
-            match source::newest(&versions) {
-                Some(newest) => format!("{image}:{newest}"),
-                None => bail!("{image} has no tag that is a version"),
-            }
-        }
-    };
-    let Some(version) = image.rsplit_once(':').map(|(_, tag)| tag) else {
-        bail!("{image} names no version");
-    };
-    if !install::compare(version, VERSION).is_gt() || has_left(installed, version) {
+    let release = releases::newest(&policy)?;
+    let staged = staged.and_then(|slot| installed.version(slot));
+    let there = staged.map(|version| version.manifest.version);
+    if !is_wanted(&release.version, there.as_deref())
+        || again::against_name(&installed.history(), &release.version).is_some()
+    {
         return Ok(None);
     }
-    upgrade::stage_image(installed, &image, &policy)?;
-    Ok(Some(format!("{version} is on the disk")))
+    upgrade::stage_image(installed, &release.image, &policy)?;
+    let slot = upgrade::staged(installed)?.context("the version is not staged")?;
+    let said = format!("v{} is on the disk", release.version);
+    Ok(Some(match kind(installed, slot) {
+        Staged::WantsPerson if mode == Mode::Auto => format!(
+            "{said}; Docker's major version changes, so that a person has to start it: `ros os upgrade`"
+        ),
+        _ => said,
+    }))
 }
 
-/// Whether this machine has run the version and was taken back from it, or has rejected it: it is not taken again by itself.
-fn has_left(installed: &Installed, version: &str) -> bool {
-    let name = version.trim_start_matches('v');
-    installed.history().events.iter().any(|event| {
-        event.version == name && matches!(event.outcome, Outcome::Rejected | Outcome::Committed)
-    })
+/// Whether a version is newer than the one that runs, and than the one on the disk.
+fn is_wanted(version: &str, staged: Option<&str>) -> bool {
+    let newer = |than: &str| install::compare(version, than).is_gt();
+    newer(VERSION) && staged.is_none_or(newer)
 }
 
 /// Reboots, unless a container or the owner's command says "not now".
@@ -212,4 +218,22 @@ fn held_by() -> anyhow::Result<Option<String>> {
         let name = container.names.into_iter().next();
         name.map_or(container.id, |name| name.trim_start_matches('/').to_owned())
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_the_disk_is_replaced_by_something_newer_only() {
+        for (version, staged, wanted) in [
+            ("999.1", None, true),
+            ("999.1", Some("999.0"), true),
+            ("999.1", Some("999.1"), false),
+            ("999.1", Some("999.2"), false),
+            (VERSION, None, false),
+        ] {
+            assert_eq!(is_wanted(version, staged), wanted, "{version} {staged:?}");
+        }
+    }
 }

@@ -151,6 +151,16 @@ impl Source {
         Ok(())
     }
 
+    /// The content of one small file.
+    ///
+    /// # Errors
+    /// When it cannot be fetched, or is not what its digest says.
+    pub(crate) fn read(&self, path: String, item: &Item) -> anyhow::Result<Vec<u8>> {
+        let folder = Folder::new("file")?;
+        self.fetch(&[File { path, item }], folder.path(), None)?;
+        fs::read(folder.path().join(&item.sha256)).context("cannot read what was fetched")
+    }
+
     fn get(
         &self,
         files: Vec<WantedFile>,
@@ -193,7 +203,7 @@ pub(crate) fn newest(versions: &[String]) -> Option<&str> {
 }
 
 /// `v1.2.3`, with or without the letter.
-fn is_version(tag: &str) -> bool {
+pub(crate) fn is_version(tag: &str) -> bool {
     let tag = tag.strip_prefix('v').unwrap_or(tag);
     tag.starts_with(|letter: char| letter.is_ascii_digit()) && tag.contains('.')
 }
