@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use config::CommandLine;
 use install::{
     BLOCK_BYTES, Disk as _, Event, History, Manifest, Outcome, Records, Role, Slot, Step, store,
@@ -13,6 +13,7 @@ use sys::blockdev;
 use sys::mount::{self, MountFlags};
 
 use super::damage;
+use super::failure::fail;
 use super::lock::{self, Lock};
 use crate::install::device::DiskFile;
 use crate::install::medium::{hex, sha256};
@@ -58,7 +59,8 @@ impl Installed {
             .ok()
             .and_then(Slot::from_number);
         let Some(slot) = slot else {
-            bail!(
+            fail!(
+                Refused,
                 "this system runs from a medium: only one on a disk has versions, `ros install` makes it"
             );
         };

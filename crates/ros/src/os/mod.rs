@@ -44,7 +44,11 @@ pub(crate) use kexec::load_running as load_running_kernel;
 #[command(defer = true)]
 pub(crate) enum Os {
     /// Print the version that runs
-    Version,
+    Version {
+        /// text or json
+        #[arg(long, default_value = "text")]
+        format: String,
+    },
     /// Print the versions on this disk, and with -u those of rancher.upgrade.url or of the registry of rancher.upgrade.image
     List {
         /// Ask the registry
@@ -87,12 +91,18 @@ pub(crate) enum Os {
     Pin {
         /// The version; the one that runs when absent
         version: Option<String>,
+        /// text or json
+        #[arg(long, default_value = "text")]
+        format: String,
     },
     /// Read the versions on the disk again, and compare them with their manifests
     Verify {
         /// Only this slot: 4, 5 or 6
         #[arg(long)]
         slot: Option<u32>,
+        /// text or json
+        #[arg(long, default_value = "text")]
+        format: String,
     },
     /// Judge the version that is tried
     #[command(hide = true)]
@@ -124,7 +134,10 @@ pub(crate) fn main(command: &Os) -> anyhow::Result<ExitCode> {
 
 fn run(command: &Os) -> anyhow::Result<ExitCode> {
     match command {
-        Os::Version => println!("v{VERSION}"),
+        Os::Version { format } if listing::is_json(format)? => {
+            println!("{:#}", serde_json::json!({"version": VERSION}));
+        }
+        Os::Version { .. } => println!("v{VERSION}"),
         Os::List { update, format } => listing::list(*update, format)?,
         Os::Check(options) => return check::main(options),
         Os::Status { format } => listing::status(format)?,
@@ -133,8 +146,8 @@ fn run(command: &Os) -> anyhow::Result<ExitCode> {
         Os::Rollback { force, no_reboot } => return order::rollback(*force, *no_reboot),
         Os::Commit => order::commit()?,
         Os::Cancel => order::cancel()?,
-        Os::Pin { version } => pin::main(version.as_deref())?,
-        Os::Verify { slot } => verify::main(*slot)?,
+        Os::Pin { version, format } => pin::main(version.as_deref(), format)?,
+        Os::Verify { slot, format } => verify::main(*slot, format)?,
         Os::Gate => gate::main()?,
         Os::NoteFacts { limit } => gate::note_facts(Duration::from_millis(*limit))?,
         Os::Live { slot } => live::main(*slot)?,

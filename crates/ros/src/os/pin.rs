@@ -4,8 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
+use serde_json::json;
 
 use super::installed::{Installed, STORE, Writable};
+use super::listing::is_json;
 
 /// The file next to the history.
 const FILE: &str = "pin";
@@ -18,7 +20,8 @@ pub(super) fn read() -> Option<String> {
 }
 
 /// Pins to a version, to the one that runs when `version` is none, or to nothing when it is `off`.
-pub(super) fn main(version: Option<&str>) -> anyhow::Result<()> {
+pub(super) fn main(version: Option<&str>, format: &str) -> anyhow::Result<()> {
+    let json = is_json(format)?;
     // Only a disk has versions
     Installed::here()?;
     let version = version.unwrap_or(config::VERSION);
@@ -29,7 +32,7 @@ pub(super) fn main(version: Option<&str>) -> anyhow::Result<()> {
         if path.exists() {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
-        println!("not pinned");
+        say(None, json);
         return Ok(());
     }
     ensure!(
@@ -37,6 +40,14 @@ pub(super) fn main(version: Option<&str>) -> anyhow::Result<()> {
         "{version} is not a version, such as v1.2.3"
     );
     cloud_init::store::write_atomic(&path, format!("{version}\n").as_bytes(), 0o644)?;
-    println!("pinned to v{version}");
+    say(Some(version), json);
     Ok(())
+}
+
+fn say(version: Option<&str>, json: bool) {
+    match version {
+        _ if json => println!("{:#}", json!({"pinned": version})),
+        None => println!("not pinned"),
+        Some(version) => println!("pinned to v{version}"),
+    }
 }
