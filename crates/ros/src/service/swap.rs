@@ -107,7 +107,11 @@ impl Swapped {
 
 /// Stops a container and calls it `before`. A reboot in between must not start both: it has no restart policy then.
 async fn put(client: &Client, current: &ContainerInspect, before: &str) -> anyhow::Result<()> {
-    update_policy(client, &current.id, "no").await?;
+    let none = RestartPolicy {
+        name: "no".to_owned(),
+        ..RestartPolicy::default()
+    };
+    update_policy(client, &current.id, &none).await?;
     Engine::container_stop(client, &current.id, None).await?;
     client.container_rename(&current.id, before).await?;
     Ok(())
@@ -115,8 +119,8 @@ async fn put(client: &Client, current: &ContainerInspect, before: &str) -> anyho
 
 /// Gives a container its restart policy back, and starts it if it ran.
 async fn revive(client: &Client, old: &ContainerInspect) -> anyhow::Result<()> {
-    let policy = old.host_config.restart_policy.name.as_str();
-    if !policy.is_empty() {
+    let policy = &old.host_config.restart_policy;
+    if !policy.name.is_empty() {
         update_policy(client, &old.id, policy).await?;
     }
     if old.state.running {
@@ -133,12 +137,9 @@ async fn find(client: &Client, name: &str) -> anyhow::Result<Option<ContainerIns
     }
 }
 
-async fn update_policy(client: &Client, id: &str, policy: &str) -> anyhow::Result<()> {
+async fn update_policy(client: &Client, id: &str, policy: &RestartPolicy) -> anyhow::Result<()> {
     let update = ContainerUpdate {
-        restart_policy: RestartPolicy {
-            name: policy.to_owned(),
-            ..RestartPolicy::default()
-        },
+        restart_policy: policy.clone(),
         ..ContainerUpdate::default()
     };
     client.container_update(id, &update).await?;
@@ -240,5 +241,30 @@ mod tests {
             };
             assert_eq!(verdict(&look, Duration::from_secs(seconds)), expected);
         }
+    }
+
+    #[test]
+    fn an_old_container_gets_its_whole_restart_policy_back() {
+        use crate::fake_docker::FakeDocker;
+
+        let docker = FakeDocker::start(|_| (200, "{}".to_owned()));
+        let mut old = ContainerInspect {
+            id: "a".to_owned(),
+            ..ContainerInspect::default()
+        };
+        old.state.running = true;
+        old.host_config.restart_policy = RestartPolicy {
+            name: "on-failure".to_owned(),
+            maximum_retry_count: 5,
+        };
+        FakeDocker::run(revive(&docker.client(), &old)).unwrap();
+        let asked = docker.asked();
+        let update = &asked[0];
+        assert!(update.starts_with("POST /containers/a/update"), "{asked:?}");
+        assert!(
+            update.contains("\"on-failure\"") && update.contains("\"MaximumRetryCount\":5"),
+            "{update}"
+        );
+        assert_eq!(asked[1], "POST /containers/a/start");
     }
 }
