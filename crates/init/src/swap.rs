@@ -1,12 +1,12 @@
 //! Swap files at the end: a file system that has one in use cannot be unmounted.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sys::rooted::{Root, kind};
+use sys::rooted::Root;
 use tokio::time::timeout;
 
 use crate::log;
@@ -18,7 +18,7 @@ const OFF_LIMIT: Duration = Duration::from_secs(10);
 
 /// The swap files that were on, and what their paths mean to the processes that could have turned them on.
 #[derive(Debug, Default)]
-pub(crate) struct SwapFiles(Vec<(PathBuf, Vec<OwnedFd>)>);
+pub(crate) struct SwapFiles(Vec<(PathBuf, Vec<File>)>);
 
 /// Finds them while these processes still run: the kernel knows each by its path in their mount namespace, most often the
 /// console's.
@@ -59,10 +59,8 @@ fn roots(proc: &Path) -> Vec<Root> {
 fn look_up(paths: Vec<PathBuf>, roots: &[Root]) -> SwapFiles {
     let files = paths.into_iter().map(|path| {
         let found = roots.iter().filter_map(|root| root.find(&path).ok());
-        let is_file = |file: &OwnedFd| {
-            kind(file.as_fd()).is_ok_and(|kind| kind == rustix::fs::FileType::RegularFile)
-        };
-        let files = found.filter(is_file).collect();
+        let is_file = |file: &File| file.metadata().is_ok_and(|found| found.is_file());
+        let files = found.map(File::from).filter(is_file).collect();
         (path, files)
     });
     SwapFiles(files.collect())

@@ -162,12 +162,12 @@ mod tests {
 
     #[test]
     fn the_first_process_of_a_shared_namespace_is_the_oldest() {
-        let mut child = std::process::Command::new("sleep")
+        let child = sys::process::Command::new("sleep")
             .arg("100")
             .spawn()
             .expect("started");
-        let number = |pid: u32| i32::try_from(pid).expect("a number");
-        let (child_pid, own) = (number(child.id()), number(std::process::id()));
+        let own = i32::try_from(std::process::id()).expect("a number");
+        let child_pid = child.pid();
         let group = |pids: &[i32]| Group {
             path: PathBuf::new(),
             pids: pids.to_vec(),
@@ -175,7 +175,7 @@ mod tests {
         // The last one is gone.
         let first = group(&[child_pid, own, i32::MAX]).first();
         let alone = group(&[i32::MAX, child_pid]).first();
-        child.kill().expect("ended");
+        sys::process::kill(child_pid, sys::process::Signal::KILL).expect("ended");
         child.wait().expect("reaped");
         assert_eq!((first, alone), (Some(own), Some(child_pid)));
         assert_eq!(group(&[]).first(), None);

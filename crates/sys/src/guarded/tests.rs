@@ -1,3 +1,5 @@
+//! Links, pipes and files of other users in the way.
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
 
