@@ -82,7 +82,10 @@ fn what_a_volume_names_is_mounted_while_it_is_used() {
         assert!(start(&machine.socket(), name));
         assert!(shown(&machine).exists(), "{name}");
     }
-    assert!(std::fs::write(shown(&machine), "x").is_err(), "it is read-only");
+    assert!(
+        std::fs::write(shown(&machine), "x").is_err(),
+        "it is read-only"
+    );
     assert_eq!(delete(&machine, "one?force=1"), 204);
     assert!(shown(&machine).exists(), "the other container has it");
     // Taken again while the last one lets go of it.
