@@ -59,8 +59,7 @@ pub(super) fn of_link(words: &[String]) -> (Vec<String>, Vec<String>) {
             let value = value.or_else(|| has_value.then(|| rest.next()).flatten());
             add(&mut lines, &mut refused, word, name, value);
         } else if let Some(letters) = word.strip_prefix('-') {
-            let mut letters = letters.char_indices();
-            while let Some((at, letter)) = letters.next() {
+            for (at, letter) in letters.char_indices() {
                 let shown = format!("-{letter}");
                 if USUAL.contains(&shown.as_str()) {
                     continue;

@@ -201,10 +201,10 @@ fn what_is_missing_does_not_cost_the_rest() {
                 let (pages, path) = (answers::of(name), page.path);
                 let server = Server::start(move |question| {
                     let asked = question.line.split(' ').nth(1);
-                    match asked == Some(path) {
-                        true => missing(),
-                        false => reply(service, &pages, question),
+                    if asked == Some(path) {
+                        return missing();
                     }
+                    reply(service, &pages, question)
                 });
                 let contents = asked(name, &server);
                 let metadata = contents.metadata.unwrap().unwrap();
