@@ -44,9 +44,7 @@ impl FakeDocker {
 
     /// Runs what asks it.
     pub(crate) fn run<T>(work: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
+        let runtime = system_docker::event_loop();
         runtime.expect("an event loop").block_on(work)
     }
 }

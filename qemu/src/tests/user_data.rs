@@ -257,6 +257,11 @@ fn commands(guest: &Guest) -> anyhow::Result<()> {
     guest.run("sudo ros config diff | grep -q 'hostname .*boot.yml:3:11'")?;
     prints(guest, "sudo ros env sh -c 'echo $A; echo $BB'", "AA\nBB")?;
     guest.run("ros console list | grep -q 'current *default' && ros engine list | grep -q 'current *docker-'")?;
+    services_of_files(guest)
+}
+
+/// Services of files that `ros service` switches on and off, in both Dockers.
+fn services_of_files(guest: &Guest) -> anyhow::Result<()> {
     conf_file(
         guest,
         "test.yml",

@@ -30,7 +30,7 @@ pub(super) fn slot(machine: &Installed) -> anyhow::Result<Slot> {
     Ok(*free.first().context("no slot is free")?)
 }
 
-/// Slots that may be written to: also not the one whose layers this boot has in place of its own.
+/// Slots that may be written to. The one whose layers this boot borrows is not among them.
 fn free(machine: &Installed) -> anyhow::Result<Vec<Slot>> {
     let mut free = install::free(&machine.records()?, machine.slot)?;
     let layers = layers();

@@ -55,10 +55,7 @@ pub(super) fn main(
 
 /// Containers of services in one of the Dockers.
 fn containers(scope: Scope) -> anyhow::Result<Vec<ContainerSummary>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("no event loop")?;
+    let runtime = system_docker::event_loop()?;
     let filters = Filters::default().with("label", HASH);
     let client = Client::new(socket(scope));
     let listed = runtime.block_on(Engine::container_list(&client, true, &filters));

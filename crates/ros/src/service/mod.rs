@@ -84,10 +84,7 @@ pub(crate) fn main(command: &Service) -> anyhow::Result<ExitCode> {
             names,
             force,
             volumes,
-        } => {
-            let flags = [(*force, "--force"), (*volumes, "--volumes")];
-            each(&steps(names)?, &with_flags(&["rm"], &flags))
-        }
+        } => remove(names, *force, *volumes),
         Service::Down {
             names,
             volumes,
@@ -96,6 +93,11 @@ pub(crate) fn main(command: &Service) -> anyhow::Result<ExitCode> {
         } => down::main(&steps(names)?, *volumes, *rmi, *remove_orphans),
         Service::Ps { quiet } => Ok(ps(*quiet)),
     }
+}
+
+fn remove(names: &[String], force: bool, volumes: bool) -> anyhow::Result<ExitCode> {
+    let flags = [(force, "--force"), (volumes, "--volumes")];
+    each(&steps(names)?, &with_flags(&["rm"], &flags))
 }
 
 /// Shows the output of the services' containers, one after the other.
