@@ -1,3 +1,5 @@
+//! What is read of superblocks, one file system after the other.
+
 use super::*;
 
 fn image(parts: &[(u64, &[u8])]) -> tempfile::NamedTempFile {
