@@ -224,10 +224,10 @@ fn rootfs(machine: &Machine) -> PathBuf {
         let (_, target, kind) = (words.next()?, words.next()?, words.next()?);
         (kind == "overlay").then(|| PathBuf::from(target))
     });
-    let own = targets.filter(|target| target.starts_with(machine.folder()));
+    let mut own = targets.filter(|target| target.starts_with(machine.folder()));
     // The engine has its own mounts.
     let root = PathBuf::from(format!("/proc/{}/root", machine.pid()));
-    root.join(own.last().unwrap().strip_prefix("/").unwrap())
+    root.join(own.next_back().unwrap().strip_prefix("/").unwrap())
 }
 
 fn a_lease_on_the_file_of_users_holds_only_its_copy() {

@@ -59,10 +59,13 @@ mod tests {
         file
     }
 
+    /// Where bytes are, and which.
+    type Parts = &'static [(u64, &'static [u8])];
+
     #[test]
     fn one_byte_at_either_end_or_a_full_middle_is_data() {
         let middle = vec![7; 4 << 20];
-        let cases: [(&[(u64, &[u8])], Option<u64>); 5] = [
+        let cases: [(Parts, Option<u64>); 5] = [
             (&[], None),
             (&[(777, b"x")], Some(777)),
             (&[((1 << 20) - 1, b"x")], Some((1 << 20) - 1)),

@@ -42,7 +42,7 @@ fn a_container_is_kept_over_boots_until_its_definition_or_its_image_changes() {
     assert_eq!(boot(&fake, changed.clone()), again);
     let volume = format!("{}:/data", anonymous_volume().name);
     let binds = |fake: &Fake| fake.0.borrow().containers["db"].host_config.binds.clone();
-    assert_eq!(binds(&fake), [volume.clone()]);
+    assert_eq!(binds(&fake), std::slice::from_ref(&volume));
     assert_eq!(
         boot(&fake, changed.clone()),
         ["start first i", "start db db"]

@@ -91,7 +91,10 @@ mod tests {
 
     use super::*;
 
-    fn image(parts: &[(u64, &[u8])]) -> tempfile::NamedTempFile {
+    /// Where bytes are, and which.
+    type Parts<'a> = &'a [(u64, &'a [u8])];
+
+    fn image(parts: Parts<'_>) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(512 << 10).unwrap();
         for (offset, bytes) in parts {
@@ -108,7 +111,7 @@ mod tests {
             0xc6, 0x85, 0x73, 0xf6, 0x4e, 0x1a, 0x45, 0xca, 0x82, 0x65, 0xf5, 0x7f, 0x48, 0xba,
             0x6d, 0x81,
         ];
-        let kinds: [(&[(u64, &[u8])], Kind); 7] = [
+        let kinds: [(Parts<'_>, Kind); 7] = [
             (&[boot, (3, b"NTFS    ")], Kind::Ntfs),
             (&[boot, (3, b"EXFAT   ")], Kind::Exfat),
             (&[(1024, &[0x10, 0x20, 0xf5, 0xf2])], Kind::F2fs),
