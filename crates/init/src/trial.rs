@@ -91,7 +91,7 @@ pub(crate) async fn overdue(command_line: String, end: Duration) {
 
 /// Whether the gate waits for a cable, by what it has `said`.
 fn waits(now: Duration, end: Duration, said: Option<String>) -> bool {
-    let said = said.and_then(|text| text.trim().parse().ok());
+    let said: Option<u64> = said.and_then(|text| text.trim().parse().ok());
     said.is_some_and(|seconds| {
         now.saturating_sub(Duration::from_secs(seconds)) < WAITS_FRESH && now < end + LONGEST_WAIT
     })
