@@ -21,7 +21,7 @@ use crate::{docs, progress};
 /// Options of `cargo xtask tidy`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Check the titles of commits, too, as CI does
+    /// Check the titles of commits, too
     #[arg(long)]
     commits: bool,
 }
@@ -35,7 +35,7 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
 }
 
 /// Fails with every title of a commit that breaks the rule.
-pub(crate) fn titles(build: &Build) -> Result<()> {
+fn titles(build: &Build) -> Result<()> {
     let complaints = commits::check(build)?;
     if complaints.is_empty() {
         return Ok(());

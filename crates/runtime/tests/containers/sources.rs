@@ -145,7 +145,10 @@ async fn jobs(silent: &Silent) {
     );
 
     let below = text(&point.join("below"));
-    let error = runtime.nodes(std::slice::from_ref(&below), deadline).await.unwrap_err();
+    let error = runtime
+        .nodes(std::slice::from_ref(&below), deadline)
+        .await
+        .unwrap_err();
     assert_eq!(error.message, says(&below));
     let error = runtime.measure(point, deadline).await.unwrap_err();
     assert_eq!(error.message, says(&shown));
