@@ -148,7 +148,7 @@ impl MachineConfig {
             .into_iter()
             .collect();
         texts.extend(documents);
-        let loaded = config::load(&sources(&texts), &CommandLine::default());
+        let loaded = defaults::load(&sources(&texts), &CommandLine::default());
         let mut machine = Self {
             loaded,
             ..Self::default()
