@@ -233,7 +233,7 @@ mod tests {
             (network("eth0: {address: 10.0.0.2/24, gateway: 'fd00::1'}"), "t:5:13: error: rancher.network.interfaces.eth0: gateway is of the other family"),
             ("#cloud-config\nwrite_files:\n- {path: /a, container: nowhere}\n".to_owned(), "t:3:3: error: write_files[0]: /a: there is no service"),
             ("#cloud-config\nwrite_files:\n- {path: a}\n".to_owned(), "t:3:3: error: write_files[0]: a: the path is not absolute"),
-            ("#cloud-config\nmounts:\n- [a]\n".to_owned(), "t:3:1: error: mounts: [a]: "),
+            ("#cloud-config\nmounts:\n- [a]\n".to_owned(), "t:3:3: error: mounts: [a]: "),
             ("#cloud-config\nssh_authorized_keys: [junk]\n".to_owned(), "t:2:22: error: ssh_authorized_keys: \"junk\""),
         ] {
             let said = said(&text);
