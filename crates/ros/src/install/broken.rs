@@ -64,7 +64,7 @@ const KINDS: &[(Break, Option<Failure>, &str)] = &[
     (Cut(store::MANIFEST), None, "the manifest cannot be read"),
     (Content(store::SIGNATURE, SIGNATURE.as_bytes()), Some(Failure::Verification), "signed with none of the 1 keys"),
     (Content(store::SIGNATURE, b"nonsense"), Some(Failure::Verification), "its signature cannot be read"),
-    (Says(|manifest| manifest.arch = "riscv64".to_owned()), None, "the medium is for riscv64"),
+    (Says(|manifest| manifest.arch = "riscv64".to_owned()), Some(Failure::Refused), "the medium is for riscv64"),
     (Says(|manifest| manifest.schema = 9), None, "schema 9"),
     (Says(|manifest| manifest.files[0].path = "../../etc/shadow".to_owned()), None, "names the path"),
     (Says(|manifest| manifest.kernel.sha256 = "0".repeat(64)), Some(Failure::Verification), "(VMLINUZ)"),
