@@ -77,6 +77,14 @@ impl Toolbox {
         &self.root
     }
 
+    /// Shows what is mounted at `path`, below /run, at the same path to the tools.
+    pub(crate) fn show(&self, path: &Path) -> anyhow::Result<()> {
+        let target = self.root.join(path.strip_prefix("/").unwrap_or(path));
+        fs::create_dir_all(&target)
+            .with_context(|| format!("cannot create {}", target.display()))?;
+        lend(path, &target)
+    }
+
     /// Runs one tool to its end.
     pub(crate) fn run(
         &self,

@@ -277,7 +277,7 @@ fn services_of_files(guest: &Guest) -> anyhow::Result<()> {
     prints(
         guest,
         "sudo ros service list",
-        "enabled  /var/lib/rancher/conf/included.yml\nenabled  /var/lib/rancher/conf/test.yml\nenabled  kernel-extras",
+        "enabled  /var/lib/rancher/conf/included.yml\nenabled  /var/lib/rancher/conf/test.yml\nenabled  kernel-extras\ndisabled wifi",
     )?;
     guest.run(
         "sudo ros service down local && sudo ros service disable /var/lib/rancher/conf/test.yml",

@@ -225,6 +225,8 @@ fn grow_partition(device: &Path) {
 
 fn grow(machine: &Machine, device: &Path) {
     let result = Toolbox::open(machine).and_then(|toolbox| {
+        // resize2fs takes a file system whose mount point it does not see for one that is not mounted, and finds it busy.
+        toolbox.show(Path::new(EARLY_STATE))?;
         toolbox
             .run("resize2fs", &[&device.to_string_lossy()], CHECK_DEADLINE)?
             .success("resize2fs")
