@@ -78,7 +78,7 @@ const META_DB: &str = "/var/lib/docker/containerd/daemon/io.containerd.metadata.
 /// What is there before, and must be there afterwards.
 const MAKE: &str = "echo mine > ~/note; sudo sh -c 'echo \"{}\" > /etc/docker/daemon.json'; \
     sudo ros config set rancher.environment.A b; \
-    sudo sh -c 'cd /var/lib/rancher/conf/cloud-config.d; echo \"rancher: {environment: {X: y}}\" | tee x.yml > y.yml; \
+    sudo sh -c 'mkdir -p /var/lib/rancher/conf/cloud-config.d && cd /var/lib/rancher/conf/cloud-config.d || exit 1; echo \"rancher: {environment: {X: y}}\" | tee x.yml > y.yml; \
     echo \"users: [{name: alice, ssh_authorized_keys: [ssh-ed25519 AAAA a]}, {name: bob, ssh_authorized_keys: [ssh-ed25519 AAAA b]}]\" > users.yml; \
     for home in alice:1200 bob:1201; do mkdir -p /home/${home%:*}/.ssh; echo own > /home/${home%:*}/.ssh/authorized_keys; \
     chown -R ${home#*:} /home/${home%:*}; done'; \
