@@ -182,6 +182,14 @@ impl Installed {
         })
     }
 
+    /// As [`Installed::note`], for what the records have already, or must have all the same: a history that cannot be written, as on
+    /// a disk that is hurt, is said and keeps nobody from the way back.
+    pub(super) fn note_or_say(&self, slot: Slot, outcome: Outcome, reason: &str) {
+        if let Err(error) = self.note(slot, outcome, reason) {
+            eprintln!("warning: the history does not have it: {error:#}");
+        }
+    }
+
     /// Adds an event about the version in a slot.
     pub(super) fn note(&self, slot: Slot, outcome: Outcome, reason: &str) -> anyhow::Result<()> {
         let _lock = lock::take()?;

@@ -119,7 +119,7 @@ pub(super) fn rollback(force: bool, no_reboot: bool) -> anyhow::Result<ExitCode>
     match way {
         Way::GiveUp(slot) => {
             // First the history, as the checks do it: it must not be forgotten
-            machine.note(slot, Outcome::Rejected, "by hand")?;
+            machine.note_or_say(slot, Outcome::Rejected, "by hand");
             machine.decide(install::reject)?;
             println!(
                 "The version in slot {slot} is given up; the next boot starts the one before."
@@ -164,7 +164,7 @@ pub(super) fn commit() -> anyhow::Result<()> {
         return Ok(());
     }
     machine.decide(|records| install::commit(records, machine.slot))?;
-    machine.note(machine.slot, Outcome::Committed, "by hand")?;
+    machine.note_or_say(machine.slot, Outcome::Committed, "by hand");
     loader::update(&machine);
     Ok(())
 }
@@ -182,7 +182,8 @@ pub(super) fn cancel() -> anyhow::Result<()> {
         Some(next) => next,
     };
     machine.decide(install::cancel)?;
-    machine.note(next, Outcome::Cancelled, "")
+    machine.note_or_say(next, Outcome::Cancelled, "");
+    Ok(())
 }
 
 #[cfg(test)]

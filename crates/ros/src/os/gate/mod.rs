@@ -93,7 +93,7 @@ pub(super) fn main() -> anyhow::Result<()> {
             &format!("the version in slot {next} is given up: {reason}"),
         );
         machine.decide(install::reject)?;
-        machine.note(next, Outcome::Rejected, reason)?;
+        machine.note_or_say(next, Outcome::Rejected, reason);
         tell(&machine);
         return Ok(());
     }
@@ -118,7 +118,7 @@ pub(super) fn main() -> anyhow::Result<()> {
                 Priority::Info,
                 &format!("v{} works and is kept", config::VERSION),
             );
-            machine.note(machine.slot, Outcome::Committed, "")?;
+            machine.note_or_say(machine.slot, Outcome::Committed, "");
             loader::update(&machine);
             Ok(())
         }
@@ -134,7 +134,7 @@ fn give_up(machine: &Installed, reason: &str) -> anyhow::Result<()> {
     );
     say(Priority::Error, &text);
     // First the history: should the power fail in between, it is tried again and not forgotten
-    machine.note(machine.slot, Outcome::Rejected, reason)?;
+    machine.note_or_say(machine.slot, Outcome::Rejected, reason);
     machine.decide(install::reject)?;
     crate::power::reboot()
 }
