@@ -43,7 +43,7 @@ fn disarm(disk: &mut impl Disk, layout: &Layout) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::Memory;
+    use crate::disk::{Failing, Memory};
     use crate::gpt::{Entry, read_second_table, read_table};
     use crate::layout::Partition;
     use crate::loader::Loader;
@@ -76,34 +76,6 @@ mod tests {
         move || {
             number += 1;
             Guid([number; 16])
-        }
-    }
-
-    /// A disk whose power fails before write number `left`, or in its middle.
-    struct Failing {
-        disk: Memory,
-        left: usize,
-        torn: bool,
-    }
-
-    impl Disk for Failing {
-        fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
-            self.disk.read_at(offset, buffer)
-        }
-
-        fn write_at(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
-            if self.left == 0 {
-                if self.torn {
-                    self.disk.write_at(offset, &bytes[..bytes.len() / 2])?;
-                }
-                return Err(std::io::Error::other("no power"));
-            }
-            self.left -= 1;
-            self.disk.write_at(offset, bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
         }
     }
 
@@ -159,7 +131,7 @@ mod tests {
                 let mut disk = Failing {
                     disk: first.clone(),
                     left,
-                    torn,
+                    torn: torn.then_some(0),
                 };
                 if begin(&mut disk, &layout(), true, guids()).is_ok() {
                     break;

@@ -62,3 +62,35 @@ impl Disk for Memory {
         Ok(())
     }
 }
+
+/// A disk whose power fails before a write, or in its middle.
+#[cfg(test)]
+pub(crate) struct Failing {
+    pub(crate) disk: Memory,
+    /// Writes that are done before.
+    pub(crate) left: usize,
+    /// Half of the next one is done too, if it has more than this many bytes.
+    pub(crate) torn: Option<usize>,
+}
+
+#[cfg(test)]
+impl Disk for Failing {
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.disk.read_at(offset, buffer)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        if self.left == 0 {
+            if self.torn.is_some_and(|whole| bytes.len() > whole) {
+                self.disk.write_at(offset, &bytes[..bytes.len() / 2])?;
+            }
+            return Err(io::Error::other("no power"));
+        }
+        self.left -= 1;
+        self.disk.write_at(offset, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -136,7 +136,7 @@ pub(crate) fn wipe(disk: &mut impl Disk, disk_bytes: u64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::Memory;
+    use crate::disk::{Failing, Memory};
     use crate::error::Error;
 
     const PARTITION: Partition = Partition {
@@ -171,35 +171,6 @@ mod tests {
         byte
     }
 
-    /// A disk whose power fails before write number `left`, or in its middle.
-    struct Failing {
-        disk: Memory,
-        left: usize,
-        torn: bool,
-    }
-
-    impl Disk for Failing {
-        fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
-            self.disk.read_at(offset, buffer)
-        }
-
-        fn write_at(&mut self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
-            if self.left == 0 {
-                // A sector is whole or not at all
-                if self.torn && bytes.len() > 512 {
-                    self.disk.write_at(offset, &bytes[..bytes.len() / 2])?;
-                }
-                return Err(std::io::Error::other("no power"));
-            }
-            self.left -= 1;
-            self.disk.write_at(offset, bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     fn update(disk: &mut impl Disk, byte: u8) -> Result<bool> {
         let (boot, core) = parts(byte);
         update_bios(disk, PARTITION, (&boot, &core))
@@ -222,7 +193,8 @@ mod tests {
                 let mut disk = Failing {
                     disk: installed(1),
                     left,
-                    torn,
+                    // A sector is whole or not at all
+                    torn: torn.then_some(512),
                 };
                 assert!(matches!(update(&mut disk, 2), Err(Error::Io(_))));
                 assert_eq!(starts(&disk.disk), 1);
