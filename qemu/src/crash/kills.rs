@@ -22,7 +22,7 @@ const DECIDED: Duration = Duration::from_secs(900);
 /// Where the moments of the kills begin; each is the hash of its number and this.
 const SEED: u64 = 0x5eed;
 
-/// The disks that have the two versions, and what tells each in `ros os list` is running.
+/// The disks that have the two versions.
 const MEDIA: [&str; 2] = ["/dev/vdb", "/dev/vdc"];
 
 /// Runs it; the argument is the number of kills.
