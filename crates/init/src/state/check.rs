@@ -1,7 +1,7 @@
 //! e2fsck of the state disk: what it could not repair keeps the machine from writing to it, what it repaired is kept for the owner.
 
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
@@ -114,18 +114,12 @@ fn repairs(words: &str) -> usize {
 fn keep(path: &Path, words: &str) -> anyhow::Result<()> {
     let folder = path.parent().context("a path without a folder")?;
     fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    let is_full = fs::metadata(path).is_ok_and(|metadata| metadata.len() > LOG_BYTES);
-    let file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .append(!is_full)
-        .truncate(is_full)
-        .open(path);
-    let written = file.and_then(|mut file| {
-        writeln!(file, "{}", words.trim_end())?;
-        file.sync_all()
-    });
-    written.with_context(|| format!("cannot write {}", path.display()))
+    // A log that is full begins again, and so does one in whose place something else is: that is neither waited for nor written to.
+    let mut text = sys::regular::read(path, LOG_BYTES).unwrap_or_default();
+    text.extend(words.trim_end().bytes());
+    text.push(b'\n');
+    let temporary = sys::atomic_file::hidden(path);
+    Ok(sys::atomic_file::write(path, &temporary, &text, 0o644)?)
 }
 
 #[cfg(test)]
@@ -192,5 +186,15 @@ mod tests {
         }
         let length = fs::metadata(&path).expect("a log").len();
         assert!(length <= LOG_BYTES + 2 * KEPT_BYTES as u64, "{length}");
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_the_log_is_not_waited_for() {
+        use rustix::fs::{CWD, FileType, mknodat};
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        mknodat(CWD, &path, FileType::Fifo, 0o600.into(), 0).expect("a pipe");
+        keep(&path, "Inode 7 fixed").expect("kept");
+        assert_eq!(fs::read(&path).expect("a file"), b"Inode 7 fixed\n");
     }
 }
