@@ -1,7 +1,8 @@
 //! The `Engine` trait: what `init` and `compose` ask of an engine, in the same process or over a socket.
 
 use crate::{
-    AuthConfig, ContainerInspect, ContainerSummary, CreateRequest, Filters, ImageInspect, Result,
+    AuthConfig, ContainerInspect, ContainerSummary, ContainerUpdate, CreateRequest, Filters,
+    ImageInspect, Result,
 };
 
 /// An engine that runs services. Futures are not `Send`: PID 1 has one thread.
@@ -48,6 +49,12 @@ pub trait Engine {
 
     /// Waits until it does not run and returns its exit code.
     async fn container_wait(&self, id: &str) -> Result<i64>;
+
+    /// Gives it another name.
+    async fn container_rename(&self, id: &str, name: &str) -> Result<()>;
+
+    /// Changes its restart policy and limits.
+    async fn container_update(&self, id: &str, update: ContainerUpdate) -> Result<()>;
 
     /// Removes it, running or not when `force`.
     async fn container_remove(&self, id: &str, force: bool) -> Result<()>;

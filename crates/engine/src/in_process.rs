@@ -2,8 +2,8 @@
 
 use engine_api::options::{ListOptions, RemoveOptions, WaitCondition};
 use engine_api::{
-    AuthConfig, ContainerInspect, ContainerSummary, CreateRequest, Error, Filters, ImageInspect,
-    Result,
+    AuthConfig, ContainerInspect, ContainerSummary, ContainerUpdate, CreateRequest, Error, Filters,
+    ImageInspect, Result,
 };
 use http::StatusCode;
 
@@ -73,6 +73,14 @@ impl engine_api::Engine for Engine {
             Some(error) => Err(Error::server(error.message)),
             None => Ok(answer.status_code),
         }
+    }
+
+    async fn container_rename(&self, id: &str, name: &str) -> Result<()> {
+        Self::container_rename(self, id, name).await
+    }
+
+    async fn container_update(&self, id: &str, update: ContainerUpdate) -> Result<()> {
+        Self::container_update(self, id, update).await.map(drop)
     }
 
     async fn container_remove(&self, id: &str, force: bool) -> Result<()> {

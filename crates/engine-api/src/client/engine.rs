@@ -2,8 +2,8 @@
 
 use super::images::RegistryAuth;
 use crate::{
-    AuthConfig, Client, ContainerInspect, ContainerSummary, CreateRequest, Engine, Error, Filters,
-    ImageInspect, Result,
+    AuthConfig, Client, ContainerInspect, ContainerSummary, ContainerUpdate, CreateRequest, Engine,
+    Error, Filters, ImageInspect, Result,
 };
 
 /// Turns "it is so already" into success.
@@ -66,6 +66,14 @@ impl Engine for Client {
             Some(error) => Err(Error::server(error.message)),
             None => Ok(answer.status_code),
         }
+    }
+
+    async fn container_rename(&self, id: &str, name: &str) -> Result<()> {
+        Client::container_rename(self, id, name).await
+    }
+
+    async fn container_update(&self, id: &str, update: ContainerUpdate) -> Result<()> {
+        Client::container_update(self, id, &update).await.map(drop)
     }
 
     async fn container_remove(&self, id: &str, force: bool) -> Result<()> {

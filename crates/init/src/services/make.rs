@@ -1,9 +1,9 @@
 //! A service's container: the one of an earlier boot as long as it is what the service asks for, or a new one.
 
-use anyhow::Context as _;
-use compose::keep::Found;
+use anyhow::{Context as _, bail};
+use compose::keep::{Found, aside};
 use compose::{Plan, Rebuild, Step};
-use engine_api::{ContainerInspect, Engine};
+use engine_api::{ContainerInspect, ContainerUpdate, Engine};
 
 use crate::log;
 use crate::machine::Machine;
@@ -23,10 +23,15 @@ pub(super) fn start_afresh(machine: &Machine, plan: &mut Plan) {
 /// Makes the container unless the one of the last boot is still right.
 pub(super) async fn make<E: Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
     let name = step.container_name.as_str();
-    let Some(existing) = find(engine, name).await? else {
+    let mut existing = find(engine, name).await?;
+    let old = match step.rebuild {
+        Rebuild::Always => None,
+        _ => find(engine, &aside(name)).await?,
+    };
+    if existing.is_none() && old.is_none() {
         engine.container_create(name, step.request.clone()).await?;
         return Ok(());
-    };
+    }
     let mut found = Found {
         image: engine.image(&step.request.config.image).await?,
         ..Found::default()
@@ -36,12 +41,54 @@ pub(super) async fn make<E: Engine>(engine: &E, step: &Step) -> anyhow::Result<(
             found.shared.insert(other.to_owned(), container);
         }
     }
-    if step.is_current(&existing, &found) {
-        return Ok(());
+    if let Some(old) = old {
+        existing = Some(one_of(engine, step, existing, old, &found).await?);
     }
-    replace(engine, step, &existing, &found).await
+    match existing {
+        Some(existing) if !step.is_current(&existing, &found) => {
+            replace(engine, step, &existing, &found).await
+        }
+        _ => Ok(()),
+    }
 }
 
+/// Where a replacement was cut off, here or in `ros service upgrade`, the old container is there under another name, with the new one
+/// or alone: the one that the service asks for stays.
+async fn one_of<E: Engine>(
+    engine: &E,
+    step: &Step,
+    new: Option<ContainerInspect>,
+    old: ContainerInspect,
+    found: &Found,
+) -> anyhow::Result<ContainerInspect> {
+    if let Some(new) = new {
+        if step.is_current(&new, found) || !step.is_current(&old, found) {
+            engine.container_remove(&old.id, true).await?;
+            return Ok(new);
+        }
+        engine.container_remove(&new.id, true).await?;
+    }
+    let policy = &step.request.host_config.restart_policy;
+    if old.host_config.restart_policy != *policy {
+        // `ros service upgrade` takes it from a container that is put aside
+        let update = ContainerUpdate {
+            restart_policy: policy.clone(),
+            ..ContainerUpdate::default()
+        };
+        engine.container_update(&old.id, update).await?;
+    }
+    engine
+        .container_rename(&old.id, &step.container_name)
+        .await?;
+    log::info(&format!(
+        "service: {}: its earlier container is there again: its replacement was cut off",
+        step.name
+    ));
+    Ok(old)
+}
+
+/// Makes another container in the place of this one. One with something in it is put aside, and goes only when the other one is there:
+/// a definition that no container can be made from costs nothing.
 async fn replace<E: Engine>(
     engine: &E,
     step: &Step,
@@ -49,16 +96,28 @@ async fn replace<E: Engine>(
     found: &Found,
 ) -> anyhow::Result<()> {
     let replacement = step.replacement(existing, found);
+    let name = step.container_name.as_str();
     // What was told to end has its data in order. It does not run at a boot of System Docker, and whatever does not end is
     // killed by its removal.
     let _ = engine.container_stop(&existing.id, None).await;
-    engine.container_remove(&existing.id, true).await?;
-    if step.rebuild == Rebuild::OnChange {
-        log::info(&format!(
-            "service: {}: its definition or its image has changed: it has a new container",
-            step.name
-        ));
+    if step.rebuild == Rebuild::Always {
+        engine.container_remove(&existing.id, true).await?;
+        let made = engine.container_create(name, replacement.request).await;
+        made.context("its earlier container is removed, and the new one cannot be made")?;
+        return Ok(());
     }
+    engine.container_rename(&existing.id, &aside(name)).await?;
+    if let Err(error) = engine.container_create(name, replacement.request).await {
+        let words = match engine.container_rename(&existing.id, name).await {
+            Ok(()) => "its earlier container stays".to_owned(),
+            Err(error) => format!("its earlier container is called {}: {error}", aside(name)),
+        };
+        bail!("its new container cannot be made: {error}; {words}");
+    }
+    log::info(&format!(
+        "service: {}: its definition or its image has changed: it has a new container",
+        step.name
+    ));
     if !replacement.left.is_empty() {
         log::warning(&format!(
             "service: {}: its new container does not have volumes of the old one, which stay: {}",
@@ -66,11 +125,8 @@ async fn replace<E: Engine>(
             replacement.left.join(", ")
         ));
     }
-    engine
-        .container_create(&step.container_name, replacement.request)
-        .await
-        .context("its earlier container is removed, and the new one cannot be made")?;
-    Ok(())
+    let removed = engine.container_remove(&existing.id, true).await;
+    removed.context("its earlier container cannot be removed")
 }
 
 /// Whether the service has a container of an earlier boot that is not simply replaced: what it wrote is in it.

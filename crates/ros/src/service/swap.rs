@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use compose::keep::aside;
 use engine_api::types::{ContainerInspect, ContainerUpdate, CreateRequest, RestartPolicy};
 use engine_api::{Client, Engine};
 
@@ -14,8 +15,6 @@ const STEADY: Duration = Duration::from_secs(10);
 const HEALTH_DEADLINE: Duration = Duration::from_secs(300);
 /// Pause between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// What the old container is called meanwhile.
-const BEFORE: &str = "-before-upgrade";
 
 /// A container that was put aside for another one.
 pub(crate) struct Swapped {
@@ -29,7 +28,7 @@ impl Swapped {
     /// # Errors
     /// When the engine cannot do it.
     pub(crate) async fn aside(client: &Client, name: &str) -> anyhow::Result<Self> {
-        let before = format!("{name}{BEFORE}");
+        let before = aside(name);
         let current = find(client, name).await?;
         let left = find(client, &before).await?;
         let old = match (current, left) {
@@ -81,7 +80,7 @@ impl Swapped {
     /// When the engine cannot do it.
     pub(crate) async fn keep(self, client: &Client) -> anyhow::Result<()> {
         if self.old.is_some() {
-            Engine::container_remove(client, &format!("{}{BEFORE}", self.name), true).await?;
+            Engine::container_remove(client, &aside(&self.name), true).await?;
         }
         Ok(())
     }
@@ -98,9 +97,7 @@ impl Swapped {
         let Some(old) = &self.old else {
             return Ok(());
         };
-        client
-            .container_rename(&format!("{name}{BEFORE}"), name)
-            .await?;
+        client.container_rename(&aside(name), name).await?;
         revive(client, old).await
     }
 }

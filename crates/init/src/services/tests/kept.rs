@@ -3,21 +3,28 @@
 use super::*;
 
 /// Boots this machine with what `fake` has kept of the boot before. What was asked.
-fn boot(fake: &Fake, mut machine: Machine) -> Vec<String> {
+fn boot(fake: &Fake, machine: Machine) -> Vec<String> {
+    let (calls, errors) = boot_with_errors(fake, machine);
+    assert_eq!(errors, None);
+    calls
+}
+
+/// The same, and what the boot reports.
+fn boot_with_errors(fake: &Fake, mut machine: Machine) -> (Vec<String>, Option<String>) {
     fake.0.borrow_mut().calls.clear();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("an event loop");
-    LocalSet::new().block_on(&runtime, async {
+    let errors = LocalSet::new().block_on(&runtime, async {
         let mut launch = Launch::new(fake, &machine);
         launch.reread = Ok;
         tokio::time::timeout(DEADLINE, launch.run(&mut machine))
             .await
             .expect("the boot goes on");
-        assert_eq!(launch.errors(), None);
+        launch.errors()
     });
-    fake.0.borrow().calls.clone()
+    (fake.0.borrow().calls.clone(), errors)
 }
 
 /// A service behind one that the configuration is read again after: its container could be made early.
@@ -35,8 +42,9 @@ fn a_container_is_kept_over_boots_until_its_definition_or_its_image_changes() {
     let again = [
         "start first i",
         "stop db",
-        "remove db",
+        "rename db db-before-upgrade",
         "create db db",
+        "remove db-before-upgrade",
         "start db db",
     ];
     assert_eq!(boot(&fake, changed.clone()), again);
@@ -51,6 +59,56 @@ fn a_container_is_kept_over_boots_until_its_definition_or_its_image_changes() {
     fake.0.borrow_mut().moved.insert("db".to_owned());
     assert_eq!(boot(&fake, changed), again);
     assert_eq!(binds(&fake), [volume]);
+}
+
+#[test]
+fn a_definition_that_no_container_can_be_made_from_costs_none() {
+    let fake = Fake::default();
+    boot(&fake, machine(DB));
+    fake.0.borrow_mut().makes_none = true;
+    let changed = machine(&DB.replace("command: a", "command: b"));
+    let (calls, errors) = boot_with_errors(&fake, changed);
+    assert!(!calls.iter().any(|call| call.starts_with("remove")));
+    let errors = errors.expect("it is said");
+    assert!(
+        errors.contains("no room; its earlier container stays"),
+        "{errors}"
+    );
+    fake.0.borrow_mut().makes_none = false;
+    assert_eq!(boot(&fake, machine(DB)), ["start first i", "start db db"]);
+}
+
+#[test]
+fn a_replacement_that_was_cut_off_leaves_the_container_that_is_asked_for() {
+    let cut_off = || {
+        let fake = Fake::default();
+        boot(&fake, machine(DB));
+        fake.rename("db", "db-before-upgrade");
+        fake
+    };
+    // Before the new one was made
+    let back = [
+        "start first i",
+        "rename db-before-upgrade db",
+        "start db db",
+    ];
+    assert_eq!(boot(&cut_off(), machine(DB)), back);
+    // After it was made: the definition says which of the two it is
+    let changed = machine(&DB.replace("command: a", "command: b"));
+    for (config, removed) in [
+        (changed.clone(), "remove db-before-upgrade"),
+        (machine(DB), "remove db"),
+    ] {
+        let made = Fake::default();
+        boot(&made, changed.clone());
+        let request = made.0.borrow().containers["db"].clone();
+        let fake = cut_off();
+        fake.add("db", request);
+        let calls = boot(&fake, config);
+        assert!(calls.contains(&removed.to_owned()), "{removed}: {calls:?}");
+        let makes = |call: &String| call.starts_with("create db");
+        assert!(!calls.iter().any(makes), "{calls:?}");
+    }
 }
 
 #[test]

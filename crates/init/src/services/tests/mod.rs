@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine_api::{
-    AuthConfig, ContainerInspect, ContainerSummary, CreateRequest, Engine, Error, Filters,
-    ImageInspect, MountPoint, Result,
+    AuthConfig, ContainerInspect, ContainerSummary, ContainerUpdate, CreateRequest, Engine, Error,
+    Filters, ImageInspect, MountPoint, Result,
 };
 use tokio::task::LocalSet;
 
@@ -28,6 +28,12 @@ struct State {
     calls: Vec<String>,
     /// Containers by name, with what they were made from.
     containers: BTreeMap<String, CreateRequest>,
+    /// How many containers were made.
+    made: usize,
+    /// Names of containers by their ids.
+    names: BTreeMap<String, String>,
+    /// Whether no container can be made.
+    makes_none: bool,
     /// Names of images that stand for another image than those of containers.
     moved: BTreeSet<String>,
     /// How many more starts of a container fail, by its name.
@@ -39,6 +45,32 @@ struct State {
 impl Fake {
     fn note(&self, call: String) {
         self.0.borrow_mut().calls.push(call);
+    }
+
+    /// The name of a container that is called by its name or by its id.
+    fn name(&self, id: &str) -> String {
+        let state = self.0.borrow();
+        state.names.get(id).map_or(id, String::as_str).to_owned()
+    }
+
+    fn rename(&self, old: &str, new: &str) {
+        let state = &mut *self.0.borrow_mut();
+        if let Some(request) = state.containers.remove(old) {
+            state.containers.insert(new.to_owned(), request);
+        }
+        for name in state.names.values_mut().filter(|name| *name == old) {
+            new.clone_into(name);
+        }
+    }
+
+    /// Has another container. Its id.
+    fn add(&self, name: &str, request: CreateRequest) -> String {
+        let state = &mut *self.0.borrow_mut();
+        state.made += 1;
+        let id = format!("id {}", state.made);
+        state.names.insert(id.clone(), name.to_owned());
+        state.containers.insert(name.to_owned(), request);
+        id
     }
 
     fn place(&self, call: &str) -> usize {
@@ -80,17 +112,21 @@ impl Engine for Fake {
     }
 
     async fn container_inspect(&self, id: &str) -> Result<ContainerInspect> {
-        match self.0.borrow().containers.get(id) {
+        let name = self.name(id);
+        let state = self.0.borrow();
+        match state.containers.get(&name) {
             Some(request) => {
+                let mut ids = state.names.iter();
+                let id = ids.find_map(|(id, known)| (*known == name).then_some(id));
                 let mut container = ContainerInspect {
-                    id: id.to_owned(),
+                    id: id.cloned().unwrap_or_default(),
                     image: format!("old {}", request.config.image),
                     config: request.config.clone(),
                     host_config: request.host_config.clone(),
                     mounts: vec![anonymous_volume()],
                     ..ContainerInspect::default()
                 };
-                if self.0.borrow().failed.contains(id) {
+                if state.failed.contains(&name) {
                     container.state.error = "no answer".to_owned();
                 }
                 Ok(container)
@@ -102,35 +138,35 @@ impl Engine for Fake {
     async fn container_create(&self, name: &str, request: CreateRequest) -> Result<String> {
         tokio::task::yield_now().await;
         self.note(format!("create {name} {}", request.config.image));
-        self.0
-            .borrow_mut()
-            .containers
-            .insert(name.to_owned(), request);
-        Ok(name.to_owned())
+        if self.0.borrow().makes_none {
+            return Err(Error::server("no room"));
+        }
+        Ok(self.add(name, request))
     }
 
     async fn container_start(&self, id: &str) -> Result<()> {
-        let image = match self.0.borrow().containers.get(id) {
+        let name = self.name(id);
+        let image = match self.0.borrow().containers.get(&name) {
             Some(request) => request.config.image.clone(),
             None => String::new(),
         };
-        self.note(format!("start {id} {image}"));
+        self.note(format!("start {name} {image}"));
         let state = &mut *self.0.borrow_mut();
-        match state.failing.get_mut(id) {
+        match state.failing.get_mut(&name) {
             Some(left) if *left > 0 => {
                 *left -= 1;
-                state.failed.insert(id.to_owned());
+                state.failed.insert(name);
                 Err(Error::server("no answer"))
             }
             _ => {
-                state.failed.remove(id);
+                state.failed.remove(&name);
                 Ok(())
             }
         }
     }
 
     async fn container_stop(&self, id: &str, _: Option<i64>) -> Result<()> {
-        self.note(format!("stop {id}"));
+        self.note(format!("stop {}", self.name(id)));
         Ok(())
     }
 
@@ -139,13 +175,29 @@ impl Engine for Fake {
         for _ in 0..50 {
             tokio::task::yield_now().await;
         }
-        self.note(format!("ended {id}"));
+        self.note(format!("ended {}", self.name(id)));
         Ok(0)
     }
 
+    async fn container_rename(&self, id: &str, name: &str) -> Result<()> {
+        let old = self.name(id);
+        self.note(format!("rename {old} {name}"));
+        self.rename(&old, name);
+        Ok(())
+    }
+
+    async fn container_update(&self, id: &str, update: ContainerUpdate) -> Result<()> {
+        let name = self.name(id);
+        self.note(format!("update {name} {}", update.restart_policy.name));
+        Ok(())
+    }
+
     async fn container_remove(&self, id: &str, _: bool) -> Result<()> {
-        self.note(format!("remove {id}"));
-        self.0.borrow_mut().containers.remove(id);
+        let name = self.name(id);
+        self.note(format!("remove {name}"));
+        let state = &mut *self.0.borrow_mut();
+        state.containers.remove(&name);
+        state.names.retain(|_, known| *known != name);
         Ok(())
     }
 }
