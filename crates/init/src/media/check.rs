@@ -21,10 +21,18 @@ use crate::warnings::warn;
 
 /// The partition has 4 GiB at the most, and few files.
 const CHECK_DEADLINE: Duration = Duration::from_secs(60);
-/// Exit codes of e2fsck(8) up to this one: nothing to do, or repaired.
+/// Exit code 0: nothing to do but to clear the mark of errors; up to 3: repaired (e2fsck(8)).
+const CLEAN: i32 = 0;
 const REPAIRED: i32 = 3;
 /// Where the copy is.
 const COPY: &str = "/run/rancher/check";
+
+/// How a check ended that did not fail.
+enum Ended {
+    Clean,
+    /// In e2fsck's words.
+    Repaired(String),
+}
 
 /// Repairs the partition of versions, if something was wrong with it. A machine whose partition could not be repaired goes on with it,
 /// as it did without this phase.
@@ -35,8 +43,11 @@ pub(crate) fn check(mut machine: Machine) -> anyhow::Result<Machine> {
     let Some(device) = installed.partition(Role::Os) else {
         return Ok(machine);
     };
-    let has_errors = ext4::read(&device).is_some_and(|found| found.has_errors);
-    if !machine.media_is_damaged && !has_errors {
+    let found = ext4::read(&device);
+    let has_errors = found.is_some_and(|found| found.has_errors);
+    // A version that is not whole stays so until somebody puts another one on the disk; what e2fsck can do for it is done by then
+    let is_checked = found.is_some_and(|found| found.is_checked);
+    if !has_errors && (!machine.media_is_damaged || is_checked) {
         return Ok(machine);
     }
     let name = device.display();
@@ -45,10 +56,20 @@ pub(crate) fn check(mut machine: Machine) -> anyhow::Result<Machine> {
     if !mount::is_mount_point(MEDIA).unwrap_or(false) {
         // As it was found first; what is there now may be less
         let mounted = slot::mount(&installed, &machine.command_line, Path::new(MEDIA))?;
-        machine.media_is_damaged = mounted.is_none_or(|mounted| mounted.is_damaged);
+        machine.media_is_damaged =
+            checked.is_err() || mounted.is_none_or(|mounted| mounted.is_damaged);
     }
     match checked {
-        Ok(words) => warn(
+        Ok(Ended::Clean) if !has_errors => log::info(&format!(
+            "media: {name}: e2fsck has found nothing to repair"
+        )),
+        Ok(Ended::Clean) => warn(
+            SUBJECT,
+            &format!(
+                "{name} was marked as damaged, and e2fsck has found nothing else; `ros os verify` reads all versions again"
+            ),
+        ),
+        Ok(Ended::Repaired(words)) => warn(
             SUBJECT,
             &format!(
                 "{name} was damaged and is repaired ({words}); `ros os verify` reads all versions again"
@@ -66,7 +87,7 @@ pub(crate) fn check(mut machine: Machine) -> anyhow::Result<Machine> {
 }
 
 /// Checks the partition with programs that are copied off it. Leaves it unmounted, unless it is used.
-fn with_copy(machine: &Machine, device: &Path) -> anyhow::Result<String> {
+fn with_copy(machine: &Machine, device: &Path) -> anyhow::Result<Ended> {
     let copy = Copy::new(&Path::new(MEDIA).join("rancheros"))?;
     let mut with_copy = machine.clone();
     with_copy.media = Some(copy.0.clone());
@@ -77,10 +98,11 @@ fn with_copy(machine: &Machine, device: &Path) -> anyhow::Result<String> {
     let node = device.to_string_lossy();
     // -f: a file system that calls itself clean may not be
     let checked = toolbox.run("e2fsck", &["-f", "-p", &node], CHECK_DEADLINE)?;
-    if checked.code().is_some_and(|code| code <= REPAIRED) {
-        return Ok(checked.words());
+    match checked.code() {
+        Some(CLEAN) => Ok(Ended::Clean),
+        Some(code) if code <= REPAIRED => Ok(Ended::Repaired(checked.words())),
+        _ => bail!("{}", checked.summary()),
     }
-    bail!("{}", checked.summary())
 }
 
 /// The image with the programs, in RAM until this ends.

@@ -49,7 +49,12 @@ pub(super) fn mount(
         return Ok(None);
     };
     fs::create_dir_all(STORE).with_context(|| format!("cannot create {STORE}"))?;
-    let trouble = mount_store(&device)?;
+    // It stays mounted where somebody uses it
+    let trouble = if mount::is_mount_point(STORE).unwrap_or(false) {
+        None
+    } else {
+        mount_store(&device)?
+    };
     if let Some(trouble) = trouble {
         let device = device.display();
         warn(

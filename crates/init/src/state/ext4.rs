@@ -12,6 +12,8 @@ pub(crate) struct Ext4 {
     pub(super) last_mount: u64,
     /// The kernel or a check has found errors that nobody has repaired.
     pub(crate) has_errors: bool,
+    /// The whole of it was checked since it was made, and it was not mounted for writing since then.
+    pub(crate) is_checked: bool,
     bytes: u64,
     device_bytes: u64,
 }
@@ -46,6 +48,8 @@ pub(crate) fn read(device: &Path) -> Option<Ext4> {
     let block_bytes = 1024_u64 << field(0x18).min(6);
     Some(Ext4 {
         has_errors: superblock[0x3a] & ERRORS != 0,
+        // e2fsck begins to count mounts again, and mke2fs writes one time as both (s_mnt_count, s_lastcheck, s_mkfs_time)
+        is_checked: superblock[0x34..0x36] == [0, 0] && field(0x40) > field(0x108),
         last_mount: field(0x2c) | (u64::from(superblock[0x274]) << 32),
         bytes: blocks.saturating_mul(block_bytes),
         device_bytes,
@@ -65,10 +69,17 @@ mod tests {
         disk[1024 + 0x2c] = 7;
         std::fs::write(file.path(), &disk).expect("written");
         let found = read(file.path()).expect("an ext4");
-        assert!(!found.has_errors);
+        assert!(!found.has_errors && !found.is_checked);
         assert_eq!((found.last_mount, found.can_grow()), (7, false));
         file.as_file().set_len(100 << 20).expect("grown");
         assert!(read(file.path()).expect("an ext4").can_grow());
+        disk[1024 + 0x40] = 9;
+        disk[1024 + 0x108] = 8;
+        std::fs::write(file.path(), &disk).expect("written");
+        assert!(read(file.path()).expect("an ext4").is_checked);
+        disk[1024 + 0x34] = 1;
+        std::fs::write(file.path(), &disk).expect("written");
+        assert!(!read(file.path()).expect("an ext4").is_checked);
         disk[1024 + 0x3a] = 3;
         std::fs::write(file.path(), &disk).expect("written");
         assert!(read(file.path()).expect("an ext4").has_errors);

@@ -81,10 +81,15 @@ pub(crate) fn mount(mut machine: Machine) -> anyhow::Result<Machine> {
         |device| Ok(Some(device)),
     );
     let mounted = found.and_then(|device| mount_found(&machine, device, wanted.fstype.as_deref()));
-    let entered = mounted.and_then(|state| {
-        let usable = state.as_ref().map(|state| state.usable);
+    let entered = mounted.and_then(|found| {
+        let usable = found.as_ref().map(|(state, _)| state.usable);
         directory::enter(wanted.directory.as_deref(), usable, Path::new(EARLY_STATE))?;
-        Ok(state)
+        Ok(found.map(|(state, repaired)| {
+            if let Some(repaired) = repaired {
+                check::tell(&state.device, &repaired);
+            }
+            state
+        }))
     });
     match entered {
         Ok(Some(state)) => {
@@ -160,11 +165,12 @@ fn several(key: &str, name: &str, found: &[Candidate]) -> Option<String> {
     })
 }
 
+/// The device with the state, mounted, and what e2fsck has repaired on it, in its words.
 fn mount_found(
     machine: &Machine,
     device: Option<PathBuf>,
     fstype: Option<&str>,
-) -> anyhow::Result<Option<State>> {
+) -> anyhow::Result<Option<(State, Option<String>)>> {
     let Some(device) = device else {
         return Ok(None);
     };
@@ -189,9 +195,6 @@ fn mount_found(
         check::Checked::default()
     };
     let usable = usable::mount(&device, kind, Path::new(EARLY_STATE), checked.damage)?;
-    if let Some(repaired) = checked.repaired {
-        check::tell(&device, &repaired);
-    }
     if usable != Use::ReadOnly && kind == "ext4" {
         if machine.config.rancher.state.growpart != Some(false) {
             grow_partition(&device);
@@ -200,7 +203,7 @@ fn mount_found(
             grow(machine, &device);
         }
     }
-    Ok(Some(State { device, usable }))
+    Ok(Some((State { device, usable }, checked.repaired)))
 }
 
 fn is_read_only(device: &Path) -> bool {
