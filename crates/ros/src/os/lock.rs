@@ -38,13 +38,35 @@ pub(super) struct Lock {
 /// # Errors
 /// When somebody else holds it for longer; the error names who.
 pub(super) fn take() -> anyhow::Result<Lock> {
-    take_at(Path::new(FILE), PATIENCE)
+    take_for(PATIENCE)
+}
+
+/// The same for who has less time.
+///
+/// # Errors
+/// As of [`take`].
+pub(super) fn take_for(patience: Duration) -> anyhow::Result<Lock> {
+    take_at(Path::new(FILE), patience)
 }
 
 fn take_at(path: &Path, patience: Duration) -> anyhow::Result<Lock> {
     if let Some(held) = HELD.with_borrow(Weak::upgrade) {
         return Ok(Lock { _held: held });
     }
+    let held = Rc::new(alone_at(
+        path,
+        patience,
+        "the versions of this machine are being changed",
+    )?);
+    HELD.set(Rc::downgrade(&held));
+    Ok(Lock { _held: held })
+}
+
+/// Locks a file until it is closed. `busy` is what somebody else does who has it locked.
+///
+/// # Errors
+/// When that is so for all of `patience`; the error names who.
+pub(super) fn alone_at(path: &Path, patience: Duration, busy: &str) -> anyhow::Result<File> {
     let mut file = open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let end = Instant::now() + patience;
     loop {
@@ -55,7 +77,7 @@ fn take_at(path: &Path, patience: Duration) -> anyhow::Result<Lock> {
             }
             Err(TryLockError::WouldBlock) => {
                 bail!(
-                    "the versions of this machine are being changed by {}: try again when it has ended",
+                    "{busy} by {}: try again when it has ended",
                     holder(&mut file)
                 );
             }
@@ -68,9 +90,7 @@ fn take_at(path: &Path, patience: Duration) -> anyhow::Result<Lock> {
     let _ = file
         .set_len(0)
         .and_then(|()| file.write_all(own_name().as_bytes()));
-    let held = Rc::new(file);
-    HELD.set(Rc::downgrade(&held));
-    Ok(Lock { _held: held })
+    Ok(file)
 }
 
 fn open(path: &Path) -> std::io::Result<File> {

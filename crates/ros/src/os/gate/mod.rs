@@ -26,7 +26,7 @@ use sys::kmsg::{self, Priority};
 use sys::process::Command;
 
 use super::installed::Installed;
-use super::{kexec, loader};
+use super::{kexec, loader, lock};
 use crate::machine_config::MachineConfig;
 use crate::supervisor;
 use checks::{CHECKS, Machine};
@@ -150,6 +150,8 @@ pub(super) fn results() -> Option<serde_json::Value> {
 /// what is looked at here.
 pub(super) fn note_facts(limit: Duration) -> anyhow::Result<()> {
     let begin = Instant::now();
+    // Whoever changes versions now is not waited for: what was noted before holds
+    let _lock = lock::take_for(limit / 4)?;
     let machine = Installed::here()?;
     let next = machine.records()?.choice().and_then(|choice| choice.next);
     if next.is_none_or(|next| next == machine.slot) {

@@ -32,7 +32,7 @@ use self::services::Replaced;
 use self::system::Former;
 use super::failure::fail;
 use super::installed::Installed;
-use super::{initrd, order};
+use super::{initrd, lock, order};
 
 pub(super) use plan::answer;
 
@@ -40,6 +40,10 @@ pub(super) use plan::answer;
 const DONE: &str = "/run/rancher/live/done.json";
 /// What the process that outlives the console says.
 const LOG: &str = "/run/rancher/live/log";
+/// Held by that process.
+const LOCK: &str = "/run/rancher/live/lock";
+/// Longest wait for it: who starts the process has it for another moment.
+const HANDED_OVER: Duration = Duration::from_secs(5);
 /// Its control group: that of the console ends with the console.
 const CGROUP: &str = "/sys/fs/cgroup/os-upgrade";
 /// System Docker.
@@ -67,6 +71,10 @@ pub(super) fn check(machine: &Installed, next: &Manifest) -> anyhow::Result<()> 
             linux(next)
         );
     }
+    refuse_second()
+}
+
+fn refuse_second() -> anyhow::Result<()> {
     if Path::new(DONE).exists() {
         fail!(
             Refused,
@@ -76,15 +84,27 @@ pub(super) fn check(machine: &Installed, next: &Manifest) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// The right to do it: two at once would each undo what the other one has done.
+fn alone(patience: Duration) -> anyhow::Result<File> {
+    lock::alone_at(
+        Path::new(LOCK),
+        patience,
+        "a version is being put in place without a reboot",
+    )
+}
+
 /// Puts the version in `slot` in place of the one that runs, and says what happens. It goes on when this process is ended.
 pub(super) fn start(slot: Slot) -> anyhow::Result<ExitCode> {
     fs::create_dir_all(plan::FOLDER).context("cannot make a folder")?;
+    // The process takes it again, and has it for as long as it works: this one may be ended before it
+    let lock = alone(Duration::ZERO)?;
     File::create(LOG).with_context(|| format!("cannot create {LOG}"))?;
     let child = Command::new("/proc/self/exe")
         .args(["os", "live", &slot.to_string()])
         .survive_parent()
         .inherit_group()
         .spawn()?;
+    drop(lock);
     let mut log = File::open(LOG).with_context(|| format!("cannot open {LOG}"))?;
     let mut shown = 0;
     loop {
@@ -141,6 +161,8 @@ fn detach() -> anyhow::Result<()> {
 }
 
 fn upgrade(slot: Slot) -> anyhow::Result<()> {
+    let _lock = alone(HANDED_OVER)?;
+    refuse_second()?;
     let machine = Installed::here()?;
     let version = machine
         .version(slot)
