@@ -70,8 +70,8 @@ pub enum Include {
     File(String),
     /// A service that every machine knows, by its name, and its file. A catalogue's of the same name does not count.
     BuiltIn(String, &'static str),
-    /// A service of a catalogue, by its name or its address, with what to say when it is not here.
-    Catalogue(String, String),
+    /// A service of a catalogue, by its name or its address.
+    Catalogue(String),
     /// Something that this version does not fetch, with the reason.
     Refused(String, String),
 }
@@ -93,7 +93,7 @@ fn include(name: &str, has_repositories: bool) -> Include {
         return Include::BuiltIn(name.to_owned(), text);
     }
     if name.contains("://") || (has_repositories && is_catalogue_name(name)) {
-        return Include::Catalogue(name.to_owned(), reason(name).to_owned());
+        return Include::Catalogue(name.to_owned());
     }
     Include::Refused(name.to_owned(), reason(name).to_owned())
 }
@@ -110,9 +110,7 @@ pub fn is_catalogue_name(name: &str) -> bool {
 
 /// Why a name that is not a path is not taken.
 pub fn reason(name: &str) -> &'static str {
-    if name.contains("://") {
-        "it was not fetched yet: ros service enable fetches it, and the boot never waits for that"
-    } else if let Some((_, reason)) = CATALOGUE.iter().find(|(known, _)| *known == name) {
+    if let Some((_, reason)) = CATALOGUE.iter().find(|(known, _)| *known == name) {
         reason
     } else if name.ends_with("-console") {
         "this version has one console, the media's"
@@ -120,6 +118,9 @@ pub fn reason(name: &str) -> &'static str {
         "it is in no catalogue that rancher.repositories names: name the path of a file below /var/lib/rancher/conf, or add a repository"
     }
 }
+
+/// What is said of a service of a catalogue whose file is not here.
+pub const NOT_FETCHED: &str = "its file is not here yet: it is fetched when the network answers, and the boot does not wait for that";
 
 /// Adds the services of a file in compose's form, with or without `services:` around them. The configuration's own
 /// services of the same names stay; wrong parts are reported and left out.

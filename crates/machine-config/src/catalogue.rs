@@ -1,6 +1,7 @@
 //! Where services of catalogues are: a folder of this machine, or an address and the file that its answer is kept in.
 //!
-//! Only files are read at the boot: a repository that cannot be reached delays nothing. `ros service enable` fetches.
+//! Only files are read at the boot: a repository that cannot be reached delays nothing. `ros service enable` fetches, and so does the
+//! console for what is on and not here.
 
 use std::path::{Path, PathBuf};
 
@@ -69,6 +70,20 @@ pub fn places(config: &Config, name: &str, conf: &Path) -> Vec<Place> {
         }
     }
     places
+}
+
+/// The file of a service that is here.
+pub fn file(config: &Config, name: &str, conf: &Path) -> Option<PathBuf> {
+    let places = places(config, name, conf);
+    let mut files = places.iter().map(Place::file);
+    files.find(|file| file.is_file()).map(Path::to_owned)
+}
+
+/// Whether a service may be somewhere else than on this machine.
+pub fn is_elsewhere(config: &Config, name: &str, conf: &Path) -> bool {
+    let places = places(config, name, conf);
+    let mut places = places.iter();
+    places.any(|place| matches!(place, Place::Kept { .. }))
 }
 
 /// The places of the repositories' lists of services (`index.yml`). `conf` is the directory of the machine's configuration.

@@ -204,17 +204,16 @@ impl MachineConfig {
                     Err(error) => include::refuse(loaded, &path, &error.to_string()),
                 },
                 Include::BuiltIn(name, text) => include::add(loaded, &name, text),
-                Include::Catalogue(name, reason) => {
-                    let found = catalogue::places(&loaded.config, &name, &places.conf);
-                    let file = found
-                        .iter()
-                        .map(catalogue::Place::file)
-                        .find(|path| path.is_file());
-                    match file.and_then(|path| Some((path, files::read(path, &mut problems)?))) {
-                        Some((path, text)) => {
+                Include::Catalogue(name) => {
+                    let file = catalogue::file(&loaded.config, &name, &places.conf);
+                    match file.and_then(|path| Some((files::read(&path, &mut problems)?, path))) {
+                        Some((text, path)) => {
                             include::add(loaded, &path.display().to_string(), &text);
                         }
-                        None => include::refuse(loaded, &name, &reason),
+                        None if catalogue::is_elsewhere(&loaded.config, &name, &places.conf) => {
+                            include::refuse(loaded, &name, include::NOT_FETCHED);
+                        }
+                        None => include::refuse(loaded, &name, include::reason(&name)),
                     }
                 }
                 Include::Refused(name, reason) => include::refuse(loaded, &name, &reason),

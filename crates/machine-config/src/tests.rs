@@ -158,7 +158,7 @@ fn a_service_of_a_catalogue_is_read_from_its_folder_and_a_missing_one_is_named()
     assert!(said.iter().any(|line| line.contains("services_include.other") && line.contains("in no catalogue")));
     assert!(
         said.iter()
-            .any(|line| line.contains("e.example") && line.contains("not fetched yet"))
+            .any(|line| line.contains("e.example") && line.contains("not here yet"))
     );
 }
 

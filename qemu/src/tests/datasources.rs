@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 
 use super::user_data::prints;
 use crate::context::{Context, alone};
-use crate::guest::Guest;
+use crate::guest::{BOOT_DEADLINE, Guest};
 use crate::machine::{Boot, Machine};
 
 const KEY: &str =
@@ -47,13 +47,16 @@ pub(super) fn serve() -> anyhow::Result<u16> {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // A client that goes away asks again.
-            let _ = answer(stream);
+            let _ = answer(stream, port);
         }
     });
     Ok(port)
 }
 
-fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+/// Below this path the user data has a service of a catalogue, which is there, too.
+const WITH_CATALOGUE: &str = "/with-catalogue";
+
+fn answer(mut stream: TcpStream, port: u16) -> std::io::Result<()> {
     let mut line = String::new();
     let mut reader = BufReader::new(stream.try_clone()?);
     reader.read_line(&mut line)?;
@@ -63,10 +66,21 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
             break;
         }
     }
-    let body = match line.split(' ').nth(1).unwrap_or("") {
+    let path = line.split(' ').nth(1).unwrap_or("");
+    let below = path.strip_prefix(WITH_CATALOGUE);
+    let catalogue = match below {
+        Some(_) => format!(
+            "  services_include: {{late: true}}\n  repositories: {{own: {{url: 'http://10.0.2.2:{port}{WITH_CATALOGUE}'}}}}\n"
+        ),
+        None => String::new(),
+    };
+    let body = match below.unwrap_or(path) {
         "/user-data" => Some(format!(
-            "#cloud-config\nssh_authorized_keys: ['{KEY}']\nrancher:\n  sysctl: {{vm.swappiness: 17}}\n"
+            "#cloud-config\nssh_authorized_keys: ['{KEY}']\nrancher:\n  sysctl: {{vm.swappiness: 17}}\n{catalogue}"
         )),
+        "/l/late.yml" => Some(
+            "late:\n  image: rancher/os-base:${VERSION}\n  command: [sleep, '1000']\n  labels: {io.rancher.os.scope: system}\n".to_owned(),
+        ),
         "/meta-data" => Some("instance-id: i-http\nlocal-hostname: from-the-server\n".to_owned()),
         "/network-config" => Some(
             "version: 2\nethernets:\n  all:\n    match: {name: 'eth*'}\n    dhcp4: true\n    addresses: [192.0.2.77/24]\n    wakeonlan: true\n"
@@ -116,9 +130,22 @@ fn check(guest: &Guest) -> anyhow::Result<()> {
 fn nocloud_by_http_is_named_by_the_command_line(context: &Context) -> anyhow::Result<()> {
     let port = serve()?;
     let guest = Machine::new("nocloud-http", Boot::Kernel)
-        .parameters(&format!("ds=nocloud-net;s=http://10.0.2.2:{port}/"))
+        .parameters(&format!(
+            "ds=nocloud-net;s=http://10.0.2.2:{port}{WITH_CATALOGUE}/"
+        ))
         .start(&context.artifacts)?;
-    check(&guest)
+    check(&guest)?;
+    // Its file is fetched by the boot that reads of it, and kept
+    guest.run_until(
+        "test \"$(system-docker inspect -f '{{.State.Running}}' late)\" = true",
+        BOOT_DEADLINE,
+    )?;
+    guest.run("sudo test -f /var/lib/rancher/cache/services/uown/late.yml")?;
+    prints(
+        &guest,
+        "sudo ros status --problems | grep -c late; true",
+        "0",
+    )
 }
 
 fn nocloud_by_http_is_named_by_the_firmware(context: &Context) -> anyhow::Result<()> {

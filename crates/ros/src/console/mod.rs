@@ -62,6 +62,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         });
         std::thread::spawn(crate::cloud_init_command::ask_late);
         std::thread::spawn(crate::reset::sweep);
+        std::thread::spawn(crate::service::fetch_missing);
         std::thread::spawn(crate::os::follow_policy);
         let said = machine.lease.as_ref().map(|lease| lease.name.clone());
         std::thread::spawn(|| part("host name", || identity::follow_leases(said)));

@@ -4,6 +4,7 @@ mod arguments;
 mod down;
 mod enable;
 mod fetch;
+mod late;
 mod list;
 pub(crate) mod swap;
 mod up;
@@ -20,6 +21,7 @@ use crate::machine_config::MachineConfig;
 use crate::os;
 
 pub(crate) use arguments::{Service, verbose};
+pub(crate) use late::fetch_missing;
 
 /// Runs one of the subcommands.
 pub(crate) fn main(command: &Service) -> anyhow::Result<ExitCode> {
