@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use compose::keep::Found;
 use compose::{Account, Step};
 use engine_api::{Client, ContainerInspect, Engine};
 
+use super::swap::Swapped;
 use super::{docker, socket};
 
 /// How containers come about.
@@ -87,7 +88,7 @@ async fn found(client: &Client, step: &Step) -> anyhow::Result<Found> {
     Ok(found)
 }
 
-/// Makes a new container, which has the old one's volumes.
+/// Makes a new container, which has the old one's volumes. The old one goes when that has worked.
 async fn replace(
     client: &Client,
     step: &Step,
@@ -95,16 +96,19 @@ async fn replace(
     found: &Found,
 ) -> anyhow::Result<()> {
     let replacement = step.replacement(existing, found);
-    // What does not end is killed by its removal
-    let _ = Engine::container_stop(client, &existing.id, None).await;
-    Engine::container_remove(client, &existing.id, true).await?;
+    let name = step.container_name.as_str();
+    let aside = Swapped::aside(client, name).await?;
+    if let Err(error) = Engine::container_create(client, name, replacement.request).await {
+        aside.back(client).await?;
+        bail!("its new container cannot be made: {error}; its earlier one stays");
+    }
+    aside.keep(client).await?;
     for volume in &replacement.left {
         eprintln!(
             "{}: volume {volume} of its earlier container stays, and the new one does not have it",
             step.name
         );
     }
-    Engine::container_create(client, &step.container_name, replacement.request).await?;
     Ok(())
 }
 
