@@ -1,4 +1,4 @@
-//! The engine's part of the cgroup v2 tree: `<root>/system-docker/<container>`; freezing, killing, reading.
+//! The engine's part of the cgroup v2 tree: `<root>/system-docker/<container>`; freezing.
 //!
 //! On a machine without cgroup v2 (a developer's) everything here answers with a clear error and containers run
 //! without limits.
@@ -8,8 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where cgroup v2 is mounted.
-const ROOT: &str = "/sys/fs/cgroup";
+use sys::cgroup::{Cgroup, ROOT};
+
 /// Controllers that limits and statistics need.
 const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 /// How long freezing may take: a process in the kernel freezes when it comes out.
@@ -122,14 +122,6 @@ fn find_root() -> Option<PathBuf> {
         .find(|path| path.join("cgroup.controllers").exists())
 }
 
-/// Kills every process in a cgroup and below it.
-///
-/// # Errors
-/// Without cgroup v2.
-pub fn kill(path: &Path) -> io::Result<()> {
-    fs::write(path.join("cgroup.kill"), "1")
-}
-
 /// Freezes a cgroup and waits until it is frozen; on failure it is thawed.
 ///
 /// # Errors
@@ -152,85 +144,11 @@ pub async fn freeze(path: &Path, frozen: bool) -> io::Result<()> {
         Ok(result) => result,
         Err(_) => {
             // The error that counts is that it did not freeze.
-            let _ = thaw(path);
+            let _ = Cgroup::at(path).thaw();
             Err(io::Error::other(format!(
                 "not frozen within {} s",
                 FREEZE_DEADLINE.as_secs()
             )))
         }
     }
-}
-
-/// Thaws a cgroup.
-///
-/// # Errors
-/// Without cgroup v2.
-pub fn thaw(path: &Path) -> io::Result<()> {
-    fs::write(path.join("cgroup.freeze"), "0")
-}
-
-/// Whether any process is in the cgroup or below it.
-#[must_use]
-pub fn is_populated(path: &Path) -> bool {
-    fs::read_to_string(path.join("cgroup.events"))
-        .is_ok_and(|events| events.lines().any(|line| line == "populated 1"))
-}
-
-/// How many processes the kernel killed there because memory ran out.
-#[must_use]
-pub fn oom_kills(path: &Path) -> u64 {
-    value(path, "memory.events", "oom_kill")
-}
-
-/// Removes a cgroup and what is below it; fine when it is not there.
-pub fn remove(path: &Path) {
-    if let Ok(entries) = fs::read_dir(path) {
-        for entry in entries
-            .flatten()
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        {
-            remove(&entry.path());
-        }
-        // A cgroup that is still populated stays until the next start of the container.
-        let _ = fs::remove_dir(path);
-    }
-}
-
-/// Processes in a cgroup and below it.
-#[must_use]
-pub fn processes(path: &Path) -> Vec<i32> {
-    let mut found: Vec<i32> = fs::read_to_string(path.join("cgroup.procs"))
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| line.parse().ok())
-        .collect();
-    if let Ok(entries) = fs::read_dir(path) {
-        for entry in entries
-            .flatten()
-            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        {
-            found.extend(processes(&entry.path()));
-        }
-    }
-    found
-}
-
-/// A file with one number; `max` and missing files are none.
-#[must_use]
-pub fn number(path: &Path, file: &str) -> Option<u64> {
-    fs::read_to_string(path.join(file))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
-}
-
-/// One value of a file of `key value` lines; zero when it is missing.
-#[must_use]
-pub fn value(path: &Path, file: &str, key: &str) -> u64 {
-    let text = fs::read_to_string(path.join(file)).unwrap_or_default();
-    let found = text
-        .lines()
-        .find_map(|line| line.split_once(' ').filter(|(name, _)| *name == key));
-    found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use engine_api::{
     BlkioStatEntry, BlkioStats, CpuStats, CpuUsage, MemoryStats, NetworkStats, PidsStats, Result,
     Stats, ThrottlingData,
 };
+use sys::cgroup::Cgroup;
 use tokio::sync::mpsc;
 
 use crate::Engine;
@@ -77,11 +77,11 @@ fn read(container: &Rc<Container>) -> Stats {
     if !container.status().is_alive() {
         return stats;
     }
-    let cgroup = container.cgroup.as_path();
+    let cgroup = &Cgroup::at(&container.cgroup);
     stats.read = Timestamp::now().to_string();
     stats.pids_stats = PidsStats {
-        current: crate::cgroup::number(cgroup, "pids.current").unwrap_or(0),
-        limit: crate::cgroup::number(cgroup, "pids.max").unwrap_or(0),
+        current: cgroup.number("pids.current").unwrap_or(0),
+        limit: cgroup.number("pids.max").unwrap_or(0),
     };
     stats.cpu_stats = cpu(cgroup);
     stats.memory_stats = memory(cgroup);
@@ -90,8 +90,8 @@ fn read(container: &Rc<Container>) -> Stats {
     stats
 }
 
-fn cpu(cgroup: &Path) -> CpuStats {
-    let micros = |key: &str| crate::cgroup::value(cgroup, "cpu.stat", key).saturating_mul(1000);
+fn cpu(cgroup: &Cgroup) -> CpuStats {
+    let micros = |key: &str| cgroup.value("cpu.stat", key).saturating_mul(1000);
     CpuStats {
         cpu_usage: CpuUsage {
             total_usage: micros("usage_usec"),
@@ -102,33 +102,33 @@ fn cpu(cgroup: &Path) -> CpuStats {
         system_cpu_usage: system::cpu_time(),
         online_cpus: u32::try_from(system::online_cpus()).unwrap_or(1),
         throttling_data: ThrottlingData {
-            periods: crate::cgroup::value(cgroup, "cpu.stat", "nr_periods"),
-            throttled_periods: crate::cgroup::value(cgroup, "cpu.stat", "nr_throttled"),
+            periods: cgroup.value("cpu.stat", "nr_periods"),
+            throttled_periods: cgroup.value("cpu.stat", "nr_throttled"),
             throttled_time: micros("throttled_usec"),
         },
     }
 }
 
-fn memory(cgroup: &Path) -> MemoryStats {
-    let text = fs::read_to_string(cgroup.join("memory.stat")).unwrap_or_default();
+fn memory(cgroup: &Cgroup) -> MemoryStats {
+    let text = cgroup.read("memory.stat").unwrap_or_default();
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
     let stats: BTreeMap<String, u64> = pairs
         .filter_map(|(key, value)| Some((key.to_owned(), value.parse().ok()?)))
         .collect();
-    let limit = crate::cgroup::number(cgroup, "memory.max");
+    let limit = cgroup.number("memory.max");
     MemoryStats {
-        usage: crate::cgroup::number(cgroup, "memory.current").unwrap_or(0),
+        usage: cgroup.number("memory.current").unwrap_or(0),
         limit: limit
             .unwrap_or_else(system::memory_total)
             .min(system::memory_total()),
-        failcnt: crate::cgroup::value(cgroup, "memory.events", "oom"),
+        failcnt: cgroup.value("memory.events", "oom"),
         stats,
         ..MemoryStats::default()
     }
 }
 
-fn block_io(cgroup: &Path) -> BlkioStats {
-    let text = fs::read_to_string(cgroup.join("io.stat")).unwrap_or_default();
+fn block_io(cgroup: &Cgroup) -> BlkioStats {
+    let text = cgroup.read("io.stat").unwrap_or_default();
     let (mut bytes, mut operations) = (Vec::new(), Vec::new());
     for line in text.lines() {
         let mut words = line.split_whitespace();

@@ -125,6 +125,32 @@ impl Cgroup {
             .collect())
     }
 
+    /// Process numbers in it and in the groups below; none when it does not exist.
+    #[must_use]
+    pub fn all_processes(&self) -> Vec<i32> {
+        let mut found = self.processes().unwrap_or_default();
+        for below in below(&self.path).into_iter().flatten() {
+            found.extend(Cgroup::at(below).all_processes());
+        }
+        found
+    }
+
+    /// The number that one of its files has; none for `max`, and when there is no such file.
+    #[must_use]
+    pub fn number(&self, file: &str) -> Option<u64> {
+        self.read(file).ok()?.trim().parse().ok()
+    }
+
+    /// What one of its files, of lines `key value`, has for a key; 0 when it has nothing.
+    #[must_use]
+    pub fn value(&self, file: &str, key: &str) -> u64 {
+        let text = self.read(file).unwrap_or_default();
+        let found = text
+            .lines()
+            .find_map(|line| line.split_once(' ').filter(|(name, _)| *name == key));
+        found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+    }
+
     /// Kills everything in it and below (cgroup.kill, Linux 5.14; one by one before).
     ///
     /// # Errors
@@ -168,20 +194,30 @@ impl Cgroup {
     }
 }
 
-/// Groups below first: rmdir(2) takes empty ones only, and the files in them are the kernel's.
+/// Groups below first: rmdir(2) takes empty ones only, and the files in them are the kernel's. One that has a process keeps those above
+/// it, and no other.
 fn remove(path: &Path) -> io::Result<()> {
     let not_found = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    let entries = match fs::read_dir(path) {
+    let groups = match below(path) {
         Err(error) if not_found(&error) => return Ok(()),
-        entries => entries?,
+        groups => groups?,
     };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            remove(&entry.path())?;
-        }
+    let mut failed = None;
+    for group in &groups {
+        failed = remove(group).err().or(failed);
     }
-    match fs::remove_dir(path) {
-        Err(error) if not_found(&error) => Ok(()),
-        result => result,
+    match (fs::remove_dir(path), failed) {
+        (Err(error), _) if not_found(&error) => Ok(()),
+        (Err(_), Some(error)) => Err(error),
+        (result, _) => result,
     }
+}
+
+/// The groups in this one.
+fn below(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(path)?.flatten();
+    Ok(entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect())
 }

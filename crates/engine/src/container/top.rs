@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use engine_api::{ContainerTop, Error, Result};
+use sys::cgroup::Cgroup;
 
 use crate::Engine;
 
@@ -35,7 +36,8 @@ impl Engine {
                 }
             })?;
         let (columns, sort) = (columns(ps_args)?, sort_key(ps_args));
-        let mut pids: BTreeSet<i32> = crate::cgroup::processes(&container.cgroup)
+        let mut pids: BTreeSet<i32> = Cgroup::at(&container.cgroup)
+            .all_processes()
             .into_iter()
             .collect();
         pids.extend(container.pid());

@@ -5,6 +5,7 @@ pub(super) mod expand;
 
 use engine_api::{ContainerConfig, Error, Result};
 use images::CommitOptions;
+use sys::cgroup::Cgroup;
 
 use crate::Engine;
 use crate::container::create::merge;
@@ -74,7 +75,7 @@ impl Engine {
             .commit(options, &container.layout.upper())
             .await;
         if frozen {
-            let _ = crate::cgroup::thaw(&container.cgroup);
+            let _ = Cgroup::at(&container.cgroup).thaw();
         }
         let id = made?;
         let mut attributes = container.event_attributes();

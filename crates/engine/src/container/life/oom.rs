@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use sys::cgroup::Cgroup;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -66,7 +67,7 @@ impl Engine {
 
     /// Tells of the kills since the last look.
     pub(in crate::container) fn tell_oom_kills(&self, container: &Container) {
-        let kills = crate::cgroup::oom_kills(&container.cgroup);
+        let kills = Cgroup::at(&container.cgroup).value("memory.events", "oom_kill");
         if kills <= container.oom_kills.get() {
             return;
         }

@@ -10,6 +10,7 @@ use engine_api::Timestamp;
 use objects::Damage;
 
 use engine_api::Error;
+use sys::cgroup::Cgroup;
 
 use crate::Engine;
 use crate::container::life::restart::{Exit, wants_restart};
@@ -68,10 +69,10 @@ impl Engine {
 
     /// Ends what a container without a record may have left running.
     fn end_unknown(&self, id: &str) {
-        let cgroup = self.0.cgroups.of(id, "");
-        if crate::cgroup::is_populated(&cgroup) {
+        let cgroup = Cgroup::at(self.0.cgroups.of(id, ""));
+        if cgroup.is_populated().unwrap_or(false) {
             // Without cgroup.kill there is no way to find them.
-            let _ = crate::cgroup::kill(&cgroup);
+            let _ = cgroup.kill();
         }
     }
 
@@ -219,10 +220,11 @@ fn check_files(directory: &Path, id: &str, damage: &Damage) {
 /// Kills what an earlier engine's container left running: by its cgroup, and by pid when that still means the same
 /// process.
 fn end_leftovers(record: &Record, cgroup: &std::path::Path) {
-    if crate::cgroup::is_populated(cgroup) {
+    let cgroup = Cgroup::at(cgroup);
+    if cgroup.is_populated().unwrap_or(false) {
         // Without cgroup.kill the process below is all that can be reached.
-        let _ = crate::cgroup::thaw(cgroup);
-        let _ = crate::cgroup::kill(cgroup);
+        let _ = cgroup.thaw();
+        let _ = cgroup.kill();
     }
     let pid = record.state.pid;
     if pid > 0

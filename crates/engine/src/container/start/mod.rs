@@ -9,6 +9,7 @@ use engine_api::Timestamp;
 use engine_api::{Error, Result};
 use network::Attachment;
 use runtime::{CreateRequest, ErrorKind, Process, Runtime};
+use sys::cgroup::Cgroup;
 use tokio::sync::{Notify, oneshot};
 
 use super::{Container, Live, Status};
@@ -84,7 +85,8 @@ impl Engine {
         let spec = spec.map_err(failed)?;
         let (descriptors, stdio) = self.standard_streams(container).map_err(failed)?;
         // What an earlier run left (a process in the kernel) must not share limits with this one.
-        crate::cgroup::remove(&container.cgroup);
+        // One that is still populated stays until the next start.
+        let _ = Cgroup::at(&container.cgroup).delete();
         let cgroup = self.0.cgroups.present.then_some(container.cgroup.as_path());
         let request = CreateRequest {
             id: &container.id,

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use engine_api::{Error, Result};
+use sys::cgroup::Cgroup;
 use sys::process::Signal;
 
 use crate::Engine;
@@ -73,7 +74,7 @@ impl Engine {
             .ok_or_else(|| Error::conflict(format!("container {} is not running", container.id)))?;
         if number == signals::KILL {
             // A missing cgroup.kill (no cgroup v2 here) leaves the first process, whose end takes its namespace along.
-            let _ = crate::cgroup::kill(&container.cgroup);
+            let _ = Cgroup::at(&container.cgroup).kill();
         }
         match process.pidfd.send_signal(signal) {
             Err(error) if error.errno() != Some(ESRCH) => {

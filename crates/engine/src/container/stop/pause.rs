@@ -1,6 +1,7 @@
 //! Freezing and thawing by the cgroup's freezer.
 
 use engine_api::{Error, Result};
+use sys::cgroup::Cgroup;
 
 use crate::Engine;
 use crate::container::{Container, Status};
@@ -62,7 +63,7 @@ impl Engine {
 
     /// Thaws a paused container.
     pub(in crate::container) fn thaw(&self, container: &Container) -> Result<()> {
-        crate::cgroup::thaw(&container.cgroup).map_err(|error| {
+        Cgroup::at(&container.cgroup).thaw().map_err(|error| {
             Error::server(format!(
                 "Cannot unpause container {}: {error}",
                 container.id
