@@ -167,8 +167,13 @@ impl Console {
 
     /// Types a line, as an operator at the terminal would.
     pub(crate) fn type_line(&self, line: &str) -> anyhow::Result<()> {
+        self.type_keys(&format!("{line}\n"))
+    }
+
+    /// Types what these characters are at a terminal.
+    pub(crate) fn type_keys(&self, keys: &str) -> anyhow::Result<()> {
         (&self.writer)
-            .write_all(format!("{line}\n").as_bytes())
+            .write_all(keys.as_bytes())
             .context("cannot type into the console")
     }
 

@@ -2,6 +2,7 @@
 
 mod boot;
 mod boot_media;
+mod boot_menu;
 mod broken;
 mod compose;
 mod config_apply;
@@ -67,6 +68,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         trial::tests(context),
         engine::tests(context),
         boot_media::tests(context),
+        boot_menu::tests(context),
         damage::tests(context),
         dying_disk::tests(context),
         state::tests(context),
