@@ -7,15 +7,23 @@ use anyhow::{Context as _, ensure};
 use libtest_mimic::Trial;
 
 use crate::context::{Context, long};
+use crate::disk::Disk;
 use crate::guest::{BOOT_DEADLINE, Guest, PROMPT};
 use crate::machine::{Boot, Machine};
 
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
-    vec![long(
-        context,
-        "config_apply_takes_back_what_cuts_the_machine_off",
-        takes_back,
-    )]
+    vec![
+        long(
+            context,
+            "config_apply_takes_back_what_cuts_the_machine_off",
+            takes_back,
+        ),
+        long(
+            context,
+            "config_apply_is_taken_back_by_a_power_cut",
+            is_taken_back_by_a_power_cut,
+        ),
+    ]
 }
 
 /// Longest wait for a machine whose change is taken back: the time to confirm, restarts, and DHCP.
@@ -157,6 +165,36 @@ fn takes_back(context: &Context) -> anyhow::Result<()> {
     for class in CLASSES {
         take_back(&guest, class).with_context(|| class.name)?;
     }
+    guest.check()
+}
+
+/// The power goes while a change waits for its confirmation.
+fn is_taken_back_by_a_power_cut(context: &Context) -> anyhow::Result<()> {
+    let disk = Disk::state()?;
+    let start = |name| {
+        let guest = Machine::new(name, Boot::Kernel)
+            .memory_mib(1536)
+            .state_disk(&disk.path)
+            .start(&context.artifacts)?;
+        guest.wait_ready()?;
+        guest.wait_docker()?;
+        anyhow::Ok(guest)
+    };
+    let changed = "grep -qx 1 /proc/sys/net/ipv4/icmp_echo_ignore_all && test $(hostname) = changed && docker info | grep -q 'Logging Driver: local'";
+    let before = "grep -qx 0 /proc/sys/net/ipv4/icmp_echo_ignore_all && test $(hostname) != changed && docker info | grep -q 'Logging Driver: json-file'";
+    let guest = start("config-power-cut")?;
+    guest.run("sudo ros config set rancher.sysctl.net.ipv4.icmp_echo_ignore_all 1 && sudo ros config set hostname changed && sudo ros config set rancher.docker.log_driver local")?;
+    guest.run("sudo sh -c 'setsid ros config apply --confirm=600s >/run/apply.log 2>&1 &'")?;
+    guest.run_until(changed, BACK)?;
+    drop(guest);
+    let guest = start("config-power-came")?;
+    guest.run_until(before, BACK)?;
+    guest.run("! sudo ros config get hostname | grep changed")?;
+    let problems = guest.run("sudo ros status --problems; true")?;
+    ensure!(
+        problems.contains("was not confirmed before the machine stopped"),
+        "nothing is said: {problems}"
+    );
     guest.check()
 }
 
