@@ -120,7 +120,7 @@ pub fn reason(name: &str) -> &'static str {
 }
 
 /// What is said of a service of a catalogue whose file is not here.
-pub const NOT_FETCHED: &str = "its file is not here yet: it is fetched when the network answers, and the boot does not wait for that";
+pub const NOT_FETCHED: &str = "its file is not here: a boot fetches it when the repository answers, and tries for an hour; ros service enable fetches it now";
 
 /// Adds the services of a file in compose's form, with or without `services:` around them. The configuration's own
 /// services of the same names stay; wrong parts are reported and left out.
@@ -168,6 +168,12 @@ pub fn add(loaded: &mut Loaded, name: &str, text: &str) {
 
 /// Says where an entry that is not taken stands.
 pub fn refuse(loaded: &mut Loaded, name: &str, reason: &str) {
+    let problem = refusal(loaded, name, reason);
+    loaded.problems.push(problem);
+}
+
+/// What [`refuse`] says.
+pub fn refusal(loaded: &Loaded, name: &str, reason: &str) -> Problem {
     let include = loaded
         .tree
         .get("rancher.services_include")
@@ -178,7 +184,7 @@ pub fn refuse(loaded: &mut Loaded, name: &str, reason: &str) {
     let at = at.unwrap_or_else(crate::Location::built_in);
     let path = format!("rancher.services_include.{name}");
     let message = format!("not applied: {reason}");
-    loaded.problems.push(Problem::warning(&at, path, message));
+    Problem::warning(&at, path, message)
 }
 
 /// The map of services: below `services:` in today's compose files, the document itself in old ones.

@@ -2,12 +2,13 @@
 //! trait that `init` hands services through, stream framing, and a client for a Unix socket.
 //!
 //! **Belongs here:** what both an engine and its clients need: Docker's types and errors, its units and times, query parameters,
-//! streams, the client, and the tasks of an event loop.
+//! streams, the client, the tasks of an event loop, and how one container takes another one's place.
 //!
 //! **Not here:** this crate does not run containers and does not listen on any socket: that is `engine-server`.
 //!
 //! **May import:** none of our crates.
 
+pub mod aside;
 pub mod base64;
 pub mod body;
 pub mod client;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use config::Problem;
+use config::{Loaded, Problem};
 use machine_config::MachineConfig;
 use sys::blockdev::{self, Kind};
 use sys::modules::ModuleIndex;
@@ -92,6 +92,18 @@ pub(crate) fn read(mut machine: Machine) -> anyhow::Result<Machine> {
     machine.config = read.loaded.config;
     machine.tree = read.loaded.tree;
     Ok(machine)
+}
+
+/// Adds the services of catalogues that the console has fetched and started since the configuration was read.
+pub(crate) fn add_fetched(machine: &mut Machine) {
+    let mut loaded = Loaded {
+        config: std::mem::take(&mut machine.config),
+        tree: std::mem::take(&mut machine.tree),
+        ..Loaded::default()
+    };
+    MachineConfig::add_fetched(&mut loaded);
+    machine.config = loaded.config;
+    machine.tree = loaded.tree;
 }
 
 /// [`read`] at the boot. A change that waited for its confirmation when the power went is taken back first.

@@ -26,6 +26,7 @@ pub mod reset;
 mod service_files;
 pub mod variables;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use config::include::{self, Include};
@@ -108,6 +109,8 @@ pub struct MachineConfig {
     pub command_line: CommandLine,
     /// The name that a DHCP server gave.
     pub lease: Option<LeaseName>,
+    /// Services of catalogues that are on and whose files are not here, by name. A boot fetches them, so that it is not yet a problem.
+    pub unfetched: BTreeMap<String, Problem>,
     /// Variables of the machine's own files that its datasource does not fill. Before it was asked that is not yet a problem.
     pub unfilled: Vec<Problem>,
 }
@@ -188,6 +191,7 @@ impl MachineConfig {
             command_line,
             lease: LeaseName::load(&places.leases),
             unfilled,
+            ..Self::default()
         };
         machine.finish(places, problems);
         machine
@@ -205,15 +209,14 @@ impl MachineConfig {
                 },
                 Include::BuiltIn(name, text) => include::add(loaded, &name, text),
                 Include::Catalogue(name) => {
-                    let file = catalogue::file(&loaded.config, &name, &places.conf);
-                    match file.and_then(|path| Some((files::read(&path, &mut problems)?, path))) {
-                        Some((text, path)) => {
-                            include::add(loaded, &path.display().to_string(), &text);
-                        }
-                        None if catalogue::is_elsewhere(&loaded.config, &name, &places.conf) => {
-                            include::refuse(loaded, &name, include::NOT_FETCHED);
-                        }
-                        None => include::refuse(loaded, &name, include::reason(&name)),
+                    if add_fetched(loaded, &name, &places.conf, &mut problems) {
+                        continue;
+                    }
+                    if catalogue::is_elsewhere(&loaded.config, &name, &places.conf) {
+                        let said = include::refusal(loaded, &name, include::NOT_FETCHED);
+                        self.unfetched.insert(name, said);
+                    } else {
+                        include::refuse(loaded, &name, include::reason(&name));
                     }
                 }
                 Include::Refused(name, reason) => include::refuse(loaded, &name, &reason),
@@ -222,6 +225,16 @@ impl MachineConfig {
         env_files::add(loaded);
         loaded.problems.extend(problems);
         self.check_hostname();
+    }
+
+    /// Adds the services of catalogues whose files have come since this was read.
+    pub fn add_fetched(loaded: &mut Loaded) {
+        for include in include::includes(loaded) {
+            if let Include::Catalogue(name) = include {
+                // What is wrong with it is said when all is read
+                add_fetched(loaded, &name, Path::new(CONF), &mut Vec::new());
+            }
+        }
     }
 
     /// Name of the machine: configuration, then metadata, then a DHCP server's, then the default.
@@ -307,6 +320,17 @@ fn load_over(
         },
     );
     defaults::load(&sources, command_line)
+}
+
+/// Adds a service of a catalogue. False when its file is not here.
+fn add_fetched(loaded: &mut Loaded, name: &str, conf: &Path, problems: &mut Vec<Problem>) -> bool {
+    let file = catalogue::file(&loaded.config, name, conf);
+    let Some((text, path)) = file.and_then(|path| Some((files::read(&path, problems)?, path)))
+    else {
+        return false;
+    };
+    include::add(loaded, &path.display().to_string(), &text);
+    true
 }
 
 /// Adds a file of services that is not there: `write_files` may have its text, which cloud-init has not written yet.

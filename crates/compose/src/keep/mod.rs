@@ -12,12 +12,6 @@ use crate::{Rebuild, Step};
 /// Length of the name of an anonymous volume: 32 random bytes as hexadecimal digits.
 const ANONYMOUS_LENGTH: usize = 64;
 
-/// What a service's container is called while another one takes its place: it is what there was, until the other one is there.
-#[must_use]
-pub fn aside(name: &str) -> String {
-    format!("{name}-before-upgrade")
-}
-
 /// What a service's container is compared with.
 #[derive(Debug, Default)]
 pub struct Found {

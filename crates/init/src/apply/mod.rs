@@ -177,13 +177,19 @@ impl Applier {
 
     /// The configuration as the files have it now.
     async fn read(&self) -> anyhow::Result<Machine> {
-        let mut machine = self.machine.borrow().clone();
+        let mut before = self.machine.borrow().clone();
+        let mut machine = before.clone();
         warnings::clear("configuration");
         machine.problems.clear();
-        let read = tokio::task::spawn_blocking(move || configuration::read(machine));
-        timeout(READ_DEADLINE, read)
+        let read = tokio::task::spawn_blocking(move || {
+            configuration::add_fetched(&mut before);
+            (before, configuration::read(machine))
+        });
+        let (before, read) = timeout(READ_DEADLINE, read)
             .await
-            .context("the configuration is not read in time")??
+            .context("the configuration is not read in time")??;
+        *self.machine.borrow_mut() = before;
+        read
     }
 
     /// Makes the machine what `after` says; what failed.

@@ -36,7 +36,7 @@ enum Ended {
 
 /// Repairs the partition of versions, if something was wrong with it. A machine whose partition could not be repaired goes on with it,
 /// as it did without this phase.
-pub(crate) fn check(mut machine: Machine) -> anyhow::Result<Machine> {
+pub(crate) fn check(machine: Machine) -> anyhow::Result<Machine> {
     let Some(installed) = Installed::named_by(&machine.command_line) else {
         return Ok(machine);
     };
@@ -55,9 +55,7 @@ pub(crate) fn check(mut machine: Machine) -> anyhow::Result<Machine> {
     let checked = with_copy(&machine, &device);
     if !mount::is_mount_point(MEDIA).unwrap_or(false) {
         // As it was found first; what is there now may be less
-        let mounted = slot::mount(&installed, &machine.command_line, Path::new(MEDIA))?;
-        machine.media_is_damaged =
-            checked.is_err() || mounted.is_none_or(|mounted| mounted.is_damaged);
+        slot::mount(&installed, &machine.command_line, Path::new(MEDIA))?;
     }
     match checked {
         Ok(Ended::Clean) if !has_errors => log::info(&format!(

@@ -1,9 +1,9 @@
 //! A service's container: the one of an earlier boot as long as it is what the service asks for, or a new one.
 
 use anyhow::{Context as _, bail};
-use compose::keep::{Found, aside};
+use compose::keep::Found;
 use compose::{Plan, Rebuild, Step};
-use engine_api::{ContainerInspect, ContainerUpdate, Engine};
+use engine_api::{ContainerInspect, Engine, aside};
 
 use crate::log;
 use crate::machine::Machine;
@@ -23,10 +23,10 @@ pub(super) fn start_afresh(machine: &Machine, plan: &mut Plan) {
 /// Makes the container unless the one of the last boot is still right.
 pub(super) async fn make<E: Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
     let name = step.container_name.as_str();
-    let mut existing = find(engine, name).await?;
+    let mut existing = aside::find(engine, name).await?;
     let old = match step.rebuild {
         Rebuild::Always => None,
-        _ => find(engine, &aside(name)).await?,
+        _ => aside::find(engine, &aside::name_of(name)).await?,
     };
     if existing.is_none() && old.is_none() {
         engine.container_create(name, step.request.clone()).await?;
@@ -37,54 +37,67 @@ pub(super) async fn make<E: Engine>(engine: &E, step: &Step) -> anyhow::Result<(
         ..Found::default()
     };
     for other in step.shares() {
-        if let Some(container) = find(engine, other).await? {
+        if let Some(container) = aside::find(engine, other).await? {
             found.shared.insert(other.to_owned(), container);
         }
     }
     if let Some(old) = old {
         existing = Some(one_of(engine, step, existing, old, &found).await?);
     }
-    match existing {
-        Some(existing) if !step.is_current(&existing, &found) => {
-            replace(engine, step, &existing, &found).await
-        }
-        _ => Ok(()),
+    let Some(existing) = existing else {
+        return Ok(());
+    };
+    if !step.is_current(&existing, &found) {
+        return replace(engine, step, &existing, &found).await;
     }
+    if step.is_made_so(&existing, &found) {
+        // `ros service upgrade` takes it away for a moment, and may have been cut off then
+        let policy = &step.request.host_config.restart_policy;
+        aside::set_policy(engine, &existing, policy).await?;
+    }
+    Ok(())
 }
 
-/// Where a replacement was cut off, here or in `ros service upgrade`, the old container is there under another name, with the new one
-/// or alone: the one that the service asks for stays.
+/// Where a replacement was cut off, here or in `ros service upgrade`, the old container is aside, next to the new one or alone: the one
+/// that the service asks for stays.
 async fn one_of<E: Engine>(
     engine: &E,
     step: &Step,
     new: Option<ContainerInspect>,
-    old: ContainerInspect,
+    mut old: ContainerInspect,
     found: &Found,
 ) -> anyhow::Result<ContainerInspect> {
     if let Some(new) = new {
-        if step.is_current(&new, found) || !step.is_current(&old, found) {
-            engine.container_remove(&old.id, true).await?;
+        let is_new = match step.rebuild {
+            Rebuild::Never => step.is_made_so(&new, found),
+            _ => step.is_current(&new, found) || !step.is_current(&old, found),
+        };
+        let gone = if is_new { &old } else { &new };
+        // It may run in User Docker. What does not end is killed by its removal.
+        let _ = engine.container_stop(&gone.id, None).await;
+        let removed = engine.container_remove(&gone.id, true).await;
+        if is_new {
+            if let Err(error) = removed {
+                not_removed(step, &error);
+            }
             return Ok(new);
         }
-        engine.container_remove(&new.id, true).await?;
+        removed?;
     }
     let policy = &step.request.host_config.restart_policy;
-    if old.host_config.restart_policy != *policy {
-        // `ros service upgrade` takes it from a container that is put aside
-        let update = ContainerUpdate {
-            restart_policy: policy.clone(),
-            ..ContainerUpdate::default()
-        };
-        engine.container_update(&old.id, update).await?;
-    }
-    engine
-        .container_rename(&old.id, &step.container_name)
-        .await?;
+    aside::take_back(engine, &mut old, &step.container_name, policy).await?;
     log::info(&format!(
         "service: {}: its earlier container is there again: its replacement was cut off",
         step.name
     ));
     Ok(old)
+}
+
+fn not_removed(step: &Step, error: &engine_api::Error) {
+    log::warning(&format!(
+        "service: {}: its earlier container cannot be removed: {error}",
+        step.name
+    ));
 }
 
 /// Makes another container in the place of this one. One with something in it is put aside, and goes only when the other one is there:
@@ -97,20 +110,20 @@ async fn replace<E: Engine>(
 ) -> anyhow::Result<()> {
     let replacement = step.replacement(existing, found);
     let name = step.container_name.as_str();
-    // What was told to end has its data in order. It does not run at a boot of System Docker, and whatever does not end is
-    // killed by its removal.
-    let _ = engine.container_stop(&existing.id, None).await;
     if step.rebuild == Rebuild::Always {
+        // What was told to end has its data in order. It does not run at a boot of System Docker, and whatever does not end is
+        // killed by its removal.
+        let _ = engine.container_stop(&existing.id, None).await;
         engine.container_remove(&existing.id, true).await?;
         let made = engine.container_create(name, replacement.request).await;
         made.context("its earlier container is removed, and the new one cannot be made")?;
         return Ok(());
     }
-    engine.container_rename(&existing.id, &aside(name)).await?;
+    aside::put(engine, existing, name).await?;
     if let Err(error) = engine.container_create(name, replacement.request).await {
-        let words = match engine.container_rename(&existing.id, name).await {
+        let words = match aside::back(engine, existing, name).await {
             Ok(()) => "its earlier container stays".to_owned(),
-            Err(error) => format!("its earlier container is called {}: {error}", aside(name)),
+            Err(back) => format!("its earlier container is {}: {back}", aside::name_of(name)),
         };
         bail!("its new container cannot be made: {error}; {words}");
     }
@@ -125,17 +138,23 @@ async fn replace<E: Engine>(
             replacement.left.join(", ")
         ));
     }
-    let removed = engine.container_remove(&existing.id, true).await;
-    removed.context("its earlier container cannot be removed")
+    if let Err(error) = engine.container_remove(&existing.id, true).await {
+        not_removed(step, &error);
+    }
+    Ok(())
 }
 
 /// Whether the service has a container of an earlier boot that is not simply replaced: what it wrote is in it.
 pub(super) async fn has_kept<E: Engine>(engine: &E, step: &Step) -> bool {
+    let name = step.container_name.as_str();
     // An engine that does not answer must not cost data.
     step.rebuild != Rebuild::Always
-        && find(engine, &step.container_name)
+        && (aside::find(engine, name)
             .await
             .map_or(true, |found| found.is_some_and(|found| has_run(&found)))
+            || aside::find(engine, &aside::name_of(name))
+                .await
+                .map_or(true, |found| found.is_some()))
 }
 
 /// Docker writes the year 1 for a start that never was.
@@ -144,15 +163,12 @@ fn has_run(container: &ContainerInspect) -> bool {
     !started.is_empty() && !started.starts_with("0001-")
 }
 
-/// Whether there is a container of this name.
+/// Whether there is a container of this name, or one that was put aside.
 pub(super) async fn exists<E: Engine>(engine: &E, name: &str) -> bool {
-    matches!(find(engine, name).await, Ok(Some(_)))
-}
-
-async fn find<E: Engine>(engine: &E, name: &str) -> anyhow::Result<Option<ContainerInspect>> {
-    match engine.container_inspect(name).await {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error.into()),
+    for name in [name, &aside::name_of(name)] {
+        if matches!(aside::find(engine, name).await, Ok(Some(_))) {
+            return true;
+        }
     }
+    false
 }

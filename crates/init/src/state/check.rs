@@ -84,18 +84,19 @@ fn not_ended(device: &Path, error: &anyhow::Error) -> Checked {
     Checked::default()
 }
 
-/// Says that something was repaired, and keeps the words on the disk; not for a journal that was replayed.
-pub(super) fn tell(device: &Path, words: &str) {
+/// Says that something was repaired, and keeps the words on the disk if that is there to keep them; not for a journal that was replayed.
+pub(super) fn tell(device: &Path, words: &str, is_there: bool) {
     let repairs = repairs(words);
     let name = device.display();
     if repairs == 0 {
         log::info(&format!("state: {name}: its check has tidied up"));
         return;
     }
-    let kept = keep(&Path::new(EARLY_STATE).join(LOG), words);
+    let kept = is_there.then(|| keep(&Path::new(EARLY_STATE).join(LOG), words));
     let place = match &kept {
-        Ok(()) => format!("/{LOG} has all of it"),
-        Err(error) => format!("it is not kept: {error:#}"),
+        None => format!("{words:?}"),
+        Some(Ok(())) => format!("/{LOG} has all of it"),
+        Some(Err(error)) => format!("it is not kept: {error:#}"),
     };
     warn(
         "state",

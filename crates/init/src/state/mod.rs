@@ -83,13 +83,13 @@ pub(crate) fn mount(mut machine: Machine) -> anyhow::Result<Machine> {
     let mounted = found.and_then(|device| mount_found(&machine, device, wanted.fstype.as_deref()));
     let entered = mounted.and_then(|found| {
         let usable = found.as_ref().map(|(state, _)| state.usable);
-        directory::enter(wanted.directory.as_deref(), usable, Path::new(EARLY_STATE))?;
-        Ok(found.map(|(state, repaired)| {
-            if let Some(repaired) = repaired {
-                check::tell(&state.device, &repaired);
-            }
-            state
-        }))
+        let place = Path::new(EARLY_STATE);
+        let entered = directory::enter(wanted.directory.as_deref(), usable, place);
+        if let Some((state, Some(repaired))) = &found {
+            check::tell(&state.device, repaired, entered.is_ok());
+        }
+        entered?;
+        Ok(found.map(|(state, _)| state))
     });
     match entered {
         Ok(Some(state)) => {

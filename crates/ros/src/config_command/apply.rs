@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use config::{Loaded, Node};
 use machine_config::apply::{
     APPLIED, Answer, CONFIRM_LINKS_S, CONFIRM_RANGE_S, CONFIRM_S, Request, SOCKET,
 };
@@ -32,8 +33,8 @@ pub(super) fn apply(
     let text = fs::read_to_string(APPLIED)
         .with_context(|| format!("the machine is not up yet: cannot read {APPLIED}"))?;
     let (applied, _) = config::parse(APPLIED, &text)?;
-    let plan = Plan::new(&applied, &machine.loaded.tree);
-    for problem in machine.errors() {
+    let plan = Plan::new(&with_fetched(applied, &machine), &machine.loaded.tree);
+    for problem in machine.errors().chain(machine.unfetched.values()) {
         eprintln!("{problem}");
     }
     let as_json = serde_json::json!({
@@ -58,6 +59,29 @@ pub(super) fn apply(
     }
     let answer = ask(&Request::Apply { confirm_s }, DEADLINE)?;
     tell(answer, "applied")
+}
+
+/// What was applied, with the services of catalogues that were fetched and started since: they are not a change.
+fn with_fetched(applied: Node, machine: &MachineConfig) -> Node {
+    let mut config = machine.loaded.config.clone();
+    let has = |path: &str, name: &str| {
+        let map = applied.get(path).and_then(Node::as_map);
+        map.is_some_and(|map| map.contains_key(name))
+    };
+    let rancher = &mut config.rancher;
+    rancher
+        .services
+        .retain(|name, _| has("rancher.services", name));
+    rancher
+        .services_include
+        .retain(|name, _| has("rancher.services_include", name));
+    let mut loaded = Loaded {
+        config,
+        tree: applied,
+        ..Loaded::default()
+    };
+    MachineConfig::add_fetched(&mut loaded);
+    loaded.tree
 }
 
 /// Keeps the pending change.

@@ -105,6 +105,7 @@ fn of_machine(machine: &MachineConfig) -> Vec<Problem> {
     let rancher = &machine.loaded.config.rancher;
     let mut problems = machine.loaded.problems.clone();
     problems.extend(machine.unfilled.iter().cloned());
+    problems.extend(machine.unfetched.values().cloned());
     problems.extend(compose::plan(&rancher.services, rancher).problems);
     let place = |key: &str| place(machine, key);
     for key in authorized_keys(machine).1 {

@@ -1,16 +1,19 @@
 //! Services of catalogues that the configuration has on and that nobody has fetched yet, as at the first boot of a machine: their files
-//! are fetched as soon as their repository answers, and they are started. Nothing waits for that.
+//! are fetched as soon as their repository answers, and they are started, once. Nothing waits for that.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use config::Config;
-use config::include::{Include, includes};
+use anyhow::{Context as _, anyhow};
+use compose::Step;
+use config::{Config, include};
+use engine_api::{Client, aside};
 use machine_config::{CONF, catalogue};
 
-use super::{fetch, plan, up};
+use super::{fetch, plan, socket, up};
 use crate::machine_config::MachineConfig;
 use crate::problems;
 
@@ -18,6 +21,10 @@ use crate::problems;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(3600);
+/// What is missing is said after this time: a network and User Docker take some of it at every boot.
+const QUIET: Duration = Duration::from_secs(60);
+/// Longest wait for one service to be made and started, with the pull of its image.
+const START_DEADLINE: Duration = Duration::from_secs(600);
 /// Subject of what the owner is told.
 const SUBJECT: &str = "catalogue";
 /// A container that is right already stays.
@@ -30,23 +37,25 @@ const START: up::Options = up::Options {
 
 /// Fetches what is missing, and starts it.
 pub(crate) fn fetch_missing() {
-    let machine = MachineConfig::load();
-    let mut late = Late {
-        missing: missing(&machine, Path::new(CONF)),
-        unstarted: BTreeSet::new(),
-    };
-    let end = Instant::now() + PATIENCE;
-    let (mut pause, mut told) = (FIRST_PAUSE, String::new());
-    while !late.is_done() {
-        let words = late.go_on(&machine.loaded.config).join("; ");
-        if words != told {
-            problems::clear(SUBJECT);
-            if !words.is_empty() {
-                problems::warn(SUBJECT, &words);
-            }
-            told = words;
+    let begun = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    let mut late = Late::default();
+    loop {
+        let machine = MachineConfig::load();
+        late.fetch(&machine);
+        late.start();
+        if late.failed.is_empty() {
+            return problems::clear(SUBJECT);
         }
-        if late.is_done() || Instant::now() + pause > end {
+        let names: BTreeSet<String> = late.failed.iter().map(|(name, _)| name.clone()).collect();
+        if begun.elapsed() > QUIET && names != late.told {
+            problems::clear(SUBJECT);
+            for (_, words) in &late.failed {
+                problems::warn(SUBJECT, words);
+            }
+            late.told = names;
+        }
+        if begun.elapsed() + pause > PATIENCE {
             return;
         }
         thread::sleep(pause);
@@ -54,63 +63,78 @@ pub(crate) fn fetch_missing() {
     }
 }
 
-/// What is still to do.
+#[derive(Default)]
 struct Late {
-    /// Names in catalogues.
-    missing: Vec<String>,
-    /// Names of services that came with files that were fetched.
+    /// Services of files that were fetched, until they were started.
     unstarted: BTreeSet<String>,
+    /// What the last try could not do: a name, and why.
+    failed: Vec<(String, String)>,
+    /// Names that the owner was told.
+    told: BTreeSet<String>,
 }
 
 impl Late {
-    fn is_done(&self) -> bool {
-        self.missing.is_empty() && self.unstarted.is_empty()
+    /// One try for what is on and not here now.
+    fn fetch(&mut self, machine: &MachineConfig) {
+        self.failed.clear();
+        let config = &machine.loaded.config;
+        for name in machine.unfetched.keys() {
+            let fetched = fetch::fetch(config, name).and_then(|()| services_of(config, name));
+            match fetched {
+                Ok(services) => self.unstarted.extend(services),
+                Err(error) => self.failed.push((name.clone(), format!("{error:#}"))),
+            }
+        }
     }
 
-    /// One try. What failed.
-    fn go_on(&mut self, config: &Config) -> Vec<String> {
-        let mut errors = Vec::new();
-        let known = services(&MachineConfig::load());
-        self.missing
-            .retain(|name| match fetch::fetch(config, name) {
-                Ok(()) => false,
-                Err(error) => {
-                    errors.push(format!("{error:#}"));
-                    true
-                }
-            });
-        let now = MachineConfig::load();
-        self.unstarted.extend(&services(&now) - &known);
-        let added = std::mem::take(&mut self.unstarted);
-        // One with an error in its definition is not in the plan: `ros status` says it
-        let steps = plan(&now).steps.into_iter();
-        for step in steps.filter(|step| added.contains(&step.name)) {
-            if let Err(error) = up::up(std::slice::from_ref(&step), START) {
-                errors.push(format!("{error:#}"));
+    /// Starts what was fetched. One that has a container is not started again: somebody may have stopped it.
+    fn start(&mut self) {
+        let fetched = std::mem::take(&mut self.unstarted);
+        if fetched.is_empty() {
+            return;
+        }
+        // One that was switched off meanwhile, or has an error in its definition, is not in the plan
+        let steps = plan(&MachineConfig::load()).steps.into_iter();
+        for step in steps.filter(|step| fetched.contains(&step.name)) {
+            if let Err(error) = start(&step) {
+                self.failed
+                    .push((step.name.clone(), format!("{}: {error:#}", step.name)));
                 self.unstarted.insert(step.name);
             }
         }
-        errors
     }
 }
 
-/// Names of services of catalogues that are on and not here.
-fn missing(machine: &MachineConfig, conf: &Path) -> Vec<String> {
-    let config = &machine.loaded.config;
-    let all = includes(&machine.loaded).into_iter();
-    all.filter_map(|include| match include {
-        Include::Catalogue(name) => {
-            let is_here = catalogue::file(config, &name, conf).is_some();
-            (!is_here && catalogue::is_elsewhere(config, &name, conf)).then_some(name)
-        }
-        _ => None,
-    })
-    .collect()
+/// The services of a file that is here.
+fn services_of(config: &Config, name: &str) -> anyhow::Result<Vec<String>> {
+    let file = catalogue::file(config, name, Path::new(CONF)).context("it was not kept")?;
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut loaded = config::Loaded::default();
+    include::add(&mut loaded, name, &text);
+    Ok(loaded.config.rancher.services.into_keys().collect())
 }
 
-fn services(machine: &MachineConfig) -> BTreeSet<String> {
-    let services = machine.loaded.config.rancher.services.keys();
-    services.cloned().collect()
+/// # Errors
+/// When there is no container then, so that it can be tried again. One that there is and that does not start is said at once.
+fn start(step: &Step) -> anyhow::Result<()> {
+    system_docker::event_loop()?.block_on(async {
+        let client = Client::new(socket(step.scope));
+        let name = step.container_name.as_str();
+        if aside::find(&client, name).await?.is_some() {
+            return Ok(());
+        }
+        let error = match tokio::time::timeout(START_DEADLINE, up::one(step, START)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => anyhow!("not started after {} s", START_DEADLINE.as_secs()),
+        };
+        if matches!(aside::find(&client, name).await, Ok(Some(_))) {
+            problems::warn("services", &format!("{}: {error:#}", step.name));
+            return Ok(());
+        }
+        Err(error)
+    })
 }
 
 #[cfg(test)]
@@ -118,24 +142,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_on_and_not_here_is_missing() {
+    fn a_file_that_was_fetched_names_the_services_to_start() {
         let folder = tempfile::tempdir().unwrap();
-        let conf = folder.path().join("conf");
-        let text = "rancher: {repositories: {own: {url: 'http://r.example'}}, services_include: {here: true, far: true, off: false, wifi: true}}";
-        let source = config::Source {
-            name: "t.yml",
-            text,
+        fs::create_dir(folder.path().join("w")).unwrap();
+        let text = "services: {web: {image: i}, db: {image: i}}";
+        fs::write(folder.path().join("w/web.yml"), text).unwrap();
+        let mut config = Config::default();
+        let repository = config::cloud_config::Repository {
+            url: Some(folder.path().display().to_string()),
         };
-        let loaded = config::load(&[source], &config::CommandLine::default());
-        let here = catalogue::places(&loaded.config, "here", &conf);
-        fetch::store(here[0].file(), "here: {image: i}").unwrap();
-        let mut machine = MachineConfig {
-            loaded,
-            ..MachineConfig::default()
-        };
-        assert_eq!(missing(&machine, &conf), ["far"]);
-        let repositories = &mut machine.loaded.config.rancher.repositories;
-        repositories.get_mut("own").unwrap().url = Some("/opt/catalogue".to_owned());
-        assert!(missing(&machine, &conf).is_empty());
+        config
+            .rancher
+            .repositories
+            .insert("own".to_owned(), repository);
+        assert_eq!(services_of(&config, "web").unwrap(), ["db", "web"]);
+        assert!(services_of(&config, "other").is_err());
     }
 }

@@ -5,9 +5,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use compose::keep::aside;
-use engine_api::types::{ContainerInspect, ContainerUpdate, CreateRequest, RestartPolicy};
-use engine_api::{Client, Engine};
+use engine_api::types::{ContainerInspect, CreateRequest};
+use engine_api::{Client, Engine, aside};
 
 /// A container without a health check is well when it has run this long and was not started again.
 const STEADY: Duration = Duration::from_secs(10);
@@ -28,21 +27,12 @@ impl Swapped {
     /// # Errors
     /// When the engine cannot do it.
     pub(crate) async fn aside(client: &Client, name: &str) -> anyhow::Result<Self> {
-        let before = aside(name);
-        let current = find(client, name).await?;
-        let left = find(client, &before).await?;
-        let old = match (current, left) {
+        let current = aside::find(client, name).await?;
+        let old = match current {
             // A command that was cut off: what it had put aside is the one that worked
-            (None, left) => left,
-            (Some(current), left) => {
-                if left.is_some() {
-                    Engine::container_remove(client, &before, true).await?;
-                }
-                if let Err(error) = put(client, &current, &before).await {
-                    // As it was, as far as the engine does it: the first failure is the one to tell
-                    let _ = revive(client, &current).await;
-                    return Err(error);
-                }
+            None => aside::find(client, &aside::name_of(name)).await?,
+            Some(current) => {
+                aside::put(client, &current, name).await?;
                 Some(current)
             }
         };
@@ -80,7 +70,7 @@ impl Swapped {
     /// When the engine cannot do it.
     pub(crate) async fn keep(self, client: &Client) -> anyhow::Result<()> {
         if self.old.is_some() {
-            Engine::container_remove(client, &aside(&self.name), true).await?;
+            Engine::container_remove(client, &aside::name_of(&self.name), true).await?;
         }
         Ok(())
     }
@@ -91,56 +81,14 @@ impl Swapped {
     /// When the engine cannot do it.
     pub(crate) async fn back(self, client: &Client) -> anyhow::Result<()> {
         let name = self.name.as_str();
-        if find(client, name).await?.is_some() {
+        if aside::find(client, name).await?.is_some() {
             Engine::container_remove(client, name, true).await?;
         }
         let Some(old) = &self.old else {
             return Ok(());
         };
-        client.container_rename(&aside(name), name).await?;
-        revive(client, old).await
+        Ok(aside::back(client, old, name).await?)
     }
-}
-
-/// Stops a container and calls it `before`. A reboot in between must not start both: it has no restart policy then.
-async fn put(client: &Client, current: &ContainerInspect, before: &str) -> anyhow::Result<()> {
-    let none = RestartPolicy {
-        name: "no".to_owned(),
-        ..RestartPolicy::default()
-    };
-    update_policy(client, &current.id, &none).await?;
-    Engine::container_stop(client, &current.id, None).await?;
-    client.container_rename(&current.id, before).await?;
-    Ok(())
-}
-
-/// Gives a container its restart policy back, and starts it if it ran.
-async fn revive(client: &Client, old: &ContainerInspect) -> anyhow::Result<()> {
-    let policy = &old.host_config.restart_policy;
-    if !policy.name.is_empty() {
-        update_policy(client, &old.id, policy).await?;
-    }
-    if old.state.running {
-        Engine::container_start(client, &old.id).await?;
-    }
-    Ok(())
-}
-
-async fn find(client: &Client, name: &str) -> anyhow::Result<Option<ContainerInspect>> {
-    match Engine::container_inspect(client, name).await {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn update_policy(client: &Client, id: &str, policy: &RestartPolicy) -> anyhow::Result<()> {
-    let update = ContainerUpdate {
-        restart_policy: policy.clone(),
-        ..ContainerUpdate::default()
-    };
-    client.container_update(id, &update).await?;
-    Ok(())
 }
 
 /// Waits until the new container is well.
@@ -243,6 +191,7 @@ mod tests {
     #[test]
     fn an_old_container_gets_its_whole_restart_policy_back() {
         use crate::fake_docker::FakeDocker;
+        use engine_api::RestartPolicy;
 
         let docker = FakeDocker::start(|_| (200, "{}".to_owned()));
         let mut old = ContainerInspect {
@@ -254,14 +203,16 @@ mod tests {
             name: "on-failure".to_owned(),
             maximum_retry_count: 5,
         };
-        FakeDocker::run(revive(&docker.client(), &old)).unwrap();
+        FakeDocker::run(async { anyhow::Ok(aside::back(&docker.client(), &old, "db").await?) })
+            .unwrap();
         let asked = docker.asked();
-        let update = &asked[0];
+        assert_eq!(asked[0], "POST /containers/a/rename");
+        let update = &asked[1];
         assert!(update.starts_with("POST /containers/a/update"), "{asked:?}");
         assert!(
             update.contains("\"on-failure\"") && update.contains("\"MaximumRetryCount\":5"),
             "{update}"
         );
-        assert_eq!(asked[1], "POST /containers/a/start");
+        assert_eq!(asked[2], "POST /containers/a/start");
     }
 }

@@ -5,9 +5,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use compose::keep::Found;
 use compose::{Account, Step};
-use engine_api::{Client, ContainerInspect, Engine};
+use engine_api::{Client, ContainerInspect, Engine, aside};
 
-use super::swap::Swapped;
 use super::{docker, socket};
 
 /// How containers come about.
@@ -39,10 +38,11 @@ pub(super) fn up(steps: &[Step], options: Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn one(step: &Step, options: Options) -> anyhow::Result<()> {
+pub(super) async fn one(step: &Step, options: Options) -> anyhow::Result<()> {
     let client = Client::new(socket(step.scope));
     let name = step.container_name.as_str();
-    let existing = find(&client, name).await?;
+    let policy = &step.request.host_config.restart_policy;
+    let existing = aside::find_again(&client, name, policy).await?;
     let mut found = found(&client, step).await?;
     let current = existing
         .as_ref()
@@ -62,6 +62,8 @@ async fn one(step: &Step, options: Options) -> anyhow::Result<()> {
                 Engine::container_create(&client, name, step.request.clone()).await?;
             }
         }
+    } else if let (true, Some(existing)) = (current, &existing) {
+        aside::set_policy(&client, existing, policy).await?;
     }
     if options.start && !step.create_only {
         Engine::container_start(&client, name).await?;
@@ -81,7 +83,7 @@ async fn found(client: &Client, step: &Step) -> anyhow::Result<Found> {
         ..Found::default()
     };
     for other in step.shares() {
-        if let Some(container) = find(client, other).await? {
+        if let Some(container) = aside::find(client, other).await? {
             found.shared.insert(other.to_owned(), container);
         }
     }
@@ -97,12 +99,21 @@ async fn replace(
 ) -> anyhow::Result<()> {
     let replacement = step.replacement(existing, found);
     let name = step.container_name.as_str();
-    let aside = Swapped::aside(client, name).await?;
+    aside::put(client, existing, name).await?;
     if let Err(error) = Engine::container_create(client, name, replacement.request).await {
-        aside.back(client).await?;
-        bail!("its new container cannot be made: {error}; its earlier one stays");
+        let words = match aside::back(client, existing, name).await {
+            Ok(()) => "its earlier one stays".to_owned(),
+            Err(back) => format!("its earlier one is {}: {back}", aside::name_of(name)),
+        };
+        bail!("its new container cannot be made: {error}; {words}");
     }
-    aside.keep(client).await?;
+    let removed = Engine::container_remove(client, &existing.id, true).await;
+    if let Err(error) = removed {
+        eprintln!(
+            "{}: its earlier container is not removed: {error}",
+            step.name
+        );
+    }
     for volume in &replacement.left {
         eprintln!(
             "{}: volume {volume} of its earlier container stays, and the new one does not have it",
@@ -110,12 +121,4 @@ async fn replace(
         );
     }
     Ok(())
-}
-
-async fn find(client: &Client, name: &str) -> anyhow::Result<Option<ContainerInspect>> {
-    match Engine::container_inspect(client, name).await {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }

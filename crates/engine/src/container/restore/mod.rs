@@ -71,7 +71,7 @@ impl Engine {
     fn end_unknown(&self, id: &str) {
         let cgroup = Cgroup::at(self.0.cgroups.of(id, ""));
         if cgroup.is_populated().unwrap_or(false) {
-            // Without cgroup.kill there is no way to find them.
+            // What cannot be killed stays in its group, which no other container gets.
             let _ = cgroup.kill();
         }
     }
@@ -222,7 +222,7 @@ fn check_files(directory: &Path, id: &str, damage: &Damage) {
 fn end_leftovers(record: &Record, cgroup: &std::path::Path) {
     let cgroup = Cgroup::at(cgroup);
     if cgroup.is_populated().unwrap_or(false) {
-        // Without cgroup.kill the process below is all that can be reached.
+        // What fails here leaves the process below, whose end takes its namespace along.
         let _ = cgroup.thaw();
         let _ = cgroup.kill();
     }

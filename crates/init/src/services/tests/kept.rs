@@ -78,36 +78,62 @@ fn a_definition_that_no_container_can_be_made_from_costs_none() {
     assert_eq!(boot(&fake, machine(DB)), ["start first i", "start db db"]);
 }
 
+/// What a boot with `after` does with a machine that ran `before`, whose container was put aside.
+fn boot_cut_off(before: &str, new: Option<&str>, after: &str) -> Vec<String> {
+    let fake = Fake::default();
+    boot(&fake, machine(before));
+    fake.rename("db", "db-before-upgrade");
+    if let Some(new) = new {
+        let made = Fake::default();
+        boot(&made, machine(new));
+        let request = made.0.borrow().containers["db"].clone();
+        fake.add("db", request);
+    }
+    boot(&fake, machine(after))
+}
+
 #[test]
 fn a_replacement_that_was_cut_off_leaves_the_container_that_is_asked_for() {
-    let cut_off = || {
-        let fake = Fake::default();
-        boot(&fake, machine(DB));
-        fake.rename("db", "db-before-upgrade");
-        fake
-    };
     // Before the new one was made
     let back = [
         "start first i",
         "rename db-before-upgrade db",
         "start db db",
     ];
-    assert_eq!(boot(&cut_off(), machine(DB)), back);
-    // After it was made: the definition says which of the two it is
-    let changed = machine(&DB.replace("command: a", "command: b"));
-    for (config, removed) in [
-        (changed.clone(), "remove db-before-upgrade"),
-        (machine(DB), "remove db"),
-    ] {
-        let made = Fake::default();
-        boot(&made, changed.clone());
-        let request = made.0.borrow().containers["db"].clone();
-        let fake = cut_off();
-        fake.add("db", request);
-        let calls = boot(&fake, config);
-        assert!(calls.contains(&removed.to_owned()), "{removed}: {calls:?}");
-        let makes = |call: &String| call.starts_with("create db");
-        assert!(!calls.iter().any(makes), "{calls:?}");
+    assert_eq!(boot_cut_off(DB, None, DB), back);
+    // After it was made: the definition says which of the two it is, also where the container stays whatever changes
+    let label = "io.rancher.os.scope: system, io.docker.compose.rebuild: 'false'";
+    let never = DB.replace("io.rancher.os.scope: system", label);
+    for before in [DB, &never] {
+        let changed = before.replace("command: a", "command: b");
+        for (after, removed) in [
+            (changed.as_str(), "remove db-before-upgrade"),
+            (before, "remove db"),
+        ] {
+            let calls = boot_cut_off(before, Some(&changed), after);
+            assert!(calls.contains(&removed.to_owned()), "{removed}: {calls:?}");
+            let makes = |call: &String| call.starts_with("create db");
+            assert!(!calls.iter().any(makes), "{calls:?}");
+        }
+    }
+}
+
+#[test]
+fn a_restart_policy_that_was_taken_away_is_given_back() {
+    let always = DB.replace("command: a", "command: a, restart: always");
+    for is_aside in [true, false] {
+        let fake = Fake::default();
+        boot(&fake, machine(&always));
+        {
+            let containers = &mut fake.0.borrow_mut().containers;
+            let policy = &mut containers.get_mut("db").expect("made").host_config;
+            "no".clone_into(&mut policy.restart_policy.name);
+        }
+        let name = if is_aside { "db-before-upgrade" } else { "db" };
+        fake.rename("db", name);
+        let calls = boot(&fake, machine(&always));
+        let update = format!("update {name} always");
+        assert!(calls.contains(&update), "{calls:?}");
     }
 }
 

@@ -150,7 +150,7 @@ pub(super) fn results() -> Option<serde_json::Value> {
 /// what is looked at here.
 pub(super) fn note_facts(limit: Duration) -> anyhow::Result<()> {
     let begin = Instant::now();
-    // Whoever changes versions now is not waited for: what was noted before holds
+    // Whoever changes versions now is not waited for as long as by others: what was noted before holds
     let _lock = lock::take_for(limit / 4)?;
     let machine = Installed::here()?;
     let next = machine.records()?.choice().and_then(|choice| choice.next);
