@@ -47,25 +47,58 @@ pub fn write_table(
     mut guid: impl FnMut() -> Guid,
 ) -> Result<()> {
     let disk_guid = guid();
+    let parts = layout.partitions.iter();
+    let entries: Vec<Entry> = parts
+        .map(|part| Entry {
+            number: part.role.number(),
+            type_guid: part.role.type_guid(),
+            guid: guid(),
+            start: part.start,
+            size: part.size,
+            name: part.role.name().to_owned(),
+        })
+        .collect();
+    write_entries(
+        disk,
+        layout.disk_bytes,
+        layout.sector_bytes,
+        disk_guid,
+        &entries,
+    )
+}
+
+/// The same with partitions of anybody's.
+///
+/// # Errors
+/// When the disk cannot be written, or a number is not one of the table's.
+pub(crate) fn write_entries(
+    disk: &mut impl Disk,
+    disk_bytes: u64,
+    sector: u64,
+    disk_guid: Guid,
+    entries: &[Entry],
+) -> Result<()> {
     let mut table = vec![0; TABLE_BYTES];
-    for part in &layout.partitions {
-        let at = ENTRY_BYTES * (part.role.number() as usize - 1);
-        let entry = &mut table[at..at + ENTRY_BYTES];
-        entry[..16].copy_from_slice(&part.role.type_guid().swapped());
-        entry[16..32].copy_from_slice(&guid().swapped());
-        let first = part.start / layout.sector_bytes;
-        let last = first + part.size / layout.sector_bytes - 1;
+    for part in entries {
+        let index = (part.number as usize).checked_sub(1);
+        let entry = index.and_then(|index| table.chunks_exact_mut(ENTRY_BYTES).nth(index));
+        let Some(entry) = entry else {
+            invalid!("a table has no partition {}", part.number);
+        };
+        entry[..16].copy_from_slice(&part.type_guid.swapped());
+        entry[16..32].copy_from_slice(&part.guid.swapped());
+        let first = part.start / sector;
+        let last = first + part.size / sector - 1;
         entry[32..40].copy_from_slice(&first.to_le_bytes());
         entry[40..48].copy_from_slice(&last.to_le_bytes());
-        let name = part.role.name().encode_utf16().take(NAME_UNITS);
+        let name = part.name.encode_utf16().take(NAME_UNITS);
         for (unit, place) in name.zip(entry[56..].chunks_exact_mut(2)) {
             place.copy_from_slice(&unit.to_le_bytes());
         }
     }
-    let place = Place::of(layout);
+    let place = Place::of(disk_bytes, sector);
     let second = header(&place, disk_guid, &table, place.last, 1, place.second_table);
     let first = header(&place, disk_guid, &table, 1, place.last, 2);
-    let sector = layout.sector_bytes;
     disk.write_at(place.second_table * sector, &table)?;
     disk.write_at(place.last * sector, &second)?;
     disk.flush()?;
@@ -86,9 +119,9 @@ struct Place {
 }
 
 impl Place {
-    fn of(layout: &Layout) -> Self {
-        let table = TABLE_BYTES as u64 / layout.sector_bytes;
-        let last = layout.disk_bytes / layout.sector_bytes - 1;
+    fn of(disk_bytes: u64, sector: u64) -> Self {
+        let table = TABLE_BYTES as u64 / sector;
+        let last = disk_bytes / sector - 1;
         Self {
             table,
             second_table: last - table,

@@ -18,6 +18,7 @@ mod bios;
 mod chooser;
 #[cfg(any(test, feature = "model"))]
 pub mod crash;
+mod data_disk;
 mod disk;
 pub mod fat;
 mod gpt;
@@ -39,6 +40,7 @@ mod version;
 pub use begin::begin;
 pub use bios::{BOOT_CODE_BYTES, boot_code, embed_core};
 pub use chooser::{Decision, Why, choose};
+pub use data_disk::{Share, Table};
 pub use disk::{Disk, Memory};
 pub use error::{Error, Result};
 pub use gpt::{Entry, read_second_table, read_table, write_table};

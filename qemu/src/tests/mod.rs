@@ -11,6 +11,7 @@ mod configuration;
 mod confinement;
 mod console;
 mod damage;
+mod data_disks;
 mod datasources;
 mod dying_disk;
 mod engine;
@@ -80,6 +81,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         config_cut_off::tests(context),
         configuration::tests(context),
         user_data::tests(context),
+        data_disks::tests(context),
         rancheros::tests(context),
         hostile::tests(context),
         secrets::tests(context),

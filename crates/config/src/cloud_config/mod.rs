@@ -3,6 +3,7 @@
 //! A field is `None` or empty when no document set it. Decoding cannot fail: [`crate::check`] has given every value
 //! the type that stands here.
 
+mod disks;
 mod network;
 mod state;
 mod users;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 use crate::Service;
 
+pub use disks::{DiskSetup, FsSetup};
 pub use network::{
     Dns, Interface, LinkDns, Network, RouteEntry, RuleEntry, WifiNetwork, Wireguard, WireguardPeer,
 };
@@ -64,6 +66,12 @@ pub struct Config {
     pub power_state: Option<PowerState>,
     /// A file to swap to.
     pub swap: Option<Swap>,
+    /// Partitions of disks, by path.
+    pub disk_setup: BTreeMap<String, DiskSetup>,
+    /// File systems to make.
+    pub fs_setup: Vec<FsSetup>,
+    /// Whom to tell that everything was applied.
+    pub phone_home: Option<PhoneHome>,
     /// Certificate authorities to trust.
     pub ca_certs: CaCerts,
     /// Printed when everything was applied.
@@ -124,6 +132,18 @@ pub struct PowerState {
     pub message: Option<String>,
     /// `poweroff`, `reboot` or `halt`.
     pub mode: Option<String>,
+}
+
+/// `phone_home`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct PhoneHome {
+    /// `all`, or names of what is sent.
+    pub post: Vec<String>,
+    /// How often it is tried.
+    pub tries: Option<i64>,
+    /// The address.
+    pub url: Option<String>,
 }
 
 /// `swap`.

@@ -17,10 +17,10 @@ pub(super) const TOP: &[Field] = &[
     f("bootcmd", Kind::Commands, CONSOLE, "Commands run at every boot in the console, before everything else that the console applies."),
     c("ca_certs", CA_CERTS, CONSOLE, "Certificate authorities that the console trusts. `ca-certs` is the same key."),
     c("chpasswd", CHPASSWD, CONSOLE, "Passwords of users."),
-    c("disk_setup", Kind::Any, Never("disks are only formatted where rancher.state.autoformat names them; partition in runcmd"), "Partitions of disks."),
+    c("disk_setup", DISK_SETUP, CONSOLE, "Partitions of disks, by their paths. A disk with something else on it is left alone and named, unless `overwrite` is set; one that is in use always is."),
     c("final_message", Kind::String, CONSOLE, "Printed on the machine's console when all of this was applied."),
     c("fqdn", Kind::String, Boot, "Full name of the machine, used when `hostname` is not set."),
-    c("fs_setup", Kind::Any, Never("disks are only formatted where rancher.state.autoformat names them; format in runcmd"), "File systems on disks."),
+    c("fs_setup", Kind::ListOf(&FS_SETUP), CONSOLE, "File systems on disks and partitions, before `mounts`. What is as asked stays; what is something else is left alone and named, unless `overwrite` is set."),
     c("groups", Kind::Any, CONSOLE, "Groups to make: names, or maps of a name and its members."),
     c("growpart", Kind::Any, Always("the state partition grows with its disk at each boot, unless rancher.state.growpart=false is on the kernel's command line"), "Growing of partitions."),
     f("hostname", Kind::String, Boot, "Name of the machine; when absent the datasource's, or the one that a DHCP server gives."),
@@ -34,6 +34,7 @@ pub(super) const TOP: &[Field] = &[
     c("package_upgrade", Kind::Bool, NotDone("the system is upgraded as a whole: ros os upgrade"), "Upgrade of packages."),
     c("packages", Kind::Any, Never(PACKAGES), "Packages to install."),
     c("password", Kind::String, CONSOLE, "Password of the default user and of rancher: plain, or a hash that begins with `$`."),
+    c("phone_home", PHONE_HOME, CONSOLE, "A message to a server when all else was applied, once for each instance."),
     c("power_state", POWER_STATE, CONSOLE, "What the machine does when all of this was applied."),
     c("prefer_fqdn_over_hostname", Kind::Bool, Boot, "Whether `fqdn` wins over `hostname`."),
     f("rancher", RANCHER, Inside, "The system's own settings."),
@@ -87,7 +88,6 @@ pub(super) const TOP: &[Field] = &[
     c("mount_default_fields", Kind::Any, Never("give each entry of `mounts` its words"), ""),
     c("no_ssh_fingerprints", Kind::Any, Always("fingerprints of keys are not printed"), ""),
     c("output", Kind::Any, Never("output of commands is in `system-docker logs console`"), ""),
-    c("phone_home", Kind::Any, Never("post with curl in runcmd"), ""),
     c("preserve_hostname", Kind::Any, NotDone("the name is set at each boot: remove `hostname` from the configuration"), ""),
     c("puppet", Kind::Any, Never(MANAGER), ""),
     c("random_seed", Kind::Any, Never("the kernel has its own sources of randomness"), ""),
@@ -170,6 +170,32 @@ const POWER_STATE: Kind = Kind::Object(&[
     c("message", Kind::String, CONSOLE, "Printed before."),
     c("mode", Kind::String, CONSOLE, "`poweroff`, `reboot` or `halt`."),
     c("timeout", Kind::Int, Given("it follows when everything was applied"), "Seconds that cloud-init may take to end."),
+]);
+
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
+const DISK_SETUP: Kind = Kind::MapOf(&Kind::Object(&[
+    c("layout", Kind::Any, CONSOLE, "`true`: one partition; a list: the part of each in percent, or `[percent, type]`, with types as 82 and 83; `false`: none."),
+    c("overwrite", Kind::Bool, CONSOLE, "Whether a disk with something else on it is partitioned all the same: what is on it is lost."),
+    c("table_type", Kind::String, CONSOLE, "`mbr`, with at most four partitions and the default, or `gpt`."),
+]));
+
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
+const FS_SETUP: Kind = Kind::Object(&[
+    c("cmd", Kind::Any, Never("write the command in runcmd"), "A command in place of mkfs."),
+    c("device", Kind::String, CONSOLE, "Path of a disk or a partition."),
+    c("extra_opts", Kind::Strings, CONSOLE, "More options of mkfs."),
+    c("filesystem", Kind::String, CONSOLE, "`ext4`, `swap`, or another one whose mkfs the console has."),
+    c("label", Kind::String, CONSOLE, "Its label."),
+    c("overwrite", Kind::Bool, CONSOLE, "Whether something else there is formatted all the same: what is on it is lost."),
+    c("partition", Kind::String, CONSOLE, "Number of a partition of the device; `none`: the device itself; `auto`: the one that is as asked, else one that is blank, else the blank device; `any`: the same, whatever its label is."),
+    c("replace_fs", Kind::String, CONSOLE, "With `auto` and `any`: a file system of this kind is formatted, too."),
+]);
+
+#[rustfmt::skip] // one line a key, so that the schema can be read as a table
+const PHONE_HOME: Kind = Kind::Object(&[
+    c("post", Kind::Strings, CONSOLE, "What is sent: `all`, or some of `pub_key_rsa`, `pub_key_ecdsa`, `pub_key_ed25519`, `instance_id`, `hostname`, `fqdn`."),
+    c("tries", Kind::Int, CONSOLE, "How often it is tried; 10 when absent."),
+    c("url", Kind::String, CONSOLE, "The address; `$INSTANCE_ID` in it is filled in."),
 ]);
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table

@@ -11,7 +11,7 @@ use sys::kmsg::{self, Priority};
 use sys::process::Command;
 
 use super::mounts::{self, Entry as Mount};
-use super::{FILES_DONE, SERVER_PATIENCE, commands, part, resize, settings};
+use super::{FILES_DONE, SERVER_PATIENCE, commands, disks, part, phone_home, resize, settings};
 use crate::machine_config::MachineConfig;
 
 /// System Docker's socket.
@@ -26,6 +26,7 @@ pub(super) fn run(machine: &MachineConfig) {
     if let Some(device) = &config.rancher.resize_device {
         part("resize_device", || resize::grow(device));
     }
+    disks::set_up(config);
     mount_all(&config.mounts);
     if let Some(swap) = &config.swap {
         part("swap", || mounts::swap_file(swap));
@@ -38,6 +39,9 @@ pub(super) fn run(machine: &MachineConfig) {
     let first_time = commands::run_last(config);
     if !first_time {
         return;
+    }
+    if let Some(home) = &config.phone_home {
+        part("phone_home", || phone_home::call(machine, home));
     }
     if let Some(message) = &config.final_message {
         kmsg::log(Priority::Notice, &format!("console: {message}"));

@@ -5,11 +5,13 @@
 
 mod accounts;
 mod commands;
+mod disks;
 mod files;
 mod finish;
 mod host_keys;
 mod identity;
 pub(crate) mod mounts;
+mod phone_home;
 mod resize;
 mod settings;
 mod ssh;

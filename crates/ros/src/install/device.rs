@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -48,6 +48,22 @@ impl Disk for DiskFile {
         }
         Ok(())
     }
+}
+
+/// `O_EXCL` of Linux, which on a block device fails when anything has mounted or claimed it (open(2)).
+const EXCLUSIVE: i32 = 0o200;
+
+/// Opens a disk or a partition that nobody else uses.
+///
+/// # Errors
+/// When it, or a partition of it, is mounted or a part of something else, or cannot be written.
+pub(crate) fn alone(path: &Path) -> anyhow::Result<File> {
+    File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(EXCLUSIVE)
+        .open(path)
+        .with_context(|| format!("{} is in use, or cannot be opened", path.display()))
 }
 
 /// Whole disks that could be installed on.

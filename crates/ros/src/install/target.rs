@@ -1,7 +1,5 @@
 //! The disk to install on: what it is, what is on it, and why it may not be taken.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -12,9 +10,6 @@ use sys::mount;
 use super::device::{self, DiskFile};
 use super::medium::Medium;
 use crate::os::failure::{Failure, fail};
-
-/// `O_EXCL` of Linux, which on a block device fails when anything has mounted or claimed it (open(2)).
-const EXCLUSIVE: i32 = 0o200;
 
 /// A disk that may be written.
 pub(super) struct Target {
@@ -90,13 +85,7 @@ impl Target {
             if !holders.is_empty() {
                 fail!(Refused, "{name} is used by {}", holders.join(", "));
             }
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .custom_flags(EXCLUSIVE)
-                .open(&device.path)
-                .context(Failure::Refused)
-                .with_context(|| format!("{name} is in use, or cannot be opened"))?;
+            device::alone(&device.path).context(Failure::Refused)?;
         }
         Ok(())
     }

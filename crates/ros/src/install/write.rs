@@ -269,7 +269,7 @@ pub(super) fn verify(
 }
 
 /// Random GUIDs, one a call.
-fn random_guid() -> anyhow::Result<impl FnMut() -> Guid> {
+pub(crate) fn random_guid() -> anyhow::Result<impl FnMut() -> Guid> {
     let mut source = File::open("/dev/urandom").context("cannot open /dev/urandom")?;
     Ok(move || {
         let mut bytes = [0; 16];

@@ -1,0 +1,115 @@
+//! `phone_home`: tells a server that everything was applied, once for each instance.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use config::cloud_config::PhoneHome;
+use sys::process::Command;
+
+use super::mounts::succeed;
+use super::{CONF, files};
+use crate::machine_config::MachineConfig;
+
+/// The instance that was told of last, next to the directory of the machine's configuration.
+const DONE: &str = "../phone-home.done";
+const TRIES: i64 = 10;
+const PAUSE: Duration = Duration::from_secs(3);
+const DEADLINE: Duration = Duration::from_secs(60);
+/// What can be sent, in cloud-init's order.
+const NAMES: [&str; 6] = [
+    "pub_key_rsa",
+    "pub_key_ecdsa",
+    "pub_key_ed25519",
+    "instance_id",
+    "hostname",
+    "fqdn",
+];
+
+/// Tells it, unless that was done.
+pub(super) fn call(machine: &MachineConfig, home: &PhoneHome) -> anyhow::Result<()> {
+    let url = home.url.as_deref().context("it has no url")?;
+    let instance = machine.metadata.instance_id.as_deref().unwrap_or("none");
+    let done = Path::new(CONF).join(DONE);
+    if fs::read_to_string(&done).is_ok_and(|told| told == instance) {
+        return Ok(());
+    }
+    let names = names(&home.post)?;
+    let url = url.replace("$INSTANCE_ID", instance);
+    let mut command = Command::new("curl").args([
+        "--silent",
+        "--show-error",
+        "--fail",
+        "--location",
+        "--max-time",
+        "50",
+    ]);
+    for name in names {
+        let value = value(name, machine, instance);
+        command = command
+            .arg("--data-urlencode")
+            .arg(format!("{name}={value}"));
+    }
+    let command = files::proxies(&machine.loaded.config.rancher.network).fold(
+        command.arg("--").arg(&url).deadline(DEADLINE),
+        |command, (name, value)| command.env(name, value),
+    );
+    let tries = home.tries.unwrap_or(TRIES).max(1);
+    for left in (0..tries).rev() {
+        match succeed(&command) {
+            Ok(()) => break,
+            Err(error) if left == 0 => {
+                return Err(error.context(format!("{url} was not told, in {tries} tries")));
+            }
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
+    fs::write(&done, instance).with_context(|| format!("cannot write {}", done.display()))
+}
+
+/// What `post` asks for; all when it is absent.
+fn names(post: &[String]) -> anyhow::Result<Vec<&str>> {
+    if post.is_empty() || post == ["all"] {
+        return Ok(NAMES.to_vec());
+    }
+    if let Some(other) = post.iter().find(|name| !NAMES.contains(&name.as_str())) {
+        bail!(
+            "post has {other:?}, expected all or some of {}",
+            NAMES.join(", ")
+        );
+    }
+    Ok(post.iter().map(String::as_str).collect())
+}
+
+/// What there is not is `N/A`, in cloud-init's words.
+fn value(name: &str, machine: &MachineConfig, instance: &str) -> String {
+    let config = &machine.loaded.config;
+    let value = match name.strip_prefix("pub_key_") {
+        Some(kind) => {
+            let name = format!("ssh/ssh_host_{kind}_key.pub");
+            fs::read_to_string(Path::new(CONF).join(name)).ok()
+        }
+        None => match name {
+            "instance_id" => Some(instance.to_owned()),
+            "fqdn" => config.fqdn.clone(),
+            _ => Some(machine.hostname().to_owned()),
+        },
+    };
+    value.map_or_else(|| "N/A".to_owned(), |value| value.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_is_sent_unless_names_are_given() {
+        let post = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(&[]).unwrap(), NAMES);
+        assert_eq!(names(&post(&["all"])).unwrap(), NAMES);
+        assert_eq!(names(&post(&["fqdn"])).unwrap(), ["fqdn"]);
+        assert!(names(&post(&["pub_key_dsa"])).is_err());
+    }
+}

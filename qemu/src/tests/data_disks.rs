@@ -1,0 +1,140 @@
+//! Disks for data: `disk_setup`, `fs_setup` and `mounts` of user data, and `phone_home` when all is done.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, ensure};
+use libtest_mimic::Trial;
+
+use super::configuration::disc;
+use super::user_data::prints;
+use crate::context::{Context, alone};
+use crate::disk::Disk;
+use crate::guest::{BOOT_DEADLINE, Guest};
+use crate::machine::{Boot, Machine};
+
+pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
+    vec![alone(
+        context,
+        "data_disks_are_set_up_once_and_what_is_on_one_stays",
+        are_set_up_once,
+    )]
+}
+
+const USER_DATA: &str = "#cloud-config
+disk_setup:
+  /dev/vdb: {table_type: gpt, layout: [[25, 82], 75]}
+  /dev/vdd: {layout: true}
+fs_setup:
+- {filesystem: swap, device: /dev/vdb, partition: 1, label: SWAP}
+- {filesystem: ext4, device: /dev/vdb, partition: auto, label: data}
+- {filesystem: ext4, device: /dev/vdc, label: whole, extra_opts: [-m 0]}
+- {filesystem: ext4, device: /dev/vdd, label: new}
+mounts:
+- [LABEL=data, /mnt/data]
+- [LABEL=whole, /mnt/whole]
+- [LABEL=SWAP, none, swap]
+";
+
+/// What was posted.
+type Calls = Arc<Mutex<Vec<String>>>;
+
+/// A server that remembers what it is told, until the test's process ends.
+fn listen() -> anyhow::Result<(u16, Calls)> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("cannot open a port")?;
+    let port = listener.local_addr()?.port();
+    let calls = Calls::default();
+    let heard = Arc::clone(&calls);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            if let Ok(call) = hear(stream) {
+                let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                heard.push(call);
+            }
+        }
+    });
+    Ok((port, calls))
+}
+
+/// The path and the body of a request.
+fn hear(mut stream: TcpStream) -> std::io::Result<String> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let (mut line, mut length) = (String::new(), 0);
+    reader.read_line(&mut line)?;
+    loop {
+        let mut header = String::new();
+        if reader.read_line(&mut header)? <= 2 {
+            break;
+        }
+        if let Some(value) = header.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    write!(
+        stream,
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )?;
+    let path = line.split(' ').nth(1).unwrap_or_default();
+    Ok(format!("{path} {}", String::from_utf8_lossy(&body)))
+}
+
+fn are_set_up_once(context: &Context) -> anyhow::Result<()> {
+    let (port, calls) = listen()?;
+    let user_data = format!(
+        "{USER_DATA}phone_home: {{url: 'http://10.0.2.2:{port}/at/$INSTANCE_ID', post: [instance_id, hostname, fqdn]}}\n"
+    );
+    let cidata = disc(
+        "cidata",
+        &[
+            ("user-data", &user_data),
+            ("meta-data", "instance-id: one\nlocal-hostname: caller\n"),
+        ],
+    )?;
+    let (state, parted, whole) = (Disk::state()?, Disk::blank()?, Disk::blank()?);
+    let used = Disk::ext4("OTHER", &[])?;
+    used.write("/file", b"mine")?;
+    let guest = Machine::new("data-disks", Boot::Kernel)
+        .memory_mib(1536)
+        .state_disk(&state.path)
+        .disk(&parted.path)
+        .disk(&whole.path)
+        .disk(&used.path)
+        .disc(&cidata.path)
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    guest.run_until("test -e /var/lib/rancher/phone-home.done", BOOT_DEADLINE)?;
+    are_there(&guest)?;
+    guest.run("echo kept | sudo tee /mnt/data/note /mnt/whole/note >/dev/null")?;
+    let mark = guest.reboot()?;
+    guest.wait_ready_after(mark)?;
+    guest.run_until("test -e /run/rancher/runcmd-done", BOOT_DEADLINE)?;
+    are_there(&guest)?;
+    prints(&guest, "cat /mnt/data/note /mnt/whole/note", "kept\nkept")?;
+    let calls = calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    ensure!(
+        calls == ["/at/one instance_id=one&hostname=caller&fqdn=N%2FA"],
+        "the server heard {calls:?}"
+    );
+    guest.check()
+}
+
+fn are_there(guest: &Guest) -> anyhow::Result<()> {
+    for place in ["/mnt/data", "/mnt/whole"] {
+        let command = format!("findmnt -n -o FSTYPE {place} | sort -u");
+        prints(guest, &command, "ext4")?;
+    }
+    guest.run("grep -q '^/dev/vdb1 ' /proc/swaps")?;
+    prints(guest, "sudo blkid -s LABEL -o value /dev/vdd", "OTHER")?;
+    let problems = guest.run("sudo ros status --problems; true")?;
+    for words in [
+        "disk_setup: /dev/vdd: it is left alone: something else is on it",
+        "fs_setup: /dev/vdd: /dev/vdd is left alone: something else is on it",
+    ] {
+        ensure!(problems.contains(words), "{words:?} is not in {problems}");
+    }
+    ensure!(!problems.contains("/dev/vdb"), "{problems}");
+    Ok(())
+}
