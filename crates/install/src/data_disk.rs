@@ -83,7 +83,7 @@ impl Table {
         kinds.is_some_and(|kinds: Vec<u8>| kinds == asked)
     }
 
-    /// Writes the table, in place of whatever the disk begins and ends with.
+    /// Writes the table, in place of whatever the disk begins and ends with. What the partitions begin and end with goes, too.
     ///
     /// `random` gives what is to differ between disks.
     ///
@@ -111,6 +111,10 @@ impl Table {
         let nothing = vec![0; MIB as usize];
         disk.write_at(disk_bytes - MIB, &nothing)?;
         disk.write_at(0, &nothing)?;
+        for ((start, size), _) in &parts {
+            disk.write_at(*start, &nothing)?;
+            disk.write_at(start + size - MIB, &nothing)?;
+        }
         disk.flush()?;
         if let Some(record) = record {
             disk.write_at(0, &record)?;

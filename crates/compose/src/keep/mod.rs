@@ -62,6 +62,15 @@ impl Step {
             && self.has_volumes(existing, found)
     }
 
+    /// Which of two containers is this service's, where a replacement was cut off after the `new` one was made: the one that the
+    /// service asks for, and the new one where it asks for neither.
+    pub fn is_new(&self, new: &ContainerInspect, old: &ContainerInspect, found: &Found) -> bool {
+        match self.rebuild {
+            Rebuild::Never => self.is_made_so(new, found),
+            _ => self.is_made_so(new, found) || !self.is_made_so(old, found),
+        }
+    }
+
     fn has_namespaces(&self, existing: &ContainerInspect, found: &Found) -> bool {
         let (wanted, had) = (&self.request.host_config, &existing.host_config);
         [

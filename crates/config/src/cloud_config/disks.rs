@@ -18,6 +18,8 @@ pub struct DiskSetup {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct FsSetup {
+    /// A command in place of mkfs, which is not run.
+    pub cmd: serde_json::Value,
     /// A disk or a partition.
     pub device: Option<String>,
     /// More options of mkfs.

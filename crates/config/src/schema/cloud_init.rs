@@ -17,10 +17,10 @@ pub(super) const TOP: &[Field] = &[
     f("bootcmd", Kind::Commands, CONSOLE, "Commands run at every boot in the console, before everything else that the console applies."),
     c("ca_certs", CA_CERTS, CONSOLE, "Certificate authorities that the console trusts. `ca-certs` is the same key."),
     c("chpasswd", CHPASSWD, CONSOLE, "Passwords of users."),
-    c("disk_setup", DISK_SETUP, CONSOLE, "Partitions of disks, by their paths. A disk with something else on it is left alone and named, unless `overwrite` is set; one that is in use always is."),
+    c("disk_setup", DISK_SETUP, CONSOLE, "Partitions of disks, by their paths, once for each instance. A disk with something else on it is left alone and named, unless `overwrite` is set; one that is in use always is."),
     c("final_message", Kind::String, CONSOLE, "Printed on the machine's console when all of this was applied."),
     c("fqdn", Kind::String, Boot, "Full name of the machine, used when `hostname` is not set."),
-    c("fs_setup", Kind::ListOf(&FS_SETUP), CONSOLE, "File systems on disks and partitions, before `mounts`. What is as asked stays; what is something else is left alone and named, unless `overwrite` is set."),
+    c("fs_setup", Kind::ListOf(&FS_SETUP), CONSOLE, "File systems on disks and partitions, before `mounts`, once for each instance. What is as asked stays; what is something else is left alone and named, unless `overwrite` is set."),
     c("groups", Kind::Any, CONSOLE, "Groups to make: names, or maps of a name and its members."),
     c("growpart", Kind::Any, Always("the state partition grows with its disk at each boot, unless rancher.state.growpart=false is on the kernel's command line"), "Growing of partitions."),
     f("hostname", Kind::String, Boot, "Name of the machine; when absent the datasource's, or the one that a DHCP server gives."),
@@ -181,10 +181,10 @@ const DISK_SETUP: Kind = Kind::MapOf(&Kind::Object(&[
 
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 const FS_SETUP: Kind = Kind::Object(&[
-    c("cmd", Kind::Any, Never("write the command in runcmd"), "A command in place of mkfs."),
+    c("cmd", Kind::Any, Never("nothing is formatted: write the command in runcmd"), "A command in place of mkfs."),
     c("device", Kind::String, CONSOLE, "Path of a disk or a partition."),
     c("extra_opts", Kind::Strings, CONSOLE, "More options of mkfs."),
-    c("filesystem", Kind::String, CONSOLE, "`ext4`, `swap`, or another one whose mkfs the console has."),
+    c("filesystem", Kind::String, CONSOLE, "`ext2`, `ext3`, `ext4`, `swap`, and with a console that has their mkfs `btrfs`, `vfat`, `xfs`."),
     c("label", Kind::String, CONSOLE, "Its label."),
     c("overwrite", Kind::Bool, CONSOLE, "Whether something else there is formatted all the same: what is on it is lost."),
     c("partition", Kind::String, CONSOLE, "Number of a partition of the device; `none`: the device itself; `auto`: the one that is as asked, else one that is blank, else the blank device; `any`: the same, whatever its label is."),

@@ -68,10 +68,7 @@ async fn one_of<E: Engine>(
     found: &Found,
 ) -> anyhow::Result<ContainerInspect> {
     if let Some(new) = new {
-        let is_new = match step.rebuild {
-            Rebuild::Never => step.is_made_so(&new, found),
-            _ => step.is_current(&new, found) || !step.is_current(&old, found),
-        };
+        let is_new = step.is_new(&new, &old, found);
         let gone = if is_new { &old } else { &new };
         // It may run in User Docker. What does not end is killed by its removal.
         let _ = engine.container_stop(&gone.id, None).await;

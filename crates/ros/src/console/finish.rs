@@ -26,7 +26,7 @@ pub(super) fn run(machine: &MachineConfig) {
     if let Some(device) = &config.rancher.resize_device {
         part("resize_device", || resize::grow(device));
     }
-    disks::set_up(config);
+    disks::set_up(machine);
     mount_all(&config.mounts);
     if let Some(swap) = &config.swap {
         part("swap", || mounts::swap_file(swap));
@@ -37,11 +37,11 @@ pub(super) fn run(machine: &MachineConfig) {
     });
     part("ntp", || set_time_servers(machine));
     let first_time = commands::run_last(config);
-    if !first_time {
-        return;
-    }
     if let Some(home) = &config.phone_home {
         part("phone_home", || phone_home::call(machine, home));
+    }
+    if !first_time {
+        return;
     }
     if let Some(message) = &config.final_message {
         kmsg::log(Priority::Notice, &format!("console: {message}"));

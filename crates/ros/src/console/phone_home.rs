@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use config::cloud_config::PhoneHome;
 use sys::process::Command;
 
@@ -36,8 +36,10 @@ pub(super) fn call(machine: &MachineConfig, home: &PhoneHome) -> anyhow::Result<
     if fs::read_to_string(&done).is_ok_and(|told| told == instance) {
         return Ok(());
     }
-    let names = names(&home.post)?;
-    let url = url.replace("$INSTANCE_ID", instance);
+    let names = names(&home.post);
+    let url = url
+        .replace("${INSTANCE_ID}", instance)
+        .replace("$INSTANCE_ID", instance);
     let mut command = Command::new("curl").args([
         "--silent",
         "--show-error",
@@ -70,32 +72,31 @@ pub(super) fn call(machine: &MachineConfig, home: &PhoneHome) -> anyhow::Result<
 }
 
 /// What `post` asks for; all when it is absent.
-fn names(post: &[String]) -> anyhow::Result<Vec<&str>> {
+fn names(post: &[String]) -> Vec<&str> {
     if post.is_empty() || post == ["all"] {
-        return Ok(NAMES.to_vec());
+        return NAMES.to_vec();
     }
-    if let Some(other) = post.iter().find(|name| !NAMES.contains(&name.as_str())) {
-        bail!(
-            "post has {other:?}, expected all or some of {}",
-            NAMES.join(", ")
-        );
-    }
-    Ok(post.iter().map(String::as_str).collect())
+    post.iter().map(String::as_str).collect()
 }
 
-/// What there is not is `N/A`, in cloud-init's words.
+/// What there is not, such as keys of a kind that the console does not make, is `N/A`, in cloud-init's words.
 fn value(name: &str, machine: &MachineConfig, instance: &str) -> String {
-    let config = &machine.loaded.config;
-    let value = match name.strip_prefix("pub_key_") {
-        Some(kind) => {
+    let value = match name {
+        "instance_id" => Some(instance.to_owned()),
+        "hostname" => Some(machine.hostname().to_owned()),
+        "fqdn" => Some(
+            machine
+                .loaded
+                .config
+                .fqdn
+                .as_deref()
+                .unwrap_or(machine.hostname())
+                .to_owned(),
+        ),
+        name => name.strip_prefix("pub_key_").and_then(|kind| {
             let name = format!("ssh/ssh_host_{kind}_key.pub");
             fs::read_to_string(Path::new(CONF).join(name)).ok()
-        }
-        None => match name {
-            "instance_id" => Some(instance.to_owned()),
-            "fqdn" => config.fqdn.clone(),
-            _ => Some(machine.hostname().to_owned()),
-        },
+        }),
     };
     value.map_or_else(|| "N/A".to_owned(), |value| value.trim().to_owned())
 }
@@ -107,9 +108,20 @@ mod tests {
     #[test]
     fn all_is_sent_unless_names_are_given() {
         let post = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(names(&[]).unwrap(), NAMES);
-        assert_eq!(names(&post(&["all"])).unwrap(), NAMES);
-        assert_eq!(names(&post(&["fqdn"])).unwrap(), ["fqdn"]);
-        assert!(names(&post(&["pub_key_dsa"])).is_err());
+        assert_eq!(names(&[]), NAMES);
+        assert_eq!(names(&post(&["all"])), NAMES);
+        assert_eq!(
+            names(&post(&["fqdn", "pub_key_dsa"])),
+            ["fqdn", "pub_key_dsa"]
+        );
+        let machine = MachineConfig::default();
+        for (name, want) in [
+            ("pub_key_dsa", "N/A"),
+            ("other", "N/A"),
+            ("instance_id", "i-1"),
+            ("fqdn", "rancher"),
+        ] {
+            assert_eq!(value(name, &machine, "i-1"), want);
+        }
     }
 }

@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 const QUIET: Duration = Duration::from_secs(60);
 /// Longest wait for one service to be made and started, with the pull of its image.
 const START_DEADLINE: Duration = Duration::from_secs(600);
+/// Names of services that were fetched and not started yet: a console that restarts goes on with them.
+const UNSTARTED: &str = "/run/rancher/late-services.json";
 /// Subject of what the owner is told.
 const SUBJECT: &str = "catalogue";
 /// A container that is right already stays.
@@ -39,7 +41,11 @@ const START: up::Options = up::Options {
 pub(crate) fn fetch_missing() {
     let begun = Instant::now();
     let mut pause = FIRST_PAUSE;
-    let mut late = Late::default();
+    let kept = fs::read(UNSTARTED).unwrap_or_default();
+    let mut late = Late {
+        unstarted: serde_json::from_slice(&kept).unwrap_or_default(),
+        ..Late::default()
+    };
     loop {
         let machine = MachineConfig::load();
         late.fetch(&machine);
@@ -81,7 +87,10 @@ impl Late {
         for name in machine.unfetched.keys() {
             let fetched = fetch::fetch(config, name).and_then(|()| services_of(config, name));
             match fetched {
-                Ok(services) => self.unstarted.extend(services),
+                Ok(services) => {
+                    self.unstarted.extend(services);
+                    self.keep();
+                }
                 Err(error) => self.failed.push((name.clone(), format!("{error:#}"))),
             }
         }
@@ -102,6 +111,13 @@ impl Late {
                 self.unstarted.insert(step.name);
             }
         }
+        self.keep();
+    }
+
+    fn keep(&self) {
+        let kept = serde_json::to_vec(&self.unstarted).map_err(std::io::Error::other);
+        // The restart of a console is rare, and the next boot starts all that is here
+        let _ = kept.and_then(|text| fs::write(UNSTARTED, text));
     }
 }
 

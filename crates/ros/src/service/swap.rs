@@ -28,13 +28,21 @@ impl Swapped {
     /// When the engine cannot do it.
     pub(crate) async fn aside(client: &Client, name: &str) -> anyhow::Result<Self> {
         let current = aside::find(client, name).await?;
-        let old = match current {
+        let left = aside::find(client, &aside::name_of(name)).await?;
+        let old = match (current, left) {
             // A command that was cut off: what it had put aside is the one that worked
-            None => aside::find(client, &aside::name_of(name)).await?,
-            Some(current) => {
+            (current, Some(left)) => {
+                if let Some(unproven) = current {
+                    let _ = Engine::container_stop(client, &unproven.id, None).await;
+                    Engine::container_remove(client, &unproven.id, true).await?;
+                }
+                Some(left)
+            }
+            (Some(current), None) => {
                 aside::put(client, &current, name).await?;
                 Some(current)
             }
+            (None, None) => None,
         };
         Ok(Self {
             name: name.to_owned(),

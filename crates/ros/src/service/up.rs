@@ -42,8 +42,18 @@ pub(super) async fn one(step: &Step, options: Options) -> anyhow::Result<()> {
     let client = Client::new(socket(step.scope));
     let name = step.container_name.as_str();
     let policy = &step.request.host_config.restart_policy;
-    let existing = aside::find_again(&client, name, policy).await?;
+    let mut existing = aside::find_again(&client, name, policy).await?;
     let mut found = found(&client, step).await?;
+    if let Some(new) = &existing
+        && let Some(mut old) = aside::find(&client, &aside::name_of(name)).await?
+        && !step.is_new(new, &old, &found)
+    {
+        // A command was cut off that had made another container than the service asks for
+        let _ = Engine::container_stop(&client, &new.id, None).await;
+        Engine::container_remove(&client, &new.id, true).await?;
+        aside::take_back(&client, &mut old, name, policy).await?;
+        existing = Some(old);
+    }
     let current = existing
         .as_ref()
         .is_some_and(|existing| step.is_made_so(existing, &found));
