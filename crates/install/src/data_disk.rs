@@ -19,6 +19,8 @@ const PROTECTIVE: u8 = 0xee;
 /// Types of partitions in boot records: Linux, and Linux swap.
 const LINUX: u8 = 0x83;
 const SWAP: u8 = 0x82;
+/// Of a partition of another type, which nobody can ask for.
+const OTHER: u8 = 0;
 const LINUX_GUID: Guid = Guid::new(0x0FC6_3DAF_8483_4772_8E79_3D69_D847_7DE4);
 const SWAP_GUID: Guid = Guid::new(0x0657_FD6D_A4AB_43C4_84E5_0933_C84B_4F4F);
 /// Whole disks end with the second table and this much room.
@@ -52,7 +54,7 @@ impl Share {
     /// Reads a type as people write it for fdisk or sgdisk: `83`, `82`, `8300`.
     ///
     /// # Errors
-    /// When it is not a type of one of the two.
+    /// When it is not the number of a type.
     pub fn new(percent: u64, kind: &str) -> Result<Share> {
         let number = u16::from_str_radix(kind.trim_start_matches("0x"), 16).ok();
         let kind = match number {
@@ -73,7 +75,8 @@ impl Table {
             Self::Gpt => gpt::read_table(disk, sector_bytes).ok().map(|entries| {
                 let kinds = entries.iter().map(|entry| match entry.type_guid {
                     SWAP_GUID => SWAP,
-                    _ => LINUX,
+                    LINUX_GUID => LINUX,
+                    _ => OTHER,
                 });
                 kinds.collect()
             }),
@@ -81,6 +84,28 @@ impl Table {
         };
         let asked: Vec<u8> = shares.iter().map(|share| share.kind).collect();
         kinds.is_some_and(|kinds: Vec<u8>| kinds == asked)
+    }
+
+    /// Whether a disk of so many bytes, with sectors of so many, can have these partitions.
+    ///
+    /// # Errors
+    /// When the shares do not fit on the disk or in the table.
+    pub fn check(self, (disk_bytes, sector_bytes): (u64, u64), shares: &[Share]) -> Result<()> {
+        let parts: Vec<_> = places(disk_bytes, shares)?
+            .into_iter()
+            .zip(shares)
+            .collect();
+        if self == Self::Mbr {
+            record(&parts, sector_bytes, Guid::new(0))?;
+            return Ok(());
+        }
+        match shares
+            .iter()
+            .find(|share| !matches!(share.kind, LINUX | SWAP))
+        {
+            Some(other) => invalid!("type {:02x} is not known for a table of GUIDs", other.kind),
+            None => Ok(()),
+        }
     }
 
     /// Writes the table, in place of whatever the disk begins and ends with. What the partitions begin and end with goes, too.
@@ -96,17 +121,13 @@ impl Table {
         shares: &[Share],
         mut random: impl FnMut() -> Guid,
     ) -> Result<()> {
+        self.check((disk_bytes, sector_bytes), shares)?;
         let places = places(disk_bytes, shares)?;
         let parts: Vec<_> = places.into_iter().zip(shares).collect();
         let record = match self {
             Self::Mbr => Some(record(&parts, sector_bytes, random())?),
             Self::Gpt => None,
         };
-        for share in shares.iter().filter(|_| self == Self::Gpt) {
-            if !matches!(share.kind, LINUX | SWAP) {
-                invalid!("type {:02x} is not known for a table of GUIDs", share.kind);
-            }
-        }
         // What was there would be found again: a file system's superblock, the second table
         let nothing = vec![0; MIB as usize];
         disk.write_at(disk_bytes - MIB, &nothing)?;
@@ -259,6 +280,7 @@ mod tests {
         let five = shares(&[(20, "83"); 5]);
         let efi = shares(&[(100, "ef")]);
         for (table, asked) in [(Table::Mbr, five), (Table::Gpt, efi)] {
+            assert!(table.check((BYTES, 512), &asked).is_err(), "{asked:?}");
             let done = table.write(&mut disk, (BYTES, 512), &asked, || Guid::random([7; 16]));
             assert!(done.is_err(), "{asked:?}");
         }

@@ -25,6 +25,7 @@ mod cloud_init_command;
 mod config_command;
 mod console;
 mod container_files;
+mod curl;
 #[cfg(test)]
 mod fake_docker;
 mod install;

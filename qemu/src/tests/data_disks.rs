@@ -29,11 +29,11 @@ disk_setup:
 fs_setup:
 - {filesystem: swap, device: /dev/vdb, partition: 1, label: SWAP}
 - {filesystem: ext4, device: /dev/vdb, partition: auto, label: data}
-- {filesystem: ext4, device: /dev/vdc, label: whole, extra_opts: [-m 0]}
+- {filesystem: ext4, device: /dev/vdc, label: whole, extra_opts: [-m 0], overwrite: true}
 - {filesystem: ext4, device: /dev/vdd, label: new}
 mounts:
 - [LABEL=data, /mnt/data]
-- [LABEL=whole, /mnt/whole]
+- [/dev/vdc, /mnt/whole]
 - [LABEL=SWAP, none, swap]
 ";
 
@@ -108,11 +108,14 @@ fn are_set_up_once(context: &Context) -> anyhow::Result<()> {
     guest.run_until("test -e /var/lib/rancher/phone-home.done", BOOT_DEADLINE)?;
     are_there(&guest)?;
     guest.run("echo kept | sudo tee /mnt/data/note /mnt/whole/note >/dev/null")?;
+    // It is not as asked any more, and overwrite was for the first boot
+    guest.run("sudo e2label /dev/vdc mine")?;
     let mark = guest.reboot()?;
     guest.wait_ready_after(mark)?;
     guest.run_until("test -e /run/rancher/runcmd-done", BOOT_DEADLINE)?;
     are_there(&guest)?;
     prints(&guest, "cat /mnt/data/note /mnt/whole/note", "kept\nkept")?;
+    prints(&guest, "sudo blkid -s LABEL -o value /dev/vdc", "mine")?;
     let calls = calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
     ensure!(
         calls == ["/at/one instance_id=one&hostname=caller&fqdn=caller"],

@@ -20,7 +20,7 @@ pub(super) const TOP: &[Field] = &[
     c("disk_setup", DISK_SETUP, CONSOLE, "Partitions of disks, by their paths, once for each instance. A disk with something else on it is left alone and named, unless `overwrite` is set; one that is in use always is."),
     c("final_message", Kind::String, CONSOLE, "Printed on the machine's console when all of this was applied."),
     c("fqdn", Kind::String, Boot, "Full name of the machine, used when `hostname` is not set."),
-    c("fs_setup", Kind::ListOf(&FS_SETUP), CONSOLE, "File systems on disks and partitions, before `mounts`, once for each instance. What is as asked stays; what is something else is left alone and named, unless `overwrite` is set."),
+    c("fs_setup", Kind::ListOf(&FS_SETUP), CONSOLE, "File systems on disks and partitions, before `mounts`, once for each instance. What is as asked stays; what is something else is left alone and named, unless `overwrite` or `replace_fs` says otherwise."),
     c("groups", Kind::Any, CONSOLE, "Groups to make: names, or maps of a name and its members."),
     c("growpart", Kind::Any, Always("the state partition grows with its disk at each boot, unless rancher.state.growpart=false is on the kernel's command line"), "Growing of partitions."),
     f("hostname", Kind::String, Boot, "Name of the machine; when absent the datasource's, or the one that a DHCP server gives."),
@@ -34,7 +34,7 @@ pub(super) const TOP: &[Field] = &[
     c("package_upgrade", Kind::Bool, NotDone("the system is upgraded as a whole: ros os upgrade"), "Upgrade of packages."),
     c("packages", Kind::Any, Never(PACKAGES), "Packages to install."),
     c("password", Kind::String, CONSOLE, "Password of the default user and of rancher: plain, or a hash that begins with `$`."),
-    c("phone_home", PHONE_HOME, CONSOLE, "A message to a server when all else was applied, once for each instance."),
+    c("phone_home", PHONE_HOME, CONSOLE, "A message to a server when all else was applied, once for each instance. `final_message` and `power_state` wait for it."),
     c("power_state", POWER_STATE, CONSOLE, "What the machine does when all of this was applied."),
     c("prefer_fqdn_over_hostname", Kind::Bool, Boot, "Whether `fqdn` wins over `hostname`."),
     f("rancher", RANCHER, Inside, "The system's own settings."),
@@ -187,7 +187,7 @@ const FS_SETUP: Kind = Kind::Object(&[
     c("filesystem", Kind::String, CONSOLE, "`ext2`, `ext3`, `ext4`, `swap`, and with a console that has their mkfs `btrfs`, `vfat`, `xfs`."),
     c("label", Kind::String, CONSOLE, "Its label."),
     c("overwrite", Kind::Bool, CONSOLE, "Whether something else there is formatted all the same: what is on it is lost."),
-    c("partition", Kind::String, CONSOLE, "Number of a partition of the device; `none`: the device itself; `auto`: the one that is as asked, else one that is blank, else the blank device; `any`: the same, whatever its label is."),
+    c("partition", Kind::String, CONSOLE, "Number of a partition of the device; `none`: the device itself; `auto`: the one that is as asked, else one that `replace_fs` names, else one that is blank, else the blank device; `any`: the same, whatever its label is."),
     c("replace_fs", Kind::String, CONSOLE, "With `auto` and `any`: a file system of this kind is formatted, too."),
 ]);
 

@@ -24,10 +24,14 @@ pub(super) fn start_afresh(machine: &Machine, plan: &mut Plan) {
 pub(super) async fn make<E: Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
     let name = step.container_name.as_str();
     let mut existing = aside::find(engine, name).await?;
-    let old = match step.rebuild {
-        Rebuild::Always => None,
-        _ => aside::find(engine, &aside::name_of(name)).await?,
-    };
+    let mut old = aside::find(engine, &aside::name_of(name)).await?;
+    if let (Rebuild::Always, Some(left)) = (step.rebuild, &old) {
+        // An upgrade without a reboot was cut off; this boot makes a new one in any case
+        if let Err(error) = engine.container_remove(&left.id, true).await {
+            not_removed(step, &error);
+        }
+        old = None;
+    }
     if existing.is_none() && old.is_none() {
         engine.container_create(name, step.request.clone()).await?;
         return Ok(());
@@ -120,7 +124,7 @@ async fn replace<E: Engine>(
     if let Err(error) = engine.container_create(name, replacement.request).await {
         let words = match aside::back(engine, existing, name).await {
             Ok(()) => "its earlier container stays".to_owned(),
-            Err(back) => format!("its earlier container is {}: {back}", aside::name_of(name)),
+            Err(back) => format!("its earlier container does not run again: {back}"),
         };
         bail!("its new container cannot be made: {error}; {words}");
     }

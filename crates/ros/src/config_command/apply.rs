@@ -72,9 +72,11 @@ fn with_fetched(applied: Node, machine: &MachineConfig) -> Node {
     rancher
         .services
         .retain(|name, _| has("rancher.services", name));
-    rancher
-        .services_include
-        .retain(|name, _| has("rancher.services_include", name));
+    let included = applied.get("rancher.services_include");
+    let included = included.and_then(Node::as_map).into_iter().flatten();
+    rancher.services_include = included
+        .filter_map(|(name, entry)| Some((name.clone(), entry.node.to_json().as_bool()?)))
+        .collect();
     let mut loaded = Loaded {
         config,
         tree: applied,

@@ -84,7 +84,7 @@ pub(super) fn write_profile(machine: &MachineConfig) -> anyhow::Result<()> {
 }
 
 /// The machine's proxies as variables: programs read the one or the other spelling.
-pub(super) fn proxies(network: &Network) -> impl Iterator<Item = (String, &str)> {
+pub(crate) fn proxies(network: &Network) -> impl Iterator<Item = (String, &str)> {
     let proxies = [
         ("http_proxy", &network.http_proxy),
         ("https_proxy", &network.https_proxy),

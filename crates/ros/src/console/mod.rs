@@ -20,6 +20,7 @@ mod users;
 pub(crate) mod write_files;
 
 pub(crate) use commands::program;
+pub(crate) use files::proxies;
 
 use std::fs;
 use std::process::ExitCode;

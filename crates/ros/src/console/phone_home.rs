@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use config::cloud_config::PhoneHome;
-use sys::process::Command;
 
+use super::CONF;
 use super::mounts::succeed;
-use super::{CONF, files};
+use crate::curl;
 use crate::machine_config::MachineConfig;
 
 /// The instance that was told of last, next to the directory of the machine's configuration.
 const DONE: &str = "../phone-home.done";
 const TRIES: i64 = 10;
 const PAUSE: Duration = Duration::from_secs(3);
-const DEADLINE: Duration = Duration::from_secs(60);
 /// What can be sent, in cloud-init's order.
 const NAMES: [&str; 6] = [
     "pub_key_rsa",
@@ -40,24 +39,13 @@ pub(super) fn call(machine: &MachineConfig, home: &PhoneHome) -> anyhow::Result<
     let url = url
         .replace("${INSTANCE_ID}", instance)
         .replace("$INSTANCE_ID", instance);
-    let mut command = Command::new("curl").args([
-        "--silent",
-        "--show-error",
-        "--fail",
-        "--location",
-        "--max-time",
-        "50",
-    ]);
-    for name in names {
+    let posted = names.into_iter().flat_map(|name| {
         let value = value(name, machine, instance);
-        command = command
-            .arg("--data-urlencode")
-            .arg(format!("{name}={value}"));
-    }
-    let command = files::proxies(&machine.loaded.config.rancher.network).fold(
-        command.arg("--").arg(&url).deadline(DEADLINE),
-        |command, (name, value)| command.env(name, value),
-    );
+        ["--data-urlencode".to_owned(), format!("{name}={value}")]
+    });
+    let posted: Vec<String> = posted.collect();
+    let network = &machine.loaded.config.rancher.network;
+    let command = curl::command(network, &url, &posted);
     let tries = home.tries.unwrap_or(TRIES).max(1);
     for left in (0..tries).rev() {
         match succeed(&command) {

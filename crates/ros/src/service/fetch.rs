@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use config::{Config, Severity, include};
 use machine_config::CONF;
 use machine_config::catalogue::{Place, places};
-use sys::process::Command;
 
-/// Longest wait for a repository, and most bytes of a service's file.
-const DEADLINE: Duration = Duration::from_secs(60);
+use crate::curl;
+
+/// Most bytes of a service's file.
 const MAX_BYTES: usize = 1 << 20;
 
 /// Fetches a service again, or finds it in a folder; it must be good.
@@ -57,37 +56,14 @@ pub(super) fn store(file: &Path, text: &str) -> anyhow::Result<()> {
     )?)
 }
 
-/// Fetches a small text. The console's curl: it trusts the authorities that the console trusts.
+/// Fetches a small text.
 pub(super) fn get(config: &Config, url: &str) -> anyhow::Result<String> {
     ensure!(
         url.starts_with("https://") || url.starts_with("http://"),
         "{url}: only http and https are fetched"
     );
-    let network = &config.rancher.network;
-    let proxies = [
-        ("http_proxy", &network.http_proxy),
-        ("https_proxy", &network.https_proxy),
-        ("no_proxy", &network.no_proxy),
-    ];
-    let mut command = Command::new("curl")
-        .args([
-            "--silent",
-            "--show-error",
-            "--fail",
-            "--location",
-            "--max-time",
-            "50",
-            "--max-filesize",
-        ])
-        .arg(MAX_BYTES.to_string())
-        .arg("--")
-        .arg(url)
-        .deadline(DEADLINE);
-    for (name, value) in proxies {
-        if let Some(value) = value {
-            command = command.env(name, value);
-        }
-    }
+    let most = ["--max-filesize".to_owned(), MAX_BYTES.to_string()];
+    let command = curl::command(&config.rancher.network, url, &most);
     let output = command.run().context("cannot run curl")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{url}: {}", said.trim());

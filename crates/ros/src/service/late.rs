@@ -82,8 +82,14 @@ struct Late {
 impl Late {
     /// One try for what is on and not here now.
     fn fetch(&mut self, machine: &MachineConfig) {
-        self.failed.clear();
         let config = &machine.loaded.config;
+        for (name, _) in std::mem::take(&mut self.failed) {
+            // `ros service enable` has fetched it meanwhile
+            if !machine.unfetched.contains_key(&name) {
+                self.unstarted
+                    .extend(services_of(config, &name).unwrap_or_default());
+            }
+        }
         for name in machine.unfetched.keys() {
             let fetched = fetch::fetch(config, name).and_then(|()| services_of(config, name));
             match fetched {

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use engine_api::types::{ContainerInspect, CreateRequest};
+use engine_api::types::{ContainerInspect, CreateRequest, RestartPolicy};
 use engine_api::{Client, Engine, aside};
 
 /// A container without a health check is well when it has run this long and was not started again.
@@ -19,23 +19,32 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 pub(crate) struct Swapped {
     name: String,
     old: Option<ContainerInspect>,
+    /// Id of the container in its place.
+    new: Option<String>,
 }
 
 impl Swapped {
-    /// Stops the container of this name, if there is one, and gives it another name.
+    /// Stops the container of this name, if there is one, and gives it another name. `policy` is the service's: one that a command
+    /// has left aside has it no more.
     ///
     /// # Errors
     /// When the engine cannot do it.
-    pub(crate) async fn aside(client: &Client, name: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn aside(
+        client: &Client,
+        name: &str,
+        policy: &RestartPolicy,
+    ) -> anyhow::Result<Self> {
         let current = aside::find(client, name).await?;
         let left = aside::find(client, &aside::name_of(name)).await?;
         let old = match (current, left) {
             // A command that was cut off: what it had put aside is the one that worked
-            (current, Some(left)) => {
+            (current, Some(mut left)) => {
                 if let Some(unproven) = current {
                     let _ = Engine::container_stop(client, &unproven.id, None).await;
                     Engine::container_remove(client, &unproven.id, true).await?;
                 }
+                left.state.running = true;
+                left.host_config.restart_policy = policy.clone();
                 Some(left)
             }
             (Some(current), None) => {
@@ -47,6 +56,7 @@ impl Swapped {
         Ok(Self {
             name: name.to_owned(),
             old,
+            new: None,
         })
     }
 
@@ -67,9 +77,10 @@ impl Swapped {
         let Some(request) = request else {
             return Ok(());
         };
-        Engine::container_create(client, &self.name, request.clone()).await?;
-        Engine::container_start(client, &self.name).await?;
-        well(client, &self.name).await
+        let new = Engine::container_create(client, &self.name, request.clone()).await?;
+        self.new = Some(new.clone());
+        Engine::container_start(client, &new).await?;
+        well(client, &new).await
     }
 
     /// Removes the old container.
@@ -77,8 +88,8 @@ impl Swapped {
     /// # Errors
     /// When the engine cannot do it.
     pub(crate) async fn keep(self, client: &Client) -> anyhow::Result<()> {
-        if self.old.is_some() {
-            Engine::container_remove(client, &aside::name_of(&self.name), true).await?;
+        if let Some(old) = &self.old {
+            Engine::container_remove(client, &old.id, true).await?;
         }
         Ok(())
     }
@@ -88,14 +99,15 @@ impl Swapped {
     /// # Errors
     /// When the engine cannot do it.
     pub(crate) async fn back(self, client: &Client) -> anyhow::Result<()> {
-        let name = self.name.as_str();
-        if aside::find(client, name).await?.is_some() {
-            Engine::container_remove(client, name, true).await?;
+        if let Some(new) = &self.new
+            && aside::find(client, new).await?.is_some()
+        {
+            Engine::container_remove(client, new, true).await?;
         }
         let Some(old) = &self.old else {
             return Ok(());
         };
-        Ok(aside::back(client, old, name).await?)
+        Ok(aside::back(client, old, &self.name).await?)
     }
 }
 
@@ -103,10 +115,10 @@ impl Swapped {
 ///
 /// # Errors
 /// When it is not, with the last line that it has said.
-async fn well(client: &Client, name: &str) -> anyhow::Result<()> {
+async fn well(client: &Client, id: &str) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
-        let found = Engine::container_inspect(client, name).await?;
+        let found = Engine::container_inspect(client, id).await?;
         let look = Look {
             running: found.state.running,
             restarts: found.restart_count,
@@ -199,7 +211,6 @@ mod tests {
     #[test]
     fn an_old_container_gets_its_whole_restart_policy_back() {
         use crate::fake_docker::FakeDocker;
-        use engine_api::RestartPolicy;
 
         let docker = FakeDocker::start(|_| (200, "{}".to_owned()));
         let mut old = ContainerInspect {

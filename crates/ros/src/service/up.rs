@@ -113,7 +113,7 @@ async fn replace(
     if let Err(error) = Engine::container_create(client, name, replacement.request).await {
         let words = match aside::back(client, existing, name).await {
             Ok(()) => "its earlier one stays".to_owned(),
-            Err(back) => format!("its earlier one is {}: {back}", aside::name_of(name)),
+            Err(back) => format!("its earlier one does not run again: {back}"),
         };
         bail!("its new container cannot be made: {error}; {words}");
     }

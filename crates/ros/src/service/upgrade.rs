@@ -99,7 +99,8 @@ async fn replace(step: &Step, named: bool) -> anyhow::Result<()> {
         image: client.image(image).await?,
         ..Found::default()
     };
-    let mut swapped = Swapped::aside(&client, name).await?;
+    let mut swapped =
+        Swapped::aside(&client, name, &step.request.host_config.restart_policy).await?;
     let request = match swapped.old() {
         Some(old) => taken_over(step, old, &found),
         None => step.request.clone(),

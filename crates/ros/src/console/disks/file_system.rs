@@ -10,7 +10,7 @@ use sys::blockdev::{self, BlockDevice, Kind, Superblock};
 use sys::process::Command;
 
 use super::record::{self, Record, Step};
-use super::{LOOK_AGAIN, NODES_DEADLINE, alone_soon, find, is_blank, partitions, parts_of};
+use super::{LOOK_AGAIN, PATIENCE, alone_soon, find, is_blank, partitions, parts_of};
 use crate::console::mounts::succeed;
 
 /// Making a file system of some TiB.
@@ -65,8 +65,9 @@ pub(super) fn make(name: &str, setup: &FsSetup, record: &mut Record) -> anyhow::
     }
     let is_replaced = is_chosen && is_kind(found.as_ref(), setup.replace_fs.as_deref());
     if known.is_none() && setup.overwrite != Some(true) && !is_replaced {
+        let is_new = found.is_none() && is_ours(&target, &all, record);
         ensure!(
-            is_ours(&target, &all, record) || is_blank(&target, &all)?,
+            is_new || is_blank(&target, &all)?,
             "{} is left alone: something else is on it, and overwrite is not set",
             target.path.display()
         );
@@ -74,20 +75,24 @@ pub(super) fn make(name: &str, setup: &FsSetup, record: &mut Record) -> anyhow::
     // Nobody else has it; mkfs looks itself
     drop(alone_soon(&target.path)?);
     record.set(&key, Step::Begun)?;
-    succeed(&wanted.mkfs(setup, &target.path))
-        .with_context(|| format!("{} cannot be formatted", target.path.display()))?;
+    if let Err(error) = succeed(&wanted.mkfs(setup, &target.path)) {
+        // What is there at another boot may be somebody else's by then
+        record.forget(&key)?;
+        return Err(error.context(format!("{} cannot be formatted", target.path.display())));
+    }
+    record.set(&key, Step::Made)?;
+    println!(
+        "fs_setup: {} has {} now",
+        target.path.display(),
+        wanted.maker.name
+    );
     ensure!(
         wanted.is_there(blockdev::probe(&target.path).as_ref(), false),
         "{} was formatted, and is not {} with this label",
         target.path.display(),
         wanted.maker.name
     );
-    println!(
-        "fs_setup: {} has {} now",
-        target.path.display(),
-        wanted.maker.name
-    );
-    record.set(&key, Step::Made)
+    Ok(())
 }
 
 /// A file system, as it is asked for.
@@ -183,16 +188,22 @@ impl Wanted<'_> {
     }
 }
 
-/// Whether a partition is one that `disk_setup` has made in this instance: what lies in it from before is nobody's.
+/// Whether a partition is one that `disk_setup` has made in this instance: data without a superblock in it are from before that.
 fn is_ours(target: &BlockDevice, all: &[BlockDevice], record: &Record) -> bool {
     let disk = target.parent.as_deref();
     let disk = all.iter().find(|known| Some(known.path.as_path()) == disk);
     disk.is_some_and(|disk| record.get(&partitions::key(disk)) == Some(Step::Made))
 }
 
+/// Whether it is what `replace_fs` names, which may be something that cannot be made here, such as `ntfs`.
 fn is_kind(found: Option<&Superblock>, name: Option<&str>) -> bool {
-    let maker = MAKERS.iter().find(|maker| Some(maker.name) == name);
-    found.is_some_and(|found| maker.is_some_and(|maker| maker.kind == found.kind))
+    let (Some(found), Some(name)) = (found, name) else {
+        return false;
+    };
+    match MAKERS.iter().find(|maker| maker.name == name) {
+        Some(maker) => maker.kind == found.kind,
+        None => format!("{:?}", found.kind).eq_ignore_ascii_case(name),
+    }
 }
 
 /// A partition by its number. It may be gone for a moment, while udevd looks at the disk.
@@ -200,7 +211,7 @@ fn numbered(disk: &BlockDevice, number: &str) -> anyhow::Result<BlockDevice> {
     let wanted: u32 = number.parse().with_context(|| {
         format!("partition is {number:?}, expected a number, auto, any or none")
     })?;
-    let end = Instant::now() + NODES_DEADLINE;
+    let end = Instant::now() + PATIENCE;
     loop {
         let all = blockdev::list();
         let mut parts = parts_of(disk, &all);
@@ -243,6 +254,19 @@ mod tests {
                 assert!(command.contains(&format!("{word:?}")), "{word}: {command}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_replaced_need_not_be_one_that_can_be_made() {
+        let found = |kind| Superblock {
+            kind,
+            label: None,
+            uuid: None,
+        };
+        let (ntfs, ext4) = (found(Kind::Ntfs), found(Kind::Ext4));
+        assert!(is_kind(Some(&ntfs), Some("ntfs")) && is_kind(Some(&ext4), Some("ext3")));
+        assert!(!is_kind(Some(&ntfs), Some("ext4")) && !is_kind(Some(&ntfs), None));
+        assert!(!is_kind(None, Some("ntfs")));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! `disk_setup` and `fs_setup`: partitions and file systems of disks for data, once for each instance. What is as asked stays, and
-//! something else goes only where `overwrite` says so.
+//! something else goes only where `overwrite` or `replace_fs` says so.
 
 mod file_system;
 mod partitions;
@@ -18,8 +18,10 @@ use super::part;
 use crate::install::device::alone;
 use crate::machine_config::MachineConfig;
 
-/// Longest wait for nodes: udevd takes partitions of a disk that was written away for a moment, and makes them again.
+/// Longest wait for the partitions of a new table.
 const NODES_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest wait for a device: udevd takes partitions of a disk that was written away for a moment, and makes them again.
+const PATIENCE: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Partitions first, then file systems, each alone: one that fails is reported, and the others follow.
@@ -76,7 +78,7 @@ fn is_blank(device: &BlockDevice, all: &[BlockDevice]) -> anyhow::Result<bool> {
 
 /// Opens a device that nobody else uses; udevd may look at it in this moment.
 fn alone_soon(path: &Path) -> anyhow::Result<File> {
-    let end = Instant::now() + NODES_DEADLINE;
+    let end = Instant::now() + PATIENCE;
     loop {
         match alone(path) {
             Err(_) if Instant::now() < end => thread::sleep(LOOK_AGAIN),

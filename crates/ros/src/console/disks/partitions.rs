@@ -49,13 +49,14 @@ pub(super) fn make(name: &str, setup: &DiskSetup, record: &mut Record) -> anyhow
             describe(&device)
         );
     }
+    let size = (device.size, sector_bytes);
+    table.check(size, &shares)?;
     let mut disk = DiskFile(alone_soon(&device.path)?);
     record.set(&key, Step::Begun)?;
-    let size = (device.size, sector_bytes);
     table.write(&mut disk, size, &shares, random_guid()?)?;
-    reread(disk.0, &device.path, shares.len())?;
+    record.set(&key, Step::Made)?;
     println!("disk_setup: {name} has {} partitions now", shares.len());
-    record.set(&key, Step::Made)
+    reread(disk.0, &device.path, shares.len())
 }
 
 /// The key of a disk in the record.

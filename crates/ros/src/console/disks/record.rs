@@ -19,7 +19,7 @@ pub(super) enum Step {
     Begun,
     /// It was written.
     Made,
-    /// It was as asked already, or is somebody else's.
+    /// It was as asked already.
     Seen,
 }
 
@@ -59,6 +59,19 @@ impl Record {
     /// When it cannot be kept: without it an entry would hold twice.
     pub(super) fn set(&mut self, key: &str, step: Step) -> anyhow::Result<()> {
         self.steps.insert(key.to_owned(), step);
+        self.keep()
+    }
+
+    /// Takes an entry out that has failed, and was not cut off.
+    ///
+    /// # Errors
+    /// When it cannot be kept.
+    pub(super) fn forget(&mut self, key: &str) -> anyhow::Result<()> {
+        self.steps.remove(key);
+        self.keep()
+    }
+
+    fn keep(&self) -> anyhow::Result<()> {
         let text = serde_json::to_vec_pretty(self)?;
         Ok(cloud_init::store::write_atomic(&self.path, &text, 0o600)?)
     }
@@ -87,8 +100,10 @@ mod tests {
         assert_eq!(record.get("a"), None);
         record.set("a", Step::Begun).unwrap();
         record.set("b", Step::Made).unwrap();
+        record.set("c", Step::Begun).unwrap();
+        record.forget("c").unwrap();
         let again = Record::load_from(&path, "one");
-        assert_eq!(again.get("a"), Some(Step::Begun));
+        assert_eq!((again.get("a"), again.get("c")), (Some(Step::Begun), None));
         assert_eq!(again.get("b"), Some(Step::Made));
         assert_eq!(Record::load_from(&path, "two").get("b"), None);
         fs::write(&path, "{").unwrap();

@@ -45,7 +45,10 @@ impl Replaced {
             };
             println!("{}: is replaced", one.name);
             let began = Instant::now();
-            let swapped = Swapped::aside(system, &one.container).await;
+            let policy = one.request.as_ref();
+            let policy = policy.map(|request| request.host_config.restart_policy.clone());
+            let policy = policy.unwrap_or_default();
+            let swapped = Swapped::aside(system, &one.container, &policy).await;
             self.0.push((one.name.clone(), swapped.with_context(what)?));
             if let Some((_, swapped)) = self.0.last_mut() {
                 let started = swapped.start(system, one.request.as_ref()).await;
