@@ -224,5 +224,37 @@ fn keep_what_they_wrote(context: &Context) -> anyhow::Result<()> {
         let notes = notes(&guest, service)?;
         ensure!(notes == "volume", "{service} has {notes}");
     }
+    for (service, _) in OWN {
+        upgrade(&guest, service).with_context(|| format!("upgrade of {service}"))?;
+    }
     guest.check()
+}
+
+/// An image that does not start it leaves the old container, with what is in it; one that does takes its place.
+fn upgrade(guest: &Guest, service: &str) -> anyhow::Result<()> {
+    let docker = client(service);
+    let before = id(guest, service)?;
+    // In the one image its program is not found
+    guest.run(&format!(
+        "{docker} exec {service} sh -c 'echo layer > /note' && {docker} commit --change 'ENV PATH=/none' {service} bad:1 \
+         && {docker} tag $({docker} inspect -f '{{{{.Config.Image}}}}' {service}) good:1"
+    ))?;
+    let bad = guest
+        .ssh
+        .answer(&format!("sudo ros service upgrade {service} bad:1"))?;
+    ensure!(
+        bad.code == 1 && bad.stdout.contains("the old container runs again"),
+        "{bad:?}"
+    );
+    ensure!(id(guest, service)? == before, "it has another container");
+    let notes_now = notes(guest, service)?;
+    ensure!(notes_now == "layer\nvolume", "it has {notes_now}");
+    guest.run(&format!("sudo ros service upgrade {service} good:1"))?;
+    let image = guest.run(&format!(
+        "{docker} inspect -f '{{{{.Config.Image}}}}' {service}; {docker} ps -a --format '{{{{.Names}}}}' | grep -c before-upgrade; true"
+    ))?;
+    ensure!(image == "good:1\n0", "it runs {image}");
+    let notes_now = notes(guest, service)?;
+    ensure!(notes_now == "volume", "it has {notes_now}");
+    Ok(())
 }
