@@ -62,9 +62,11 @@ const FILES: &[(&str, &str)] = &[
 /// Public keys that new versions are signed with, for `ros os upgrade`.
 const UPGRADE_KEYS: &str = "/usr/share/ros/upgrade-keys";
 
-/// Files of the initramfs that stay.
+/// PID 1's program in the initramfs. The kernel keeps it as long as it runs, and a copy would be in RAM a second time.
+const PROGRAM_OF_INITRAMFS: &str = "/init";
+
+/// Files of the initramfs that are copied.
 const COPIED: &[(&str, &str)] = &[
-    ("/init", PROGRAM),
     (WORKER, WORKER),
     (APPARMOR_POLICY, APPARMOR_POLICY),
     (UPGRADE_KEYS, UPGRADE_KEYS),
@@ -121,15 +123,16 @@ fn populate(new_root: &Path) -> anyhow::Result<()> {
         // With its mode.
         fs::copy(from, new_root.join(&to[1..])).with_context(|| format!("cannot copy {from}"))?;
     }
+    let program = new_root.join(&PROGRAM[1..]);
+    fs::write(&program, "").with_context(|| format!("cannot write {}", program.display()))?;
+    mount::bind(PROGRAM_OF_INITRAMFS, &program, false)?;
     Ok(())
 }
 
-/// Binds the program read-only over itself: a container that gets hold of `/proc/PID/exe` of a
-/// child of ours cannot write PID 1's program through it (CVE-2019-5736).
+/// Makes the program read-only where children of ours are started from: a container that gets hold of `/proc/PID/exe` of one
+/// cannot write PID 1's program through it (CVE-2019-5736).
 fn protect_program() -> anyhow::Result<()> {
-    let program = Path::new(PROGRAM);
-    mount::bind(program, program, false)?;
-    mount::remount_bind(program, MountFlags::RDONLY | MountFlags::NOSUID)?;
+    mount::remount_bind(PROGRAM, MountFlags::RDONLY | MountFlags::NOSUID)?;
     Ok(())
 }
 
@@ -141,13 +144,13 @@ fn attach(from: &str, to: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Deletes what lies in the initramfs itself: not in other mounts, and not the images that a
+/// Deletes what lies in the initramfs itself: not in other mounts, not PID 1's program, and not the images that a
 /// network boot brought in it.
 fn empty_initramfs() -> anyhow::Result<()> {
     let device = fs::metadata("/").context("cannot stat /")?.dev();
     for entry in fs::read_dir("/").context("cannot list /")? {
         let path = entry.context("cannot list /")?.path();
-        if path != Path::new("/rancheros") {
+        if path != Path::new("/rancheros") && path != Path::new(PROGRAM_OF_INITRAMFS) {
             remove_on_device(&path, device);
         }
     }
