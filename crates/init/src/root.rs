@@ -2,7 +2,7 @@
 //!
 //! pivot_root(2) refuses to move the initramfs (it is the kernel's first mount), and every
 //! container starts with a pivot_root; so PID 1 moves to a tmpfs first and empties the initramfs,
-//! whose files would otherwise stay in RAM.
+//! whose files would otherwise stay in RAM. Its own program stays there, and is bound into the new root.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
