@@ -81,7 +81,9 @@ pub(crate) fn main(options: &Options) -> anyhow::Result<ExitCode> {
         println!("It is done at the next boot; `ros reset --cancel` takes that back.");
         return Ok(ExitCode::SUCCESS);
     }
-    crate::power::main("reboot", vec!["reboot".into()])
+    // Whatever the configuration is: that may be what is reset
+    crate::power::reboot()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn plan(scope: Scope) -> Vec<String> {
