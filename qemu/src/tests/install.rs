@@ -159,7 +159,7 @@ fn starts_with_both_firmwares(context: &Context) -> anyhow::Result<()> {
     guest.wait_off()?;
     drop(guest);
 
-    enlarge(&disk)?;
+    enlarge(&disk, DISK_BYTES + (2 << 30))?;
     for (name, device, firmware) in [
         ("installed-uefi", "virtio-blk-pci", Firmware::Uefi),
         ("installed-ahci", "ide-hd", Firmware::Bios),
@@ -180,9 +180,9 @@ fn starts_with_both_firmwares(context: &Context) -> anyhow::Result<()> {
 }
 
 /// As a cloud or `qemu-img resize` does it with the machine off.
-fn enlarge(disk: &Disk) -> anyhow::Result<()> {
+pub(super) fn enlarge(disk: &Disk, bytes: u64) -> anyhow::Result<()> {
     let file = File::options().write(true).open(&disk.path);
-    file.and_then(|file| file.set_len(DISK_BYTES + (2 << 30)))
+    file.and_then(|file| file.set_len(bytes))
         .context("cannot enlarge the disk")
 }
 
@@ -269,7 +269,7 @@ fn unattended_on_a_4kn_disk(context: &Context) -> anyhow::Result<()> {
         .wait("is installed on /dev/nvme0n1", BOOT_DEADLINE)?;
     guest.wait_reset()?;
     drop(guest);
-    enlarge(&disk)?;
+    enlarge(&disk, DISK_BYTES + (2 << 30))?;
     let mut guest = Machine::new("installed-4kn", Boot::Disk)
         .firmware(Firmware::Uefi)
         .disk_behind(&disk.path, NVME_4KN)

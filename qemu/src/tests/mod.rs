@@ -58,6 +58,7 @@ use crate::context::Context;
 pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
     [
         install::tests(context),
+        install_over::tests(context),
         firmware::tests(context),
         heal::tests(context),
         live::tests(context),

@@ -91,12 +91,12 @@ pub(super) fn keeps_state(options: &Options) -> bool {
 
 /// Whether a disk with data is taken: by order, or because the kind is about such a disk.
 pub(super) fn takes_data(options: &Options) -> bool {
-    options.force || options.install_type == KEEP
+    options.force || keeps_state(options)
 }
 
 /// The disk, by `-d`, by the state partition of `-p`, or, where one is kept and only one is there, by that.
 pub(super) fn device(options: &Options) -> anyhow::Result<Option<String>> {
-    if options.device.is_some() || options.install_type != KEEP {
+    if options.device.is_some() || !keeps_state(options) {
         return Ok(options.device.clone());
     }
     let disk = disk_of_state(
@@ -188,7 +188,20 @@ mod tests {
         }
         assert!(check(&of_kind("bogus")).is_err());
         assert!(check(&of_kind("arm")).is_ok());
-        assert!(keeps_state(&of_kind("noformat")) && !keeps_state(&of_kind("generic")));
+        let keep = Options {
+            keep_state: true,
+            ..of_kind("generic")
+        };
+        for (options, keeps) in [
+            (of_kind("noformat"), true),
+            (of_kind("generic"), false),
+            (keep, true),
+        ] {
+            assert_eq!(
+                (keeps_state(&options), takes_data(&options)),
+                (keeps, keeps)
+            );
+        }
     }
 
     #[test]

@@ -157,10 +157,14 @@ fn prepare(options: &Options) -> anyhow::Result<Plan<'_>> {
     let node = device::resolve(&device, &medium, options.force)?;
     let target = Target::open(&node, &medium, kinds::takes_data(options))?;
     let loader = medium.loader()?;
-    let layout = target.layout(loader.bios.is_some())?;
+    let bios = loader.bios.is_some();
+    let (layout, kept_state) = if kinds::keeps_state(options) {
+        let (layout, state) = target.kept(bios)?;
+        (layout, Some(state))
+    } else {
+        (target.layout(bios)?, None)
+    };
     medium.check_room(&layout)?;
-    let keep = kinds::keeps_state(options);
-    let kept_state = keep.then(|| target.kept_state(&layout)).transpose()?;
     let tools = Tools::open(foreign::files().as_deref())?;
     Ok(Plan {
         tools,

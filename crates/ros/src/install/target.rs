@@ -106,31 +106,30 @@ impl Target {
         layout.with_context(|| format!("{} cannot be used", self.node.display()))
     }
 
-    /// The state partition that is to be kept, where the layout has it. An installation that was cut off may have left only one of
-    /// the two tables whole.
+    /// The partitions of the installation that is there, and its state, which is to be kept. An installation that was cut off may
+    /// have left only one of the two tables whole.
     ///
     /// # Errors
     /// When there is none.
-    pub(super) fn kept_state(&self, layout: &Layout) -> anyhow::Result<Entry> {
+    pub(super) fn kept(&self, bios: bool) -> anyhow::Result<(Layout, Entry)> {
         let mut disk = DiskFile(std::fs::File::open(&self.node).context("cannot read the disk")?);
-        let wanted = layout.get(Role::State)?;
-        let sector = self.identity.sector_bytes;
+        let (size, sector) = (self.disk.size, self.identity.sector_bytes);
         let tables = [
             install::read_table(&mut disk, sector),
-            install::read_second_table(&mut disk, sector, layout.disk_bytes),
+            install::read_second_table(&mut disk, sector, size),
         ];
-        let found = tables.into_iter().flatten().flatten().find(|entry| {
-            entry.number == Role::State.number()
-                && (entry.start, entry.size) == (wanted.start, wanted.size)
-        });
-        let Some(found) = found else {
-            fail!(
-                Refused,
-                "{} has no state partition of an installation like this one to keep: install on another disk and copy what is on it, or \
-                 leave it and name it by rancher.state.dev with -a",
-                self.node.display()
-            );
-        };
-        Ok(found)
+        for entries in tables.into_iter().flatten() {
+            let layout = install::kept_layout(&entries, size, sector, bios);
+            let state = |entry: &Entry| entry.number == Role::State.number();
+            if let (Ok(layout), Some(state)) = (layout, entries.into_iter().find(state)) {
+                return Ok((layout, state));
+            }
+        }
+        fail!(
+            Refused,
+            "{} has no state partition of an installation like this one to keep: install on another disk and copy what is on it, or \
+             leave it and name it by rancher.state.dev with -a",
+            self.node.display()
+        )
     }
 }
