@@ -28,6 +28,9 @@ pub(crate) struct Options {
     /// Kill a machine so many times while it upgrades (hours)
     #[arg(long, value_name = "KILLS", num_args = 0..=1, default_missing_value = "200", conflicts_with_all = ["states", "short", "machine"])]
     vm: Option<usize>,
+    /// Number of the first kill: its moment depends on it, and a run goes on where another one has ended
+    #[arg(long, default_value_t = 0, requires = "vm")]
+    from: usize,
 }
 
 /// Of the states, CI takes one in this many.
@@ -44,7 +47,7 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
     }
     if let Some(kills) = options.vm {
         iso::build(build)?;
-        let numbers = [kills.to_string()];
+        let numbers = [kills.to_string(), options.from.to_string()];
         return progress::step("crash-test", || qemu_test::start(build, "kill", &numbers));
     }
     let wanted = if options.short {

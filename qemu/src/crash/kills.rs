@@ -25,17 +25,18 @@ const SEED: u64 = 0x5eed;
 /// The disks that have the two versions.
 const MEDIA: [&str; 2] = ["/dev/vdb", "/dev/vdc"];
 
-/// Runs it; the argument is the number of kills.
+/// Runs it; the arguments are the number of kills, and the number of the first one.
 ///
 /// # Errors
 /// When a machine does not come up, or has lost something.
 pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result<()> {
-    let kills = match arguments.first() {
+    let number = |position: usize, default| match arguments.get(position) {
         Some(text) => text
-            .parse()
-            .with_context(|| format!("{text} is not a number"))?,
-        None => KILLS,
+            .parse::<usize>()
+            .with_context(|| format!("{text} is not a number")),
+        None => Ok(default),
     };
+    let (kills, from) = (number(0, KILLS)?, number(1, 0)?);
     let disk = blank_disk(DISK_BYTES)?;
     install_on(artifacts, "kills-install", &disk.path, "")?;
     let version = |label: &'static str| {
@@ -64,7 +65,7 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
     eprintln!("kills: an upgrade takes {} s", whole.as_secs());
 
     let mut kept = [0, 0];
-    for kill in 0..kills {
+    for kill in from..from + kills {
         let guest = boot()?;
         decided(&guest)?;
         let before = healthy(&guest).with_context(|| format!("before kill {kill}"))?;
@@ -76,7 +77,7 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
         drop(guest);
         eprintln!(
             "kills: {} of {kills}, at {:.0} % of an upgrade",
-            kill + 1,
+            kill + 1 - from,
             share * 100.0
         );
     }
