@@ -27,8 +27,9 @@ const SONG: &str = "alive";
 /// Longest answer that is read, in bytes.
 const LONGEST_ANSWER: u64 = 64 << 10;
 
-/// Writes a file into a volume by one container, and reads it through a published port of another.
-pub(super) fn sing() -> anyhow::Result<()> {
+/// Writes a file into a volume by one container, and reads it through a published port of another; without a `network` that containers
+/// get by themselves, a second one reads it.
+pub(super) fn sing(network: bool) -> anyhow::Result<()> {
     // Its owner may have removed it, and it was loaded once: `docker system prune -a` must not cost every version to come
     block_on_for(
         LOAD_DEADLINE,
@@ -38,11 +39,20 @@ pub(super) fn sing() -> anyhow::Result<()> {
     // What an earlier round has left
     canary.remove();
     let volume = format!("{NAME}:/song");
-    let write = format!("ifconfig eth0 >/dev/null && echo {SONG} > /song/index.html");
-    docker(&[
-        "run", "--rm", "--pull", "never", "--volume", &volume, IMAGE, "sh", "-c", &write,
-    ])?;
+    let link = if network {
+        "ifconfig eth0 >/dev/null && "
+    } else {
+        ""
+    };
+    let write = format!("{link}echo {SONG} > /song/index.html");
+    let run = ["run", "--rm", "--pull", "never", "--volume"];
+    docker(&[&run[..], &[&volume, IMAGE, "sh", "-c", &write]].concat())?;
     let read_only = format!("{volume}:ro");
+    if !network {
+        let song = docker(&[&run[..], &[&read_only, IMAGE, "cat", "/song/index.html"]].concat())?;
+        ensure!(song == SONG, "the volume has {song:?} in place of {SONG:?}");
+        return Ok(());
+    }
     docker(&[
         "run",
         "--detach",

@@ -1,6 +1,6 @@
-//! What a version has to do before it is kept, as a table: the cheap ones first, the canary last.
+//! What a version has to do before it is kept, as a table: the cheap ones first, what takes time last.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -14,6 +14,7 @@ use sys::process::Command;
 use super::facts::{self, Facts, USER_DOCKER, block_on};
 use super::network::Network;
 use super::outcome::{Checked, Kind, failed};
+use super::steady::{Judged, Steady};
 use super::{canary, containers, services};
 
 /// A machine that is judged.
@@ -24,6 +25,8 @@ pub(super) struct Machine<'a> {
     pub(super) rancher: &'a Rancher,
     /// Whether the canary has sung already: a machine that waits for its cable does not make containers for hours.
     pub(super) sung: Cell<bool>,
+    /// What ran when all other checks had passed first, or since something of it has started again.
+    pub(super) steady: RefCell<Option<Steady>>,
 }
 
 impl Machine<'_> {
@@ -68,6 +71,7 @@ pub(super) const CHECKS: &[Check] = &[
     online("containers", |machine| Ok(containers(machine)?)),
     online("own checks", |machine| Ok(own(machine)?)),
     check("canary", |machine| Ok(canary(machine)?)),
+    online("steady", |machine| Ok(steady(machine)?)),
 ];
 
 /// A clock that is wrong by less is mended by ntp, and a battery may be empty.
@@ -187,9 +191,29 @@ fn canary(machine: &Machine<'_>) -> anyhow::Result<()> {
     if !machine.has_docker() || machine.sung.get() {
         return Ok(());
     }
-    canary::sing()?;
+    // The canary takes a while, in which others may die
+    machine
+        .steady
+        .replace(Some(Steady::look(machine.facts, true)?));
+    canary::sing(!machine.facts.no_bridge)?;
     machine.sung.set(true);
     Ok(())
+}
+
+/// Nothing that runs has been started again for a while.
+fn steady(machine: &Machine<'_>) -> anyhow::Result<()> {
+    let now = Steady::look(machine.facts, machine.has_docker())?;
+    let mut first = machine.steady.borrow_mut();
+    match first.as_ref().map(|first| first.judge(&now)) {
+        Some(Judged::Steady) => return Ok(()),
+        Some(Judged::TooEarly) => {}
+        Some(Judged::Again(name)) => {
+            first.replace(now);
+            bail!("{name} was started again");
+        }
+        None => drop(first.replace(now)),
+    }
+    bail!("what runs is watched for a while")
 }
 
 #[cfg(test)]
@@ -201,6 +225,7 @@ mod tests {
             facts,
             rancher,
             sung: Cell::new(false),
+            steady: RefCell::new(None),
         }
     }
 

@@ -27,7 +27,10 @@ pub(super) fn check(facts: &Facts) -> anyhow::Result<()> {
 }
 
 /// By its id, or by its name: `compose up` may have made another one in its place.
-async fn find(client: &Client, known: &Container) -> anyhow::Result<Option<ContainerInspect>> {
+pub(super) async fn find(
+    client: &Client,
+    known: &Container,
+) -> anyhow::Result<Option<ContainerInspect>> {
     for reference in [&known.id, &known.name] {
         match client.container_inspect(reference, false).await {
             Ok(found) => return Ok(Some(found)),
@@ -47,6 +50,8 @@ fn was_removed(docker_root: &Path, id: &str) -> bool {
 /// What is seen of a container.
 struct Seen<'a> {
     running: bool,
+    /// Docker calls it running while it waits to start it once more.
+    restarting: bool,
     health: Option<&'a str>,
     policy: &'a str,
 }
@@ -56,6 +61,7 @@ impl<'a> Seen<'a> {
         let health = found.state.health.as_ref();
         Self {
             running: found.state.running,
+            restarting: found.state.restarting,
             health: health.map(|health| health.status.as_str()),
             policy: &found.host_config.restart_policy.name,
         }
@@ -70,6 +76,11 @@ fn judge(known: &Container, seen: &Seen<'_>) -> anyhow::Result<()> {
     ensure!(
         seen.running,
         "container {} ran before and does not run",
+        known.name
+    );
+    ensure!(
+        !seen.restarting,
+        "container {} ends and is started again and again",
         known.name
     );
     if known.required && seen.health != Some("healthy") {
@@ -103,17 +114,19 @@ mod tests {
             (true, true, None, "always", false),
             (true, false, Some("healthy"), "always", false),
         ] {
-            let seen = Seen {
-                running,
-                health,
-                policy,
-            };
-            let judged = judge(&web(required), &seen);
-            assert_eq!(
-                judged.is_ok(),
-                good,
-                "{required} {running} {health:?} {policy}"
-            );
+            for restarting in [false, true] {
+                let seen = Seen {
+                    running,
+                    restarting: restarting && running,
+                    health,
+                    policy,
+                };
+                assert_eq!(
+                    judge(&web(required), &seen).is_ok(),
+                    good && !seen.restarting,
+                    "{required} {running} {restarting} {health:?} {policy}"
+                );
+            }
         }
     }
 

@@ -8,11 +8,12 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
-use engine_api::{Client, Filters};
+use engine_api::{Client, Filters, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::super::installed::{STORE, Writable};
 use super::network::Network;
+use super::steady::was_unsteady;
 
 /// The file next to the history.
 const FILE: &str = "facts.json";
@@ -37,6 +38,8 @@ pub(in crate::os) struct Facts {
     pub(super) containers: Vec<Container>,
     /// The folder that User Docker keeps everything in; empty when it did not answer.
     pub(super) docker_root: String,
+    /// Whether User Docker had no network for containers that name none (`rancher.docker.bridge: none`).
+    pub(super) no_bridge: bool,
     /// Whether there was a default route of IPv4, and of IPv6.
     pub(super) routes: (bool, bool),
     /// Whether there was a name server.
@@ -67,13 +70,16 @@ impl Facts {
     /// The same later: of User Docker that does not answer now, what was noted `before` holds.
     pub(in crate::os) fn gather_after(before: &Self) -> Self {
         let network = Network::look();
-        let (docker_root, containers) = user_docker()
-            .unwrap_or_else(|_| (before.docker_root.clone(), before.containers.clone()));
+        let (docker_root, containers, no_bridge) = user_docker().unwrap_or_else(|_| {
+            let containers = before.containers.clone();
+            (before.docker_root.clone(), containers, before.no_bridge)
+        });
         Self {
             time: now(),
             services: services().unwrap_or_else(|_| before.services.clone()),
             containers,
             docker_root,
+            no_bridge,
             routes: network.routes,
             dns: network.dns,
             carriers: network.carriers,
@@ -183,8 +189,8 @@ pub(super) fn starts_by_itself(policy: &str) -> bool {
     matches!(policy, "always" | "unless-stopped")
 }
 
-/// User Docker's folder, and its containers that run and start by themselves.
-fn user_docker() -> anyhow::Result<(String, Vec<Container>)> {
+/// User Docker's folder, its containers that run and start by themselves, and whether it has no network for those that name none.
+fn user_docker() -> anyhow::Result<(String, Vec<Container>, bool)> {
     block_on(async {
         let client = Client::new(USER_DOCKER);
         let root = client.info().await?.docker_root_dir;
@@ -198,7 +204,9 @@ fn user_docker() -> anyhow::Result<(String, Vec<Container>)> {
                 Err(error) if error.is_not_found() => continue,
                 one => one?,
             };
-            if !starts_by_itself(&one.host_config.restart_policy.name) {
+            let unsteady = one.state.restarting
+                || was_unsteady(one.restart_count, &one.state.started_at, Timestamp::now());
+            if unsteady || !starts_by_itself(&one.host_config.restart_policy.name) {
                 continue;
             }
             let required = one.state.health.is_some()
@@ -212,7 +220,11 @@ fn user_docker() -> anyhow::Result<(String, Vec<Container>)> {
                 required,
             });
         }
-        Ok((root, found))
+        let no_bridge = match client.network_inspect("bridge").await {
+            Err(error) if error.is_not_found() => true,
+            network => network.map(|_| false)?,
+        };
+        Ok((root, found, no_bridge))
     })
 }
 

@@ -14,8 +14,9 @@ pub(super) mod facts;
 mod network;
 mod outcome;
 mod services;
+mod steady;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -197,6 +198,7 @@ fn judge() -> Result<(), String> {
         facts: &facts,
         rancher: &rancher,
         sung: Cell::new(false),
+        steady: RefCell::new(None),
     };
     let (begin, mut dark) = (Instant::now(), Duration::ZERO);
     let mut said = String::new();
