@@ -31,8 +31,8 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
 }
 
 /// Each is a separate layer of the image.
-const MANIFEST: &str = "dist/rancheros/manifest.json";
-const SIGNATURE: &str = "dist/rancheros/manifest.json.minisig";
+pub(super) const MANIFEST: &str = "dist/rancheros/manifest.json";
+pub(super) const SIGNATURE: &str = "dist/rancheros/manifest.json.minisig";
 
 /// The image of `archive` under four tags: not signed, and signed by the returned key, by another one, and over something else.
 fn signed(archive: &Path) -> anyhow::Result<(Documents, String)> {
@@ -124,11 +124,21 @@ fn upgrade_from_a_registry(context: &Context) -> anyhow::Result<()> {
 
     registry.fetched();
     guest.run(&format!(
-        "sudo ros os upgrade --insecure --no-reboot -f {host}/os:v9.0"
+        "sudo ros os upgrade --insecure --stage -f {host}/os:v9.0"
     ))?;
     let fetched = registry.fetched();
     // The configuration and the manifest at each of two visits, kernel, initrd
     ensure!(fetched.len() == 5, "fetched {fetched:?}");
+    // What lies on the disk is asked as everything else is
+    guest.refuses("sudo ros os upgrade --no-reboot", 2, "already at version")?;
+    guest.run("sudo ros os pin 8.0")?;
+    guest.refuses("sudo ros os upgrade --no-reboot", 2, "is pinned to v8.0")?;
+    guest.run("sudo ros os pin off")?;
+    let said = guest.run("sudo ros os upgrade --no-reboot -f")?;
+    ensure!(
+        said.contains("from slot 5") && said.contains("no service changes"),
+        "of a staged version it said: {said}"
+    );
     guest.run("docker run -d --restart always --name web busybox sleep 100000")?;
     reboot(&guest, 1)?;
     guest.run_until("sudo ros os status | grep -q 'state: idle'", BOOT_DEADLINE)?;

@@ -9,15 +9,15 @@ use oci_image::Reference;
 use oci_image::media::{FILE_NAME, MediaIndex};
 
 use super::installed::{Installed, STORE};
-use crate::install::medium::Medium;
+use super::wanted::Wanted;
 use crate::machine_config::MachineConfig;
 
 /// What a system image is called, in front of its name.
 const PREFIX: &str = "os-";
 
 /// A line for the question. That it cannot be told is said, and refuses nothing.
-pub(super) fn line(machine: &Installed, medium: &Medium) -> String {
-    match images(machine, medium) {
+pub(super) fn line(machine: &Installed, wanted: &Wanted<'_>) -> String {
+    match images(machine, wanted) {
         Ok(changed) if changed.is_empty() => "  no service changes".to_owned(),
         Ok(changed) => format!("  services that change: {}", services(&changed).join(", ")),
         Err(error) => format!("  which services change cannot be told: {error:#}"),
@@ -25,17 +25,17 @@ pub(super) fn line(machine: &Installed, medium: &Medium) -> String {
 }
 
 /// Repositories of images that are not the same in both versions.
-fn images(machine: &Installed, medium: &Medium) -> anyhow::Result<Vec<String>> {
+fn images(machine: &Installed, wanted: &Wanted<'_>) -> anyhow::Result<Vec<String>> {
     let running = machine
         .version(machine.slot)
         .context("the running version has no manifest")?;
     let folder = Path::new(STORE).join(store::slot_folder(machine.slot));
     let now = std::fs::read(folder.join(index_of(&running.manifest)?))
         .context("cannot read the running version's images")?;
-    let wanted = index_of(&medium.manifest)?;
-    let mut files = medium.manifest.files.iter();
-    let item = files.find(|item| item.path == wanted);
-    let then = medium.read(item.context("it has no images")?, Path::new(STORE))?;
+    let index = index_of(wanted.manifest)?;
+    let mut files = wanted.manifest.files.iter();
+    let item = files.find(|item| item.path == index);
+    let then = wanted.read(item.context("it has no images")?)?;
     Ok(differences(
         &MediaIndex::parse(&now)?,
         &MediaIndex::parse(&then)?,

@@ -10,6 +10,7 @@ use super::installed::Installed;
 use super::listing::is_json;
 use super::policy::Policy;
 use super::rules::Asker;
+use super::wanted::Wanted;
 use super::{changes, releases, rules, stage};
 use crate::install::medium::Medium;
 
@@ -52,8 +53,9 @@ pub(super) fn main(options: &Options) -> anyhow::Result<ExitCode> {
     let medium = Medium::open(Some(&image), &policy)?;
     let slot = stage::slot(&machine)?;
     let asker = Asker::Person { force: false };
-    let verdict = rules::check(&machine, &medium, &image, asker)
-        .and_then(|()| stage::check_room(slot, &medium));
+    let wanted = Wanted::on_medium(&medium, &image);
+    let verdict =
+        rules::check(&machine, &wanted, asker).and_then(|()| stage::check_room(slot, &medium));
     if json {
         let manifest = &medium.manifest;
         let value = json!({
@@ -68,10 +70,10 @@ pub(super) fn main(options: &Options) -> anyhow::Result<ExitCode> {
         });
         println!("{value:#}");
     } else {
-        for line in rules::describe(&machine, &medium)? {
+        for line in rules::describe(&machine, &wanted) {
             println!("{}", line.replacen("Upgrading to", "Available:", 1));
         }
-        println!("{}", changes::line(&machine, &medium));
+        println!("{}", changes::line(&machine, &wanted));
         println!(
             "  {} bytes are not on the disk yet",
             stage::missing(slot, &medium)?

@@ -171,6 +171,11 @@ impl Installed {
         })
     }
 
+    /// The version that is good.
+    pub(super) fn good(&self) -> Option<Version> {
+        self.version(self.records().ok()?.choice()?.good)
+    }
+
     /// What became of versions here; an unreadable history is an empty one, said aloud.
     pub(super) fn history(&self) -> History {
         let path = Path::new(STORE).join(store::HISTORY);

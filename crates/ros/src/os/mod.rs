@@ -27,6 +27,7 @@ mod stage;
 mod trust;
 mod upgrade;
 mod verify;
+mod wanted;
 
 use std::process::ExitCode;
 use std::time::Duration;

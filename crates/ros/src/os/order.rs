@@ -8,7 +8,7 @@ use install::{Choice, Outcome, Slot};
 use super::failure::fail;
 use super::gate::facts::Facts;
 use super::installed::Installed;
-use super::{live, loader, lock};
+use super::{live, loader, lock, rules};
 use crate::install::confirm;
 
 /// The choice that rules.
@@ -107,6 +107,12 @@ fn live_slot() -> Option<Slot> {
 pub(super) fn rollback(force: bool, no_reboot: bool) -> anyhow::Result<ExitCode> {
     let machine = Installed::here()?;
     let way = way_back(&choice(&machine)?, machine.slot, live_slot())?;
+    if let (Way::Try(slot), false) = (&way, force) {
+        let (now, then) = (machine.version(machine.slot), machine.version(*slot));
+        if let (Some(now), Some(then)) = (now, then) {
+            rules::refuse(&now.manifest, &then.manifest)?;
+        }
+    }
     let question = match way {
         Way::GiveUp(slot) => {
             format!("Give the version in slot {slot} up, and go back to the one before")

@@ -4,8 +4,8 @@ use install::{Manifest, Refusal};
 
 use super::failure::fail;
 use super::installed::Installed;
+use super::wanted::Wanted;
 use super::{again, pin, releases};
-use crate::install::medium::Medium;
 
 /// Who wants a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,24 +19,16 @@ pub(super) enum Asker {
     Policy,
 }
 
-/// `image` is what was asked for.
-///
 /// # Errors
 /// When this machine does not take the version; `force` overrides all of them.
-pub(super) fn check(
-    machine: &Installed,
-    medium: &Medium,
-    image: &str,
-    asker: Asker,
-) -> anyhow::Result<()> {
+pub(super) fn check(machine: &Installed, wanted: &Wanted<'_>, asker: Asker) -> anyhow::Result<()> {
     if asker == (Asker::Person { force: true }) {
         return Ok(());
     }
-    let next = &medium.manifest;
-    let digest = medium.digest();
+    let (next, digest) = (wanted.manifest, &wanted.digest);
     let history = machine.history();
-    let mut rejected = history.rejected(&digest);
-    if asker == Asker::Policy && again::against_digest(&history, &digest).is_none() {
+    let mut rejected = history.rejected(digest);
+    if asker == Asker::Policy && again::against_digest(&history, digest).is_none() {
         rejected = None;
     }
     if let Some(event) = rejected {
@@ -56,19 +48,30 @@ pub(super) fn check(
             next.version
         );
     }
-    let Some(running) = machine.version(machine.slot) else {
+    // Whose manifest cannot be read has no floor that is known: then the good version's holds
+    let Some(running) = machine.version(machine.slot).or_else(|| machine.good()) else {
         return Ok(());
     };
-    if running.digest == digest {
+    if running.digest == *digest {
         fail!(
             Refused,
             "already at version v{}; -f installs it again",
             next.version
         );
     }
-    let (now, then) = (&running.manifest.release, &next.release);
-    match install::refusal(&running.manifest, next) {
-        None => check_name(image, &next.version),
+    refuse(&running.manifest, next)?;
+    match wanted.image() {
+        Some(image) => check_name(image, &next.version),
+        None => Ok(()),
+    }
+}
+
+/// # Errors
+/// When one of the two manifests says that `next` must not follow `running`.
+pub(super) fn refuse(running: &Manifest, next: &Manifest) -> anyhow::Result<()> {
+    let (now, then) = (&running.release, &next.release);
+    match install::refusal(running, next) {
+        None => Ok(()),
         Some(Refusal::Floor) => fail!(
             Refused,
             "v{} has the security floor {}, this machine {}: it has holes that are closed here; -f takes it all the same",
@@ -88,7 +91,7 @@ pub(super) fn check(
             "v{} can follow v{} or later, this is v{}: upgrade to that first, or -f",
             next.version,
             then.from.trim_start_matches('v'),
-            running.manifest.version
+            running.version
         ),
     }
 }
@@ -106,15 +109,16 @@ fn check_name(image: &str, version: &str) -> anyhow::Result<()> {
 }
 
 /// What changes, for the question.
-pub(super) fn describe(machine: &Installed, medium: &Medium) -> anyhow::Result<Vec<String>> {
-    let next = &medium.manifest;
+pub(super) fn describe(machine: &Installed, wanted: &Wanted<'_>) -> Vec<String> {
+    let next = wanted.manifest;
+    let (from, words, key) = wanted.origin();
     let mut lines = vec![format!(
-        "Upgrading to rancher/os:v{} from {}",
-        next.version, medium.name
+        "Upgrading to rancher/os:v{} from {from}",
+        next.version
     )];
-    lines.push(match &medium.signed_by {
-        Some(key) => format!("  signed, checked with {key}"),
-        None => "  not signed".to_owned(),
+    lines.push(match key {
+        Some(key) => format!("  {words} {key}"),
+        None => format!("  {words}"),
     });
     if let Some(running) = machine.version(machine.slot) {
         let (now, then) = (&running.manifest.release, &next.release);
@@ -126,7 +130,7 @@ pub(super) fn describe(machine: &Installed, medium: &Medium) -> anyhow::Result<V
     if !next.release.notes.is_empty() {
         lines.push(format!("  {}", next.release.notes));
     }
-    Ok(lines)
+    lines
 }
 
 /// Whether Docker's major version changes: its data has no way back, so that a person has to want it.

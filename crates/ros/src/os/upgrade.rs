@@ -12,6 +12,7 @@ use super::lock::{self, Lock};
 use super::order::{arm, asks, refuse_when_given};
 use super::policy::Policy;
 use super::rules::Asker;
+use super::wanted::Wanted;
 use super::{changes, kexec, live, releases, rules, stage};
 use crate::install::confirm;
 use crate::install::medium::Medium;
@@ -72,33 +73,13 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
     let named = options.image.clone().or_else(|| options.reference.clone());
     let image = match named {
         Some(image) => image,
-        None => {
-            let lock = lock::take()?;
-            if let Some(slot) = staged(&machine)? {
-                if options.stage {
-                    fail!(Refused, "the version in slot {slot} is staged already");
-                }
-                return begin(&machine, slot, options, lock);
-            }
-            drop(lock);
-            newest(&policy)?
-        }
+        None => match staged(&machine)? {
+            Some(slot) => return upgrade_staged(&machine, slot, options),
+            None => newest(&policy)?,
+        },
     };
     let medium = Medium::open(Some(&image), &policy)?;
-    let asker = Asker::Person {
-        force: options.force,
-    };
-    rules::check(&machine, &medium, &image, asker)?;
-    for line in rules::describe(&machine, &medium)? {
-        println!("{line}");
-    }
-    println!("{}", changes::line(&machine, &medium));
-    if options.live {
-        live::check(&machine, &medium.manifest)?;
-        println!(
-            "  without a reboot: services that differ are replaced; shells of the console end when it is one of them"
-        );
-    }
+    check_and_tell(&machine, &Wanted::on_medium(&medium, &image), options)?;
     let slot = stage::slot(&machine)?;
     stage::check_room(slot, &medium)?;
     if options.debug {
@@ -120,6 +101,55 @@ pub(super) fn upgrade(options: &Options) -> anyhow::Result<ExitCode> {
     begin(&machine, slot, options, lock)
 }
 
+/// The version that lies on the disk: the rules are asked and the changes told as of any other, since the one who has put it there may
+/// have been the policy, and a pin may be newer.
+fn upgrade_staged(machine: &Installed, slot: Slot, options: &Options) -> anyhow::Result<ExitCode> {
+    if options.stage {
+        fail!(Refused, "the version in slot {slot} is staged already");
+    }
+    let version = machine.version(slot).context("no version is staged")?;
+    check_and_tell(machine, &Wanted::in_slot(&version, slot), options)?;
+    if asks(options.force) && !confirm("Continue")? {
+        return Ok(ExitCode::FAILURE);
+    }
+    let lock = lock::take()?;
+    // A question may have waited for long
+    let there = machine.version(slot).map(|there| there.digest);
+    if staged(machine)? != Some(slot) || there.as_ref() != Some(&version.digest) {
+        fail!(
+            Refused,
+            "meanwhile another version was staged, or this one started: `ros os status`"
+        );
+    }
+    begin(machine, slot, options, lock)
+}
+
+/// What a person is told before the question.
+///
+/// # Errors
+/// When this machine does not take the version, or not without a reboot.
+fn check_and_tell(
+    machine: &Installed,
+    wanted: &Wanted<'_>,
+    options: &Options,
+) -> anyhow::Result<()> {
+    let asker = Asker::Person {
+        force: options.force,
+    };
+    rules::check(machine, wanted, asker)?;
+    for line in rules::describe(machine, wanted) {
+        println!("{line}");
+    }
+    println!("{}", changes::line(machine, wanted));
+    if options.live {
+        live::check(machine, wanted.manifest, options.force)?;
+        println!(
+            "  without a reboot: services that differ are replaced; shells of the console end when it is one of them"
+        );
+    }
+    Ok(())
+}
+
 /// Starts the version in a slot as the options say.
 fn begin(
     machine: &Installed,
@@ -132,9 +162,6 @@ fn begin(
     }
     // Another process goes on, and takes it itself
     drop(lock);
-    let version = machine.version(slot);
-    let version = version.with_context(|| format!("slot {slot} has no version"))?;
-    live::check(machine, &version.manifest)?;
     live::start(slot)
 }
 
@@ -182,7 +209,7 @@ pub(super) fn staged(machine: &Installed) -> anyhow::Result<Option<Slot>> {
 /// Puts a version on the disk that nobody was asked about: all rules hold.
 pub(super) fn stage_image(machine: &Installed, image: &str, policy: &Policy) -> anyhow::Result<()> {
     let medium = Medium::open(Some(image), policy)?;
-    rules::check(machine, &medium, image, Asker::Policy)?;
+    rules::check(machine, &Wanted::on_medium(&medium, image), Asker::Policy)?;
     let _lock = lock::take()?;
     let slot = stage::slot(machine)?;
     stage::check_room(slot, &medium)?;
@@ -193,12 +220,11 @@ pub(super) fn stage_image(machine: &Installed, image: &str, policy: &Policy) -> 
 pub(super) fn arm_staged(machine: &Installed) -> anyhow::Result<String> {
     let _lock = lock::take()?;
     let slot = staged(machine)?.context("no version is staged")?;
+    let version = machine.version(slot).context("no version is staged")?;
+    // A pin, or a rejection under another name, may be newer than it
+    rules::check(machine, &Wanted::in_slot(&version, slot), Asker::Policy)?;
     arm(machine, slot)?;
-    let version = machine.version(slot);
-    Ok(version.map_or_else(
-        || format!("of slot {slot}"),
-        |version| version.manifest.version,
-    ))
+    Ok(version.manifest.version)
 }
 
 /// The name of the newest version that there is for this machine, unless it runs.

@@ -32,7 +32,7 @@ use self::services::Replaced;
 use self::system::Former;
 use super::failure::fail;
 use super::installed::Installed;
-use super::{initrd, lock, order};
+use super::{initrd, lock, order, rules};
 
 pub(super) use plan::answer;
 
@@ -57,8 +57,8 @@ const INITRD_MAX: usize = 128 << 20;
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// # Errors
-/// When a version with this manifest takes a reboot.
-pub(super) fn check(machine: &Installed, next: &Manifest) -> anyhow::Result<()> {
+/// When a version with this manifest takes a reboot; with `force` it is not held against it that it brings another major Docker.
+pub(super) fn check(machine: &Installed, next: &Manifest, force: bool) -> anyhow::Result<()> {
     let running = machine
         .version(machine.slot)
         .context("the running version has no manifest")?;
@@ -69,6 +69,15 @@ pub(super) fn check(machine: &Installed, next: &Manifest) -> anyhow::Result<()> 
             "the kernel changes ({} to {}): that takes a reboot",
             linux(&running.manifest),
             linux(next)
+        );
+    }
+    if !force && rules::changes_docker(&running.manifest, next) {
+        fail!(
+            Refused,
+            "Docker's major version changes ({} to {}): when a step fails, the old one would be started on what the new one has made of \
+             /var/lib/docker; take a reboot, or -f",
+            running.manifest.release.docker,
+            next.release.docker
         );
     }
     refuse_second()
