@@ -101,11 +101,7 @@ const HISTORY: &str = "rancheros file ";
 /// The content of a file of the image under `tag`, which is a separate layer.
 pub(crate) fn file(documents: &Documents, tag: &str, path: &str) -> anyhow::Result<Vec<u8>> {
     let (manifest, config) = described(documents, tag)?;
-    let history = config["history"].as_array().context("no history")?;
-    let position = history
-        .iter()
-        .position(|step| step["created_by"] == format!("{HISTORY}{path}"));
-    let position = position.with_context(|| format!("the image has no {path}"))?;
+    let position = position(&config, path).with_context(|| format!("the image has no {path}"))?;
     let layer = blob(documents, &manifest["layers"][position])?;
     let mut archive = tar::Archive::new(&layer[..]);
     let mut entry = archive.entries()?.next().context("an empty layer")??;
@@ -114,7 +110,7 @@ pub(crate) fn file(documents: &Documents, tag: &str, path: &str) -> anyhow::Resu
     Ok(content)
 }
 
-/// Adds the image under `tag` once more, with one more file, under `new_tag`.
+/// Adds the image under `tag` once more under `new_tag`, with one more file, or with other content of a file that it has.
 pub(crate) fn with_file(
     documents: &mut Documents,
     tag: &str,
@@ -135,15 +131,21 @@ pub(crate) fn with_file(
     };
     let (layer_digest, size) = add(layer, BLOB);
     let kind = manifest["layers"][0]["mediaType"].clone();
-    push(
-        &mut manifest["layers"],
-        json!({"mediaType": kind, "digest": layer_digest, "size": size}),
-    )?;
-    push(&mut config["rootfs"]["diff_ids"], json!(layer_digest))?;
-    push(
-        &mut config["history"],
-        json!({"created_by": format!("{HISTORY}{path}")}),
-    )?;
+    let layer = json!({"mediaType": kind, "digest": layer_digest, "size": size});
+    match position(&config, path) {
+        Some(position) => {
+            manifest["layers"][position] = layer;
+            config["rootfs"]["diff_ids"][position] = json!(layer_digest);
+        }
+        None => {
+            push(&mut manifest["layers"], layer)?;
+            push(&mut config["rootfs"]["diff_ids"], json!(layer_digest))?;
+            push(
+                &mut config["history"],
+                json!({"created_by": format!("{HISTORY}{path}")}),
+            )?;
+        }
+    }
     let (config_digest, size) = add(serde_json::to_vec(&config)?, BLOB);
     manifest["config"]["digest"] = json!(config_digest);
     manifest["config"]["size"] = json!(size);
@@ -151,6 +153,13 @@ pub(crate) fn with_file(
     add(manifest.clone(), MANIFEST);
     documents.insert(new_tag.to_owned(), (MANIFEST, manifest.into()));
     Ok(())
+}
+
+/// Which layer has a file of a version, by the history in an image's configuration.
+fn position(config: &Value, path: &str) -> Option<usize> {
+    let step = format!("{HISTORY}{path}");
+    let history = config["history"].as_array()?;
+    history.iter().position(|known| known["created_by"] == step)
 }
 
 /// Manifest and configuration of an image.

@@ -20,12 +20,14 @@ mod firmware;
 mod heal;
 mod hostile;
 pub(crate) mod install;
+mod install_over;
 pub(crate) mod live;
 mod modes;
 mod neighbour;
 mod network;
 mod os_image;
 mod plugins;
+mod policy;
 mod power;
 mod rancheros;
 mod reset;
@@ -65,6 +67,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         broken::tests(context),
         watchdog::tests(context),
         os_image::tests(context),
+        policy::tests(context),
         services::tests(context),
         upgrade::tests(context),
         trial::tests(context),

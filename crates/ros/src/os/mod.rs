@@ -96,6 +96,8 @@ pub(crate) enum Os {
         #[arg(long, default_value = "text")]
         format: String,
     },
+    /// Do at once what rancher.upgrade.policy would do at its next look, and print it
+    Policy,
     /// Read the versions on the disk again, and compare them with their manifests
     Verify {
         /// Only this slot: 4, 5 or 6
@@ -148,6 +150,7 @@ fn run(command: &Os) -> anyhow::Result<ExitCode> {
         Os::Commit => order::commit()?,
         Os::Cancel => order::cancel()?,
         Os::Pin { version, format } => pin::main(version.as_deref(), format)?,
+        Os::Policy => auto::look_now()?,
         Os::Verify { slot, format } => verify::main(*slot, format)?,
         Os::Gate => gate::main()?,
         Os::NoteFacts { limit } => gate::note_facts(Duration::from_millis(*limit))?,

@@ -103,6 +103,28 @@ pub(super) fn decide(facts: &Facts) -> Action {
     }
 }
 
+/// Why [`Action::Wait`] is the answer, for whoever asks.
+pub(super) fn why_it_waits(facts: &Facts) -> &'static str {
+    match facts {
+        Facts { trial: true, .. } => "this boot tries a version: its checks decide first",
+        Facts { stuck: true, .. } => {
+            "an order or a reboot has just failed: it is tried again later"
+        }
+        Facts {
+            armed: true,
+            mode: Mode::Auto,
+            in_window: Some(false),
+            ..
+        } => {
+            "the next reboot tries a version, and rancher.upgrade.window is closed: the machine does not reboot by itself now"
+        }
+        Facts { armed: true, .. } => {
+            "the next reboot tries a version: without policy auto and rancher.upgrade.window it is a person who reboots"
+        }
+        _ => "it is not time to ask for a newer version",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// On the state disk: a machine that reboots every hour does not ask every hour.
 const FILE: &str = "/var/lib/rancher/upgrade-policy.json";
+/// The same in RAM: a disk that takes no write does not have the registry asked every few minutes.
+const IN_RAM: &str = "/run/rancher/upgrade-policy.json";
 /// It has three values.
 const LONGEST_BYTES: u64 = 64 << 10;
 /// Between two questions.
@@ -34,8 +36,14 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// The later of the two.
     pub(super) fn read() -> Memory {
-        Self::read_from(Path::new(FILE))
+        let (disk, ram) = (
+            Self::read_from(Path::new(FILE)),
+            Self::read_from(Path::new(IN_RAM)),
+        );
+        let last = |memory: &Memory| memory.asked.max(memory.stuck_at);
+        if last(&ram) > last(&disk) { ram } else { disk }
     }
 
     /// What is damaged, or not a file at all, is as good as none.
@@ -48,6 +56,7 @@ impl Memory {
 
     pub(super) fn write(&self) -> anyhow::Result<()> {
         let text = serde_json::to_vec(self)?;
+        cloud_init::store::write_atomic(Path::new(IN_RAM), &text, 0o600)?;
         Ok(cloud_init::store::write_atomic(
             Path::new(FILE),
             &text,

@@ -5,18 +5,16 @@
 //! `window` is the owner's leave to reboot: without one the machine never does so by itself.
 
 mod decide;
+mod hold;
 mod memory;
 mod window;
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use config::VERSION;
-use config::cloud_config::Upgrade;
-use engine_api::{Client, Filters};
+use config::cloud_config::{Rancher, Upgrade};
 use install::Slot;
-use sys::process::Command;
 
 use super::installed::Installed;
 use super::policy::Policy;
@@ -31,12 +29,6 @@ use window::Window;
 const LOOK: Duration = Duration::from_secs(300);
 /// The first look waits until the boot, and a gate, are over.
 const FIRST: Duration = Duration::from_secs(1200);
-/// Longest time that the owner's command may think.
-const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
-/// A container with this label holds the reboot while it runs.
-const HOLD: &str = "io.rancher.os.upgrade.hold";
-/// User Docker's socket.
-const USER_DOCKER: &str = "/run/docker.sock";
 /// The subject of what is said.
 const SUBJECT: &str = "upgrade-policy";
 
@@ -44,12 +36,30 @@ const SUBJECT: &str = "upgrade-policy";
 pub(crate) fn run() {
     std::thread::sleep(FIRST);
     loop {
-        if let Err(error) = look() {
+        if let Err(error) = look(When::Due) {
             // Told once: it stands in `ros status` until it is over.
             problems::warn(SUBJECT, &format!("{error:#}"));
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// Does at once, for a person, what the policy would do at its next look, and prints it.
+///
+/// # Errors
+/// What failed; it is not noted in `ros status`, since the person reads it here.
+pub(super) fn look_now() -> anyhow::Result<()> {
+    println!("{}", look(When::Now)?);
+    Ok(())
+}
+
+/// When a newer version is asked for, and what failed is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// Once a day, and after a pause.
+    Due,
+    /// At once.
+    Now,
 }
 
 /// What the policy is, for `ros os status`.
@@ -71,12 +81,15 @@ pub(super) fn status() -> String {
     format!("{mode}{window}{said}")
 }
 
-fn look() -> anyhow::Result<()> {
+/// Returns what was done, or why nothing was.
+fn look(when: When) -> anyhow::Result<String> {
     let machine = MachineConfig::load();
-    let upgrade = &machine.loaded.config.rancher.upgrade;
+    let rancher = &machine.loaded.config.rancher;
+    let upgrade = &rancher.upgrade;
     let mode = Mode::of(upgrade)?;
     if mode == Mode::None {
-        return Ok(());
+        problems::clear(SUBJECT);
+        return Ok("rancher.upgrade.policy is none: nothing is done by itself".to_owned());
     }
     let Ok(installed) = Installed::here() else {
         bail!(
@@ -96,17 +109,17 @@ fn look() -> anyhow::Result<()> {
         armed: choice.next.is_some() && choice.next != Some(installed.slot),
         trial: choice.next == Some(installed.slot),
         staged: staged.map(|slot| kind(&installed, slot)),
-        stuck: memory.is_stuck(),
-        due: memory.is_due(jitter(upgrade)),
+        stuck: when == When::Due && memory.is_stuck(),
+        due: when == When::Now || memory.is_due(jitter(upgrade)),
         in_window: window.as_ref().map(|window| window.has(now)),
     };
     let action = decide::decide(&facts);
     let outcome = match action {
-        Action::Wait => return Ok(()),
+        Action::Wait => return Ok(decide::why_it_waits(&facts).to_owned()),
         Action::Fetch => fetch(&installed, mode, staged),
         Action::Arm => upgrade::arm_staged(&installed)
             .map(|version| Some(format!("v{version} is tried at the next reboot"))),
-        Action::Reboot => reboot(upgrade),
+        Action::Reboot => reboot(rancher),
     };
     match (&outcome, action) {
         (Ok(_), Action::Fetch) => memory.succeeded(),
@@ -117,10 +130,11 @@ fn look() -> anyhow::Result<()> {
     if let Ok(Some(said)) = &outcome {
         memory.said = Some(said.clone());
     }
-    memory.write()?;
-    outcome?;
+    let written = memory.write();
+    let said = outcome?;
+    written?;
     problems::clear(SUBJECT);
-    Ok(())
+    Ok(said.unwrap_or_else(|| "there is no newer version that this machine takes".to_owned()))
 }
 
 /// Whether a version on the disk may be tried without a person.
@@ -172,52 +186,13 @@ fn is_wanted(version: &str, staged: Option<&str>) -> bool {
     newer(VERSION) && staged.is_none_or(newer)
 }
 
-/// Reboots, unless a container or the owner's command says "not now".
-fn reboot(upgrade: &Upgrade) -> anyhow::Result<Option<String>> {
-    if let Some(name) = held_by()? {
-        return Ok(Some(format!("container {name} holds the reboot")));
-    }
-    if let Some(command) = &upgrade.not_now {
-        let output = Command::new("sh")
-            .args(["-c", command])
-            .deadline(COMMAND_DEADLINE)
-            .run()
-            .context("rancher.upgrade.not_now")?;
-        // As `test`: it says whether it is not the time.
-        if output.status.success() {
-            return Ok(Some("rancher.upgrade.not_now holds the reboot".to_owned()));
-        }
+/// Reboots, unless something says "not now".
+fn reboot(rancher: &Rancher) -> anyhow::Result<Option<String>> {
+    if let Some(reason) = hold::reason(rancher)? {
+        return Ok(Some(reason));
     }
     crate::power::reboot()?;
-    Ok(None)
-}
-
-/// The first running container with the label. A Docker that does not answer holds nothing.
-fn held_by() -> anyhow::Result<Option<String>> {
-    if !Path::new(USER_DOCKER).exists() {
-        return Ok(None);
-    }
-    let runtime = system_docker::event_loop()?;
-    let ask = async {
-        let client = Client::new(USER_DOCKER);
-        let all = Filters::default();
-        let listed = client.container_list(false, false, &all);
-        tokio::time::timeout(COMMAND_DEADLINE, listed).await
-    };
-    let containers = match runtime.block_on(ask) {
-        Ok(Ok(containers)) => containers,
-        _ => return Ok(None),
-    };
-    let held = containers.into_iter().find(|container| {
-        container
-            .labels
-            .get(HOLD)
-            .is_some_and(|value| value != "false")
-    });
-    Ok(held.map(|container| {
-        let name = container.names.into_iter().next();
-        name.map_or(container.id, |name| name.trim_start_matches('/').to_owned())
-    }))
+    Ok(Some("the machine reboots into the version".to_owned()))
 }
 
 #[cfg(test)]
