@@ -7,6 +7,7 @@ mod changes;
 mod check;
 mod damage;
 pub(crate) mod failure;
+mod freshness;
 mod gate;
 mod heal;
 mod initrd;

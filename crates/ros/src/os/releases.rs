@@ -2,12 +2,12 @@
 //! signed as versions are.
 
 use anyhow::{Context as _, bail};
-use config::VERSION;
+use config::{Node, VERSION};
 use oci_image::Reference;
 
 use super::failure::{Failure, fail};
 use super::policy::Policy;
-use super::source;
+use super::{freshness, source};
 
 /// The channel of a machine that names none.
 const CHANNEL: &str = "stable";
@@ -92,17 +92,28 @@ fn of_file(url: &str, channel: &str, policy: &Policy) -> anyhow::Result<Vec<Rele
         text.as_bytes(),
         signature.as_deref().map(str::as_bytes),
     )?;
-    of_channels(&text, channel).with_context(|| url.to_owned())
+    let what = || url.to_owned();
+    let (list, _) = config::parse("releases.yml", &text)
+        .map_err(|error| anyhow::anyhow!("{error}"))
+        .with_context(what)?;
+    freshness::check(url, &list).with_context(what)?;
+    of_list(&list, channel).with_context(what)
 }
 
 /// ```yaml
+/// version: 12
+/// expires: 2027-01-31
 /// channels:
 ///   stable: registry.example/rancheros:v1.2.0
 /// ```
-fn of_channels(text: &str, own: &str) -> anyhow::Result<Vec<Release>> {
-    let (node, _) =
-        config::parse("releases.yml", text).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let channels = node.get("channels").and_then(config::Node::as_map);
+/// or, as RancherOS has it, `current:` with an image and `available:` with a list of them.
+fn of_list(list: &Node, own: &str) -> anyhow::Result<Vec<Release>> {
+    let channels = list.get("channels").and_then(Node::as_map);
+    if channels.is_none()
+        && let Some(current) = list.get("current").and_then(Node::as_str)
+    {
+        return of_current(current, list.get("available"));
+    }
     let channels = channels.context("it has no channels")?;
     if !channels.contains_key(own) {
         bail!(
@@ -130,26 +141,63 @@ fn of_channels(text: &str, own: &str) -> anyhow::Result<Vec<Release>> {
     Ok(found)
 }
 
+fn of_current(current: &str, available: Option<&Node>) -> anyhow::Result<Vec<Release>> {
+    let release = |image: &str| {
+        Some(Release {
+            version: version_of(image)?,
+            image: image.to_owned(),
+            channel: None,
+            latest: image == current,
+        })
+    };
+    let latest = release(current);
+    let latest = latest.with_context(|| format!("current: {current:?} does not name a version"))?;
+    let all = match available.map(|list| &list.value) {
+        Some(config::Value::List(items)) => items.as_slice(),
+        _ => &[],
+    };
+    let others = all.iter().filter_map(Node::as_str);
+    let others = others.filter(|image| *image != current);
+    Ok(std::iter::once(latest)
+        .chain(others.filter_map(release))
+        .collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn of_text(text: &str, own: &str) -> anyhow::Result<Vec<Release>> {
+        of_list(&config::parse("releases.yml", text).unwrap().0, own)
+    }
+
+    #[test]
+    fn rancheros_names_one_image_and_others() {
+        let text = "current: r.example/os:v1.5.8\navailable:\n  - r.example/os:v1.5.8\n  - r.example/os:v1.5.7\n  - r.example/os\n";
+        let found = of_text(text, "stable").unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|release| (&*release.version, release.latest))
+            .collect();
+        assert_eq!(found, [("1.5.8", true), ("1.5.7", false)]);
+        assert!(of_text("current: r.example/os:latest", "stable").is_err());
+    }
+
     #[test]
     fn a_channel_names_an_image() {
         let text = "channels:\n  stable: r.example/os:v1.2.0\n  beta: r.example/os:v1.3.0-rc1\n  odd: r.example/os\n";
-        let found = of_channels(text, "beta").unwrap();
+        let found = of_text(text, "beta").unwrap();
         let latest: Vec<_> = found.iter().filter(|release| release.latest).collect();
         assert_eq!(latest.len(), 1);
         assert_eq!(
             (&*latest[0].version, &*latest[0].image),
             ("1.3.0-rc1", "r.example/os:v1.3.0-rc1")
         );
-        let error = of_channels(text, "edge").unwrap_err().to_string();
+        let error = of_text(text, "edge").unwrap_err().to_string();
         assert_eq!(error, "it has no channel \"edge\", only beta, odd, stable");
-        let error = of_channels(text, "odd").unwrap_err().to_string();
+        let error = of_text(text, "odd").unwrap_err().to_string();
         assert!(error.contains("does not name a version"), "{error}");
-        assert!(of_channels("a: b", "stable").is_err());
-        assert!(of_channels("[", "stable").is_err());
+        assert!(of_text("a: b", "stable").is_err());
     }
 
     /// A machine whose `rancher.upgrade.url` is a file.
