@@ -148,7 +148,7 @@ fn time_of(console: &Console, text: &str) -> anyhow::Result<f64> {
 }
 
 /// A shell's prompt, in brackets too, may stand before it.
-fn stamp(line: &str) -> Option<f64> {
+pub(super) fn stamp(line: &str) -> Option<f64> {
     line.match_indices('[').find_map(|(bracket, _)| {
         let (text, _) = line[bracket + 1..].split_once(']')?;
         text.trim().parse().ok()

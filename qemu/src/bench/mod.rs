@@ -3,6 +3,7 @@
 //! Machines are noisy: both sides are measured alternately in one run, and only ratios are quoted.
 
 mod boot;
+mod disk;
 mod engine;
 mod pull;
 mod reexec;
@@ -39,6 +40,7 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
             boot::run(artifacts, rounds)?;
             run::run(artifacts, rounds)
         }
+        Some("disk") => disk::run(artifacts, rounds),
         Some("engine") => {
             println!("{ENGINES}");
             run::run(artifacts, rounds)?;
@@ -55,7 +57,7 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
         }
         Some("upgrade") => upgrade::run(artifacts, rounds),
         other => bail!(
-            "no benchmark is named {other:?}: there are boot, engine, pull, reexec, slow-disk and upgrade"
+            "no benchmark is named {other:?}: there are boot, disk, engine, pull, reexec, slow-disk and upgrade"
         ),
     }
 }
