@@ -22,6 +22,7 @@ mod hostile;
 pub(crate) mod install;
 mod install_over;
 pub(crate) mod live;
+mod loader;
 mod modes;
 mod neighbour;
 mod network;
@@ -68,6 +69,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         watchdog::tests(context),
         os_image::tests(context),
         policy::tests(context),
+        loader::tests(context),
         services::tests(context),
         upgrade::tests(context),
         trial::tests(context),
