@@ -1,11 +1,10 @@
 //! The installed disk that this boot comes from, as the boot loader names it on the kernel's command line (`iso/boot.cfg`).
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use install::{Disk, Role, Slot};
+use install::{Role, Slot};
 use sys::blockdev::{self, BlockDevice};
 
 /// Where the partition of layers is mounted.
@@ -67,29 +66,9 @@ impl Installed {
     }
 }
 
-/// A disk or partition that is only read.
-pub(crate) struct Reader(File);
-
-impl Reader {
-    /// Opens its node.
-    pub(crate) fn open(node: &Path) -> anyhow::Result<Reader> {
-        let file = File::open(node).with_context(|| format!("cannot open {}", node.display()))?;
-        Ok(Reader(file))
-    }
-}
-
-impl Disk for Reader {
-    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
-    }
-
-    fn write_at(&mut self, _offset: u64, _bytes: &[u8]) -> std::io::Result<()> {
-        Err(std::io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+/// Opens the node of a disk or a partition that is only read.
+pub(crate) fn open(node: &Path) -> anyhow::Result<File> {
+    File::open(node).with_context(|| format!("cannot open {}", node.display()))
 }
 
 #[cfg(test)]

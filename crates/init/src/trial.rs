@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use install::{BLOCK_BYTES, Records, Role, Slot, Step};
 use sys::clock;
 
-use crate::installed::{Installed, Reader};
+use crate::installed::{self, Installed};
 use crate::log;
 
 /// balenaOS's figure for a whole update; the gate itself gives up after 10 min.
@@ -152,7 +152,7 @@ fn node(installed: &Installed) -> anyhow::Result<std::path::PathBuf> {
 }
 
 fn read(installed: &Installed) -> anyhow::Result<Records> {
-    Ok(Records::read(&mut Reader::open(&node(installed)?)?, 0)?)
+    Ok(Records::read(&mut installed::open(&node(installed)?)?, 0)?)
 }
 
 /// Takes its other tries from the version that runs.

@@ -1,6 +1,8 @@
 //! Access to a disk by offset, which is all that this crate wants of one.
 
+use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt as _;
 
 /// A disk, a partition or an image file.
 pub trait Disk {
@@ -28,6 +30,21 @@ pub trait Disk {
     /// When the kernel does not do it.
     fn forget(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// A device, or a file that stands for one.
+impl Disk for File {
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at(buffer, offset)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sync_data()
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use install::{Manifest, Records, Role, Slot, store};
 use sys::mount::{self, MountFlags};
 
-use crate::installed::{Installed, Reader, STORE};
+use crate::installed::{self, Installed, STORE};
 use crate::machine::Machine;
 use crate::trial;
 use crate::warnings::warn;
@@ -95,7 +95,7 @@ fn mount_store(device: &Path) -> anyhow::Result<Option<&'static str>> {
 
 fn records(installed: &Installed) -> Option<Records> {
     let node = installed.partition(Role::BootState)?;
-    Records::read(&mut Reader::open(&node).ok()?, 0).ok()
+    Records::read(&mut installed::open(&node).ok()?, 0).ok()
 }
 
 /// The slot that was booted, then the good one, the one before it, and the rest.

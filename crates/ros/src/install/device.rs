@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -31,15 +31,15 @@ pub(crate) struct DiskFile(pub(crate) File);
 
 impl Disk for DiskFile {
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
+        Disk::read_at(&mut self.0, offset, buffer)
     }
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        Disk::write_at(&mut self.0, offset, bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.sync_data()
+        Disk::flush(&mut self.0)
     }
 
     fn forget(&mut self) -> io::Result<()> {
