@@ -5,9 +5,9 @@
 //!
 //! **Belongs here:** virtual machines, tests of the booted system, and measurements.
 //!
-//! **Not here:** this crate does not build anything and knows nothing of the system's insides.
+//! **Not here:** this crate does not build anything, and knows nothing of the system's insides but how an installed disk is laid out.
 //!
-//! **May import:** none of our crates.
+//! **May import:** `install` of our crates.
 
 mod accelerator;
 mod artifacts;
@@ -78,8 +78,13 @@ fn run() -> anyhow::Result<bool> {
         Some("kill") => {
             crash::kills::run(&artifacts, &arguments.collect::<Vec<_>>()).map(|()| true)
         }
+        Some("crash-installed") => {
+            crash::installed::run(&artifacts, &arguments.collect::<Vec<_>>()).map(|()| true)
+        }
         other => {
-            bail!("the third argument is test, test-twice, bench, crash or kill, not {other:?}")
+            bail!(
+                "the third argument is test, test-twice, bench, crash, crash-installed or kill, not {other:?}"
+            )
         }
     }
 }

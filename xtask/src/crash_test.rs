@@ -25,8 +25,11 @@ pub(crate) struct Options {
     /// Of these states, so many are booted
     #[arg(long, default_value_t = 8, requires = "machine")]
     boots: usize,
+    /// Record the disk of an installed machine that changes versions, look at this many states of it (minutes), and boot a sample
+    #[arg(long, value_name = "STATES", num_args = 0..=1, default_missing_value = "150", conflicts_with_all = ["states", "short", "machine"])]
+    installed: Option<usize>,
     /// Kill a machine so many times while it upgrades (hours)
-    #[arg(long, value_name = "KILLS", num_args = 0..=1, default_missing_value = "200", conflicts_with_all = ["states", "short", "machine"])]
+    #[arg(long, value_name = "KILLS", num_args = 0..=1, default_missing_value = "200", conflicts_with_all = ["states", "short", "machine", "installed"])]
     vm: Option<usize>,
     /// Number of the first kill: its moment depends on it, and a run goes on where another one has ended
     #[arg(long, default_value_t = 0, requires = "vm")]
@@ -44,6 +47,13 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
         iso::build(build)?;
         let numbers = [states.to_string(), options.boots.to_string()];
         return progress::step("crash-test", || qemu_test::start(build, "crash", &numbers));
+    }
+    if let Some(states) = options.installed {
+        iso::build(build)?;
+        let numbers = [states.to_string()];
+        return progress::step("crash-test", || {
+            qemu_test::start(build, "crash-installed", &numbers)
+        });
     }
     if let Some(kills) = options.vm {
         iso::build(build)?;

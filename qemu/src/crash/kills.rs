@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde_json::json;
 
+use super::number;
 use crate::artifacts::Artifacts;
 use crate::guest::{BOOT_DEADLINE, Guest};
 use crate::machine::{Boot, Machine};
@@ -30,13 +31,7 @@ const MEDIA: [&str; 2] = ["/dev/vdb", "/dev/vdc"];
 /// # Errors
 /// When a machine does not come up, or has lost something.
 pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result<()> {
-    let number = |position: usize, default| match arguments.get(position) {
-        Some(text) => text
-            .parse::<usize>()
-            .with_context(|| format!("{text} is not a number")),
-        None => Ok(default),
-    };
-    let (kills, from) = (number(0, KILLS)?, number(1, 0)?);
+    let (kills, from) = (number(arguments, 0, KILLS)?, number(arguments, 1, 0)?);
     let disk = blank_disk(DISK_BYTES)?;
     install_on(artifacts, "kills-install", &disk.path, "")?;
     let version = |label: &'static str| {

@@ -55,7 +55,7 @@ impl Log {
             "file": {"driver": "file", "filename": disk},
             "log": {"driver": "file", "filename": self.path},
         });
-        let device = "virtio-blk-pci,drive=logged,discard=off,write-zeroes=off";
+        let device = "virtio-blk-pci,drive=logged,discard=off,write-zeroes=off,bootindex=1";
         [
             "-blockdev".to_owned(),
             blockdev.to_string(),

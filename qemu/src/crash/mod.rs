@@ -2,8 +2,10 @@
 //! recorded; states in which a power cut can leave the disk are made of that. In each the file system is whole again after
 //! its journal and holds what the machine had confirmed; a sample of them is booted and used.
 
+pub(crate) mod installed;
 pub(crate) mod kills;
 mod log;
+mod slots;
 mod states;
 mod story;
 
@@ -28,13 +30,7 @@ const BOOTS: usize = 8;
 /// # Errors
 /// When a state is bad, or a machine does not come up.
 pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result<()> {
-    let number = |index: usize, default: usize| match arguments.get(index) {
-        Some(text) => text
-            .parse()
-            .with_context(|| format!("{text} is not a number")),
-        None => Ok(default),
-    };
-    let (wanted, boots) = (number(0, STATES)?, number(1, BOOTS)?);
+    let (wanted, boots) = (number(arguments, 0, STATES)?, number(arguments, 1, BOOTS)?);
     let folder = tempfile::tempdir().context("cannot make a folder for disks")?;
     let (empty, lived) = (folder.path().join("empty"), folder.path().join("lived"));
     disk::make_state(&empty)?;
@@ -53,12 +49,7 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
     );
     let states = states::spread(&entries, told.formatted, wanted);
     let step = (wanted / boots.max(1)).max(1);
-    let mut base = Base {
-        log: &log,
-        entries: &entries,
-        path: empty,
-        applied: 0,
-    };
+    let mut base = Base::new(&log, &entries, empty);
     let mut booted = 0;
     for (index, state) in states.iter().enumerate() {
         let image = folder.path().join("state");
@@ -86,6 +77,16 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
     Ok(())
 }
 
+/// A number among the arguments of a command.
+fn number(arguments: &[String], index: usize, default: usize) -> anyhow::Result<usize> {
+    match arguments.get(index) {
+        Some(text) => text
+            .parse()
+            .with_context(|| format!("{text} is not a number")),
+        None => Ok(default),
+    }
+}
+
 fn words(state: &State) -> String {
     format!(
         "cut before operation {}, {} of {} unconfirmed writes done",
@@ -103,7 +104,17 @@ struct Base<'a> {
     applied: usize,
 }
 
-impl Base<'_> {
+impl<'a> Base<'a> {
+    /// The disk at `path` is as it was before the log.
+    fn new(log: &'a Log, entries: &'a [Entry], path: PathBuf) -> Self {
+        Self {
+            log,
+            entries,
+            path,
+            applied: 0,
+        }
+    }
+
     /// Makes the disk of a state, which is not before the last one.
     fn make(&mut self, state: &State, image: &Path) -> anyhow::Result<()> {
         let confirmed = self
@@ -133,7 +144,7 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 /// The file system is whole after its journal was replayed, and holds what was promised.
 fn look(image: &Path, promises: &[&Promise]) -> anyhow::Result<()> {
     // Mends by itself only what a mount does too: the journal, files that were deleted while open, the counts of free blocks.
-    let (code, said) = e2fsck(&["-f", "-p"], image)?;
+    let (code, said) = e2fsck(&["-f", "-p"], &image.to_string_lossy())?;
     ensure!(code <= 1, "e2fsck: {said}");
     for promise in promises {
         promise.is_kept_on(image)?;
@@ -141,10 +152,9 @@ fn look(image: &Path, promises: &[&Promise]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Its exit code (e2fsck(8): 0 no errors, 1 corrected) and what it said.
-fn e2fsck(options: &[&str], image: &Path) -> anyhow::Result<(i32, String)> {
-    let path = image.to_string_lossy();
-    let words = options.iter().copied().chain([path.as_ref()]);
+/// Its exit code (e2fsck(8): 0 no errors, 1 corrected) and what it said of an image; `?offset=` behind its name is where in it.
+fn e2fsck(options: &[&str], image: &str) -> anyhow::Result<(i32, String)> {
+    let words = options.iter().copied().chain([image]);
     let output = duct::cmd("e2fsck", words)
         .stderr_to_stdout()
         .stdout_capture()

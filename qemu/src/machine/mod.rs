@@ -137,17 +137,19 @@ impl Machine {
 
     /// Adds a disc in a drive behind virtio.
     pub(crate) fn disc_behind_scsi(mut self, image: &Path) -> Machine {
+        let id = format!("cd{}", self.arguments.len());
         let drive = format!(
-            "file={},format=raw,if=none,id=cd,media=cdrom,readonly=on",
+            "file={},format=raw,if=none,id={id},media=cdrom,readonly=on",
             image.display()
         );
+        let device = format!("scsi-cd,drive={id}");
         let words = [
             "-device",
             "virtio-scsi-pci",
             "-drive",
             &drive,
             "-device",
-            "scsi-cd,drive=cd",
+            &device,
         ];
         self.arguments.extend(words.map(str::to_owned));
         self

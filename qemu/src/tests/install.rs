@@ -287,7 +287,7 @@ fn unattended_on_a_4kn_disk(context: &Context) -> anyhow::Result<()> {
 }
 
 /// Reboots, and waits for the boot that stays: a version that fails reboots by itself before it is ready.
-pub(super) fn reboot(guest: &Guest, starts: usize) -> anyhow::Result<()> {
+pub(crate) fn reboot(guest: &Guest, starts: usize) -> anyhow::Result<()> {
     let mut mark = guest.console.mark();
     // The connection ends with the machine.
     let _ = guest.ssh.answer("sudo reboot");
