@@ -125,7 +125,7 @@ fn live(artifacts: &Artifacts, log: &Log, disk: &Path) -> anyhow::Result<Vec<Ste
     holds((b, Some(c)))?;
     guest.run("sudo ros os cancel")?;
     holds((b, None))?;
-    guest.run("sudo ros os upgrade -f --no-reboot")?;
+    guest.run(&format!("sudo ros os upgrade -f -i {second} --no-reboot"))?;
     holds((b, Some(c)))?;
     reboot(&guest, 1)?;
     guest.run("sudo ros os rollback -f --no-reboot")?;
