@@ -144,7 +144,7 @@ fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 /// The file system is whole after its journal was replayed, and holds what was promised.
 fn look(image: &Path, promises: &[&Promise]) -> anyhow::Result<()> {
     // Mends by itself only what a mount does too: the journal, files that were deleted while open, the counts of free blocks.
-    let (code, said) = e2fsck(&["-f", "-p"], &image.to_string_lossy())?;
+    let (code, said) = e2fsck(&["-f", "-p"], image)?;
     ensure!(code <= 1, "e2fsck: {said}");
     for promise in promises {
         promise.is_kept_on(image)?;
@@ -152,9 +152,10 @@ fn look(image: &Path, promises: &[&Promise]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Its exit code (e2fsck(8): 0 no errors, 1 corrected) and what it said of an image; `?offset=` behind its name is where in it.
-fn e2fsck(options: &[&str], image: &str) -> anyhow::Result<(i32, String)> {
-    let words = options.iter().copied().chain([image]);
+/// Its exit code (e2fsck(8): 0 no errors, 1 corrected) and what it said.
+fn e2fsck(options: &[&str], image: &Path) -> anyhow::Result<(i32, String)> {
+    let path = image.to_string_lossy();
+    let words = options.iter().copied().chain([path.as_ref()]);
     let output = duct::cmd("e2fsck", words)
         .stderr_to_stdout()
         .stdout_capture()

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
-use install::{Item, Layout, Manifest, Partition, Records, Role, Slot, store};
+use install::{Item, Layout, MIB, Manifest, Partition, Records, Role, Slot};
 use sha2::{Digest as _, Sha256};
 
 use super::e2fsck;
@@ -17,9 +17,13 @@ use super::installed::Order;
 /// # Errors
 /// What is not whole.
 pub(super) fn check(image: &Path, layout: &Layout, allowed: &[Order]) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir().context("cannot make a folder")?;
+    // e2fsck finds a journal behind an offset, and not the file system again
+    let part = |role: Role| folder.path().join(role.name());
     for role in [Role::Os, Role::State] {
+        extract(image, layout.get(role)?, &part(role))?;
         // Mends by itself only what a mount does too
-        let (code, said) = e2fsck(&["-f", "-p"], &inside(image, layout.get(role)?))?;
+        let (code, said) = e2fsck(&["-f", "-p"], &part(role))?;
         ensure!(code <= 1, "e2fsck of {role}: {said}");
     }
     let mut disk = File::open(image).context("cannot open the disk")?;
@@ -36,18 +40,36 @@ pub(super) fn check(image: &Path, layout: &Layout, allowed: &[Order]) -> anyhow:
         slots.push(started);
     }
     for slot in slots {
-        is_whole(image, layout, slot).with_context(|| format!("slot {slot}"))?;
+        is_whole(image, layout, &part(Role::Os), slot).with_context(|| format!("slot {slot}"))?;
     }
     Ok(())
 }
 
-/// A file system in the disk, as e2fsprogs name it.
-fn inside(image: &Path, partition: Partition) -> String {
-    format!("{}?offset={}", image.display(), partition.start)
+/// Makes a file of a partition, with holes.
+fn extract(image: &Path, partition: Partition, to: &Path) -> anyhow::Result<()> {
+    let (start, size) = (partition.start / MIB, partition.size / MIB);
+    let (from, to) = (
+        format!("if={}", image.display()),
+        format!("of={}", to.display()),
+    );
+    let (skip, count) = (format!("skip={start}"), format!("count={size}"));
+    duct::cmd!(
+        "dd",
+        from,
+        to,
+        "bs=1M",
+        skip,
+        count,
+        "conv=sparse",
+        "status=none"
+    )
+    .run()
+    .map(drop)
+    .context("dd")
 }
 
-/// Kernel and initrd in the slot, and the layers in the store, are those of the slot's manifest.
-fn is_whole(image: &Path, layout: &Layout, slot: Slot) -> anyhow::Result<()> {
+/// Kernel and initrd in the slot, and the layers in the `store`, are those of the slot's manifest.
+fn is_whole(image: &Path, layout: &Layout, store: &Path, slot: Slot) -> anyhow::Result<()> {
     let part = layout.get(Role::Kernel(slot))?;
     let mut bytes = vec![0; usize::try_from(part.size)?];
     File::open(image)?.read_exact_at(&mut bytes, part.start)?;
@@ -66,16 +88,16 @@ fn is_whole(image: &Path, layout: &Layout, slot: Slot) -> anyhow::Result<()> {
         is_item(item, &read(name)?).with_context(|| name.to_owned())?;
     }
     let folder = tempfile::tempdir().context("cannot make a folder")?;
-    let source = store::slot_folder(slot);
+    let source = install::store::slot_folder(slot);
     let dump = format!("rdump /{source} {}", folder.path().display());
-    let os = inside(image, layout.get(Role::Os)?);
-    duct::cmd!("debugfs", "-R", dump, os)
+    duct::cmd!("debugfs", "-R", dump, store)
         .stdout_null()
         .stderr_null()
         .run()
         .context("debugfs")?;
     let root = folder.path().join(slot.to_string());
-    let there = fs::read(root.join(store::MANIFEST)).context("the store has no manifest")?;
+    let there =
+        fs::read(root.join(install::store::MANIFEST)).context("the store has no manifest")?;
     ensure!(
         there == text,
         "the store has another manifest than the slot"

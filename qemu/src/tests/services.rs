@@ -230,25 +230,31 @@ fn keep_what_they_wrote(context: &Context) -> anyhow::Result<()> {
     guest.check()
 }
 
-/// An image that does not start it leaves the old container, with what is in it; one that does takes its place.
+/// An image that does not start it, or is not healthy, leaves the old container, with what is in it; one that does takes its place.
 fn upgrade(guest: &Guest, service: &str) -> anyhow::Result<()> {
     let docker = client(service);
     let before = id(guest, service)?;
-    // In the one image its program is not found
+    // In the one image its program is not found, in the other one it is never healthy
     guest.run(&format!(
         "{docker} exec {service} sh -c 'echo layer > /note' && {docker} commit --change 'ENV PATH=/none' {service} bad:1 \
+         && {docker} commit --change 'HEALTHCHECK --interval=1s --retries=1 CMD false' {service} sick:1 \
          && {docker} tag $({docker} inspect -f '{{{{.Config.Image}}}}' {service}) good:1"
     ))?;
-    let bad = guest
-        .ssh
-        .answer(&format!("sudo ros service upgrade {service} bad:1"))?;
-    ensure!(
-        bad.code == 1 && bad.stdout.contains("the old container runs again"),
-        "{bad:?}"
-    );
-    ensure!(id(guest, service)? == before, "it has another container");
-    let notes_now = notes(guest, service)?;
-    ensure!(notes_now == "layer\nvolume", "it has {notes_now}");
+    for image in ["bad:1", "sick:1"] {
+        let bad = guest
+            .ssh
+            .answer(&format!("sudo ros service upgrade {service} {image}"))?;
+        ensure!(
+            bad.code == 1 && bad.stdout.contains("the old container runs again"),
+            "{image}: {bad:?}"
+        );
+        ensure!(
+            id(guest, service)? == before,
+            "{image}: it has another container"
+        );
+        let notes_now = notes(guest, service)?;
+        ensure!(notes_now == "layer\nvolume", "{image}: it has {notes_now}");
+    }
     guest.run(&format!("sudo ros service upgrade {service} good:1"))?;
     let image = guest.run(&format!(
         "{docker} inspect -f '{{{{.Config.Image}}}}' {service}; {docker} ps -a --format '{{{{.Names}}}}' | grep -c before-upgrade; true"
