@@ -51,6 +51,12 @@ pub(super) struct Disc {
 
 /// Makes a disc with this label and these files.
 pub(super) fn disc(label: &str, files: &[(&str, &str)]) -> anyhow::Result<Disc> {
+    let files = files.iter().map(|(name, text)| (*name, text.as_bytes()));
+    disc_of_bytes(label, &files.collect::<Vec<_>>())
+}
+
+/// The same of files that are not text.
+pub(super) fn disc_of_bytes(label: &str, files: &[(&str, &[u8])]) -> anyhow::Result<Disc> {
     let folder = tempfile::tempdir()?;
     let tree = folder.path().join("tree");
     for (name, content) in files {

@@ -81,6 +81,9 @@ fn answer(mut stream: TcpStream, port: u16) -> std::io::Result<()> {
         "/l/late.yml" => Some(
             "late:\n  image: rancher/os-base:${VERSION}\n  command: [sleep, '1000']\n  labels: {io.rancher.os.scope: system}\n".to_owned(),
         ),
+        "/included" => Some(
+            "#cloud-config\nwrite_files:\n- {path: /etc/included, content: from the server}\n".to_owned(),
+        ),
         "/meta-data" => Some("instance-id: i-http\nlocal-hostname: from-the-server\n".to_owned()),
         "/network-config" => Some(
             "version: 2\nethernets:\n  all:\n    match: {name: 'eth*'}\n    dhcp4: true\n    addresses: [192.0.2.77/24]\n    wakeonlan: true\n"

@@ -47,6 +47,7 @@ mod trial;
 mod two_machines;
 mod upgrade;
 mod user_data;
+mod user_data_forms;
 mod user_docker;
 mod watchdog;
 mod wifi;
@@ -87,6 +88,7 @@ pub(crate) fn all(context: &Arc<Context>) -> Vec<Trial> {
         config_cut_off::tests(context),
         configuration::tests(context),
         user_data::tests(context),
+        user_data_forms::tests(context),
         data_disks::tests(context),
         rancheros::tests(context),
         hostile::tests(context),
