@@ -27,6 +27,9 @@ pub enum Request {
     Apply {
         /// Seconds after which the change is taken back unless it is confirmed; kept for good when absent.
         confirm_s: Option<u64>,
+        /// Whether the files for services (`write_files` with `container`) were put aside again: they go with their services then.
+        #[serde(default)]
+        with_files: bool,
     },
     /// Keep the pending change.
     Confirm,

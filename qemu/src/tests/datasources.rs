@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, ensure};
 use libtest_mimic::Trial;
@@ -29,6 +30,16 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
         ),
         alone(
             context,
+            "datasources_user_data_that_comes_late_holds_in_the_same_boot",
+            |context| comes_late(context, false),
+        ),
+        alone(
+            context,
+            "datasources_user_data_that_comes_late_holds_in_ram_too",
+            |context| comes_late(context, true),
+        ),
+        alone(
+            context,
             "datasources_a_dead_service_keeps_nobody_out",
             a_dead_service_keeps_nobody_out,
         ),
@@ -42,21 +53,44 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
 
 /// Serves NoCloud's files until the test's process ends; QEMU's user network shows it at 10.0.2.2.
 pub(super) fn serve() -> anyhow::Result<u16> {
+    Ok(serve_late()?.0)
+}
+
+/// The same; what is below [`LATE`] is there only when the second value is true.
+fn serve_late() -> anyhow::Result<(u16, Arc<AtomicBool>)> {
+    let is_open = Arc::new(AtomicBool::new(false));
+    let of_server = Arc::clone(&is_open);
     let listener = TcpListener::bind("127.0.0.1:0").context("cannot open a port for the server")?;
     let port = listener.local_addr()?.port();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // A client that goes away asks again.
-            let _ = answer(stream, port);
+            let _ = answer(stream, port, &of_server);
         }
     });
-    Ok(port)
+    Ok((port, is_open))
 }
 
 /// Below this path the user data has a service of a catalogue, which is there, too.
 const WITH_CATALOGUE: &str = "/with-catalogue";
 
-fn answer(mut stream: TcpStream, port: u16) -> std::io::Result<()> {
+/// User data that the server gives when the machine is up.
+const LATE: &str = "/late";
+const LATE_USER_DATA: &str = r#"#cloud-config
+write_files:
+- {path: /etc/late/console, content: late, permissions: "0640"}
+- {path: /etc/late-ntp, content: late, container: ntp}
+runcmd: ["echo ran >> /etc/late/commands; echo ran >> /home/rancher/commands"]
+users: [{name: eve}]
+rancher:
+  sysctl: {vm.swappiness: 17}
+  network: {dns: {search: [late.invalid]}}
+  services:
+    late: {image: "rancher/os-base:${VERSION}", command: "sleep 1000", labels: {io.rancher.os.scope: system}}
+    wrong: {command: [no, image]}
+"#;
+
+fn answer(mut stream: TcpStream, port: u16, is_open: &AtomicBool) -> std::io::Result<()> {
     let mut line = String::new();
     let mut reader = BufReader::new(stream.try_clone()?);
     reader.read_line(&mut line)?;
@@ -74,7 +108,15 @@ fn answer(mut stream: TcpStream, port: u16) -> std::io::Result<()> {
         ),
         None => String::new(),
     };
+    let late = path.strip_prefix(LATE);
+    if late.is_some() && !is_open.load(Ordering::SeqCst) {
+        return Ok(()); // the connection ends without an answer
+    }
     let body = match below.unwrap_or(path) {
+        _ if late == Some("/user-data") => Some(LATE_USER_DATA.to_owned()),
+        _ if late == Some("/meta-data") => {
+            Some("instance-id: i-late\nlocal-hostname: came-late\n".to_owned())
+        }
         "/user-data" => Some(format!(
             "#cloud-config\nssh_authorized_keys: ['{KEY}']\nrancher:\n  sysctl: {{vm.swappiness: 17}}\n{catalogue}"
         )),
@@ -158,6 +200,48 @@ fn nocloud_by_http_is_named_by_the_firmware(context: &Context) -> anyhow::Result
         .arguments(&["-smbios", &serial])
         .start(&context.artifacts)?;
     check(&guest)
+}
+
+/// The server is away until the machine is up: what it says then holds without a reboot, once.
+fn comes_late(context: &Context, in_ram: bool) -> anyhow::Result<()> {
+    let (port, is_open) = serve_late()?;
+    let machine = Machine::new(if in_ram { "late-in-ram" } else { "late" }, Boot::Kernel);
+    let machine = if in_ram { machine.in_ram() } else { machine };
+    let guest = machine
+        .parameters(&format!("ds=nocloud-net;s=http://10.0.2.2:{port}{LATE}/"))
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    ensure!(guest.run("hostname")? != "came-late", "it came before");
+    guest.run("sudo test -e /var/lib/rancher/conf/.cloud-init-late")?;
+    is_open.store(true, Ordering::SeqCst);
+    // The console restarts in between, and the last thing that it does is to run the commands.
+    guest.run_until("sudo grep -q ran /etc/late/commands", BOOT_DEADLINE)?;
+    prints(&guest, "hostname; sysctl -n vm.swappiness", "came-late\n17")?;
+    prints(
+        &guest,
+        "sudo cat /etc/late/console; sudo stat -c ' %a' /etc/late/console; id -u eve",
+        "late 640\n1200",
+    )?;
+    guest.run_until(
+        "test \"$(system-docker inspect -f '{{.State.Running}}' late)\" = true && grep -q late.invalid /etc/resolv.conf",
+        BOOT_DEADLINE,
+    )?;
+    prints(&guest, "system-docker exec ntp cat /etc/late-ntp", "late")?;
+    // Said when all the rest is done, by PID 1: nobody is left to hear its answer.
+    guest.run_until(
+        "sudo ros status --problems | grep -q 'has no image'",
+        BOOT_DEADLINE,
+    )?;
+    guest.refuses("sudo ros status --problems | grep 'next boot'", 1, "")?;
+    // It is neither asked nor applied again.
+    guest.run("sudo test ! -e /var/lib/rancher/conf/.cloud-init-late")?;
+    guest.run_until(
+        "sudo ros config apply --dry-run | grep -q 'nothing to apply'",
+        BOOT_DEADLINE,
+    )?;
+    guest.wait_docker()?;
+    prints(&guest, "cat ~/commands", "ran")?;
+    guest.check()
 }
 
 /// The firmware names a platform whose service is not there.

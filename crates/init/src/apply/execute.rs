@@ -28,12 +28,14 @@ const CONSOLE_LIVE: &[&str] = &[
     "ssh_authorized_keys",
 ];
 
-/// Makes the machine what `after` says; gives it back with what failed.
+/// Makes the machine what `after` says; gives it back with what failed. With `with_files` the files for services were put
+/// aside again.
 pub(super) async fn execute(
     engine: &Engine,
     before: Machine,
     after: Machine,
     plan: &Plan,
+    with_files: bool,
 ) -> (Machine, Vec<String>) {
     let mut failed = Vec::new();
     let after = match own_part(&before, after, plan).await {
@@ -44,7 +46,8 @@ pub(super) async fn execute(
         }
     };
     set_registries(engine, &after);
-    let changed = services::Changed::between(&before, &after, plan.touches("write_files"));
+    let changed =
+        services::Changed::between(&before, &after, !with_files && plan.touches("write_files"));
     failed.extend(changed.make(engine, Scope::System).await);
     let restarts = plan.restarts();
     for name in &restarts {

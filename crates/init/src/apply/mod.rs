@@ -114,7 +114,7 @@ impl Applier {
         files.keep()
     }
 
-    async fn apply(self: &Rc<Self>, confirm_s: Option<u64>) -> Answer {
+    async fn apply(self: &Rc<Self>, confirm_s: Option<u64>, with_files: bool) -> Answer {
         if confirm_s.is_some_and(|seconds| !CONFIRM_RANGE_S.contains(&seconds)) {
             return self.refuse(&format!(
                 "the time to confirm is {} to {} seconds",
@@ -130,13 +130,18 @@ impl Applier {
                 "a change waits for its confirmation: ros config confirm, or ros config revert",
             );
         }
-        let answer = self.apply_now(confirm_s.map(Duration::from_secs)).await;
+        let confirm = confirm_s.map(Duration::from_secs);
+        let answer = self.apply_now(confirm, with_files).await;
         answer.unwrap_or_else(|error| self.refuse(&format!("nothing was changed: {error:#}")))
     }
 
     /// # Errors
     /// Before anything is touched.
-    async fn apply_now(self: &Rc<Self>, confirm: Option<Duration>) -> anyhow::Result<Answer> {
+    async fn apply_now(
+        self: &Rc<Self>,
+        confirm: Option<Duration>,
+        with_files: bool,
+    ) -> anyhow::Result<Answer> {
         let after = self.read().await?;
         let plan = Plan::new(&self.machine.borrow().tree, &after.tree);
         if plan.is_empty() {
@@ -148,7 +153,7 @@ impl Applier {
             files::save_pending(clock::boottime() + time)?;
         }
         log::info(&format!("config apply: {} keys change", plan.changes.len()));
-        let failed = self.execute(after, &plan).await;
+        let failed = self.execute(after, &plan, with_files).await;
         let Some(time) = confirm else {
             self.keep_applied(&files)
                 .context("applied, and not kept for the next comparison")?;
@@ -193,9 +198,10 @@ impl Applier {
     }
 
     /// Makes the machine what `after` says; what failed.
-    async fn execute(&self, after: Machine, plan: &Plan) -> Vec<String> {
+    async fn execute(&self, after: Machine, plan: &Plan, with_files: bool) -> Vec<String> {
         let before = self.machine.borrow().clone();
-        let (machine, failed) = execute::execute(&self.engine, before, after, plan).await;
+        let (machine, failed) =
+            execute::execute(&self.engine, before, after, plan, with_files).await;
         *self.machine.borrow_mut() = machine;
         failed
     }
@@ -269,7 +275,7 @@ impl Applier {
             Ok(_) => match self.read().await {
                 Ok(before) => {
                     let plan = Plan::new(&self.machine.borrow().tree, &before.tree);
-                    wrong.extend(self.execute(before, &plan).await);
+                    wrong.extend(self.execute(before, &plan, false).await);
                 }
                 Err(error) => wrong.push(format!("{error:#}")),
             },

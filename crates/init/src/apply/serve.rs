@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
 use super::Applier;
-use crate::log;
+use crate::{log, warnings};
 
 /// Longest wait for a client's line, and for it to take the answer.
 const CLIENT_DEADLINE: Duration = Duration::from_secs(10);
@@ -74,17 +74,28 @@ async fn client(applier: &Rc<Applier>, mut stream: UnixStream) -> anyhow::Result
     };
     let mut text = serde_json::to_vec(&answer)?;
     text.push(b'\n');
-    // Whoever was cut off by the change is not there any more.
-    let _ = timeout(CLIENT_DEADLINE, stream.write_all(&text)).await;
+    if !matches!(
+        timeout(CLIENT_DEADLINE, stream.write_all(&text)).await,
+        Ok(Ok(()))
+    ) {
+        // Whoever was cut off by the change is not there any more, and what is wrong has to be said all the same.
+        for problem in answer.problems.iter().chain(&answer.error) {
+            warnings::warn(super::SUBJECT, problem);
+        }
+    }
     Ok(())
 }
 
 async fn answer(applier: &Rc<Applier>, request: Request, pid: Option<i32>) -> Answer {
     match request {
-        Request::Apply { confirm_s } => {
+        Request::Apply {
+            confirm_s,
+            with_files,
+        } => {
             // The client may be stopped by what it asked for: the work is not its own.
             let applier = Rc::clone(applier);
-            let work = engine_api::tasks::spawn(async move { applier.apply(confirm_s).await });
+            let work =
+                engine_api::tasks::spawn(async move { applier.apply(confirm_s, with_files).await });
             work.await.unwrap_or_else(|panic| Answer {
                 error: Some(format!("the change {panic}")),
                 ..Answer::default()

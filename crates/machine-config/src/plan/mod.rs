@@ -121,9 +121,14 @@ impl Plan {
 
     /// Whether some of it holds only after a reboot.
     pub fn needs_reboot(&self) -> bool {
-        self.changes
-            .iter()
-            .any(|change| change.when == When::Reboot)
+        !self.after_reboot().is_empty()
+    }
+
+    /// The keys that hold only after a reboot.
+    pub fn after_reboot(&self) -> Vec<&str> {
+        let changes = self.changes.iter();
+        let later = changes.filter(|change| change.when == When::Reboot);
+        later.map(|change| change.key.as_str()).collect()
     }
 
     /// Whether a key, or one below it, changes.

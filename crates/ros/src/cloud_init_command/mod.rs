@@ -3,13 +3,15 @@
 
 mod early_network;
 mod guestinfo;
+mod late;
 mod sources;
+
+pub(crate) use self::late::ask_late;
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use cloud_init::dmi::{self, Dmi};
 use cloud_init::platform::Choice;
@@ -21,12 +23,6 @@ use crate::cli::CloudInit;
 use crate::machine_config::{CONF, MachineConfig};
 use crate::{console, container_files, problems};
 
-/// There when a service or an address gave nothing before the console; below [`CONF`].
-const LATE: &str = ".cloud-init-late";
-/// How long it is asked in the background, as RancherOS waited in the foreground twice over.
-const LATE_FOR: Duration = Duration::from_secs(600);
-const BETWEEN: Duration = Duration::from_secs(5);
-
 /// Most problems printed of one file.
 const MAX_REPORTS: usize = 20;
 
@@ -35,17 +31,7 @@ pub(crate) fn main(command: &CloudInit) -> anyhow::Result<ExitCode> {
     let good = match command {
         CloudInit::Save => {
             let saved = save(Path::new(CONF));
-            // With what was just saved; and again, since a file may be that of a service.
-            let mut errors = container_files::write_configuration(&MachineConfig::load());
-            let machine = MachineConfig::load();
-            errors.extend(container_files::put_aside(&machine));
-            for variable in machine.unfilled.iter().take(MAX_REPORTS) {
-                loudly(&variable.to_string());
-            }
-            for error in &errors {
-                loudly(error);
-            }
-            saved && errors.is_empty()
+            put_files() && saved
         }
         CloudInit::Guestinfo => guestinfo::print()?,
         CloudInit::Execute => console::apply_identity_again(&MachineConfig::load()),
@@ -55,6 +41,22 @@ pub(crate) fn main(command: &CloudInit) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// Writes the files that PID 1 needs before the console writes all, and says which of them failed and what no datasource fills in.
+/// Whether none failed.
+fn put_files() -> bool {
+    // With what was just saved; and again, since a file may be that of a service.
+    let mut errors = container_files::write_configuration(&MachineConfig::load());
+    let machine = MachineConfig::load();
+    errors.extend(container_files::put_aside(&machine));
+    for variable in machine.unfilled.iter().take(MAX_REPORTS) {
+        loudly(&variable.to_string());
+    }
+    for error in &errors {
+        loudly(error);
+    }
+    errors.is_empty()
 }
 
 /// Fetches and keeps; false when something its owner must know went wrong. The boot goes on either way.
@@ -68,7 +70,7 @@ fn save(conf: &Path) -> bool {
     }
     let machine = MachineConfig::load();
     let asked = sources::ask(&choice(&machine, &dmi), &machine);
-    let late = conf.join(LATE);
+    let late = conf.join(late::MARK);
     let marked = if asked.may_come_later {
         fs::write(&late, "")
     } else {
@@ -92,32 +94,6 @@ fn save(conf: &Path) -> bool {
 fn choice(machine: &MachineConfig, dmi: &Dmi) -> Choice {
     let datasources = &machine.loaded.config.rancher.cloud_init.datasources;
     platform::choose(datasources, dmi, &machine.command_line)
-}
-
-/// Asks in the background what did not answer before the console; `ros console-init` has a thread for it.
-///
-/// What comes is kept, the machine's name and keys hold at once, and the rest from the next boot on, which is said.
-pub(crate) fn ask_late() {
-    let conf = Path::new(CONF);
-    let late = conf.join(LATE);
-    let end = Instant::now() + LATE_FOR;
-    while late.exists() && Instant::now() < end {
-        std::thread::sleep(BETWEEN);
-        let dmi = Dmi::read(Path::new(dmi::DIRECTORY));
-        let machine = MachineConfig::load();
-        let Some(found) = sources::ask_again(&choice(&machine, &dmi), &machine) else {
-            continue;
-        };
-        problems::clear("cloud-init");
-        let name = found.name.clone();
-        keep(found, dmi.get(dmi::Field::ProductUuid), conf);
-        console::apply_identity_again(&MachineConfig::load());
-        // Else it is asked once more after a restart of the console, which does no harm.
-        let _ = fs::remove_file(&late);
-        loudly(&format!(
-            "{name} answered late: the machine's name and keys hold now, what else it says from the next boot on"
-        ));
-    }
 }
 
 fn keep(found: Found, uuid: &str, conf: &Path) -> bool {

@@ -30,10 +30,7 @@ pub(super) fn apply(
     format: Format,
 ) -> anyhow::Result<ExitCode> {
     let machine = MachineConfig::load();
-    let text = fs::read_to_string(APPLIED)
-        .with_context(|| format!("the machine is not up yet: cannot read {APPLIED}"))?;
-    let (applied, _) = config::parse(APPLIED, &text)?;
-    let plan = Plan::new(&with_fetched(applied, &machine), &machine.loaded.tree);
+    let plan = self::plan(&machine)?;
     for problem in machine.errors().chain(machine.unfetched.values()) {
         eprintln!("{problem}");
     }
@@ -57,8 +54,42 @@ pub(super) fn apply(
     } else if !plan.restarts().is_empty() {
         eprintln!("applying; nothing takes it back (--confirm would)");
     }
-    let answer = ask(&Request::Apply { confirm_s }, DEADLINE)?;
-    tell(answer, "applied")
+    let with_files = false;
+    let request = Request::Apply {
+        confirm_s,
+        with_files,
+    };
+    tell(ask(&request, DEADLINE)?, "applied")
+}
+
+/// What applying the configuration would change in the machine as it runs.
+///
+/// # Errors
+/// When PID 1 has not said yet what the machine runs with.
+pub(crate) fn plan(machine: &MachineConfig) -> anyhow::Result<Plan> {
+    let text = fs::read_to_string(APPLIED)
+        .with_context(|| format!("the machine is not up yet: cannot read {APPLIED}"))?;
+    let (applied, _) = config::parse(APPLIED, &text)?;
+    Ok(Plan::new(
+        &with_fetched(applied, machine),
+        &machine.loaded.tree,
+    ))
+}
+
+/// Has PID 1 apply user data that came late, with its files for services, which the caller has put aside; what is wrong then.
+///
+/// # Errors
+/// When it was not done: PID 1 does not listen yet, or another change is in the way.
+pub(crate) fn apply_late() -> anyhow::Result<Vec<String>> {
+    let request = Request::Apply {
+        confirm_s: None,
+        with_files: true,
+    };
+    let answer = ask(&request, DEADLINE)?;
+    match answer.error {
+        Some(error) => bail!("{error}"),
+        None => Ok(answer.problems),
+    }
 }
 
 /// What was applied, with the services of catalogues that were fetched and started since: they are not a change.

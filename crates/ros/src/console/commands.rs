@@ -1,13 +1,16 @@
 //! Commands of the machine's owner: `bootcmd`, `runcmd`, a script as user data, start.sh and rc.local.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cloud_init::store;
 use config::Config;
 use config::cloud_config::{Command as Entry, Network};
+use serde::{Deserialize, Serialize};
 use sys::process::{Command, Signal};
 
 use super::{CONF, files, report};
@@ -15,8 +18,12 @@ use super::{CONF, files, report};
 /// Longest run of one entry of `bootcmd`: logins wait for it, so it cannot hang for ever.
 const BOOTCMD_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Exists when the commands of this boot have run; a console that restarts does not run them again.
+/// Which commands have run in this boot ([`Commands`]); a console that restarts does not run them again.
 const DONE: &str = "/run/rancher/runcmd-done";
+/// There when user data came late: commands that are not those of [`DONE`] are still to be run.
+const LATE: &str = "/run/rancher/runcmd-late";
+/// One thread runs them, and another one waits: user data can come while the first commands run.
+static RUNS: Mutex<()> = Mutex::new(());
 
 /// Scripts that RancherOS ran, when they are executable.
 const SCRIPTS: &[&str] = &["/opt/rancher/bin/start.sh", "/etc/rc.local"];
@@ -45,27 +52,87 @@ pub(super) fn run_first(config: &Config) {
     }
 }
 
-/// `runcmd` and the scripts, one after the other, once a boot. Nobody waits for them: logins work already.
+/// What is run once a boot, as numbers: the words may be secrets.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Commands {
+    runcmd: u64,
+    scripts: u64,
+}
+
+impl Commands {
+    fn of(config: &Config, scripts: &[PathBuf]) -> Commands {
+        let number = |value: &dyn Fn(&mut DefaultHasher)| {
+            let mut hasher = DefaultHasher::new();
+            value(&mut hasher);
+            hasher.finish()
+        };
+        Commands {
+            runcmd: number(&|hasher| format!("{:?}", config.runcmd).hash(hasher)),
+            scripts: number(&|hasher| {
+                for script in scripts {
+                    fs::read(script).unwrap_or_default().hash(hasher);
+                }
+            }),
+        }
+    }
+}
+
+/// What of `now` is to be run: `runcmd`, scripts of user data, and the scripts that every boot runs.
+fn left(now: &Commands, done: Option<&Commands>, is_late: bool) -> [bool; 3] {
+    match done {
+        None => [true; 3],
+        Some(done) if is_late => [
+            now.runcmd != done.runcmd,
+            now.scripts != done.scripts,
+            false,
+        ],
+        Some(_) => [false; 3],
+    }
+}
+
+/// Has commands that differ from those that have run be run, too.
+pub(super) fn expect_late() -> anyhow::Result<()> {
+    fs::create_dir_all("/run/rancher")?;
+    Ok(fs::write(LATE, "")?)
+}
+
+/// `runcmd` and the scripts, one after the other, once a boot; those of user data that came late once more. Nobody waits for them:
+/// logins work already. Whether any were due.
 pub(super) fn run_last(config: &Config) -> bool {
-    if Path::new(DONE).exists() {
+    // After a panic the others are still to be run.
+    let _alone = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
+    let scripts = store::scripts(Path::new(CONF));
+    let now = Commands::of(config, &scripts);
+    let done = fs::read(DONE).ok();
+    // The file of an earlier version is empty: all have run.
+    let done = done.map(|text| serde_json::from_slice(&text).unwrap_or_default());
+    let due = left(&now, done.as_ref(), Path::new(LATE).exists());
+    if due == [false; 3] {
         return false;
     }
     let run = |name: &str, command: Command| {
         let command = in_environment(&command, &config.rancher.network);
         run(name, &command, None);
     };
-    for (index, command) in config.runcmd.iter().enumerate() {
-        run(&format!("runcmd[{index}]"), program(command));
-    }
-    for script in store::scripts(Path::new(CONF)) {
-        run("the script of the user data", Command::new(script));
-    }
-    for script in SCRIPTS {
-        if fs::metadata(script).is_ok_and(|file| file.permissions().mode() & 0o111 != 0) {
-            run(script, Command::new("/bin/sh").args(["-c", script]));
+    if due[0] {
+        for (index, command) in config.runcmd.iter().enumerate() {
+            run(&format!("runcmd[{index}]"), program(command));
         }
     }
-    let marked = fs::create_dir_all("/run/rancher").and_then(|()| fs::write(DONE, ""));
+    if due[1] {
+        for script in scripts {
+            run("the script of the user data", Command::new(script));
+        }
+    }
+    if due[2] {
+        for script in SCRIPTS {
+            if fs::metadata(script).is_ok_and(|file| file.permissions().mode() & 0o111 != 0) {
+                run(script, Command::new("/bin/sh").args(["-c", script]));
+            }
+        }
+    }
+    let text = serde_json::to_vec(&now).unwrap_or_default();
+    let marked = fs::create_dir_all("/run/rancher").and_then(|()| fs::write(DONE, text));
     if let Err(error) = marked {
         report("commands", &anyhow::anyhow!("cannot write {DONE}: {error}"));
     }
@@ -121,6 +188,27 @@ mod tests {
             "a  b | x\n"
         );
         assert_eq!(output(Entry::Words(vec![])), "");
+    }
+
+    #[test]
+    fn commands_run_once_a_boot_and_those_that_came_late_once_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("script");
+        let config = |line: &str| Config {
+            runcmd: vec![Entry::Line(line.into())],
+            ..Config::default()
+        };
+        let scripts = std::slice::from_ref(&script);
+        let first = Commands::of(&config("a"), scripts);
+        assert_eq!(left(&first, None, false), [true; 3]);
+        assert_eq!(left(&first, None, true), [true; 3]);
+        assert_eq!(left(&first, Some(&first), true), [false; 3]);
+        let other = Commands::of(&config("b"), scripts);
+        assert_eq!(left(&other, Some(&first), false), [false; 3]);
+        assert_eq!(left(&other, Some(&first), true), [true, false, false]);
+        fs::write(&script, "#!/bin/sh").unwrap();
+        let with_script = Commands::of(&config("a"), scripts);
+        assert_eq!(left(&with_script, Some(&first), true), [false, true, false]);
     }
 
     #[test]

@@ -36,11 +36,17 @@ pub(super) fn run(machine: &MachineConfig) {
         Ok(fs::write(FILES_DONE, "")?)
     });
     part("ntp", || set_time_servers(machine));
-    let first_time = commands::run_last(config);
+    run_commands(machine);
+}
+
+/// The commands of the owner, and what follows them. Those that have run in this boot do not run again.
+pub(super) fn run_commands(machine: &MachineConfig) {
+    let config = &machine.loaded.config;
+    let have_run = commands::run_last(config);
     if let Some(home) = &config.phone_home {
         part("phone_home", || phone_home::call(machine, home));
     }
-    if !first_time {
+    if !have_run {
         return;
     }
     if let Some(message) = &config.final_message {

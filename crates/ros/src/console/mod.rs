@@ -124,6 +124,16 @@ pub(crate) fn apply_identity_again(machine: &MachineConfig) -> bool {
     is_done
 }
 
+/// Has commands that differ from those of this boot run once more, by [`run_late_commands`] or by the console that comes next.
+pub(crate) fn expect_late_commands() {
+    part("commands", commands::expect_late);
+}
+
+/// Runs the commands of user data that came late, unless a console that has restarted does it.
+pub(crate) fn run_late_commands(machine: &MachineConfig) {
+    finish::run_commands(machine);
+}
+
 /// Runs one part and reports its failure.
 fn part(name: &str, work: impl FnOnce() -> anyhow::Result<()>) -> bool {
     match work() {
