@@ -30,6 +30,7 @@ fn holds_at_once_and_comes_back(context: &Context) -> anyhow::Result<()> {
     guest.wait_docker()?;
     guest.run_until("sudo test -S /run/rancher/config.sock", BOOT_DEADLINE)?;
     live(&guest).context("what holds at once")?;
+    user(&guest).context("a user")?;
     address(&guest).context("a wrong address")?;
     dockerd(&guest).context("settings that dockerd refuses")?;
     guest.check()
@@ -78,6 +79,50 @@ fn live(guest: &Guest) -> anyhow::Result<()> {
         guest.ssh.answer("system-docker inspect probe")?.code != 0,
         "the service stays"
     );
+    Ok(())
+}
+
+/// A user, a password and a mount come and go with their keys, and a container of User Docker runs on meanwhile.
+fn user(guest: &Guest) -> anyhow::Result<()> {
+    const SINCE: &str = "docker inspect -f '{{.State.StartedAt}}' runs-on";
+    guest.run("docker run -d --name runs-on busybox sleep 100000")?;
+    let since = guest.run(SINCE)?;
+    guest.run("sudo ros config set users '[{name: eve, sudo: \"ALL=(ALL) NOPASSWD:ALL\"}]' && sudo ros config set rancher.password secret && sudo ros config set mounts '[[none, /mnt/eve, tmpfs]]'")?;
+    apply(guest)?;
+    guest.run_until(
+        "sudo -u eve sudo -n true && grep -q ' /mnt/eve ' /proc/mounts && sudo grep -q '^rancher:[$]' /etc/shadow",
+        BACK,
+    )?;
+    for key in ["users", "rancher.password", "mounts"] {
+        guest.run(&format!("sudo ros config set {key} null"))?;
+    }
+    apply(guest)?;
+    guest.run_until(
+        "! id eve 2>/dev/null && ! sudo grep -rq eve /etc/sudoers.d && sudo grep -q '^rancher:[*]:' /etc/shadow && ! grep -q ' /mnt/eve ' /proc/mounts",
+        BACK,
+    )?;
+    guest.wait_docker()?;
+    prints(guest, SINCE, &since)?;
+    prints(
+        guest,
+        "docker exec runs-on echo runs; docker rm -f runs-on",
+        "runs\nruns-on",
+    )?;
+    prints(
+        guest,
+        "system-docker ps -a --format '{{.Names}}' | grep '^console'",
+        "console",
+    )
+}
+
+/// Applies what ends the login that asks for it.
+fn apply(guest: &Guest) -> anyhow::Result<()> {
+    let mark = guest.console.mark();
+    guest.run("sudo sh -c 'setsid ros config apply >/run/apply.log 2>&1 &'")?;
+    guest
+        .console
+        .wait_after(mark, "config apply: docker was restarted", BACK)?;
+    guest.run_until("true", BACK)?;
     Ok(())
 }
 

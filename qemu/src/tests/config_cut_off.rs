@@ -37,6 +37,9 @@ struct Class {
     back: &'static str,
 }
 
+/// Classes whose change ends the shell on the serial port: the console starts from its image again.
+const OF_THE_CONSOLE: &[&str] = &["sshd", "user"];
+
 const CLASSES: &[Class] = &[
     Class {
         name: "address",
@@ -139,6 +142,15 @@ const CLASSES: &[Class] = &[
         back: "ss -ltn | grep -q ':22 ' && ! ss -ltn | grep -q ':2222 '",
     },
     Class {
+        name: "user",
+        settings: &[
+            ("users", "[{name: eve, sudo: \"ALL=(ALL) NOPASSWD:ALL\"}]"),
+            ("rancher.password", "secret"),
+        ],
+        holds: "sudo -u eve sudo -n true && sudo grep -q '^rancher:[$]' /etc/shadow",
+        back: "! id eve 2>/dev/null && ! sudo grep -rq eve /etc/sudoers.d && sudo grep -q '^rancher:[*]:' /etc/shadow",
+    },
+    Class {
         name: "services",
         settings: &[("rancher.services.syslog.command", "sleep 100000")],
         holds: "system-docker inspect -f '{{json .Config.Cmd}}' syslog | grep -q 100000",
@@ -211,7 +223,7 @@ fn take_back(guest: &Guest, class: &Class) -> anyhow::Result<()> {
     let apply = "sudo ros config apply --confirm=20s";
     let mark = guest.console.mark();
     let wait = |words: &str| guest.console.wait_after(mark, words, BACK);
-    if class.name == "sshd" {
+    if OF_THE_CONSOLE.contains(&class.name) {
         guest.console.type_line(apply)?;
         wait("console was restarted")?;
         wait(PROMPT)?;

@@ -11,15 +11,14 @@ use sys::sysctl;
 use tokio::time::timeout;
 
 use crate::machine::Machine;
+use crate::services::{self, CONSOLE};
 use crate::system::{SOCKET, set_registries};
-use crate::{configuration, log, services};
+use crate::{configuration, log};
 
 /// Longest wait for PID 1's own part: modules are loaded from the media.
 const OWN_DEADLINE: Duration = Duration::from_secs(40);
 /// Longest wait for one service to stop and start.
 const RESTART_DEADLINE: Duration = Duration::from_secs(120);
-/// The service that makes users and keys.
-const CONSOLE: &str = "console";
 /// Keys that a running console takes at once.
 const CONSOLE_LIVE: &[&str] = &[
     "hostname",
@@ -54,10 +53,17 @@ pub(super) async fn execute(
         if changed.is_made(name) {
             continue;
         }
-        let done = timeout(RESTART_DEADLINE, restart(engine, name)).await;
+        let restarted = async {
+            match *name {
+                // Users, passwords and files of keys that are gone would stay in its container.
+                CONSOLE => changed.renew(engine, name).await,
+                _ => Ok(restart(engine, name).await?),
+            }
+        };
+        let done = timeout(RESTART_DEADLINE, restarted).await;
         match done {
             Ok(Ok(())) => log::info(&format!("config apply: {name} was restarted")),
-            Ok(Err(error)) => failed.push(format!("{name}: {error}")),
+            Ok(Err(error)) => failed.push(format!("{name}: {error:#}")),
             Err(_) => failed.push(format!(
                 "{name}: not restarted after {} s",
                 RESTART_DEADLINE.as_secs()

@@ -9,10 +9,14 @@ use engine_api::{Client, Engine};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::make::renew;
 use super::start::{START_DEADLINE, USER_SOCKET, fetch_and_start, start_in_user_docker};
 use super::{Stage, WARNINGS, is_warning};
 use crate::machine::Machine;
 use crate::{log, warnings};
+
+/// The service that makes users and keys.
+pub(crate) const CONSOLE: &str = "console";
 
 /// What changes between two configurations.
 #[derive(Debug, Default)]
@@ -21,6 +25,8 @@ pub(crate) struct Changed {
     make: Vec<Step>,
     /// Services to remove.
     remove: Vec<Step>,
+    /// All of the new configuration.
+    steps: Vec<Step>,
     /// What is wrong with definitions.
     said: Vec<Problem>,
     /// What was wrong with them before.
@@ -68,6 +74,7 @@ impl Changed {
         Changed {
             make,
             remove,
+            steps: new.steps,
             said: new.problems,
             known: old.problems,
             made: RefCell::default(),
@@ -77,6 +84,20 @@ impl Changed {
     /// Whether a service's container was replaced, and has read the configuration with that.
     pub(crate) fn is_made(&self, name: &str) -> bool {
         self.made.borrow().contains(name)
+    }
+
+    /// Has a service that runs start from its image again.
+    pub(crate) async fn renew<E: Engine + Clone + 'static>(
+        &self,
+        engine: &E,
+        name: &str,
+    ) -> anyhow::Result<()> {
+        let Some(step) = self.steps.iter().find(|step| step.name == name).cloned() else {
+            return Ok(()); // it has no container any more
+        };
+        let engine = engine.clone();
+        // Whoever waits for it may stop waiting, and half of it would be no console.
+        engine_api::tasks::spawn(async move { renew(&engine, &step).await }).await?
     }
 
     /// Removes and makes the services of one of the Dockers; what failed. A service whose image is not here is not waited
@@ -102,7 +123,13 @@ impl Changed {
                 continue;
             }
             self.made.borrow_mut().insert(step.name.clone());
-            if let Err(error) = start(engine.clone(), step.clone()).await {
+            // A definition that cannot be started must not cost the way in.
+            let done = if step.name == CONSOLE && can_be_made(engine, step).await {
+                self.renew(engine, CONSOLE).await
+            } else {
+                start(engine.clone(), step.clone()).await
+            };
+            if let Err(error) = done {
                 failed.push(format!("{}: {error:#}", step.name));
             }
         }
@@ -121,6 +148,12 @@ impl Changed {
 
 async fn exists<E: Engine>(engine: &E, step: &Step) -> bool {
     step.scope == Scope::System && engine.container_inspect(&step.container_name).await.is_ok()
+}
+
+/// Whether it has a container, and the image of another one is here.
+async fn can_be_made<E: Engine>(engine: &E, step: &Step) -> bool {
+    let image = engine.image_exists(&step.request.config.image).await;
+    image.unwrap_or(false) && exists(engine, step).await
 }
 
 async fn remove<E: Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {

@@ -122,10 +122,7 @@ async fn replace<E: Engine>(
     }
     aside::put(engine, existing, name).await?;
     if let Err(error) = engine.container_create(name, replacement.request).await {
-        let words = match aside::back(engine, existing, name).await {
-            Ok(()) => "its earlier container stays".to_owned(),
-            Err(back) => format!("its earlier container does not run again: {back}"),
-        };
+        let words = back(engine, existing, name).await;
         bail!("its new container cannot be made: {error}; {words}");
     }
     log::info(&format!(
@@ -140,6 +137,38 @@ async fn replace<E: Engine>(
         ));
     }
     if let Err(error) = engine.container_remove(&existing.id, true).await {
+        not_removed(step, &error);
+    }
+    Ok(())
+}
+
+/// What became of a container that was aside and takes its name again.
+async fn back<E: Engine>(engine: &E, old: &ContainerInspect, name: &str) -> String {
+    match aside::back(engine, old, name).await {
+        Ok(()) => "its earlier container stays".to_owned(),
+        Err(back) => format!("its earlier container does not run again: {back}"),
+    }
+}
+
+/// Starts a service that runs from its image again, as the boot does: what was written into its container is gone. The old
+/// container is aside until the new one runs. A service that is switched off stays so.
+pub(super) async fn renew<E: Engine>(engine: &E, step: &Step) -> anyhow::Result<()> {
+    let name = step.container_name.as_str();
+    let policy = &step.request.host_config.restart_policy;
+    let Some(old) = aside::find_again(engine, name, policy).await? else {
+        return Ok(());
+    };
+    aside::put(engine, &old, name).await?;
+    let new = async {
+        let id = engine.container_create(name, step.request.clone()).await?;
+        engine.container_start(&id).await
+    };
+    if let Err(error) = new.await {
+        let _ = engine.container_remove(name, true).await; // absent when it could not be made
+        let words = back(engine, &old, name).await;
+        bail!("its new container does not start: {error}; {words}");
+    }
+    if let Err(error) = engine.container_remove(&old.id, true).await {
         not_removed(step, &error);
     }
     Ok(())

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-pub(crate) use self::change::Changed;
+pub(crate) use self::change::{CONSOLE, Changed};
 use self::make::{exists, make, start_afresh};
 use self::start::{START_DEADLINE, fetch_and_start, start_in_user_docker};
 use crate::machine::Machine;

@@ -159,7 +159,7 @@ impl Plan {
             "syslog" => "syslog: a few seconds in which the kernel's log keeps what is logged",
             "ntp" => "ntp: the time runs on and is not compared for a few seconds",
             "console" => {
-                "console: logins and what was started from them end; new ones are taken after some 10 seconds"
+                "console: it starts from its image again: logins and what was started from them end; new ones are taken after some 10 seconds"
             }
             "docker" => {
                 "docker: dockerd does not answer for some 10 seconds; containers run on, unless live_restore is off"

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use cloud_init::store;
 use config::Config;
 use config::cloud_config::{Command as Entry, Network};
@@ -18,8 +19,11 @@ use super::{CONF, files, report};
 /// Longest run of one entry of `bootcmd`: logins wait for it, so it cannot hang for ever.
 const BOOTCMD_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Which commands have run in this boot ([`Commands`]); a console that restarts does not run them again.
-const DONE: &str = "/run/rancher/runcmd-done";
+/// Which commands have run in this console's files ([`Commands`]): one that restarts does not run them again, and one that starts
+/// from its image again does, since what they had done to its files is gone.
+const DONE: &str = "/etc/rancher-commands-done";
+/// Exists when the commands of this boot have run.
+const BOOT_DONE: &str = "/run/rancher/runcmd-done";
 /// There when user data came late: commands that are not those of [`DONE`] are still to be run.
 const LATE: &str = "/run/rancher/runcmd-late";
 /// One thread runs them, and another one waits: user data can come while the first commands run.
@@ -96,17 +100,21 @@ pub(super) fn expect_late() -> anyhow::Result<()> {
     Ok(fs::write(LATE, "")?)
 }
 
-/// `runcmd` and the scripts, one after the other, once a boot; those of user data that came late once more. Nobody waits for them:
-/// logins work already. Whether any were due.
+/// `runcmd` and the scripts, one after the other, once in a console; those of user data that came late once more. Nobody waits for
+/// them: logins work already. Whether what follows the commands of a boot is due.
 pub(super) fn run_last(config: &Config) -> bool {
     // After a panic the others are still to be run.
     let _alone = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
     let scripts = store::scripts(Path::new(CONF));
     let now = Commands::of(config, &scripts);
     let done = fs::read(DONE).ok();
-    // The file of an earlier version is empty: all have run.
     let done = done.map(|text| serde_json::from_slice(&text).unwrap_or_default());
-    let due = left(&now, done.as_ref(), Path::new(LATE).exists());
+    let (is_late, is_first) = (Path::new(LATE).exists(), !Path::new(BOOT_DONE).exists());
+    let due = left(&now, done.as_ref(), is_late);
+    if is_late && !is_first {
+        // The first call of a boot may know the configuration of before only, and leaves the mark to the next one.
+        let _ = fs::remove_file(LATE);
+    }
     if due == [false; 3] {
         return false;
     }
@@ -131,12 +139,17 @@ pub(super) fn run_last(config: &Config) -> bool {
             }
         }
     }
-    let text = serde_json::to_vec(&now).unwrap_or_default();
-    let marked = fs::create_dir_all("/run/rancher").and_then(|()| fs::write(DONE, text));
-    if let Err(error) = marked {
-        report("commands", &anyhow::anyhow!("cannot write {DONE}: {error}"));
+    if let Err(error) = note(&now) {
+        report("commands", &error);
     }
-    true
+    is_first || is_late
+}
+
+fn note(now: &Commands) -> anyhow::Result<()> {
+    fs::create_dir_all("/run/rancher")?;
+    fs::write(BOOT_DONE, "").with_context(|| format!("cannot write {BOOT_DONE}"))?;
+    let text = serde_json::to_vec(now)?;
+    Ok(store::write_atomic(Path::new(DONE), &text, 0o600)?)
 }
 
 /// No login shell tells them what the machine's proxies are.

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use config::cloud_config::{Command as Entry, PowerState};
+use config::cloud_config::{Command as Entry, PowerState, Swap};
 use engine_api::Client;
 use sys::kmsg::{self, Priority};
 use sys::process::Command;
@@ -27,7 +27,7 @@ pub(super) fn run(machine: &MachineConfig) {
         part("resize_device", || resize::grow(device));
     }
     disks::set_up(machine);
-    mount_all(&config.mounts);
+    mount_all(&config.mounts, config.swap.as_ref());
     if let Some(swap) = &config.swap {
         part("swap", || mounts::swap_file(swap));
     }
@@ -57,11 +57,13 @@ pub(super) fn run_commands(machine: &MachineConfig) {
     }
 }
 
-/// Mounts disks in order, and servers next to each other, since each may be down; returns when all are there or patience
+/// Takes away what is not asked for any more, mounts disks in order, and servers next to each other, since each may be down; returns when all are there or patience
 /// has ended.
-fn mount_all(entries: &[Vec<String>]) {
+fn mount_all(entries: &[Vec<String>], swap: Option<&Swap>) {
     let (entries, bad) = mounts::entries(entries);
-    for error in bad {
+    let swap_file = swap.and_then(Mount::of_swap_file);
+    let all: Vec<Mount> = entries.iter().cloned().chain(swap_file).collect();
+    for error in bad.into_iter().chain(mounts::take_away(&all)) {
         part("mounts", || bail!("{error}"));
     }
     let (remote, local): (Vec<Mount>, Vec<Mount>) = entries.into_iter().partition(Mount::is_remote);

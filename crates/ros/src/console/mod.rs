@@ -44,6 +44,10 @@ const MAX_REPORTS: usize = 20;
 
 /// Prepares the console, then supervises its logins until SIGTERM.
 pub(crate) fn main() -> anyhow::Result<ExitCode> {
+    // They are of an earlier console, whose users and files this one does not have yet: dockerd waits for them.
+    for marker in [DONE, FILES_DONE] {
+        let _ = fs::remove_file(marker);
+    }
     let machine = MachineConfig::load();
     for problem in machine.loaded.problems.iter().take(MAX_REPORTS) {
         eprintln!("{problem}");

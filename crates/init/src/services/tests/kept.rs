@@ -1,6 +1,7 @@
 //! What becomes of the containers of the boot before, and whose account pulls an image.
 
 use super::*;
+use crate::services::Changed;
 
 /// Boots this machine with what `fake` has kept of the boot before. What was asked.
 fn boot(fake: &Fake, machine: Machine) -> Vec<String> {
@@ -168,4 +169,67 @@ fn an_image_is_pulled_with_the_account_of_its_registry() {
     auths.insert("remote.example".to_owned(), auth);
     boot(&fake, machine);
     assert!(fake.was_asked("pull remote.example/x as me"));
+}
+
+/// Has the console of `fake` start from its image again. What was asked, and the error.
+fn renew(fake: &Fake, after: &str) -> (Vec<String>, Option<String>) {
+    let changed = Changed::between(&machine(CONSOLE), &machine(after), false);
+    fake.0.borrow_mut().calls.clear();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("an event loop");
+    let failed = LocalSet::new().block_on(&runtime, async {
+        let made = changed.make(fake, compose::Scope::System).await;
+        if changed.is_made("console") {
+            return made.into_iter().next();
+        }
+        let renewed = changed.renew(fake, "console").await;
+        renewed.err().map(|error| format!("{error:#}"))
+    });
+    (fake.0.borrow().calls.clone(), failed)
+}
+
+const CONSOLE: &str = "    console: {image: c, restart: always, labels: {io.rancher.os.scope: system, io.docker.compose.rebuild: always}}
+";
+
+#[test]
+fn a_console_starts_from_its_image_again_and_the_old_one_goes_when_the_new_one_runs() {
+    let changed = CONSOLE.replace("image: c", "image: c, command: other");
+    for after in [CONSOLE, &changed] {
+        let fake = Fake::default();
+        boot(&fake, machine(CONSOLE));
+        let (calls, error) = renew(&fake, after);
+        assert_eq!(error, None);
+        let again = [
+            "update console no",
+            "stop console",
+            "rename console console-before-upgrade",
+            "create console c",
+            "start console c",
+            "remove console-before-upgrade",
+        ];
+        assert_eq!(calls, again, "{after}");
+    }
+}
+
+#[test]
+fn a_console_that_cannot_be_started_leaves_the_old_one() {
+    for makes_none in [true, false] {
+        let fake = Fake::default();
+        boot(&fake, machine(CONSOLE));
+        if makes_none {
+            fake.0.borrow_mut().makes_none = true;
+        } else {
+            let failing = &mut fake.0.borrow_mut().failing;
+            failing.insert("console".to_owned(), 1);
+        }
+        let (calls, error) = renew(&fake, CONSOLE);
+        let error = error.expect("it is said");
+        assert!(error.contains("its earlier container stays"), "{error}");
+        let back = "rename console-before-upgrade console".to_owned();
+        assert!(calls.contains(&back), "{calls:?}");
+        assert!(fake.0.borrow().containers.contains_key("console"));
+        assert!(!calls.contains(&"remove console-before-upgrade".to_owned()));
+    }
 }

@@ -1,7 +1,10 @@
 //! `mounts` and `swap`: file systems and swap of the configuration, in the console's view and so in User Docker's.
 
 mod cifs;
+mod gone;
 mod nfs;
+
+pub(super) use self::gone::take_away;
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use config::cloud_config::Swap;
+use serde::{Deserialize, Serialize};
 use sys::process::Command;
 
 /// Longest run of one mount: a disk that spins up, or a server that does not answer.
@@ -32,7 +36,7 @@ const REMOTE: &[&str] = &[
 ];
 
 /// One entry, with fstab's defaults for what it leaves open (fstab(5)).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     source: String,
     target: String,
@@ -87,6 +91,25 @@ fn entry(words: &[String]) -> anyhow::Result<Entry> {
 }
 
 impl Entry {
+    /// The file that is swapped to.
+    pub(super) fn of_swap_file(swap: &Swap) -> Option<Entry> {
+        Some(Entry {
+            source: swap.filename.clone()?,
+            target: String::new(),
+            kind: "swap".to_owned(),
+            options: "defaults".to_owned(),
+        })
+    }
+
+    /// Where it is, for messages.
+    fn place(&self) -> &str {
+        if self.kind == "swap" {
+            &self.source
+        } else {
+            &self.target
+        }
+    }
+
     /// Whether another machine has to answer first.
     pub(super) fn is_remote(&self) -> bool {
         REMOTE.contains(&self.kind.as_str())
@@ -166,18 +189,22 @@ fn is_mounted(target: &str) -> bool {
         .is_ok_and(|mounts| mounts.iter().any(|mount| mount.target == Path::new(target)))
 }
 
-fn swap_on(source: &str) -> anyhow::Result<()> {
+/// Whether a file or device is swapped to; `LABEL=` is not looked up.
+fn is_swap(source: &str) -> bool {
     let real = source
         .starts_with('/')
         .then(|| fs::canonicalize(source).ok())
         .flatten();
     let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
-    let is_on = real.is_some_and(|path| {
+    real.is_some_and(|path| {
         swaps
             .lines()
             .any(|line| line.split_ascii_whitespace().next() == path.to_str())
-    });
-    if is_on {
+    })
+}
+
+fn swap_on(source: &str) -> anyhow::Result<()> {
+    if is_swap(source) {
         return Ok(());
     }
     match succeed(&Command::new("swapon").arg(source).deadline(DEADLINE)) {

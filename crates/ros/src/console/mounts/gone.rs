@@ -1,0 +1,92 @@
+//! Mounts and swap of entries that the configuration does not have any more: a mount below /mnt or /media is the machine's, and
+//! does not end with the console that made it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use sys::process::Command;
+
+use super::{DEADLINE, Entry, SWAP_DEADLINE, is_mounted, is_swap, succeed};
+
+/// The entries that the last console of this boot had.
+const RECORD: &str = "/run/rancher/console-mounts.json";
+
+/// Takes away what an earlier console of this boot has mounted and nobody asks for any more; what could not be.
+pub(crate) fn take_away(now: &[Entry]) -> Vec<String> {
+    let record = Path::new(RECORD);
+    let earlier: Vec<Entry> = fs::read(record)
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
+    let mut errors = Vec::new();
+    for entry in gone(&earlier, now) {
+        let what = || format!("{} is not asked for any more", entry.place());
+        errors.extend(
+            end(entry)
+                .with_context(what)
+                .err()
+                .map(|error| format!("{error:#}")),
+        );
+    }
+    // Before they are mounted: what is cut off here is not forgotten.
+    let kept = serde_json::to_vec(now)
+        .map_err(anyhow::Error::from)
+        .and_then(|text| Ok(cloud_init::store::write_atomic(record, &text, 0o600)?));
+    errors.extend(
+        kept.err()
+            .map(|error| format!("they are not noted: {error:#}")),
+    );
+    errors
+}
+
+/// The last one first: it may be below another. An entry with other options is another one.
+fn gone<'e>(earlier: &'e [Entry], now: &[Entry]) -> Vec<&'e Entry> {
+    let gone = earlier.iter().filter(|entry| !now.contains(entry));
+    gone.rev().collect()
+}
+
+fn end(entry: &Entry) -> anyhow::Result<()> {
+    if entry.kind == "swap" {
+        if entry.source.starts_with('/') && !is_swap(&entry.source) {
+            return Ok(());
+        }
+        return succeed(
+            &Command::new("swapoff")
+                .arg(&entry.source)
+                .deadline(SWAP_DEADLINE),
+        );
+    }
+    if !is_mounted(&entry.target) {
+        return Ok(()); // it ended with its console
+    }
+    let mut command = Command::new("umount").deadline(DEADLINE);
+    if entry.is_remote() {
+        // A server that is away is not asked.
+        command = command.arg("-l");
+    }
+    succeed(&command.arg(&entry.target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_asks_for_goes_in_the_order_of_leaving() {
+        let entry = |target: &str, options: &str| Entry {
+            source: "/dev/vdb".to_owned(),
+            target: target.to_owned(),
+            kind: "ext4".to_owned(),
+            options: options.to_owned(),
+        };
+        let earlier = [
+            entry("/mnt/a", "ro"),
+            entry("/mnt/b", "ro"),
+            entry("/mnt/b/c", "ro"),
+        ];
+        let now = [entry("/mnt/a", "ro"), entry("/mnt/b", "rw")];
+        assert_eq!(gone(&earlier, &now), [&earlier[2], &earlier[1]]);
+        assert!(gone(&earlier, &earlier).is_empty() && gone(&[], &now).is_empty());
+    }
+}
