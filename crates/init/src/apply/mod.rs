@@ -271,6 +271,7 @@ impl Applier {
             &format!("a change of the configuration is taken back: {why}"),
         );
         let mut wrong = Vec::new();
+        let during = verify::Snapshot::take();
         match files::recover() {
             Ok(_) => match self.read().await {
                 Ok(before) => {
@@ -283,7 +284,7 @@ impl Applier {
         }
         let machine = self.machine.borrow().clone();
         wrong.extend(verify::machine(&machine));
-        wrong.extend(change.network.back().await);
+        wrong.extend(change.network.back(&during).await);
         if let Err(error) = self.keep_applied(&Files::of_machine(&machine.config)) {
             wrong.push(format!("{error:#}"));
         }
