@@ -26,6 +26,8 @@ const DONE: &str = "/etc/rancher-commands-done";
 const BOOT_DONE: &str = "/run/rancher/runcmd-done";
 /// There when user data came late: commands that are not those of [`DONE`] are still to be run.
 const LATE: &str = "/run/rancher/runcmd-late";
+/// Longest script that is compared with the one that has run, as user data may be.
+const LONGEST_SCRIPT: u64 = cloud_init::user_data::MAX_BYTES;
 /// One thread runs them, and another one waits: user data can come while the first commands run.
 static RUNS: Mutex<()> = Mutex::new(());
 
@@ -74,7 +76,8 @@ impl Commands {
             runcmd: number(&|hasher| format!("{:?}", config.runcmd).hash(hasher)),
             scripts: number(&|hasher| {
                 for script in scripts {
-                    fs::read(script).unwrap_or_default().hash(hasher);
+                    let text = sys::regular::read(script, LONGEST_SCRIPT);
+                    text.unwrap_or_default().hash(hasher);
                 }
             }),
         }

@@ -15,6 +15,8 @@ use crate::machine_config::MachineConfig;
 
 /// The instance that was told of last, next to the directory of the machine's configuration.
 const DONE: &str = "../phone-home.done";
+/// Longest id that is noted.
+const LONGEST_ID: u64 = 64 << 10;
 const TRIES: i64 = 10;
 const PAUSE: Duration = Duration::from_secs(3);
 /// What can be sent, in cloud-init's order.
@@ -32,7 +34,8 @@ pub(super) fn call(machine: &MachineConfig, home: &PhoneHome) -> anyhow::Result<
     let url = home.url.as_deref().context("it has no url")?;
     let instance = machine.metadata.instance_id.as_deref().unwrap_or("none");
     let done = Path::new(CONF).join(DONE);
-    if fs::read_to_string(&done).is_ok_and(|told| told == instance) {
+    let told = sys::regular::read(&done, LONGEST_ID);
+    if told.is_ok_and(|told| told == instance.as_bytes()) {
         return Ok(());
     }
     let names = names(&home.post);
@@ -56,7 +59,11 @@ pub(super) fn call(machine: &MachineConfig, home: &PhoneHome) -> anyhow::Result<
             Err(_) => thread::sleep(PAUSE),
         }
     }
-    fs::write(&done, instance).with_context(|| format!("cannot write {}", done.display()))
+    Ok(cloud_init::store::write_atomic(
+        &done,
+        instance.as_bytes(),
+        0o600,
+    )?)
 }
 
 /// What `post` asks for; all when it is absent.

@@ -1,7 +1,6 @@
 //! What was done to disks in this instance: an entry holds once, and one that a power cut ended is begun again.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +22,9 @@ pub(super) enum Step {
     Seen,
 }
 
+/// Longest record that is read.
+const LONGEST: u64 = 1 << 20;
+
 /// The entries of an instance.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -41,7 +43,7 @@ impl Record {
     }
 
     fn load_from(path: &Path, instance: &str) -> Record {
-        let text = fs::read(path).unwrap_or_default();
+        let text = sys::regular::read(path, LONGEST).unwrap_or_default();
         let known: Option<Record> = serde_json::from_slice(&text).ok();
         let known = known.filter(|known| known.instance == instance);
         Record {
@@ -90,6 +92,8 @@ pub(super) fn key(what: &str, device: &BlockDevice, asked: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
