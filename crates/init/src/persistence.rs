@@ -76,6 +76,7 @@ pub(crate) fn bind(machine: Machine) -> anyhow::Result<Machine> {
         }
     }
     set_aside::configuration(Path::new(CONF));
+    set_aside::logs(Path::new("/var/log"));
     if let Err(error) = fs::create_dir_all(CONF) {
         warn("state", &format!("cannot create {CONF}: {error}"));
     }

@@ -28,25 +28,50 @@ pub(crate) fn unless_directory(path: &Path) -> anyhow::Result<()> {
     set_aside(path, "is not a directory")
 }
 
-/// Renames the files of the machine's configuration, in `conf`, that are not text.
+/// Files in which logs and logins are noted: whoever opens a pipe in their place waits for ever, sshd among them.
+const LOGS: &[&str] = &["btmp", "lastlog", "syslog", "wtmp"];
+
+/// Renames the files of the machine's configuration, in `conf`, that are not text. chronyd does not start while one of its files
+/// is not.
 pub(crate) fn configuration(conf: &Path) {
-    let directory = conf.join("cloud-config.d");
-    let mut results = vec![unless_directory(conf), unless_directory(&directory)];
+    let (layers, chrony) = (conf.join("cloud-config.d"), conf.join("chrony"));
+    let mut results: Vec<_> = [conf, &layers, &chrony].map(unless_directory).into();
     let mut files = vec![conf.join("cloud-config.yml"), conf.join("metadata")];
-    let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-    files.extend(
-        entries
-            .filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
-            .map(|entry| entry.path()),
-    );
+    files.extend(files_in(&layers));
+    let is_conf = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "conf");
+    files.extend(files_in(&chrony).filter(is_conf));
     for file in files {
         if let Some(why) = damage(&file) {
             results.push(set_aside(&file, why));
         }
     }
+    say(results);
+}
+
+/// Renames what is not a file in the place of a log.
+pub(crate) fn logs(directory: &Path) {
+    let paths = LOGS.iter().map(|name| directory.join(name));
+    let wrong = paths.filter(|path| {
+        let is_there = fs::symlink_metadata(path).is_ok();
+        is_there && !fs::metadata(path).is_ok_and(|found| found.is_file())
+    });
+    say(wrong
+        .map(|path| set_aside(&path, "is not a file"))
+        .collect());
+}
+
+fn say(results: Vec<anyhow::Result<()>>) {
     for error in results.into_iter().filter_map(Result::err) {
         warn("state", &format!("{error:#}"));
     }
+}
+
+/// What is in a directory, except for names with a dot in front.
+fn files_in(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
+        .map(|entry| entry.path())
 }
 
 /// Why a file cannot be configuration; nothing when it can, or is absent.
@@ -134,6 +159,53 @@ mod tests {
             ]
         );
         assert!(path(".cloud-config.yml.damaged").exists() && path("metadata").exists());
+    }
+
+    #[test]
+    fn files_that_chronyd_would_end_with_are_set_aside() {
+        let conf = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| conf.path().join("chrony").join(name);
+        fs::create_dir(path("")).expect("created");
+        for (name, content) in [
+            ("a.conf", &b"server 10.0.2.2 iburst\n"[..]),
+            ("b.conf", &[0; 10]),
+            ("b.other", &[0; 10]),
+            ("c.conf", b"\xff\xfe"),
+        ] {
+            fs::write(path(name), content).expect("written");
+        }
+        symlink("d.conf", path("d.conf")).expect("linked");
+        configuration(conf.path());
+        for (name, is_left) in [
+            ("a.conf", true),
+            ("b.conf", false),
+            ("b.other", true),
+            ("c.conf", false),
+            ("d.conf", false),
+        ] {
+            let is_there = fs::symlink_metadata(path(name)).is_ok();
+            assert_eq!(is_there, is_left, "{name}");
+        }
+        // And the directory is bound in the service.
+        fs::remove_dir_all(path("")).expect("removed");
+        fs::write(conf.path().join("chrony"), "").expect("written");
+        configuration(conf.path());
+        assert!(!conf.path().join("chrony").exists());
+    }
+
+    #[test]
+    fn what_is_not_a_file_in_the_place_of_a_log_is_set_aside() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, path("syslog"), pipe, 0o600.into(), 0)
+            .expect("a pipe");
+        fs::create_dir(path("wtmp")).expect("created");
+        fs::write(path("btmp"), [0xff; 10]).expect("written");
+        logs(folder.path());
+        for (name, is_left) in [("syslog", false), ("wtmp", false), ("btmp", true)] {
+            assert_eq!(path(name).exists(), is_left, "{name}");
+        }
     }
 
     #[test]

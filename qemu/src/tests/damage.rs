@@ -53,7 +53,12 @@ const ROWS: &[Row] = &[
     Row("/var/lib/docker/buildkit/cache.db",              Damage::Zeros, "buildkit/cache.db was damaged"),
     Row("/var/lib/docker/image/overlay2/repositories.json", Damage::Zeros, "repositories.json was damaged (it is all zeros)"),
     Row("/var/lib/kubelet",                               Damage::File,  "/state/var/lib/kubelet is not a directory"),
-    Row("/var/log/syslog",                                Damage::Junk,  ""),
+    Row("/var/log/syslog",                                Damage::Pipe,  "/var/log/syslog is not a file: it is set aside"),
+    Row("/var/log/wtmp",                                  Damage::Directory, "/var/log/wtmp is not a file: it is set aside"),
+    Row("/var/lib/rancher/conf/chrony/zeros.conf",        Damage::Zeros, "zeros.conf has zeros in it, as a power cut leaves them: it is set aside"),
+    Row("/var/lib/rancher/conf/chrony/junk.conf",         Damage::Junk,  "junk.conf is not text: it is set aside"),
+    Row("/var/lib/rancher/conf/chrony/pipe.conf",         Damage::Pipe,  "pipe.conf is not a file: it is set aside"),
+    Row("/var/lib/rancher/conf/chrony/empty.conf",        Damage::Empty, ""),
     Row("/var/lib/rancher/conf/ssh/ssh_host_ecdsa_key.pub", Damage::Missing, ""),
     Row("/var/lib/rancher/conf/cloud-config.yml",         Damage::Pipe,  "cloud-config.yml is not a file: it is set aside"),
     Row("/var/lib/rancher/conf/cloud-config.d/x.yml",     Damage::Loop,  "x.yml leads nowhere: it is set aside"),
@@ -77,7 +82,8 @@ const META_DB: &str = "/var/lib/docker/containerd/daemon/io.containerd.metadata.
 
 /// What is there before, and must be there afterwards.
 const MAKE: &str = "echo mine > ~/note; sudo sh -c 'echo \"{}\" > /etc/docker/daemon.json'; \
-    sudo ros config set rancher.environment.A b; \
+    sudo ros config set rancher.environment.A b; sudo touch /var/log/wtmp; \
+    sudo sh -c 'mkdir -p /var/lib/rancher/conf/chrony && cd /var/lib/rancher/conf/chrony && echo server 10.0.2.2 | tee zeros.conf junk.conf pipe.conf > empty.conf'; \
     sudo sh -c 'mkdir -p /var/lib/rancher/conf/cloud-config.d && cd /var/lib/rancher/conf/cloud-config.d || exit 1; echo \"rancher: {environment: {X: y}}\" | tee x.yml > y.yml; \
     echo \"users: [{name: alice, ssh_authorized_keys: [ssh-ed25519 AAAA a]}, {name: bob, ssh_authorized_keys: [ssh-ed25519 AAAA b]}]\" > users.yml; \
     for home in alice:1200 bob:1201; do mkdir -p /home/${home%:*}/.ssh; echo own > /home/${home%:*}/.ssh/authorized_keys; \
@@ -148,6 +154,7 @@ fn files_are_said_and_cost_nothing_else(context: &Context) -> anyhow::Result<()>
         sudo grep -q AAAA /home/alice/.ssh/authorized_keys && sudo grep -q AAAA /home/bob/.ssh/authorized_keys"
     );
     guest.run_until(&again, BOOT_DEADLINE)?;
+    guest.run_until("sudo grep -q . /var/log/syslog", BOOT_DEADLINE)?;
     guest.wait_services(&SERVICES)?;
     guest.check()
 }
