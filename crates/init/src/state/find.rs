@@ -1,6 +1,7 @@
 //! Which device is meant, and which of several that fit.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,6 +61,7 @@ impl Name {
 pub(super) struct Candidate {
     pub(super) path: PathBuf,
     pub(super) uuid: Option<String>,
+    pub(super) part_uuid: Option<String>,
     /// When it was last mounted, as far as its file system tells: seconds since 1970.
     last_mount: u64,
 }
@@ -69,17 +71,34 @@ impl Candidate {
         Candidate {
             last_mount: ext4::read(&path).map_or(0, |found| found.last_mount),
             uuid: superblock.and_then(|found| found.uuid.clone()),
+            part_uuid: None,
             path,
         }
     }
 
-    /// For a message.
-    pub(super) fn describe(&self) -> String {
-        match &self.uuid {
-            Some(uuid) => format!("{} (UUID={uuid})", self.path.display()),
-            None => self.path.display().to_string(),
+    /// For a message, with the value of a tag that [`telling`] has found.
+    pub(super) fn describe(&self, tag: Option<&Tag>) -> String {
+        let path = self.path.display();
+        match tag.and_then(|(name, value)| Some((name, value(self)?))) {
+            Some((name, value)) => format!("{path} ({name}={value})"),
+            None => path.to_string(),
         }
     }
+}
+
+/// A kind of name, and a device's own.
+pub(super) type Tag = (&'static str, fn(&Candidate) -> Option<&str>);
+
+/// By which of its names each of these can be told from the others; copies of a disk have them all in common.
+pub(super) fn telling(found: &[Candidate]) -> Option<Tag> {
+    let tags: [Tag; 2] = [
+        ("UUID", |found| found.uuid.as_deref()),
+        ("PARTUUID", |found| found.part_uuid.as_deref()),
+    ];
+    tags.into_iter().find(|(_, value)| {
+        let values: BTreeSet<&str> = found.iter().filter_map(value).collect();
+        values.len() == found.len()
+    })
 }
 
 /// The devices that `name` means, the one to take first; empty when there is none.
@@ -113,7 +132,10 @@ pub(super) fn look(name: &Name) -> Vec<Candidate> {
             let superblock = blockdev::probe(&device.path);
             let is_one =
                 name.fits(&device, superblock.as_ref()) && !is_container(superblock.as_ref());
-            is_one.then(|| Candidate::new(device.path, superblock.as_ref()))
+            is_one.then(|| Candidate {
+                part_uuid: blockdev::partition_uuid(&device),
+                ..Candidate::new(device.path, superblock.as_ref())
+            })
         })
         .collect();
     found.sort_by_key(order);
@@ -157,6 +179,7 @@ mod tests {
         let candidate = |path: &str, uuid: &str, last_mount| Candidate {
             path: path.into(),
             uuid: Some(uuid.to_owned()),
+            part_uuid: None,
             last_mount,
         };
         let used = candidate("/dev/vdb", "b", 20);

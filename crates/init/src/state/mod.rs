@@ -155,11 +155,22 @@ fn choose(key: &str, name: &str, found: &[Candidate]) -> Option<PathBuf> {
 /// What is to be said of several disks with one name.
 fn several(key: &str, name: &str, found: &[Candidate]) -> Option<String> {
     let (first, others) = found.split_first()?;
-    let others: Vec<String> = others.iter().map(Candidate::describe).collect();
+    let tag = find::telling(found);
+    let others: Vec<String> = others
+        .iter()
+        .map(|other| other.describe(tag.as_ref()))
+        .collect();
+    let path = first.path.display();
+    let advice = match &tag {
+        Some((tag, _)) => format!("name one by {key}={tag}=..."),
+        None => format!(
+            "they are copies that only the names of the kernel tell apart, which can change: name one by {key}={path}, or give the others new numbers (`tune2fs -U random` on ext4)"
+        ),
+    };
     (!others.is_empty()).then(|| {
         format!(
-            "{name} is the name of several disks: {} is used, {} left alone; name one by {key}=UUID=...",
-            first.describe(),
+            "{name} is the name of several disks: {} is used, {} left alone; {advice}",
+            first.describe(tag.as_ref()),
             others.join(" and ")
         )
     })
@@ -258,15 +269,40 @@ mod tests {
 
     #[test]
     fn several_disks_of_one_name_are_said_with_the_key_that_tells_them_apart() {
-        let disk = |path: &str| find::named(Path::new(path));
+        let disk = |path: &str, uuid: &str, part_uuid: &str| {
+            let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            let mut found = find::named(Path::new(path));
+            (found.uuid, found.part_uuid) = (some(uuid), some(part_uuid));
+            found
+        };
         let name = "LABEL=RANCHER_OEM";
         let of = |found: &[Candidate]| several("rancher.state.oem_dev", name, found);
         assert_eq!(of(&[]), None);
-        assert_eq!(of(&[disk("/dev/none1")]), None);
-        let said = of(&[disk("/dev/none2"), disk("/dev/none1")]).expect("something is said");
-        assert_eq!(
-            said,
-            "LABEL=RANCHER_OEM is the name of several disks: /dev/none2 is used, /dev/none1 left alone; name one by rancher.state.oem_dev=UUID=..."
-        );
+        assert_eq!(of(&[disk("/dev/none1", "", "")]), None);
+        // Numbers of the file systems, of the partitions, or none: copies of a disk have all in common.
+        for (first, second, said) in [
+            (
+                ["a", "p"],
+                ["b", "p"],
+                "/dev/none2 (UUID=a) is used, /dev/none1 (UUID=b) left alone; name one by rancher.state.oem_dev=UUID=...",
+            ),
+            (
+                ["a", "p"],
+                ["a", "q"],
+                "/dev/none2 (PARTUUID=p) is used, /dev/none1 (PARTUUID=q) left alone; name one by rancher.state.oem_dev=PARTUUID=...",
+            ),
+            (
+                ["a", "p"],
+                ["a", "p"],
+                "/dev/none2 is used, /dev/none1 left alone; they are copies that only the names of the kernel tell apart, which can change: name one by rancher.state.oem_dev=/dev/none2, or give the others new numbers (`tune2fs -U random` on ext4)",
+            ),
+        ] {
+            let found = [
+                disk("/dev/none2", first[0], first[1]),
+                disk("/dev/none1", second[0], second[1]),
+            ];
+            let expected = format!("{name} is the name of several disks: {said}");
+            assert_eq!(of(&found), Some(expected));
+        }
     }
 }
