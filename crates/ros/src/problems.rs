@@ -1,7 +1,7 @@
 //! What the owner of the machine must know: what PID 1 and the programs of the console found, and what is wrong now.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
+use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use sys::kmsg::{self, Priority};
@@ -11,6 +11,8 @@ use sys::mount::MountEntry;
 const DIRECTORY: &str = "/run/rancher/warnings";
 /// A directory that is on the state disk when there is one.
 const STATE: &str = "/var/lib/rancher";
+/// Most bytes of one file that are read.
+const MAX_BYTES: u64 = 64 << 10;
 /// Most lines of one file that are shown.
 const MAX_LINES: usize = 20;
 /// The state disk counts as nearly full below this, or below the part that follows.
@@ -25,18 +27,28 @@ pub(crate) fn warn(subject: &str, message: &str) {
         return; // a test's words are not the developer's machine's
     }
     let path = Path::new(DIRECTORY).join(subject);
-    let known = fs::read_to_string(&path).unwrap_or_default();
+    let known = text_of(&path);
     if known.lines().any(|line| line == message) {
         return;
     }
     kmsg::log(Priority::Error, &format!("{subject}: {message}"));
-    let written = fs::create_dir_all(DIRECTORY).and_then(|()| {
-        let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-        writeln!(file, "{message}")
-    });
-    if let Err(error) = written {
-        eprintln!("{}: {error}", path.display());
+    // When it is there already, or cannot be made, the file says so.
+    let _ = fs::create_dir_all(DIRECTORY);
+    if let Err(error) = sys::regular::append(&path, format!("{message}\n").as_bytes(), 0o644) {
+        eprintln!("{error}");
     }
+}
+
+/// The text of one subject. Services write here, too: a pipe is not waited for, a link not followed, and what has no end is cut.
+fn text_of(path: &Path) -> String {
+    let mut text = Vec::new();
+    if fs::symlink_metadata(path).is_ok_and(|found| found.is_file())
+        && let Ok(file) = sys::regular::open(path)
+    {
+        // What cannot be read is as good as absent.
+        let _ = file.take(MAX_BYTES).read_to_end(&mut text);
+    }
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Takes back what was said of a subject.
@@ -80,7 +92,7 @@ fn kept(directory: &Path) -> Vec<String> {
     let mut problems = Vec::new();
     for file in files {
         let subject = file.file_name().unwrap_or_default().to_string_lossy();
-        let text = fs::read_to_string(&file).unwrap_or_default();
+        let text = text_of(&file);
         let lines = text.lines().take(MAX_LINES);
         problems.extend(lines.map(|line| format!("{subject}: {line}")));
     }
@@ -164,6 +176,9 @@ pub(crate) fn mib(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     fn mount(source: &str, options: &str) -> MountEntry {
@@ -191,6 +206,15 @@ mod tests {
             ["docker: down", "state: full", "state: hurt"]
         );
         assert!(kept(&folder.path().join("none")).is_empty());
+        // A service that writes here may put anything in the place of a file.
+        let pipe = sys::fs::NodeKind::Fifo;
+        let here = fs::File::open(folder.path()).unwrap();
+        let own = fs::metadata(folder.path()).unwrap();
+        let own = (own.uid(), own.gid());
+        sys::fs::make_node(here.as_fd(), Path::new("pipe"), pipe, 0o600, own).unwrap();
+        std::os::unix::fs::symlink("state", folder.path().join("link")).unwrap();
+        fs::write(folder.path().join("long"), "x\n".repeat(1 << 20)).unwrap();
+        assert_eq!(kept(folder.path()).len(), 3 + MAX_LINES);
     }
 
     #[test]

@@ -111,6 +111,26 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     rustix::fs::fchmod(&file, mode).what(what)
 }
 
+/// Adds to the end of a regular file that exists or is made with this mode. A link in its place is not followed: whoever may put
+/// one there chooses no other file.
+///
+/// # Errors
+/// As [`open`]; what write(2) refuses.
+pub fn append(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+    let what = || format!("write {}", path.display());
+    let made = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = match rustix::fs::open(path, made, Mode::from_raw_mode(mode)) {
+        Err(rustix::io::Errno::EXIST) => {
+            let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let found = rustix::fs::openat(CWD, path, look, Mode::empty()).what(what)?;
+            let flags = OFlags::WRONLY | OFlags::APPEND;
+            Descriptors::here()?.open_regular(found.as_fd(), flags, path)?
+        }
+        made => File::from(made.what(what)?),
+    };
+    file.write_all(bytes).what(what)
+}
+
 /// Reads an open file of at most `most` bytes; `named` is its name in errors.
 ///
 /// # Errors
@@ -189,6 +209,23 @@ mod tests {
         }
         let error = read(Path::new("/dev/zero"), 3).unwrap_err().to_string();
         assert_eq!(error, "open /dev/zero: it is a device");
+    }
+
+    #[test]
+    fn nothing_but_a_regular_file_is_added_to_and_no_link_followed() {
+        let work = tempfile::tempdir().unwrap();
+        let at = |name: &str| work.path().join(name);
+        for bytes in [b"a\n", b"b\n"] {
+            append(&at("file"), bytes, 0o640).unwrap();
+        }
+        rustix::fs::mknodat(CWD, at("pipe"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        std::os::unix::fs::symlink("file", at("link")).unwrap();
+        std::os::unix::fs::symlink("none", at("loose")).unwrap();
+        for name in ["pipe", "link", "loose"] {
+            assert!(append(&at(name), b"c\n", 0o640).is_err(), "{name}");
+        }
+        assert_eq!(fs::read(at("file")).unwrap(), b"a\nb\n");
+        assert!(!at("none").exists());
     }
 
     #[test]
