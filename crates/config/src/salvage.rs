@@ -117,7 +117,10 @@ impl Salvage {
             }
         }
         match (map.is_empty(), list.is_empty()) {
-            (false, _) => Some(Node::new(at, Value::Map(map))),
+            (false, _) => {
+                self.stray(&list, path);
+                Some(Node::new(at, Value::Map(map)))
+            }
             (true, false) => Some(Node::new(at, Value::List(list))),
             (true, true) => None,
         }
@@ -176,6 +179,19 @@ impl Salvage {
         None
     }
 
+    /// Items among keys, which nothing can be made of.
+    fn stray(&mut self, items: &[Node], path: &str) {
+        let Some(first) = items.first() else {
+            return;
+        };
+        let files = first.as_map().filter(|item| item.contains_key("path"));
+        let key = files.map_or("its key", |_| "`write_files:`");
+        let message = format!(
+            "the list that begins here is left out: the line with {key} is missing above it"
+        );
+        self.fail(&first.at, path, &message);
+    }
+
     fn add(&mut self, map: &mut BTreeMap<String, Entry>, entries: BTreeMap<String, Entry>) {
         for (key, entry) in entries {
             if map.contains_key(&key) {
@@ -192,20 +208,24 @@ impl Salvage {
     }
 }
 
-/// The lines where parts begin. Items of a list may stand as deep as the key they belong to.
+/// The lines where parts begin. Items of a list may stand as deep as the key they belong to, unless it has a deeper value.
 fn starts(lines: &[&str], base: usize) -> Vec<usize> {
     let mut starts = Vec::new();
-    let mut of_key = false;
-    for (index, line) in lines.iter().enumerate() {
-        if !has_content(line) || indentation(line) > base {
-            continue;
-        }
+    let (mut after_key, mut in_list) = (false, false);
+    for (index, line) in lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| has_content(line))
+    {
         let is_item = line.trim_start().starts_with('-');
-        if is_item && of_key {
-            continue;
+        if indentation(line) > base {
+            after_key = false;
+        } else if is_item && (after_key || in_list) {
+            (after_key, in_list) = (false, true);
+        } else {
+            (after_key, in_list) = (bare_key(line).is_some(), false);
+            starts.push(index);
         }
-        of_key = bare_key(line).is_some();
-        starts.push(index);
     }
     starts
 }
@@ -286,6 +306,11 @@ mod tests {
                 "hostname: a\n- path: /x\n  content: y\nssh_authorized_keys: [k]\n",
                 serde_json::json!({"hostname": "a", "ssh_authorized_keys": ["k"]}),
             ),
+            // The same where the key above has its list: that one must hold.
+            (
+                "ssh_authorized_keys:\n  - k\n- path: /x\n  content: y\n- path: /z\nhostname: a\nrancher:\n  disable:\n    - password\n\n  - path: /x\n",
+                serde_json::json!({"ssh_authorized_keys": ["k"], "hostname": "a", "rancher": {"disable": ["password"]}}),
+            ),
             // A template that was not filled in.
             (
                 "hostname: {{ .Name }}\nssh_authorized_keys:\n{{ range .Keys }}\n  - {{ . }}\n{{ end }}\nrancher: {debug: true}\n",
@@ -306,6 +331,26 @@ mod tests {
             assert_eq!(json, want, "{text}\n{problems:?}");
             assert!(!problems.is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn items_without_their_key_are_named_once() {
+        let text = "keys:\n- k\n- l\nrancher:\n  disable:\n    - password\n  # a file\n  - path: /x\n    content: |\n      a\n  - path: /y\nrest: [1]\n- z\n";
+        let (json, problems) = read_json(text);
+        let want = serde_json::json!({"keys": ["k", "l"], "rancher": {"disable": ["password"]}, "rest": [1]});
+        assert_eq!(json, want);
+        let [file, other] = &problems[..] else {
+            panic!("{problems:?}");
+        };
+        assert!(
+            file.starts_with("t.yml:8:5: error: rancher: ")
+                && file.ends_with("the line with `write_files:` is missing above it"),
+            "{file}"
+        );
+        assert!(
+            other.starts_with("t.yml:13:3: ") && other.contains("the line with its key"),
+            "{other}"
+        );
     }
 
     #[test]
