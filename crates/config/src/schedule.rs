@@ -1,5 +1,5 @@
-//! When the label `cron.schedule` starts a container: six fields, seconds first, or `@hourly` and its like (the words of
-//! container-crontab, RancherOS's system-cron). Times are UTC.
+//! When the label `cron.schedule` starts a container: six fields, seconds first, crontab(5)'s five, or `@hourly` and its
+//! like (the words of container-crontab, RancherOS's system-cron). Times are UTC.
 
 use std::fmt;
 
@@ -72,10 +72,14 @@ impl Schedule {
         if let Some(time) = fields.strip_prefix("@every ") {
             return every(time.trim()).map(|seconds| Schedule(Kind::Every(seconds)));
         }
-        let words: Vec<&str> = fields.split_ascii_whitespace().collect();
+        let mut words: Vec<&str> = fields.split_ascii_whitespace().collect();
+        // container-crontab takes crontab(5)'s five as well: at the minute's first second.
+        if words.len() == 5 {
+            words.insert(0, "0");
+        }
         let [seconds, minutes, hours, days, months, weekdays] = words[..] else {
             return Err(wrong(format!(
-                "{text:?} is not a schedule: six fields (seconds, minutes, hours, days, months, weekdays), @hourly, @daily, @weekly, @monthly, @yearly or @every 1h30m"
+                "{text:?} is not a schedule: five fields (minutes, hours, days, months, weekdays), six with seconds first, @hourly, @daily, @weekly, @monthly, @yearly or @every 1h30m"
             )));
         };
         let is_any = |word: &str| matches!(word, "*" | "?");
@@ -272,6 +276,11 @@ mod tests {
             ("*/15 * * * * *", 15),
             ("0 21,40-42/2 16 * * *", 30),
             ("0 0 * * * *", 2370),
+            // Five fields: at second 0
+            ("* * * * *", 30),
+            ("*/5 * * * *", 270),
+            ("0 */12 * * *", 27570),
+            ("0 0 29 FEB *", 27570 + (32 + 365 + 31 + 28) * DAY_S),
             ("@hourly", 2370),
             ("@daily", 27570),
             // Monday, by its name and by its number
@@ -297,7 +306,9 @@ mod tests {
     fn what_is_no_schedule_is_named() {
         for text in [
             "",
-            "* * * * *",
+            "* * * *",
+            "* * * * * * *",
+            "60 * * * *",
             "60 * * * * *",
             "* * 24 * * *",
             "* * * 0 * *",
