@@ -1,6 +1,7 @@
 //! `ros config`: read, check and change the configuration.
 
 pub(crate) mod apply;
+mod links;
 pub(crate) mod secrets;
 mod show;
 mod validate;

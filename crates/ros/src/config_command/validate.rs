@@ -1,6 +1,5 @@
 //! `ros config validate`: all that a boot would say of a document, or of this machine's files.
 
-use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,12 +7,10 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use cloud_init::{UserData, user_data};
-use config::cloud_config::Network;
 use config::{Location, Problem, Severity};
-use netconf::Plan;
-use netconf::matching::{self, Candidate};
 use netconf::resolver::Resolver;
 
+use super::links;
 use crate::container_files;
 use crate::machine_config::{CONF, MachineConfig, authorized_keys};
 
@@ -130,7 +127,7 @@ fn of_machine(machine: &MachineConfig) -> Vec<Problem> {
     }
     let (network, defaults) = (&rancher.network, &rancher.defaults.network);
     let interfaces = "rancher.network.interfaces";
-    for message in links(network) {
+    for message in links::problems(network) {
         // Those that begin with an entry's name are about its values.
         let entry = message.split(": ").next().unwrap_or_default();
         let key = format!("{interfaces}.{entry}");
@@ -146,36 +143,6 @@ fn of_machine(machine: &MachineConfig) -> Vec<Problem> {
         problems.push(Problem::error(&place(dns), dns, message));
     }
     problems
-}
-
-/// What the plan says of links as the entries expect them.
-fn links(network: &Network) -> Vec<String> {
-    let entries = &network.interfaces;
-    if entries.is_empty() {
-        return Vec::new();
-    }
-    let masters: BTreeSet<&str> = entries
-        .values()
-        .flat_map(|entry| [entry.bond.as_deref(), entry.bridge.as_deref()])
-        .flatten()
-        .collect();
-    let expected = entries.iter().filter_map(|(key, entry)| {
-        let pattern = matching::pattern(key, entry);
-        let is_made = entry.bridge.as_deref() == Some("true")
-            || !entry.bond_opts.is_empty()
-            || entry.wireguard.is_some()
-            || masters.contains(pattern);
-        let mac = matching::hardware(pattern).map(|mac| mac.replace('*', "0"));
-        (!is_made).then(|| Candidate {
-            name: mac
-                .as_ref()
-                .map_or_else(|| pattern.replace('*', "0"), |_| key.clone()),
-            mac,
-            is_hardware: !pattern.contains('.') && pattern != "lo",
-            is_vlan: pattern.contains('.'),
-        })
-    });
-    Plan::new(network, &expected.collect::<Vec<_>>()).problems
 }
 
 fn first_line(name: &str) -> Location {
