@@ -72,7 +72,10 @@ fn settings(network: &WifiNetwork) -> Result<String, String> {
     lines.word("ssid", &digits);
     lines.number("scan_ssid", network.scan_ssid);
     lines.number("priority", network.priority);
-    let psk = network.psk.as_deref().map(psk).transpose()?;
+    // An open network: a passphrase that an earlier one left is not asked for.
+    let is_open = network.key_mgmt.as_deref().map(str::trim) == Some("NONE");
+    let psk = network.psk.as_deref().filter(|_| !is_open);
+    let psk = psk.map(psk_words).transpose()?;
     if network.eap.is_none()
         && network.key_mgmt.is_none()
         && (network.identity.is_some() || network.password.is_some())
@@ -124,7 +127,7 @@ fn settings(network: &WifiNetwork) -> Result<String, String> {
 }
 
 /// A passphrase in quotes, or the digits of a key.
-fn psk(text: &str) -> Result<String, String> {
+fn psk_words(text: &str) -> Result<String, String> {
     if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(text.to_owned());
     }
@@ -215,6 +218,10 @@ mod tests {
             (
                 "ssid: home, psk: 'open \"sesame\"'",
                 "p2p_disabled=1\nnetwork={\n\tssid=686f6d65\n\tkey_mgmt=WPA-PSK WPA-PSK-SHA256 SAE\n\tieee80211w=1\n\tpsk=\"open \"sesame\"\"\n}\n",
+            ),
+            (
+                "ssid: o, psk: short, key_mgmt: NONE",
+                "p2p_disabled=1\nnetwork={\n\tssid=6f\n\tkey_mgmt=NONE\n}\n",
             ),
             (
                 "ssid: 'a b', scan_ssid: 1, priority: 5",
