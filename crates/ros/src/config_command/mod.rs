@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 mod links;
+mod network;
 pub(crate) mod secrets;
 mod show;
 mod validate;

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use cloud_init::{UserData, user_data};
 use config::{Location, Problem, Severity};
-use netconf::resolver::Resolver;
 
-use super::links;
+use super::network;
 use crate::container_files;
 use crate::machine_config::{CONF, MachineConfig, authorized_keys};
 
@@ -94,6 +93,13 @@ fn of_document(name: &str, bytes: &[u8]) -> Vec<Problem> {
     if !configs.is_empty() {
         problems.extend(of_machine(&MachineConfig::of_documents(configs)));
     }
+    in_order(problems)
+}
+
+/// By their lines, as the writer goes through the file; each once.
+fn in_order(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_cached_key(|found| (found.at.file.clone(), found.at.line, found.at.column));
+    problems.dedup();
     problems
 }
 
@@ -103,7 +109,9 @@ fn of_machine(machine: &MachineConfig) -> Vec<Problem> {
     let mut problems = machine.loaded.problems.clone();
     problems.extend(machine.unfilled.iter().cloned());
     problems.extend(machine.unfetched.values().cloned());
-    problems.extend(compose::plan(&rancher.services, rancher).problems);
+    let mut planned = compose::plan(&rancher.services, rancher).problems;
+    planned.retain(|new| !problems.iter().any(|old| old.key == new.key));
+    problems.append(&mut planned);
     let place = |key: &str| place(machine, key);
     for key in authorized_keys(machine).1 {
         let shown: String = key.chars().take(20).collect();
@@ -125,24 +133,8 @@ fn of_machine(machine: &MachineConfig) -> Vec<Problem> {
     for error in crate::console::mounts::entries(&machine.loaded.config.mounts).1 {
         problems.push(Problem::error(&place("mounts"), "mounts", error));
     }
-    let (network, defaults) = (&rancher.network, &rancher.defaults.network);
-    let interfaces = "rancher.network.interfaces";
-    for message in links::problems(network) {
-        // Those that begin with an entry's name are about its values.
-        let entry = message.split(": ").next().unwrap_or_default();
-        let key = format!("{interfaces}.{entry}");
-        problems.push(if network.interfaces.contains_key(entry) {
-            let words = message[entry.len()..].trim_start_matches(": ");
-            Problem::error(&place(&key), key, words)
-        } else {
-            Problem::warning(&place(interfaces), interfaces, message)
-        });
-    }
-    for message in Resolver::new(network, defaults).problems {
-        let dns = "rancher.network.dns";
-        problems.push(Problem::error(&place(dns), dns, message));
-    }
-    problems
+    network::add(machine, &mut problems);
+    in_order(problems)
 }
 
 fn first_line(name: &str) -> Location {
@@ -172,6 +164,17 @@ mod tests {
         assert_eq!(said("#compose\na: {image: b}\n"), Vec::<String>::new());
     }
 
+    #[test]
+    fn problems_are_in_the_order_of_the_lines_and_each_is_told_once() {
+        let text = "#cloud-config\nwrite_files:\n- {path: a}\nrancher:\n  services:\n    b: {image: x, links: [c]}\n  network:\n    interfaces:\n      eth0: {address: 10.0.0.x/24, dhcp: false}\n  consol: a\nhostnam: a\n";
+        let said = said(text);
+        let lines: Vec<&str> = said
+            .iter()
+            .filter_map(|line| line.split(':').nth(1))
+            .collect();
+        assert_eq!(lines, ["3", "6", "9", "10", "11"], "{said:#?}");
+    }
+
     /// Each with the first words of what a boot says.
     #[test]
     fn what_a_boot_would_say_is_said() {
@@ -198,7 +201,7 @@ mod tests {
             (service("a: {image: b, volumes: ['a:b']}"), "t:4:5: "),
             (service("a: {image: b, labels: {io.rancher.os.after: nowhere}}"), "t:4:5: warning: rancher.services.a"),
             (service("a: {image: b, labels: {io.rancher.os.after: a}}"), "t:4:5: "),
-            (network("eth0: {address: 10.0.0.2/24, gateway: 'fd00::1'}"), "t:5:13: error: rancher.network.interfaces.eth0: gateway is of the other family"),
+            (network("eth0: {address: 10.0.0.2/24, gateway: 'fd00::1'}"), "t:5:45: error: rancher.network.interfaces.eth0: gateway is of the other family"),
             ("#cloud-config\nwrite_files:\n- {path: /a, container: nowhere}\n".to_owned(), "t:3:3: error: write_files[0]: /a: there is no service"),
             ("#cloud-config\nwrite_files:\n- {path: a}\n".to_owned(), "t:3:3: error: write_files[0]: a: the path is not absolute"),
             ("#cloud-config\nmounts:\n- [a]\n".to_owned(), "t:3:3: error: mounts: [a]: "),
