@@ -1,7 +1,9 @@
 //! What the plans of the network say of a document, at the keys that it is about.
 
+use config::cloud_config::Network;
 use config::{Location, Node, Problem, Severity};
-use machine_config::MachineConfig;
+use machine_config::variables::fill;
+use machine_config::{MachineConfig, Metadata};
 use netconf::resolver::Resolver;
 
 use super::links;
@@ -12,8 +14,12 @@ const INTERFACES: &str = "rancher.network.interfaces";
 pub(super) fn add(machine: &MachineConfig, problems: &mut Vec<Problem>) {
     let rancher = &machine.loaded.config.rancher;
     let tree = &machine.loaded.tree;
-    let network = &rancher.network;
-    for message in links::problems(network) {
+    let mut network = rancher.network.clone();
+    // A machine that knows its datasource has said what that does not fill.
+    if machine.unfilled.is_empty() {
+        problems.extend(fill_in(&mut network, tree));
+    }
+    for message in links::problems(&network) {
         // Those that begin with an entry's name are about its values.
         match message.split_once(": ") {
             Some((entry, words)) if network.interfaces.contains_key(entry) => {
@@ -26,7 +32,7 @@ pub(super) fn add(machine: &MachineConfig, problems: &mut Vec<Problem>) {
             )),
         }
     }
-    for words in Resolver::new(network, &rancher.defaults.network).problems {
+    for words in Resolver::new(&network, &rancher.defaults.network).problems {
         let words = words.trim_start_matches("dns.");
         add_error(tree, "rancher.network.dns", words, problems);
     }
@@ -62,6 +68,42 @@ fn add_error(tree: &Node, key: &str, words: &str, problems: &mut Vec<Problem>) {
         let at = node.map_or_else(|| place(tree, &key), |node| node.at.clone());
         problems.push(Problem::error(&at, key, words));
     }
+}
+
+/// Puts sample addresses in the place of the datasource's, and says which values have them.
+fn fill_in(network: &mut Network, tree: &Node) -> Vec<Problem> {
+    // Addresses for documentation (RFC 5737, RFC 3849).
+    let samples = Metadata {
+        private_ipv4: Some("192.0.2.1".into()),
+        public_ipv4: Some("198.51.100.1".into()),
+        private_ipv6: Some("2001:db8::1".into()),
+        public_ipv6: Some("2001:db8::2".into()),
+        ..Metadata::default()
+    };
+    let mut problems = Vec::new();
+    for (name, entry) in &mut network.interfaces {
+        let single = [
+            ("address", &mut entry.address),
+            ("gateway", &mut entry.gateway),
+            ("gateway_ipv6", &mut entry.gateway_ipv6),
+        ];
+        let single = single
+            .into_iter()
+            .filter_map(|(key, text)| Some((key.to_owned(), text.as_mut()?)));
+        let several = entry.addresses.iter_mut().enumerate();
+        let several = several.map(|(index, text)| (format!("addresses.{index}"), text));
+        for (key, text) in single.chain(several) {
+            let (filled, _) = fill(text, &samples);
+            if filled != *text {
+                let key = format!("{INTERFACES}.{name}.{key}");
+                let words =
+                    "the address is filled in from the datasource at boot, and not looked at here";
+                problems.push(Problem::warning(&place(tree, &key), &key, words));
+                *text = filled;
+            }
+        }
+    }
+    problems
 }
 
 /// Where a key stands.
@@ -128,5 +170,18 @@ mod tests {
                 ),
             "{said:?}"
         );
+    }
+
+    #[test]
+    fn what_the_datasource_fills_in_is_not_an_error() {
+        let text = "    interfaces:\n      eth0: {address: $private_ipv4/16, gateway: 10.0.0.1}\n      eth1: {addresses: ['${public_ipv6}/64', 10.0.1.2/24]}\n";
+        let said = said(text);
+        assert_eq!(said.len(), 2, "{said:?}");
+        for (line, place) in said.iter().zip(["t:4:23: warning: ", "t:5:26: warning: "]) {
+            assert!(
+                line.starts_with(place) && line.contains("from the datasource at boot"),
+                "{line}"
+            );
+        }
     }
 }
