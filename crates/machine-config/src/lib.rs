@@ -141,15 +141,14 @@ impl MachineConfig {
     }
 
     /// What documents make of a machine that has no other files, laid over each other and over what the system brings: each
-    /// with its name. Nothing of this machine counts but the files of services that they include.
-    pub fn of_documents(documents: Vec<(String, String)>) -> Self {
+    /// with its name. Nothing of this machine counts but the files of services that they include. `system` is what the system
+    /// brings, for a machine that does not run it.
+    pub fn of_documents(documents: Vec<(String, String)>, system: &str) -> Self {
         let places = Places::default();
         let mut problems = Vec::new();
         let built_in = files::read(&places.built_in, &mut problems);
-        let mut texts: Vec<(String, String)> = built_in
-            .map(|text| (places.built_in.display().to_string(), text))
-            .into_iter()
-            .collect();
+        let built_in = built_in.unwrap_or_else(|| system.to_owned());
+        let mut texts = vec![(places.built_in.display().to_string(), built_in)];
         texts.extend(documents);
         let loaded = defaults::load(&sources(&texts), &CommandLine::default());
         let mut machine = Self {

@@ -2,6 +2,14 @@
 
 pub(crate) use machine_config::{CONF, MachineConfig};
 
+/// What the system brings, for documents that are judged where it does not run.
+const SYSTEM: &str = include_str!("../../../rootfs/os-config.yml");
+
+/// What documents make of a machine that has no other files.
+pub(crate) fn of_documents(documents: Vec<(String, String)>) -> MachineConfig {
+    MachineConfig::of_documents(documents, SYSTEM)
+}
+
 /// Keys of the metadata and of the configuration, those that can be keys, each once; and those that cannot.
 pub(crate) fn authorized_keys(machine: &MachineConfig) -> (Vec<String>, Vec<String>) {
     let mut good: Vec<String> = Vec::new();

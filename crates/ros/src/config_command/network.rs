@@ -118,7 +118,7 @@ mod tests {
 
     fn said(text: &str) -> Vec<String> {
         let text = format!("rancher:\n  network:\n{text}");
-        let machine = MachineConfig::of_documents(vec![("t".to_owned(), text)]);
+        let machine = crate::machine_config::of_documents(vec![("t".to_owned(), text)]);
         let mut problems = machine.loaded.problems.clone();
         add(&machine, &mut problems);
         problems.iter().map(ToString::to_string).collect()

@@ -11,7 +11,7 @@ use config::{Location, Problem, Severity};
 
 use super::network;
 use crate::container_files;
-use crate::machine_config::{CONF, MachineConfig, authorized_keys};
+use crate::machine_config::{CONF, MachineConfig, authorized_keys, of_documents};
 
 /// Prints the problems, and fails when one costs something.
 pub(super) fn main(input: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -58,7 +58,7 @@ fn bytes(input: Option<&Path>) -> anyhow::Result<(String, Vec<u8>)> {
 fn of_document(name: &str, bytes: &[u8]) -> Vec<Problem> {
     if Path::new(name).starts_with(CONF) {
         let text = String::from_utf8_lossy(bytes).into_owned();
-        return of_machine(&MachineConfig::of_documents(vec![(name.to_owned(), text)]));
+        return of_machine(&of_documents(vec![(name.to_owned(), text)]));
     }
     let documents = match user_data::documents(bytes) {
         Ok(documents) => documents,
@@ -91,7 +91,7 @@ fn of_document(name: &str, bytes: &[u8]) -> Vec<Problem> {
         }
     }
     if !configs.is_empty() {
-        problems.extend(of_machine(&MachineConfig::of_documents(configs)));
+        problems.extend(of_machine(&of_documents(configs)));
     }
     in_order(problems)
 }
@@ -162,6 +162,13 @@ mod tests {
         assert_eq!(said(text), Vec::<String>::new());
         assert_eq!(said("#!/bin/sh\necho\n"), Vec::<String>::new());
         assert_eq!(said("#compose\na: {image: b}\n"), Vec::<String>::new());
+    }
+
+    /// Where the system does not run, too: a developer's machine has no built-in configuration.
+    #[test]
+    fn the_systems_own_services_are_known_everywhere() {
+        let text = "#cloud-config\nwrite_files:\n- {path: /a, container: network}\nrancher:\n  services:\n    console: {environment: {TZ: Asia/Tokyo}}\n    a: {image: b, labels: {io.rancher.os.after: docker}}\n";
+        assert_eq!(said(text), Vec::<String>::new());
     }
 
     #[test]
