@@ -1,5 +1,6 @@
 //! `ros config`: read, check and change the configuration.
 
+mod advice;
 pub(crate) mod apply;
 mod links;
 mod network;

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use cloud_init::{UserData, user_data};
 use config::{Location, Problem, Severity};
 
-use super::network;
+use super::{advice, network};
 use crate::container_files;
 use crate::machine_config::{CONF, MachineConfig, authorized_keys, of_documents};
 
@@ -134,6 +134,7 @@ fn of_machine(machine: &MachineConfig) -> Vec<Problem> {
         problems.push(Problem::error(&place("mounts"), "mounts", error));
     }
     network::add(machine, &mut problems);
+    advice::add(machine, &mut problems);
     in_order(problems)
 }
 

@@ -12,8 +12,10 @@ use sys::process::Command;
 
 use crate::problems;
 
-/// Host key types; the rest are weaker or only larger.
-const KEY_TYPES: &[&str] = &["ed25519", "ecdsa"];
+/// Host key types that sshd takes.
+pub(crate) const KEY_TYPES: [&str; 3] = ["ed25519", "ecdsa", "rsa"];
+/// A key of this type is not made, since clients of today know the others; one that the configuration has is used.
+const ONLY_GIVEN: &str = "rsa";
 
 /// Longest run of ssh-keygen; an emulated machine needs a second.
 const KEYGEN_DEADLINE: Duration = Duration::from_secs(60);
@@ -35,7 +37,7 @@ pub(super) fn ensure(
 ) -> anyhow::Result<Vec<PathBuf>> {
     let mut keys = Vec::new();
     let mut failures = Vec::new();
-    for kind in KEY_TYPES {
+    for kind in wanted(configured) {
         let key = host_key(directory, kind, configured).or_else(|error| {
             let key = host_key(spare, kind, configured)?;
             problems::warn(
@@ -56,6 +58,13 @@ pub(super) fn ensure(
         problems::warn(SUBJECT, &failure);
     }
     Ok(keys)
+}
+
+/// The types of keys that a machine has.
+fn wanted(configured: &config::cloud_config::StringMap) -> impl Iterator<Item = &'static str> {
+    let is_given = matches!(configured.get(ONLY_GIVEN), Some(Some(_)));
+    let kinds = KEY_TYPES.into_iter();
+    kinds.filter(move |kind| is_given || *kind != ONLY_GIVEN)
 }
 
 fn host_key(
@@ -207,6 +216,30 @@ mod tests {
         let path = directory.join("new");
         generate(&path, "ed25519").unwrap();
         fs::read_to_string(path).unwrap()
+    }
+
+    /// RancherOS's machines have keys of this type in their configuration, and clients know them by these.
+    #[test]
+    fn an_rsa_key_is_used_when_it_is_given() {
+        let directory = tempfile::tempdir().unwrap();
+        let given = |kind: &str| (kind.to_owned(), Some(format!("{kind} key")));
+        let mut configured: config::cloud_config::StringMap =
+            ["ed25519", "ecdsa"].map(given).into();
+        let names = |configured: &_| {
+            let keys = ensure(directory.path(), directory.path(), configured).unwrap();
+            let names = keys.iter().filter_map(|key| key.file_name()?.to_str());
+            names.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let two = ["ssh_host_ed25519_key", "ssh_host_ecdsa_key"];
+        assert_eq!(names(&configured), two);
+        configured.extend([given("rsa"), given("dsa")]);
+        let three = names(&configured);
+        assert_eq!(three, [two[0], two[1], "ssh_host_rsa_key"]);
+        let text = fs::read_to_string(directory.path().join(&three[2])).unwrap();
+        assert_eq!(text, "rsa key\n");
+        // What an earlier configuration gave is not used any more.
+        configured.remove("rsa");
+        assert_eq!(names(&configured), two);
     }
 
     #[test]

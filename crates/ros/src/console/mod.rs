@@ -8,7 +8,7 @@ mod commands;
 mod disks;
 mod files;
 mod finish;
-mod host_keys;
+pub(crate) mod host_keys;
 mod identity;
 pub(crate) mod mounts;
 mod phone_home;

@@ -1,0 +1,36 @@
+//! What somebody who validates a document should know, and no part of a boot says: settings that are taken and come to nothing.
+//!
+//! A boot does not need these rules: they are not in crate config, which is part of PID 1's program.
+
+mod ssh;
+
+use config::{Entry, Problem};
+
+use crate::machine_config::MachineConfig;
+
+/// Adds warnings.
+pub(super) fn add(machine: &MachineConfig, problems: &mut Vec<Problem>) {
+    let tree = &machine.loaded.tree;
+    ssh::add(tree, problems);
+}
+
+fn at_key(entry: &Entry, key: &str, words: String) -> Problem {
+    Problem::warning(&entry.key_at, key, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::machine_config::of_documents;
+
+    pub(super) fn said(text: &str) -> Vec<String> {
+        let machine = of_documents(vec![("t".to_owned(), text.to_owned())]);
+        assert!(
+            machine.loaded.problems.is_empty(),
+            "{:?}",
+            machine.loaded.problems
+        );
+        let mut problems = Vec::new();
+        super::add(&machine, &mut problems);
+        problems.iter().map(ToString::to_string).collect()
+    }
+}
