@@ -2,20 +2,33 @@
 //!
 //! A boot does not need these rules: they are not in crate config, which is part of PID 1's program.
 
+mod docker;
 mod ssh;
 
-use config::{Entry, Problem};
+use config::{Entry, Location, Node, Problem};
 
 use crate::machine_config::MachineConfig;
 
 /// Adds warnings.
 pub(super) fn add(machine: &MachineConfig, problems: &mut Vec<Problem>) {
     let tree = &machine.loaded.tree;
+    let rancher = &machine.loaded.config.rancher;
+    docker::add(&rancher.docker, tree, problems);
     ssh::add(tree, problems);
 }
 
 fn at_key(entry: &Entry, key: &str, words: String) -> Problem {
     Problem::warning(&entry.key_at, key, words)
+}
+
+fn at_item(tree: &Node, list: &str, index: usize, words: String) -> Problem {
+    let at = place(tree, &format!("{list}.{index}"));
+    Problem::warning(&at, format!("{list}[{index}]"), words)
+}
+
+fn place(tree: &Node, key: &str) -> Location {
+    let node = tree.get(key);
+    node.map_or_else(Location::built_in, |node| node.at.clone())
 }
 
 #[cfg(test)]
