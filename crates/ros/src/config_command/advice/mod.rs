@@ -3,6 +3,7 @@
 //! A boot does not need these rules: they are not in crate config, which is part of PID 1's program.
 
 mod docker;
+mod services;
 mod ssh;
 
 use config::{Entry, Location, Node, Problem};
@@ -14,6 +15,7 @@ pub(super) fn add(machine: &MachineConfig, problems: &mut Vec<Problem>) {
     let tree = &machine.loaded.tree;
     let rancher = &machine.loaded.config.rancher;
     docker::add(&rancher.docker, tree, problems);
+    services::schedules(&rancher.services, tree, problems);
     ssh::add(tree, problems);
 }
 
