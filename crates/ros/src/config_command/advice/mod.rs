@@ -12,10 +12,11 @@ use crate::machine_config::MachineConfig;
 
 /// Adds warnings.
 pub(super) fn add(machine: &MachineConfig, problems: &mut Vec<Problem>) {
-    let tree = &machine.loaded.tree;
-    let rancher = &machine.loaded.config.rancher;
+    let (config, tree) = (&machine.loaded.config, &machine.loaded.tree);
+    let rancher = &config.rancher;
     docker::add(&rancher.docker, tree, problems);
     services::schedules(&rancher.services, tree, problems);
+    services::scripts(&rancher.services, &config.write_files, tree, problems);
     ssh::add(tree, problems);
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use config::cloud_config::WriteFile;
 use config::service::SCOPE;
 use config::{Node, Problem, Service};
 
-use super::at_key;
+use super::{at_item, at_key};
+use crate::console::write_files::{container, content};
 
 const SCHEDULE: &str = "cron.schedule";
 
@@ -28,6 +30,48 @@ pub(super) fn schedules(
     }
 }
 
+/// Scripts that a service's image has no program for. The system's images have busybox; console, and docker in whose view of files
+/// dockerd runs, have more.
+pub(super) fn scripts(
+    services: &BTreeMap<String, Service>,
+    files: &[WriteFile],
+    tree: &Node,
+    problems: &mut Vec<Problem>,
+) {
+    for (index, file) in files.iter().enumerate() {
+        let name = container(file);
+        let image = services
+            .get(name)
+            .and_then(|service| service.image.as_deref());
+        let is_small = image.is_some_and(|image| image.starts_with("rancher/os-"))
+            && !matches!(name, "console" | "docker");
+        let Some(program) = is_small.then(|| interpreter(file)).flatten() else {
+            continue;
+        };
+        let base = program.rsplit('/').next().unwrap_or_default();
+        if !matches!(base, "sh" | "ash" | "busybox" | "awk" | "sed" | "") {
+            let words = format!(
+                "the image of the service {name} does not have {program}, it has busybox: write the script for sh and begin it with #!/bin/sh"
+            );
+            problems.push(at_item(tree, "write_files", index, words));
+        }
+    }
+}
+
+/// What the first line of a script names; `env NAME` is NAME.
+fn interpreter(file: &WriteFile) -> Option<String> {
+    let bytes = content(file).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut words = text.lines().next()?.strip_prefix("#!")?.split_whitespace();
+    let program = words.next()?;
+    let program = if program.ends_with("/env") {
+        words.next()?
+    } else {
+        program
+    };
+    Some(program.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::said;
@@ -44,5 +88,41 @@ mod tests {
                 && said[0].contains("io.rancher.os.scope: system"),
             "{said:?}"
         );
+    }
+
+    /// RancherOS's documentation has such a script for the service network.
+    #[test]
+    fn a_script_without_its_program_is_named() {
+        for (container, line, words) in [
+            (
+                "network",
+                "#!/bin/bash",
+                "service network does not have /bin/bash",
+            ),
+            ("ntp", "#! /usr/bin/env python3", "does not have python3"),
+        ] {
+            let text = format!(
+                "write_files:\n- {{path: /a}}\n- {{path: /b, container: {container}, content: \"{line}\\necho\\n\"}}\n"
+            );
+            let said = said(&text);
+            assert!(
+                said.len() == 1
+                    && said[0].starts_with("t:3:3: warning: write_files[1]: ")
+                    && said[0].contains(words),
+                "{said:?}"
+            );
+        }
+        for entry in [
+            "container: network, content: \"#!/bin/sh -e\\n\"",
+            "container: network, content: '# text'",
+            "container: console, content: \"#!/bin/bash\\n\"",
+            "content: \"#!/usr/bin/env bash\\n\"",
+            "container: mine, content: \"#!/bin/bash\\n\"",
+        ] {
+            let text = format!(
+                "write_files: [{{path: /b, {entry}}}]\nrancher: {{services: {{mine: {{image: x}}}}}}\n"
+            );
+            assert_eq!(said(&text), Vec::<String>::new(), "{entry}");
+        }
     }
 }
