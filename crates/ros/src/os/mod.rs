@@ -36,7 +36,7 @@ use std::time::Duration;
 use config::VERSION;
 
 pub(crate) use access::keep as keep_access;
-pub(crate) use auto::run as follow_policy;
+pub(crate) use auto::{mistakes, run as follow_policy};
 pub(crate) use gate::start as start_gate;
 pub(crate) use kept_program::keeper as program_keeper;
 pub(crate) use kexec::load_running as load_running_kernel;

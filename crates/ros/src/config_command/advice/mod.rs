@@ -5,6 +5,7 @@
 mod docker;
 mod services;
 mod ssh;
+mod upgrade;
 
 use config::{Entry, Location, Node, Problem};
 
@@ -18,6 +19,7 @@ pub(super) fn add(machine: &MachineConfig, problems: &mut Vec<Problem>) {
     services::schedules(&rancher.services, tree, problems);
     services::scripts(&rancher.services, &config.write_files, tree, problems);
     ssh::add(tree, problems);
+    upgrade::add(&rancher.upgrade, tree, problems);
 }
 
 fn at_key(entry: &Entry, key: &str, words: String) -> Problem {

@@ -81,6 +81,19 @@ pub(super) fn status() -> String {
     format!("{mode}{window}{said}")
 }
 
+/// Settings that the policy refuses: their keys, and words.
+pub(crate) fn mistakes(upgrade: &Upgrade) -> Vec<(&'static str, String)> {
+    let policy = Mode::of(upgrade).err().map(|error| ("policy", error));
+    let window = upgrade.window.as_deref().map(Window::parse);
+    let window = window.and_then(Result::err).map(|error| ("window", error));
+    let said = |(key, error): (&'static str, anyhow::Error)| {
+        let words = format!("{error:#}");
+        let own = format!("rancher.upgrade.{key} ");
+        (key, words.trim_start_matches(&*own).to_owned())
+    };
+    policy.into_iter().chain(window).map(said).collect()
+}
+
 /// Returns what was done, or why nothing was.
 fn look(when: When) -> anyhow::Result<String> {
     let machine = MachineConfig::load();
