@@ -16,6 +16,8 @@ pub(crate) const NOT_YAML: &str = "not valid YAML";
 /// Most nodes of a document after aliases are expanded; stops "billion laughs".
 pub const MAX_NODES: usize = 100_000;
 
+/// Characters of a key in the path of a message: a hostile one is as long as the document, and there can be many messages.
+const MAX_SHOWN: usize = 64;
 /// Bytes of a scalar that count as one more node, so that copies of a long text by aliases are bounded too.
 const BYTES_PER_NODE: usize = 256;
 
@@ -76,6 +78,7 @@ impl Part<'_> {
             file: Arc::clone(file),
             lines_before: self.lines_before,
             anchors: HashMap::new(),
+            keys: Vec::new(),
             nodes: self.nodes_before,
             problems: Vec::new(),
         };
@@ -100,6 +103,8 @@ struct Composer<'t> {
     file: Arc<str>,
     lines_before: usize,
     anchors: HashMap<usize, Anchor>,
+    /// The keys that lead to the value that is read.
+    keys: Vec<String>,
     nodes: usize,
     problems: Vec<Problem>,
 }
@@ -282,13 +287,16 @@ impl<'t> Composer<'t> {
             let Some((event, span)) = self.next()? else {
                 break;
             };
+            let shown = key_node.as_str().unwrap_or_default().chars();
+            self.keys.push(shown.take(MAX_SHOWN).collect());
             let node = self.node(event, &span, depth + 1)?;
             match key_node.value {
                 Value::Plain(key) if key == "<<" => merged.push(node),
                 Value::Plain(key) | Value::String(key) => {
                     if map.contains_key(&key) {
                         let message = "the key stands twice in one map, the last one counts";
-                        self.problems.push(Problem::warning(&key_at, &key, message));
+                        let path = self.keys.join(".");
+                        self.problems.push(Problem::warning(&key_at, path, message));
                     }
                     map.insert(key, Entry { key_at, node });
                 }
@@ -298,6 +306,7 @@ impl<'t> Composer<'t> {
                     "a key must be a scalar; the entry is ignored",
                 )),
             }
+            self.keys.pop();
         }
         for node in merged {
             self.merge_key(&mut map, node);

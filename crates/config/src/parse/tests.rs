@@ -119,3 +119,32 @@ fn causes_are_named_that_yaml_does_not_explain() {
     }
     assert!(parse("t", "\u{feff}hostname: a\r\nruncmd:\r\n- b\r\n").is_ok());
 }
+
+/// In a document as a whole, and in the parts of one that is not YAML.
+#[test]
+fn a_key_that_stands_twice_is_named_with_its_path() {
+    let text = "rancher:\n  docker: {tls: true}\n  list: [{a: 1, a: 2}]\n  docker:\n    log_opts: {b: 1, b: 2}\n";
+    let (_, problems) = parse("t", text).unwrap();
+    let places = |problems: &[Problem]| {
+        let places = problems
+            .iter()
+            .map(|found| format!("{}:{}", found.at.line, found.key));
+        places.collect::<Vec<_>>()
+    };
+    let want = [
+        "3:rancher.list.a",
+        "5:rancher.docker.log_opts.b",
+        "4:rancher.docker",
+    ];
+    assert_eq!(places(&problems), want);
+    let (_, problems) = crate::read("t", &format!("{text}  bad: [\n"));
+    assert_eq!(places(&problems[..3]), want);
+}
+
+#[test]
+fn messages_do_not_repeat_a_long_key() {
+    let text = format!("? {}\n: {{{}}}", "k".repeat(100_000), "a: 1, ".repeat(1000));
+    let (_, problems) = parse("t", &text).unwrap();
+    let bytes: usize = problems.iter().map(|found| found.key.len()).sum();
+    assert!(problems.len() == 999 && bytes < 100_000, "{bytes}");
+}
