@@ -1,6 +1,7 @@
 //! What to say about a key that is in the wrong place, misspelt, or of another system: the mistakes that real files have.
 
 use super::join;
+use crate::Node;
 use crate::schema::{CLOUD_CONFIG, Field, Kind};
 
 /// Mistakes that real files have (found in 27 of 82 repositories), each with its mending. A path that ends with the first
@@ -11,9 +12,19 @@ const KNOWN: &[(&str, &str)] = &[
         "it is gone: name servers that are given always replace those of DHCP",
     ),
     (
-        "state.formatzero",
-        "use rancher.state.autoformat, which formats blank disks",
+        "dns.domain",
+        "a resolver has a list of them: use `search` in its place",
     ),
+    (
+        "rancher.dev",
+        "use rancher.state.dev, on the kernel command line",
+    ),
+    (
+        "state.formatzero",
+        "use rancher.state.autoformat on the kernel command line, which formats blank disks",
+    ),
+    ("system_containers", "use rancher.services"),
+    ("user_docker", "use rancher.docker"),
     (
         "docker.insecure_registries",
         "it is daemon.json's word: use rancher.docker.insecure_registry",
@@ -49,7 +60,7 @@ const KNOWN: &[(&str, &str)] = &[
 ];
 
 /// What to say about a key the schema does not know: the nearest one it knows, or where the key belongs.
-pub(super) fn unknown_key(key: &str, fields: &'static [Field], path: &str) -> String {
+pub(super) fn unknown_key(key: &str, value: &Node, fields: &'static [Field], path: &str) -> String {
     let here = join(path, key);
     let folded = here.replace('-', "_");
     let known = KNOWN.iter().find(|(name, _)| {
@@ -58,7 +69,8 @@ pub(super) fn unknown_key(key: &str, fields: &'static [Field], path: &str) -> St
                 .strip_suffix(name)
                 .is_some_and(|before| before.ends_with('.'))
     });
-    if let Some((_, hint)) = known {
+    let known = known.map(|(_, hint)| *hint);
+    if let Some(hint) = known.or_else(|| of_cloud_init(&here, value)) {
         return format!("unknown key: {hint}. It is ignored");
     }
     if is_interface(key) && !path.starts_with("rancher.network.interfaces") {
@@ -78,6 +90,20 @@ pub(super) fn unknown_key(key: &str, fields: &'static [Field], path: &str) -> St
         }
         (_, Some(place)) => format!("unknown key here, did you mean {place:?}? it is ignored"),
         (None, None) => "unknown key, it is ignored".to_owned(),
+    }
+}
+
+/// cloud-init's own keys whose names are those of other keys here.
+fn of_cloud_init(path: &str, value: &Node) -> Option<&'static str> {
+    let has = |key: &str| value.as_map().is_some_and(|map| map.contains_key(key));
+    match path {
+        "network" if has("config") || has("version") => {
+            Some("it is cloud-init's: use rancher.network")
+        }
+        "debug" if has("verbose") => {
+            Some("it steers cloud-init itself, which this system does not have")
+        }
+        _ => None,
     }
 }
 

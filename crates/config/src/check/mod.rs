@@ -182,7 +182,7 @@ impl Checker<'_> {
         map.into_iter()
             .filter_map(|(key, entry)| {
                 let Some(field) = self.field(&key, &entry.key_at, fields, path) else {
-                    let message = hints::unknown_key(&key, fields, path);
+                    let message = hints::unknown_key(&key, &entry.node, fields, path);
                     self.problems
                         .push(Problem::warning(&entry.key_at, join(path, &key), message));
                     return None;

@@ -165,7 +165,35 @@ fn mistakes_that_people_make_are_explained() {
         ),
         (
             "rancher: {state: {formatzero: true}}",
-            "rancher.state.formatzero: unknown key: use rancher.state.autoformat, which formats blank disks. It is ignored",
+            "rancher.state.formatzero: unknown key: use rancher.state.autoformat on the kernel command line, which formats blank disks. It is ignored",
+        ),
+        (
+            "rancher: {dev: /dev/vda}",
+            "rancher.dev: unknown key: use rancher.state.dev, on the kernel command line. It is ignored",
+        ),
+        (
+            "rancher: {autoformat: /dev/vda}",
+            "rancher.autoformat: not applied: RancherOS never read it: use rancher.state.autoformat, on the kernel command line",
+        ),
+        (
+            "rancher: {user_docker: {tls: false}}",
+            "rancher.user_docker: unknown key: use rancher.docker. It is ignored",
+        ),
+        (
+            "rancher: {system_containers: {a: {image: b}}}",
+            "rancher.system_containers: unknown key: use rancher.services. It is ignored",
+        ),
+        (
+            "rancher: {network: {dns: {domain: a.example}}}",
+            "rancher.network.dns.domain: unknown key: a resolver has a list of them: use `search` in its place. It is ignored",
+        ),
+        (
+            "network: {config: disabled}",
+            "network: unknown key: it is cloud-init's: use rancher.network. It is ignored",
+        ),
+        (
+            "debug: {verbose: true}",
+            "debug: unknown key: it steers cloud-init itself, which this system does not have. It is ignored",
         ),
         (
             "rancher: {docker: {insecure-registries: [a]}}",

@@ -18,7 +18,7 @@ const DEVELOPMENT: &str = "it was a switch for RancherOS's developers";
 /// `rancher`.
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 pub const RANCHER: Kind = Kind::Object(&[
-    f("autoformat", Kind::Any, Never("RancherOS never read it: use rancher.state.autoformat"), ""),
+    f("autoformat", Kind::Any, Never("RancherOS never read it: use rancher.state.autoformat, on the kernel command line"), ""),
     f("autologin", Kind::Strings, CONSOLE, "Terminals that log in by themselves: `tty1`, `ttyS0`, `user:tty`. Usually on the kernel command line, repeatable."),
     f("boot", Kind::Any, Given("the boot loader says it: which try of which choice this boot is"), "").from(Origin::Here),
     f("bootstrap", Kind::Any, Never("there is no bootstrap phase: PID 1 does its work"), ""),
