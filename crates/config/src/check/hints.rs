@@ -1,8 +1,10 @@
 //! What to say about a key that is in the wrong place, misspelt, or of another system: the mistakes that real files have.
 
+use std::collections::BTreeMap;
+
 use super::join;
-use crate::Node;
-use crate::schema::{CLOUD_CONFIG, Field, Kind};
+use crate::schema::{CLOUD_CONFIG, Field, Kind, SERVICE};
+use crate::{Entry, Location, Node};
 
 /// Mistakes that real files have (found in 27 of 82 repositories), each with its mending. A path that ends with the first
 /// word is meant.
@@ -148,6 +150,40 @@ pub(super) fn not_a_service_name(key: &str, path: &str) -> Option<String> {
     (path == "rancher.services" && !is_good).then(|| {
         "the name of a service has letters, digits, `_`, `.` and `-`, and begins with a letter or digit: it is ignored".to_owned()
     })
+}
+
+/// Takes the body of a service out of `rancher.services` that stands there in place of a service: where it begins, and what to do.
+pub(super) fn take_body(
+    map: &mut BTreeMap<String, Entry>,
+    path: &str,
+) -> Option<(Location, String)> {
+    let image = map.get("image").filter(|_| path == "rancher.services")?;
+    if image.node.as_map().is_some() {
+        return None;
+    }
+    let line = image.key_at.line;
+    let above = map
+        .iter()
+        .filter(|(_, entry)| entry.node.value.is_nothing());
+    let above = above.filter(|(_, entry)| entry.key_at.line < line);
+    let name = above
+        .max_by_key(|(_, entry)| entry.key_at.line)
+        .map_or("its name", |(name, _)| name);
+    let message =
+        format!("the keys of a service stand here in place of services: indent them below {name}");
+    let mut first = image.key_at.clone();
+    map.retain(|key, entry| {
+        let is_service = entry
+            .node
+            .as_map()
+            .is_some_and(|map| map.contains_key("image"));
+        let stays = is_service || !SERVICE.fields().iter().any(|field| field.name == key);
+        if !stays && entry.key_at.line < first.line {
+            first = entry.key_at.clone();
+        }
+        stays
+    });
+    Some((first, message))
 }
 
 /// Names that the kernel and udev give to links.

@@ -155,10 +155,13 @@ impl Checker<'_> {
 
     fn map_of(
         &mut self,
-        map: BTreeMap<String, Entry>,
+        mut map: BTreeMap<String, Entry>,
         kind: &Kind,
         path: &str,
     ) -> BTreeMap<String, Entry> {
+        if let Some((at, message)) = hints::take_body(&mut map, path) {
+            self.error(&at, path, message);
+        }
         map.into_iter()
             .filter_map(|(key, entry)| {
                 let misplaced =

@@ -222,6 +222,23 @@ fn mistakes_that_people_make_are_explained() {
     }
 }
 
+/// A body whose keys are as deep as its name: one mistake, and the other services stay.
+#[test]
+fn a_service_whose_keys_are_not_below_it_is_told_once() {
+    let text = "rancher:\n  services:\n    web: {image: x}\n    a:\n    privileged: true\n    image: y\n    labels: {b: c}\n    volumes: [/a:/b]\n    dns: {image: z}\n";
+    let (json, problems) = checked(text);
+    let left = serde_json::json!({"rancher": {"services": {"web": {"image": "x"}, "dns": {"image": "z"}}}});
+    assert_eq!(json, left);
+    assert_eq!(
+        problems,
+        [
+            "t.yml:5:5: error: rancher.services: the keys of a service stand here in place of services: indent them below a"
+        ]
+    );
+    let (_, problems) = checked("rancher: {services: {image: {image: x}}}");
+    assert_eq!(problems, Vec::<String>::new());
+}
+
 /// A key that is not applied says so; the built-in words of such a key do not.
 #[test]
 fn nothing_that_is_not_applied_is_silent() {
