@@ -194,10 +194,14 @@ fn classify(text: &str) -> UserData {
     ))
 }
 
-/// Whether it is a YAML map with a key of cloud-config, broken as the rest may be.
+/// Whether it is a YAML map with a key of cloud-config, broken as the rest may be. One of `rancher` at the beginning of a line
+/// is in the wrong place, which its reader says.
 fn has_known_keys(text: &str) -> bool {
-    let fields = config::schema::CLOUD_CONFIG.fields();
-    let is_key = |key: &str| fields.iter().any(|field| field.name == key);
+    let (top, below) = (config::schema::CLOUD_CONFIG, config::schema::RANCHER);
+    let is_key = |key: &str| {
+        let mut fields = top.fields().iter().chain(below.fields());
+        fields.any(|field| field.name == key)
+    };
     text.lines().any(|line| {
         line.split_once(':')
             .is_some_and(|(key, _)| !key.contains(' ') && is_key(key))

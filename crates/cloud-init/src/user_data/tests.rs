@@ -84,6 +84,25 @@ fn a_missing_or_misspelt_first_line_is_forgiven_with_a_word() {
     }
 }
 
+/// The reader of the configuration knows where they belong.
+#[test]
+fn misplaced_keys_without_a_first_line_are_a_cloud_config() {
+    for text in [
+        "services_include:\n  volume-efs: true\n",
+        "docker:\n  tls: false\n",
+    ] {
+        assert!(
+            matches!(
+                one(text.as_bytes()),
+                UserData::CloudConfig { note: Some(_), .. }
+            ),
+            "{text}"
+        );
+    }
+    let foreign = one(b"providers:\n  docker: x\n");
+    assert!(matches!(foreign, UserData::Unsupported(_)), "{foreign:?}");
+}
+
 #[test]
 fn blanks_before_the_first_line_are_named() {
     for before in ["\n", "  ", " \n\n "] {
