@@ -163,7 +163,10 @@ impl<'t> Composer<'t> {
                     "; line {number} is indented with a tab, and YAML takes only spaces"
                 );
             }
-            if text.contains("{{") || text.contains("{%") || text.contains("<%") {
+            if ["{{", "{%", "<%", "%{"]
+                .iter()
+                .any(|mark| text.contains(mark))
+            {
                 return format!("; line {number} looks like a template that was not filled in");
             }
             if let Some((key, value)) = text.split_once(": ")

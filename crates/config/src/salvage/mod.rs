@@ -37,6 +37,7 @@ pub fn read(name: &str, text: &str) -> (Node, Vec<Problem>) {
         return (root, vec![whole]);
     }
     let expanded = salvage.without_tabs(text);
+    let expanded = salvage.without_directives(expanded);
     let lines: Vec<&str> = expanded.split_inclusive('\n').collect();
     let node = salvage.children(&lines, 0, 0, "");
     let start = Location::new(&salvage.file, 1, 1);
@@ -87,6 +88,20 @@ impl Salvage {
             self.problems.push(Problem::error(&at, "", message));
         }
         expanded
+    }
+
+    /// The text without Terraform's lines for itself, as `%{ for ... ~}`: what stands between them can be read.
+    fn without_directives(&mut self, text: String) -> String {
+        let Some(first) = text.lines().position(is_directive) else {
+            return text;
+        };
+        let at = Location::new(&self.file, first + 1, 1);
+        let message = "a template that was not filled in: lines as this one are left out";
+        self.problems.push(Problem::error(&at, "", message));
+        let lines = text.split_inclusive('\n');
+        lines
+            .map(|line| if is_directive(line) { "\n" } else { line })
+            .collect()
     }
 
     /// The parts of `lines`, which begin at line `first` (from 0), as one map or list.
@@ -252,6 +267,14 @@ fn has_content(line: &str) -> bool {
         && !text.starts_with('#')
         && !matches!(text, "---" | "...")
         && !text.starts_with("%YAML")
+}
+
+/// Whether a line is an instruction of a template of Terraform: the document is not what its writer wanted.
+fn is_directive(line: &str) -> bool {
+    let word = line.trim_start().strip_prefix("%{");
+    let word = word.map(|rest| rest.trim_start_matches(['~', ' ']));
+    let words = ["for ", "endfor", "if ", "else", "endif"];
+    word.is_some_and(|rest| words.iter().any(|word| rest.starts_with(word)))
 }
 
 /// Blanks at the beginning, in characters, which are bytes here.

@@ -59,6 +59,11 @@ fn mistakes_of_real_files_are_survived() {
             "hostname: {{ .Name }}\nssh_authorized_keys:\n{{ range .Keys }}\n  - {{ . }}\n{{ end }}\nrancher: {debug: true}\n",
             serde_json::json!({"hostname": {}, "ssh_authorized_keys": null, "rancher": {"debug": true}}),
         ),
+        // One of Terraform.
+        (
+            "hostname: a\nrancher:\n  network:\n    dns:\n      nameservers:\n%{ for a in split(\",\", dns) ~}\n        - ${a}\n%{ endfor ~}\n      search:\n        - b\n",
+            serde_json::json!({"hostname": "a", "rancher": {"network": {"dns": {"nameservers": ["${a}"], "search": ["b"]}}}}),
+        ),
         // Content that is not indented.
         (
             "write_files:\n- path: /a\n  content: |\n#!/bin/sh\necho: x: y\nhostname: a\n",
@@ -74,6 +79,21 @@ fn mistakes_of_real_files_are_survived() {
         assert_eq!(json, want, "{text}\n{problems:?}");
         assert!(!problems.is_empty(), "{text}");
     }
+}
+
+#[test]
+fn a_template_that_was_not_filled_in_is_named_once() {
+    let text = "keys:\n%{ for key in keys ~}\n  - ${key}\n%{~ endfor }\nb: 1\n";
+    let (_, problems) = read_json(text);
+    assert_eq!(
+        problems,
+        ["t.yml:2:1: error: a template that was not filled in: lines as this one are left out"]
+    );
+    let problem = parse("t.yml", text).unwrap_err().to_string();
+    assert!(
+        problem.contains("line 2 looks like a template"),
+        "{problem}"
+    );
 }
 
 #[test]
