@@ -9,7 +9,10 @@ use crate::{Entry, Loaded, Node, Problem, Service, Value, check, parse};
 const CATALOGUE: &[(&str, &str)] = &[
     ("amazon-metadata", "tags of EC2 are not read"),
     ("container-cron", "run cron in a container"),
-    ("crontab", "run cron in a container"),
+    (
+        "crontab",
+        "the label cron.schedule starts services with io.rancher.os.scope: system without it",
+    ),
     ("hyperv-vm-tools", "this version has no VM tools"),
     (
         "kernel-extras",
