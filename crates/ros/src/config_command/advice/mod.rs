@@ -16,6 +16,7 @@ pub(super) fn add(machine: &MachineConfig, problems: &mut Vec<Problem>) {
     let (config, tree) = (&machine.loaded.config, &machine.loaded.tree);
     let rancher = &config.rancher;
     docker::add(&rancher.docker, tree, problems);
+    services::actions(&config.write_files, tree, problems);
     services::schedules(&rancher.services, tree, problems);
     services::scripts(&rancher.services, &config.write_files, tree, problems);
     ssh::add(tree, problems);

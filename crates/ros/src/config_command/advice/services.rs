@@ -58,6 +58,21 @@ pub(super) fn scripts(
     }
 }
 
+/// What acpid does at an event is named by the files of one folder; RancherOS's image had more there.
+pub(super) fn actions(files: &[WriteFile], tree: &Node, problems: &mut Vec<Problem>) {
+    const EVENTS: &str = "/etc/acpi/events/";
+    let texts: Vec<Vec<u8>> = files.iter().filter_map(|file| content(file).ok()).collect();
+    for (index, file) in files.iter().enumerate() {
+        let path = file.path.as_deref().unwrap_or_default();
+        let is_action = container(file) == "acpid" && !path.starts_with(EVENTS);
+        let is_named = |text: &Vec<u8>| String::from_utf8_lossy(text).contains(path);
+        if is_action && !texts.iter().any(is_named) {
+            let words = format!("nobody reads {path}: acpid runs what the files of {EVENTS} name");
+            problems.push(at_item(tree, "write_files", index, words));
+        }
+    }
+}
+
 /// What the first line of a script names; `env NAME` is NAME.
 fn interpreter(file: &WriteFile) -> Option<String> {
     let bytes = content(file).ok()?;
@@ -88,6 +103,22 @@ mod tests {
                 && said[0].contains("io.rancher.os.scope: system"),
             "{said:?}"
         );
+    }
+
+    #[test]
+    fn an_action_that_no_event_names_is_named() {
+        let action = "{container: acpid, path: /etc/acpi/suspend.sh, content: 'exit 0'}";
+        let text = format!("write_files:\n- {{path: /a}}\n- {action}\n");
+        let alone = said(&text);
+        assert!(
+            alone.len() == 1
+                && alone[0].starts_with(
+                    "t:3:3: warning: write_files[1]: nobody reads /etc/acpi/suspend.sh"
+                ),
+            "{alone:?}"
+        );
+        let event = "- {container: acpid, path: /etc/acpi/events/lid, content: 'action=/etc/acpi/suspend.sh'}\n";
+        assert_eq!(said(&format!("{text}{event}")), Vec::<String>::new());
     }
 
     /// RancherOS's documentation has such a script for the service network.
