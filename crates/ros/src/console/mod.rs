@@ -33,7 +33,7 @@ use crate::{problems, supervisor};
 const DONE: &str = "/run/console-done";
 
 /// Exists when the files and mounts of the configuration are there: User Docker waits for it, since it reads daemon.json
-/// and its containers have volumes on mounts.
+/// and its containers have volumes on mounts. It names the mount namespace of the console that wrote it.
 pub(crate) const FILES_DONE: &str = "/run/rancher/console-files";
 
 /// How long User Docker and the commands wait for file systems on other machines.

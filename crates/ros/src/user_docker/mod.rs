@@ -75,7 +75,7 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
     }
     let pid = wait::for_console(context)?;
     if !machine.loaded.config.write_files.is_empty() || !machine.loaded.config.mounts.is_empty() {
-        wait::for_files(context);
+        wait::for_files(context, pid);
     }
     join_cgroup().context("cannot join the cgroup of user docker")?;
     enter(pid).with_context(|| format!("cannot enter {context}, process {pid}"))?;

@@ -1,7 +1,7 @@
 //! Waiting for the console, whose view of the file system dockerd needs.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -10,6 +10,8 @@ use engine_api::Client;
 use super::SYSTEM_DOCKER;
 use crate::console::FILES_DONE;
 
+/// The container that writes the marker of the files.
+const CONSOLE: &str = "console";
 /// Made by the console when it is ready.
 const CONSOLE_DONE: &str = "/run/console-done";
 /// Longest wait for the console; then the service fails and is restarted by its policy.
@@ -42,10 +44,14 @@ pub(super) fn for_console(name: &str) -> anyhow::Result<i32> {
         })
 }
 
-/// Waits until the console has the files and mounts of the configuration, daemon.json among them.
-pub(super) fn for_files(name: &str) {
+/// Waits until the console has the files and mounts of the configuration, daemon.json among them. `pid` is the first process of
+/// the container `name`.
+pub(super) fn for_files(name: &str, pid: i32) {
     let end = Instant::now() + CONSOLE_DEADLINE;
-    while !Path::new(FILES_DONE).exists() {
+    let view = PathBuf::from(format!("/proc/{pid}/ns/mnt"));
+    // Another container may be the context, whose view the console does not name.
+    let view = (name == CONSOLE).then_some(view.as_path());
+    while !has_files(Path::new(FILES_DONE), view) {
         if Instant::now() > end {
             eprintln!(
                 "user-docker: container {name} has not all files and mounts after {} s: going on without",
@@ -55,6 +61,17 @@ pub(super) fn for_files(name: &str) {
         }
         std::thread::sleep(CONSOLE_PAUSE);
     }
+}
+
+/// Whether the console has written its marker, and that console sees `view`: the marker of one that ended is still there, and the
+/// mounts of the next one, Docker's disk among them, are not.
+fn has_files(marker: &Path, view: Option<&Path>) -> bool {
+    let Ok(text) = fs::read_to_string(marker) else {
+        return false;
+    };
+    // A process that has ended has no view; entering it fails, and says so.
+    let same = |view| fs::read_link(view).map_or(true, |view| view == Path::new(&text));
+    view.is_none_or(same)
 }
 
 /// Waits until the console has the group of dockerd's socket, or will not have it: dockerd looks it up. All else that the
@@ -83,7 +100,20 @@ fn has_group(text: &str, group: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::has_group;
+    use super::*;
+
+    #[test]
+    fn the_marker_of_an_earlier_console_does_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let (marker, view) = (folder.path().join("marker"), folder.path().join("mnt"));
+        std::os::unix::fs::symlink("mnt:[2]", &view).unwrap();
+        assert!(!has_files(&marker, Some(&view)) && !has_files(&marker, None));
+        fs::write(&marker, "mnt:[1]").unwrap();
+        assert!(!has_files(&marker, Some(&view)) && has_files(&marker, None));
+        fs::write(&marker, "mnt:[2]").unwrap();
+        assert!(has_files(&marker, Some(&view)));
+        assert!(has_files(&marker, Some(Path::new("/nonexistent"))));
+    }
 
     #[test]
     fn groups_are_found_by_their_whole_name() {
