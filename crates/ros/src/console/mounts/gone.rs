@@ -7,7 +7,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use sys::process::Command;
 
-use super::{DEADLINE, Entry, SWAP_DEADLINE, is_mounted, is_swap, succeed};
+use super::swap::swap_off;
+use super::{DEADLINE, Entry, is_mounted, succeed};
 
 /// The entries that the last console of this boot had.
 const RECORD: &str = "/run/rancher/console-mounts.json";
@@ -48,14 +49,7 @@ fn gone<'e>(earlier: &'e [Entry], now: &[Entry]) -> Vec<&'e Entry> {
 
 fn end(entry: &Entry) -> anyhow::Result<()> {
     if entry.kind == "swap" {
-        if entry.source.starts_with('/') && !is_swap(&entry.source) {
-            return Ok(());
-        }
-        return succeed(
-            &Command::new("swapoff")
-                .arg(&entry.source)
-                .deadline(SWAP_DEADLINE),
-        );
+        return swap_off(&entry.source);
     }
     if !is_mounted(&entry.target) {
         return Ok(()); // it ended with its console

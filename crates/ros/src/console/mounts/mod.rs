@@ -3,22 +3,20 @@
 mod cifs;
 mod gone;
 mod nfs;
+mod swap;
 
 pub(super) use self::gone::take_away;
+pub(super) use self::swap::swap_file;
 
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use config::cloud_config::Swap;
 use serde::{Deserialize, Serialize};
 use sys::process::Command;
 
 /// Longest run of one mount: a disk that spins up, or a server that does not answer.
 const DEADLINE: Duration = Duration::from_secs(90);
-/// Making a swap file of some GiB on a slow disk.
-const SWAP_DEADLINE: Duration = Duration::from_secs(300);
 /// How long a server is tried: the network may come up late.
 const SERVER_DEADLINE: Duration = Duration::from_secs(300);
 const TRY_AGAIN: Duration = Duration::from_secs(3);
@@ -120,7 +118,7 @@ impl Entry {
     pub(super) fn mount(&self) -> anyhow::Result<()> {
         let what = || format!("{} on {}", self.source, self.target);
         if self.kind == "swap" {
-            return swap_on(&self.source).with_context(|| format!("swap {}", self.source));
+            return swap::swap_on(&self.source).with_context(|| format!("swap {}", self.source));
         }
         if is_mounted(&self.target) {
             return Ok(());
@@ -189,113 +187,6 @@ fn is_mounted(target: &str) -> bool {
         .is_ok_and(|mounts| mounts.iter().any(|mount| mount.target == Path::new(target)))
 }
 
-/// Whether a file or device is swapped to; `LABEL=` is not looked up.
-fn is_swap(source: &str) -> bool {
-    let real = source
-        .starts_with('/')
-        .then(|| fs::canonicalize(source).ok())
-        .flatten();
-    let swaps = fs::read_to_string("/proc/swaps").unwrap_or_default();
-    real.is_some_and(|path| {
-        swaps
-            .lines()
-            .any(|line| line.split_ascii_whitespace().next() == path.to_str())
-    })
-}
-
-fn swap_on(source: &str) -> anyhow::Result<()> {
-    if is_swap(source) {
-        return Ok(());
-    }
-    match succeed(&Command::new("swapon").arg(source).deadline(DEADLINE)) {
-        // LABEL= that is on already.
-        Err(error) if format!("{error:#}").contains("busy") => Ok(()),
-        result => result,
-    }
-}
-
-/// The swap file of `swap`: made once, of the size that it says, and used.
-pub(super) fn swap_file(swap: &Swap) -> anyhow::Result<()> {
-    let Some(path) = swap.filename.as_deref() else {
-        bail!("swap has no filename");
-    };
-    if !Path::new(path).exists() {
-        let bytes = swap_bytes(swap)?;
-        if bytes == 0 {
-            return Ok(());
-        }
-        if let Some(parent) = Path::new(path).parent() {
-            fs::create_dir_all(parent)
-                .with_context(|| format!("cannot create {}", parent.display()))?;
-        }
-        let made = make_swap(path, bytes);
-        if made.is_err() {
-            let _ = fs::remove_file(path); // half of it would never be made whole
-        }
-        made?;
-    }
-    swap_on(path)
-}
-
-fn make_swap(path: &str, bytes: u64) -> anyhow::Result<()> {
-    fs::File::create_new(path).with_context(|| format!("cannot create {path}"))?;
-    sys::fs::set_mode(Path::new(path), 0o600)?;
-    succeed(
-        &Command::new("fallocate")
-            .args(["-l", &bytes.to_string(), path])
-            .deadline(SWAP_DEADLINE),
-    )?;
-    succeed(&Command::new("mkswap").arg(path).deadline(SWAP_DEADLINE))
-}
-
-fn swap_bytes(swap: &Swap) -> anyhow::Result<u64> {
-    /// `auto`: as large as the RAM, and not more than this unless `maxsize` says so.
-    const MOST: u64 = 2 << 30;
-    let size = swap.size.as_deref().unwrap_or("auto");
-    if size != "auto" {
-        return bytes(size);
-    }
-    let most = swap
-        .maxsize
-        .as_deref()
-        .map(bytes)
-        .transpose()?
-        .unwrap_or(MOST);
-    let memory = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
-    let total: u64 = memory
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("MemTotal:")?
-                .trim()
-                .strip_suffix(" kB")?
-                .parse()
-                .ok()
-        })
-        .context("/proc/meminfo has no MemTotal")?;
-    Ok((total << 10).min(most))
-}
-
-/// A size such as 512M, 1.5G or 1048576, in bytes.
-fn bytes(text: &str) -> anyhow::Result<u64> {
-    let text = text.trim().trim_end_matches(['B', 'b']);
-    let (number, unit) = match text.chars().last() {
-        Some('k' | 'K') => (&text[..text.len() - 1], 1_u64 << 10),
-        Some('m' | 'M') => (&text[..text.len() - 1], 1 << 20),
-        Some('g' | 'G') => (&text[..text.len() - 1], 1 << 30),
-        Some('t' | 'T') => (&text[..text.len() - 1], 1 << 40),
-        _ => (text, 1),
-    };
-    let number: f64 = number
-        .trim()
-        .parse()
-        .with_context(|| format!("{text:?} is not a size such as 512M"))?;
-    ensure!(
-        (0.0..1e15).contains(&(number * unit as f64)),
-        "{text:?} is not a size of a file"
-    );
-    Ok((number * unit as f64) as u64)
-}
-
 /// Runs a program that must succeed; its own words are the error.
 pub(super) fn succeed(command: &Command) -> anyhow::Result<()> {
     let output = command.run()?;
@@ -359,24 +250,5 @@ mod tests {
         let text = "mount: /mnt: mount(2) system call failed: Protocol not supported.\n       dmesg(1) may have more information after failed mount system call.\n";
         assert!(last_words(text).ends_with("Protocol not supported."));
         assert_eq!(last_words("\n"), "it failed");
-    }
-
-    #[test]
-    fn sizes_are_read() {
-        for (text, want) in [
-            ("512M", 512 << 20),
-            ("1.5G", 3 << 29),
-            ("2gb", 2 << 30),
-            ("4096", 4096),
-        ] {
-            assert_eq!(bytes(text).unwrap(), want, "{text}");
-        }
-        assert!(bytes("much").is_err() && bytes("-1G").is_err());
-        let auto = Swap {
-            size: Some("auto".into()),
-            maxsize: Some("1M".into()),
-            filename: None,
-        };
-        assert_eq!(swap_bytes(&auto).unwrap(), 1 << 20);
     }
 }
