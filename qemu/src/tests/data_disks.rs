@@ -31,10 +31,12 @@ fs_setup:
 - {filesystem: ext4, device: /dev/vdb, partition: auto, label: data}
 - {filesystem: ext4, device: /dev/vdc, label: whole, extra_opts: [-m 0], overwrite: true}
 - {filesystem: ext4, device: /dev/vdd, label: new}
+- {filesystem: ext4, device: /dev/vde, label: docker}
 mounts:
 - [LABEL=data, /mnt/data]
 - [/dev/vdc, /mnt/whole]
 - [LABEL=SWAP, none, swap]
+- [LABEL=docker, /var/lib/docker, ext4, noatime]
 ";
 
 /// What was posted.
@@ -94,6 +96,7 @@ fn are_set_up_once(context: &Context) -> anyhow::Result<()> {
         ],
     )?;
     let (state, parted, whole) = (Disk::state()?, Disk::blank()?, Disk::blank()?);
+    let docker = Disk::blank()?;
     let used = Disk::ext4("OTHER", &[])?;
     used.write("/file", b"mine")?;
     let guest = Machine::new("data-disks", Boot::Kernel)
@@ -102,12 +105,15 @@ fn are_set_up_once(context: &Context) -> anyhow::Result<()> {
         .disk(&parted.path)
         .disk(&whole.path)
         .disk(&used.path)
+        .disk(&docker.path)
         .disc(&cidata.path)
         .start(&context.artifacts)?;
     guest.wait_ready()?;
     guest.run_until("test -e /var/lib/rancher/phone-home.done", BOOT_DEADLINE)?;
     are_there(&guest)?;
     guest.run("echo kept | sudo tee /mnt/data/note /mnt/whole/note >/dev/null")?;
+    docker_is_on_its_disk(&guest).context("a disk for Docker")?;
+    nothing_is_mounted_twice(&guest).context("a console that is started again")?;
     // It is not as asked any more, and overwrite was for the first boot
     guest.run("sudo e2label /dev/vdc mine")?;
     let mark = guest.reboot()?;
@@ -116,6 +122,7 @@ fn are_set_up_once(context: &Context) -> anyhow::Result<()> {
     are_there(&guest)?;
     prints(&guest, "cat /mnt/data/note /mnt/whole/note", "kept\nkept")?;
     prints(&guest, "sudo blkid -s LABEL -o value /dev/vdc", "mine")?;
+    guest.run_until("docker volume inspect landed", BOOT_DEADLINE)?;
     let calls = calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
     ensure!(
         calls == ["/at/one instance_id=one&hostname=caller&fqdn=caller"],
@@ -140,4 +147,34 @@ fn are_there(guest: &Guest) -> anyhow::Result<()> {
     }
     ensure!(!problems.contains("/dev/vdb"), "{problems}");
     Ok(())
+}
+
+/// In a console /var/lib/docker is a mount itself, of the state disk's directory.
+fn docker_is_on_its_disk(guest: &Guest) -> anyhow::Result<()> {
+    guest.wait_docker()?;
+    prints(
+        guest,
+        "docker info -f '{{.DockerRootDir}}'",
+        "/var/lib/docker",
+    )?;
+    let device = "df --output=source /var/lib/docker | tail -n 1";
+    prints(guest, device, "/dev/vde")?;
+    guest.run("docker volume create landed && docker run --rm -v landed:/data busybox sh -c 'echo there > /data/file'")?;
+    // The disk itself, by another way.
+    let look = "sudo mkdir -p /mnt/look && sudo mount /dev/vde /mnt/look && sudo cat /mnt/look/volumes/landed/_data/file; sudo umount /mnt/look";
+    prints(guest, look, "there")
+}
+
+/// What the console has mounted in /mnt outlives it; /var/lib/docker is the state disk's again in the new one.
+fn nothing_is_mounted_twice(guest: &Guest) -> anyhow::Result<()> {
+    let count = "grep -c -e ' /mnt/data ' -e ' /mnt/whole ' /proc/self/mountinfo";
+    let before = guest.run(count)?;
+    // The connection ends with the console.
+    let _ = guest.ssh.answer("sudo system-docker restart console");
+    let is_made = r#"test "$(cat /run/rancher/console-files)" = "$(readlink /proc/self/ns/mnt)""#;
+    guest.run_until(is_made, BOOT_DEADLINE)?;
+    prints(guest, count, &before)?;
+    let device = "df --output=source /var/lib/docker | tail -n 1";
+    prints(guest, device, "/dev/vde")?;
+    are_there(guest)
 }

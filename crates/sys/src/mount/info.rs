@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Result};
 
@@ -42,6 +42,29 @@ pub fn mountinfo() -> Result<Vec<MountEntry>> {
         .split(|byte| *byte == b'\n')
         .filter_map(parse)
         .collect())
+}
+
+/// The mount that the absolute `path` is on, as this process sees it: where several are on top of each other the topmost, and none
+/// that another one hides. No file system is asked, so that a server which is away holds nobody, and no link is followed.
+#[must_use]
+pub fn mount_of<'m>(mounts: &'m [MountEntry], path: &Path) -> Option<&'m MountEntry> {
+    let root = Path::new("/");
+    let is_listed = |id| mounts.iter().any(|mount| mount.id == id);
+    let mut found = mounts.iter().find(|mount| {
+        mount.target == root && (mount.parent == mount.id || !is_listed(mount.parent))
+    })?;
+    let mut place = root.to_owned();
+    for name in path.components().skip(1) {
+        place.push(name);
+        let on = |below: &MountEntry| {
+            let mut all = mounts.iter();
+            all.find(|mount| mount.parent == below.id && mount.target == place)
+        };
+        while let Some(above) = on(found) {
+            found = above;
+        }
+    }
+    Some(found)
 }
 
 fn parse(line: &[u8]) -> Option<MountEntry> {
@@ -117,6 +140,33 @@ mod tests {
             (entry.fstype.as_str(), entry.source.as_str()),
             ("ext4", "/dev/root")
         );
+    }
+
+    #[test]
+    fn a_path_is_on_the_topmost_mount_that_nothing_hides() {
+        let lines = "1 0 8:1 / / rw - ext4 /dev/a rw
+2 1 8:1 /home /home rw - ext4 /dev/a rw
+3 2 8:2 / /home/ada rw - ext4 /dev/b rw
+4 1 8:1 /data /data rw - ext4 /dev/a rw
+5 4 8:3 / /data rw - ext4 /dev/c rw
+6 2 8:4 / /home rw - ext4 /dev/d rw";
+        let mounts: Vec<_> = lines
+            .lines()
+            .filter_map(|line| parse(line.as_bytes()))
+            .collect();
+        for (path, id) in [
+            ("/", 1),
+            ("/etc/x", 1),
+            ("/data/", 5),
+            ("/data/x", 5),
+            ("/database", 1),
+            ("/home", 6),
+            // What is mounted in the lower /home is not seen.
+            ("/home//ada/x", 6),
+        ] {
+            assert_eq!(mount_of(&mounts, Path::new(path)).unwrap().id, id, "{path}");
+        }
+        assert_eq!(mount_of(&[], Path::new("/")), None);
     }
 
     #[test]

@@ -3,12 +3,13 @@
 mod cifs;
 mod gone;
 mod nfs;
+mod present;
 mod swap;
 
 pub(super) use self::gone::take_away;
 pub(super) use self::swap::swap_file;
 
-use std::path::Path;
+use std::path::{Component, Path};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -32,6 +33,23 @@ const REMOTE: &[&str] = &[
     "9p-tcp",
     "fuse.sshfs",
 ];
+
+/// Where the system itself is: a disk there, or above, would hide it. What the console would write below /var/lib/rancher/conf
+/// PID 1 would never read.
+const SYSTEM: &[&str] = &[
+    "/dev",
+    "/etc",
+    "/proc",
+    "/run/rancher",
+    "/sys",
+    "/usr/lib/rancher",
+    "/usr/share/ros",
+    "/var/lib/rancher/conf",
+];
+
+fn is_remote(kind: &str) -> bool {
+    REMOTE.contains(&kind)
+}
 
 /// One entry, with fstab's defaults for what it leaves open (fstab(5)).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +93,9 @@ fn entry(words: &[String]) -> anyhow::Result<Entry> {
         kind == "swap" || target.starts_with('/'),
         "the mount point is not an absolute path"
     );
+    if kind != "swap" {
+        check_target(Path::new(&target))?;
+    }
     Ok(Entry {
         // cloud-init's short names of disks.
         source: if !source.contains(['/', '=', ':']) && Path::new("/dev").join(&source).exists() {
@@ -86,6 +107,20 @@ fn entry(words: &[String]) -> anyhow::Result<Entry> {
         kind,
         options: word(3, "defaults"),
     })
+}
+
+fn check_target(target: &Path) -> anyhow::Result<()> {
+    ensure!(
+        !target.components().any(|name| name == Component::ParentDir),
+        "the mount point has .."
+    );
+    let hidden = SYSTEM
+        .iter()
+        .find(|place| Path::new(place).starts_with(target));
+    match hidden {
+        Some(place) => bail!("it would hide {place}, which the system needs"),
+        None => Ok(()),
+    }
 }
 
 impl Entry {
@@ -110,17 +145,17 @@ impl Entry {
 
     /// Whether another machine has to answer first.
     pub(super) fn is_remote(&self) -> bool {
-        REMOTE.contains(&self.kind.as_str())
-            || self.options.split(',').any(|option| option == "_netdev")
+        is_remote(&self.kind) || self.options.split(',').any(|option| option == "_netdev")
     }
 
-    /// Mounts it, or swaps to it; one that is there already stays.
+    /// Mounts it, or swaps to it. Its own mount stays, and what else is there is mounted over: in a console /home and
+    /// /var/lib/docker are mounts themselves.
     pub(super) fn mount(&self) -> anyhow::Result<()> {
         let what = || format!("{} on {}", self.source, self.target);
         if self.kind == "swap" {
             return swap::swap_on(&self.source).with_context(|| format!("swap {}", self.source));
         }
-        if is_mounted(&self.target) {
+        if present::is_there(self) {
             return Ok(());
         }
         // Below a home its user may have made a link: nothing is mounted where that leads.
@@ -179,14 +214,6 @@ impl Entry {
     }
 }
 
-/// The kernel's table is read: `sys::mount::is_mount_point` asks the file system itself, and an NFS server that is away would hold
-/// the console.
-fn is_mounted(target: &str) -> bool {
-    let target = target.trim_end_matches('/');
-    sys::mount::mountinfo()
-        .is_ok_and(|mounts| mounts.iter().any(|mount| mount.target == Path::new(target)))
-}
-
 /// Runs a program that must succeed; its own words are the error.
 pub(super) fn succeed(command: &Command) -> anyhow::Result<()> {
     let output = command.run()?;
@@ -234,6 +261,35 @@ mod tests {
     }
 
     #[test]
+    fn what_the_system_needs_is_not_hidden() {
+        for target in [
+            "/",
+            "/run/",
+            "//run",
+            "/var/lib/rancher",
+            "/usr",
+            "/etc",
+            "/a/../etc",
+        ] {
+            let error = entry(&["/dev/vdb", target].map(str::to_owned)).unwrap_err();
+            let error = error.to_string();
+            assert!(
+                error.contains("hide") || error.contains(".."),
+                "{target}: {error}"
+            );
+        }
+        for target in [
+            "/home",
+            "/var/lib/docker",
+            "/var/lib/rancher/preload",
+            "/dev/shm",
+            "/usr/local",
+        ] {
+            entry(&["/dev/vdb", target].map(str::to_owned)).unwrap();
+        }
+    }
+
+    #[test]
     fn servers_are_told_from_disks() {
         let remote = |text: &str| entry(&words(text)).unwrap().is_remote();
         assert!(remote("srv:/x /mnt nfs"));
@@ -243,6 +299,54 @@ mod tests {
                 .is_remote()
         );
         assert!(!remote("/dev/vdb /mnt ext4"));
+    }
+
+    /// Unmounts what a test has mounted, however it ends.
+    struct Unmounted(std::path::PathBuf);
+
+    impl Drop for Unmounted {
+        fn drop(&mut self) {
+            use sys::mount::{UnmountFlags, unmount};
+            while unmount(&self.0, UnmountFlags::DETACH).is_ok() {}
+        }
+    }
+
+    /// The state's directory is at the place, then an earlier console's mount is.
+    #[test]
+    #[ignore = "needs root: cargo test -- --include-ignored"]
+    fn an_entry_is_mounted_over_a_bind_and_once() {
+        use sys::mount::{MountFlags, Propagation};
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let _unmounted = Unmounted(root.clone());
+        sys::mount::mount("none", &root, "tmpfs", MountFlags::empty(), "").unwrap();
+        sys::mount::set_propagation(&root, Propagation::Shared, false).unwrap();
+        let at = |name: &str| root.join(name).display().to_string();
+        for name in ["state", "place", "other"] {
+            std::fs::create_dir(at(name)).unwrap();
+        }
+        sys::mount::bind(at("state"), at("place"), false).unwrap();
+        let count = || {
+            let mounts = sys::mount::mountinfo().unwrap();
+            let all = mounts.iter();
+            all.filter(|mount| mount.target == Path::new(&at("place")))
+                .count()
+        };
+        let entry = |words: [&str; 4]| entry(&words.map(str::to_owned)).unwrap();
+        let (place, other) = (at("place"), at("other"));
+        let virtual_one = entry(["mine", &place, "tmpfs", "size=1M"]);
+        let bound = entry([&other, &place, "none", "bind"]);
+        for (entry, then) in [
+            (&virtual_one, 2),
+            (&virtual_one, 2),
+            (&bound, 3),
+            (&bound, 3),
+        ] {
+            entry.mount().unwrap();
+            assert_eq!(count(), then, "{entry:?}");
+        }
+        std::fs::write(root.join("other/file"), "").unwrap();
+        assert!(root.join("place/file").exists());
     }
 
     #[test]
