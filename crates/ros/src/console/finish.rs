@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use config::cloud_config::{Command as Entry, PowerState, Swap};
@@ -11,7 +10,7 @@ use engine_api::Client;
 use sys::kmsg::{self, Priority};
 use sys::process::Command;
 
-use super::mounts::{self, Entry as Mount};
+use super::mounts;
 use super::{FILES_DONE, SERVER_PATIENCE, commands, disks, part, phone_home, resize, settings};
 use crate::machine_config::MachineConfig;
 
@@ -59,8 +58,7 @@ pub(super) fn run_commands(machine: &MachineConfig) {
     }
 }
 
-/// Takes away what is not asked for any more, mounts disks in order, and servers next to each other, since each may be down; returns when all are there or patience
-/// has ended.
+/// Takes away what is not asked for any more, and mounts the rest; returns when all is mounted, or patience has ended.
 fn mount_all(entries: &[Vec<String>], swap: Option<&Swap>) {
     let (entries, bad) = mounts::entries(entries);
     let swap_file = swap.and_then(Mount::of_swap_file);
@@ -68,28 +66,19 @@ fn mount_all(entries: &[Vec<String>], swap: Option<&Swap>) {
     for error in bad.into_iter().chain(mounts::take_away(&all)) {
         part("mounts", || bail!("{error}"));
     }
-    let (remote, local): (Vec<Mount>, Vec<Mount>) = entries.into_iter().partition(Mount::is_remote);
-    for entry in local {
-        part("mounts", || entry.mount());
-    }
-    let (sender, ended) = mpsc::channel();
-    let count = remote.len();
-    for entry in remote {
-        let sender = sender.clone();
-        std::thread::spawn(move || {
-            part("mounts", || entry.mount_patiently());
-            let _ = sender.send(()); // nobody waits any more after patience has ended
+    let all = mounts::mount_all(entries, SERVER_PATIENCE, |entry| {
+        part("mounts", || {
+            if entry.is_remote() {
+                entry.mount_patiently()
+            } else {
+                entry.mount()
+            }
+        })
+    });
+    if !all {
+        part("mounts", || {
+            bail!("a server does not answer; User Docker starts without its files")
         });
-    }
-    let end = Instant::now() + SERVER_PATIENCE;
-    for _ in 0..count {
-        let left = end.saturating_duration_since(Instant::now());
-        if ended.recv_timeout(left).is_err() {
-            part("mounts", || {
-                bail!("a server does not answer; User Docker starts without its files")
-            });
-            break;
-        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! `mounts` and `swap`: file systems and swap of the configuration, in the console's view and so in User Docker's.
 
+mod all;
 mod cifs;
 mod gone;
 mod nfs;
 mod present;
 mod swap;
 
+pub(super) use self::all::mount_all;
 pub(super) use self::gone::take_away;
 pub(super) use self::swap::swap_file;
 
@@ -148,12 +150,20 @@ impl Entry {
         is_remote(&self.kind) || self.options.split(',').any(|option| option == "_netdev")
     }
 
+    /// Its words in messages.
+    fn what(&self) -> String {
+        if self.kind == "swap" {
+            format!("swap {}", self.source)
+        } else {
+            format!("{} on {}", self.source, self.target)
+        }
+    }
+
     /// Mounts it, or swaps to it. Its own mount stays, and what else is there is mounted over: in a console /home and
     /// /var/lib/docker are mounts themselves.
     pub(super) fn mount(&self) -> anyhow::Result<()> {
-        let what = || format!("{} on {}", self.source, self.target);
         if self.kind == "swap" {
-            return swap::swap_on(&self.source).with_context(|| format!("swap {}", self.source));
+            return swap::swap_on(&self.source).with_context(|| self.what());
         }
         if present::is_there(self) {
             return Ok(());
@@ -161,7 +171,7 @@ impl Entry {
         // Below a home its user may have made a link: nothing is mounted where that leads.
         let target = Path::new(&self.target);
         sys::guarded::Place::make(target)?.make_directory(0o755, (0, 0))?;
-        self.mount_now().with_context(what)
+        self.mount_now().with_context(|| self.what())
     }
 
     /// NFS and CIFS have programs that a console may have, and this one has not; the kernel alone can do it.
