@@ -32,11 +32,17 @@ fs_setup:
 - {filesystem: ext4, device: /dev/vdc, label: whole, extra_opts: [-m 0], overwrite: true}
 - {filesystem: ext4, device: /dev/vdd, label: new}
 - {filesystem: ext4, device: /dev/vde, label: docker}
+- {filesystem: ext4, device: /dev/vdf, label: homes}
 mounts:
 - [LABEL=data, /mnt/data]
 - [/dev/vdc, /mnt/whole]
 - [LABEL=SWAP, none, swap]
 - [LABEL=docker, /var/lib/docker, ext4, noatime]
+- [LABEL=homes, /home]
+users:
+- {name: ada, ssh_authorized_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ ada]}
+write_files:
+- {path: /home/ada/.rc, owner: ada, content: rc}
 ";
 
 /// What was posted.
@@ -96,7 +102,7 @@ fn are_set_up_once(context: &Context) -> anyhow::Result<()> {
         ],
     )?;
     let (state, parted, whole) = (Disk::state()?, Disk::blank()?, Disk::blank()?);
-    let docker = Disk::blank()?;
+    let (docker, homes) = (Disk::blank()?, Disk::blank()?);
     let used = Disk::ext4("OTHER", &[])?;
     used.write("/file", b"mine")?;
     let guest = Machine::new("data-disks", Boot::Kernel)
@@ -106,6 +112,7 @@ fn are_set_up_once(context: &Context) -> anyhow::Result<()> {
         .disk(&whole.path)
         .disk(&used.path)
         .disk(&docker.path)
+        .disk(&homes.path)
         .disc(&cidata.path)
         .start(&context.artifacts)?;
     guest.wait_ready()?;
@@ -146,7 +153,17 @@ fn are_there(guest: &Guest) -> anyhow::Result<()> {
         ensure!(problems.contains(words), "{words:?} is not in {problems}");
     }
     ensure!(!problems.contains("/dev/vdb"), "{problems}");
-    Ok(())
+    homes_are_on_their_disk(guest).context("a disk for homes")
+}
+
+/// The console makes homes before it mounts disks, and again on this one.
+fn homes_are_on_their_disk(guest: &Guest) -> anyhow::Result<()> {
+    prints(guest, "df --output=source /home | tail -n 1", "/dev/vdf")?;
+    prints(
+        guest,
+        "cd / && sudo stat -c '%U %a' /home/rancher/.ssh/authorized_keys /home/ada /home/ada/.ssh/authorized_keys /home/ada/.rc",
+        "rancher 600\nada 755\nada 600\nada 644",
+    )
 }
 
 /// In a console /var/lib/docker is a mount itself, of the state disk's directory.

@@ -1,6 +1,7 @@
 //! Users and groups of a console (passwd(5), group(5), shadow(5)): added to whatever the image has.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -98,9 +99,24 @@ fn ensure_in(root: &Path) -> anyhow::Result<()> {
     write(&etc, "group", &group, 0o644)?;
     write(&etc, "passwd", &passwd, 0o644)?;
     write(&etc, "shadow", &shadow, 0o600)?;
+    for_logins(&passwd, |user| make_home(root, user))
+}
+
+/// Homes of those that log in, on what was mounted at `target`.
+pub(super) fn make_homes(root: &Path, target: &Path) -> anyhow::Result<()> {
+    let passwd = read(&root.join("etc"), "passwd")?;
+    for_logins(&passwd, |user| {
+        if Path::new(&user.home) == target {
+            take_home(root, user)?;
+        }
+        make_home(root, user)
+    })
+}
+
+fn for_logins(passwd: &str, work: impl Fn(&User) -> anyhow::Result<()>) -> anyhow::Result<()> {
     for account in ACCOUNTS.iter().filter(|account| account.logs_in) {
-        let user = user_in(&passwd, account.name).context("user has no entry")?;
-        make_home(root, &user)?;
+        let user = user_in(passwd, account.name).context("user has no entry")?;
+        work(&user)?;
     }
     Ok(())
 }
@@ -199,20 +215,34 @@ pub(super) fn make_home(root: &Path, user: &User) -> anyhow::Result<()> {
         return Ok(());
     }
     fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+    fill_home(root, &home, user)
+}
+
+/// Gives a user the file system that is mounted at the home, if it is root's, as a new one is.
+pub(super) fn take_home(root: &Path, user: &User) -> anyhow::Result<()> {
+    let home = root.join(user.home.trim_start_matches('/'));
+    if fs::metadata(&home).is_ok_and(|found| found.uid() == 0) {
+        fill_home(root, &home, user)?;
+    }
+    Ok(())
+}
+
+fn fill_home(root: &Path, home: &Path, user: &User) -> anyhow::Result<()> {
     for entry in fs::read_dir(root.join("etc/skel"))
         .into_iter()
         .flatten()
         .flatten()
     {
         let target = home.join(entry.file_name());
-        if entry.path().is_file() {
+        // What is there stays, also a link that leads nowhere: the copy would go where it leads.
+        if entry.path().is_file() && target.symlink_metadata().is_err() {
             fs::copy(entry.path(), &target)
                 .with_context(|| format!("cannot write {}", target.display()))?;
             sys::fs::set_owner(&target, user.uid, user.gid)?;
         }
     }
-    sys::fs::set_mode(&home, 0o755)?;
-    Ok(sys::fs::set_owner(&home, user.uid, user.gid)?)
+    sys::fs::set_mode(home, 0o755)?;
+    Ok(sys::fs::set_owner(home, user.uid, user.gid)?)
 }
 
 /// The password that a machine's owner set for rancher, unless passwords are disabled.
@@ -265,7 +295,7 @@ fn set_password(user: &str, password: &str) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn an_empty_image_gets_all_users() {
@@ -280,6 +310,33 @@ mod tests {
         assert_eq!((home.uid(), home.gid()), (1100, 1100));
         let shadow = fs::metadata(root.path().join("etc/shadow")).unwrap();
         assert_eq!(shadow.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    #[ignore = "needs root: cargo test -- --include-ignored"]
+    fn a_disk_at_a_home_becomes_the_users() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        fs::create_dir_all(at("etc/skel")).unwrap();
+        fs::write(at("etc/skel/.rc"), "new").unwrap();
+        ensure_in(root.path()).unwrap();
+        let owner = |name: &str| fs::metadata(at(name)).unwrap().uid();
+        // A new disk with a file on it, and one with homes that are missing.
+        for disk in ["/home/rancher", "/home"] {
+            fs::remove_dir_all(at(&disk[1..])).unwrap();
+            fs::create_dir(at(&disk[1..])).unwrap();
+            fs::write(at(&disk[1..]).join("own"), "").unwrap();
+            make_homes(root.path(), Path::new(disk)).unwrap();
+            assert_eq!(owner("home/rancher"), 1100, "{disk}");
+            assert_eq!(owner("home/docker"), 1101, "{disk}");
+            assert_eq!(owner("home/rancher/.rc"), 1100, "{disk}");
+        }
+        assert_eq!(owner("home"), 0);
+        // What is there stays, whoever's it is.
+        fs::write(at("home/rancher/.rc"), "mine").unwrap();
+        sys::fs::set_owner(&at("home/rancher"), 0, 0).unwrap();
+        make_homes(root.path(), Path::new("/home/rancher")).unwrap();
+        assert_eq!(fs::read_to_string(at("home/rancher/.rc")).unwrap(), "mine");
     }
 
     #[test]

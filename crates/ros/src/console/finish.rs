@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -11,7 +12,9 @@ use sys::kmsg::{self, Priority};
 use sys::process::Command;
 
 use super::mounts;
-use super::{FILES_DONE, SERVER_PATIENCE, commands, disks, part, phone_home, resize, settings};
+use super::{
+    FILES_DONE, SERVER_PATIENCE, again, commands, disks, part, phone_home, resize, settings,
+};
 use crate::machine_config::MachineConfig;
 
 /// System Docker's socket.
@@ -21,13 +24,13 @@ const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
 const RESTART_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Runs in its own thread, to the end of the boot's work.
-pub(super) fn run(machine: &MachineConfig) {
+pub(super) fn run(machine: &Arc<MachineConfig>) {
     let config = &machine.loaded.config;
     if let Some(device) = &config.rancher.resize_device {
         part("resize_device", || resize::grow(device));
     }
     disks::set_up(machine);
-    mount_all(&config.mounts, config.swap.as_ref());
+    mount_all(machine);
     if let Some(swap) = &config.swap {
         part("swap", || mounts::swap_file(swap));
     }
@@ -59,21 +62,27 @@ pub(super) fn run_commands(machine: &MachineConfig) {
 }
 
 /// Takes away what is not asked for any more, and mounts the rest; returns when all is mounted, or patience has ended.
-fn mount_all(entries: &[Vec<String>], swap: Option<&Swap>) {
-    let (entries, bad) = mounts::entries(entries);
-    let swap_file = swap.and_then(Mount::of_swap_file);
+fn mount_all(machine: &Arc<MachineConfig>) {
+    let config = &machine.loaded.config;
+    let (entries, bad) = mounts::entries(&config.mounts);
+    let swap_file = config.swap.as_ref().and_then(Mount::of_swap_file);
     let all: Vec<Mount> = entries.iter().cloned().chain(swap_file).collect();
     for error in bad.into_iter().chain(mounts::take_away(&all)) {
         part("mounts", || bail!("{error}"));
     }
-    let all = mounts::mount_all(entries, SERVER_PATIENCE, |entry| {
-        part("mounts", || {
+    let machine = Arc::clone(machine);
+    let all = mounts::mount_all(entries, SERVER_PATIENCE, move |entry| {
+        let is_there = part("mounts", || {
             if entry.is_remote() {
                 entry.mount_patiently()
             } else {
                 entry.mount()
             }
-        })
+        });
+        if let Some(target) = entry.target().filter(|_| is_there) {
+            again::make(&machine, target);
+        }
+        is_there
     });
     if !all {
         part("mounts", || {

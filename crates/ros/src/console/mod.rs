@@ -4,6 +4,7 @@
 //! the way into the machine.
 
 mod accounts;
+mod again;
 mod commands;
 mod disks;
 mod files;
@@ -24,6 +25,7 @@ pub(crate) use files::proxies;
 
 use std::fs;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::machine_config::{CONF, MachineConfig};
@@ -73,7 +75,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         std::thread::spawn(crate::os::follow_policy);
         let said = machine.lease.as_ref().map(|lease| lease.name.clone());
         std::thread::spawn(|| part("host name", || identity::follow_leases(said)));
-        std::thread::spawn(move || finish::run(&machine));
+        std::thread::spawn(move || finish::run(&Arc::new(machine)));
     })
 }
 

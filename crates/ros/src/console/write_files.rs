@@ -19,8 +19,18 @@ const MODE: u32 = 0o644;
 
 /// Writes those for the console; each that fails is a separate error.
 pub(super) fn write_all(files: &[WriteFile]) -> anyhow::Result<()> {
+    write(files.iter())
+}
+
+/// Writes those for the console again whose place lies below `target`, where something was mounted.
+pub(super) fn write_below(files: &[WriteFile], target: &Path) -> anyhow::Result<()> {
+    let is_below =
+        |file: &&WriteFile| self::target(file).is_ok_and(|path| path.starts_with(target));
+    write(files.iter().filter(is_below))
+}
+
+fn write<'f>(files: impl Iterator<Item = &'f WriteFile>) -> anyhow::Result<()> {
     let failures: Vec<String> = files
-        .iter()
         .filter(|file| container(file) == CONSOLE)
         .filter_map(|file| {
             write_one(file)
@@ -227,6 +237,22 @@ mod tests {
         assert!(target(&file("path: /etc/../x")).is_err());
         assert!(target(&file("content: a")).is_err());
         assert_eq!(target(&file("path: /etc/x")).unwrap(), Path::new("/etc/x"));
+    }
+
+    #[test]
+    fn files_below_a_mount_are_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let owner = fs::metadata(folder.path()).unwrap();
+        let owner = format!("owner: '{}:{}'", owner.uid(), owner.gid());
+        let path = |name: &str| format!("path: {}, {owner}", at(name).display());
+        let files = [
+            file(&path("disk/a")),
+            file(&path("disks/b")),
+            file(&format!("{}, container: ntp", path("disk/c"))),
+        ];
+        write_below(&files, &at("disk")).unwrap();
+        assert!(at("disk/a").exists() && !at("disks").exists() && !at("disk/c").exists());
     }
 
     #[test]

@@ -150,6 +150,11 @@ impl Entry {
         is_remote(&self.kind) || self.options.split(',').any(|option| option == "_netdev")
     }
 
+    /// Where it is mounted; swap is nowhere.
+    pub(super) fn target(&self) -> Option<&Path> {
+        (self.kind != "swap").then_some(Path::new(&self.target))
+    }
+
     /// Its words in messages.
     fn what(&self) -> String {
         if self.kind == "swap" {

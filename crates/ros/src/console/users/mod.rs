@@ -2,6 +2,7 @@
 //! shadow(5), which every console has.
 
 mod default;
+mod homes;
 mod passwords;
 
 #[cfg(test)]
@@ -18,9 +19,9 @@ use config::cloud_config::{User, UserEntry};
 use serde_json::Value;
 
 pub(super) use self::default::default_user;
+pub(super) use self::homes::{furnish_all, names};
 pub(super) use self::passwords::{expire, passwords};
 use super::accounts::{self, RANCHER};
-use super::identity;
 
 /// First number for users that name none; RancherOS's own are 1100 and 1101.
 const FIRST_ID: u32 = 1200;
@@ -82,8 +83,7 @@ fn ensure_in(root: &Path, config: &Config) -> anyhow::Result<()> {
     accounts::write(&etc, "shadow", &files.shadow, 0o600)?;
     for (name, entry) in &made {
         failures.extend(
-            files
-                .furnish(name, entry)
+            homes::furnish(root, &files.passwd, name, entry)
                 .err()
                 .map(|error| format!("user {name}: {error:#}")),
         );
@@ -271,29 +271,6 @@ impl Files<'_> {
                 FIRST_ID..u32::MAX
             },
         ))
-    }
-
-    /// Home directory and keys.
-    fn furnish(&self, name: &str, entry: &UserEntry) -> anyhow::Result<()> {
-        let user = accounts::user_in(&self.passwd, name).context("it has no entry")?;
-        if entry.no_create_home != Some(true) && entry.system != Some(true) {
-            accounts::make_home(self.root, &user)?;
-        }
-        let (good, bad): (Vec<String>, Vec<String>) = entry
-            .ssh_authorized_keys
-            .iter()
-            .map(|key| key.trim().to_owned())
-            .partition(|key| cloud_init::authorized_keys::is_public_key(key));
-        if !good.is_empty() {
-            let home = self.root.join(user.home.trim_start_matches('/'));
-            identity::add_keys(name, &home, (user.uid, user.gid), &good)?;
-        }
-        ensure!(
-            bad.is_empty(),
-            "{} of its ssh_authorized_keys are not public keys",
-            bad.len()
-        );
-        Ok(())
     }
 }
 

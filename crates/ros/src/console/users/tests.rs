@@ -171,3 +171,23 @@ fn dates_are_days_since_1970() {
     assert_eq!(days("2032-09-01").unwrap(), 22889);
     assert!(days("soon").is_err() && days("2032-13-01").is_err());
 }
+
+#[test]
+fn homes_and_keys_are_made_again_on_a_disk() {
+    let root = root();
+    let config = config(&format!(
+        "users:\n- {{name: ada, ssh_authorized_keys: ['{KEY}']}}\n- {{name: bob, no_create_home: true}}\n- {{name: carl, system: true, homedir: /srv}}\n"
+    ));
+    ensure_in(root.path(), &config).unwrap();
+    let passwd = text(&root, "passwd");
+    let home = root.path().join("home");
+    // As a new disk at /home hides them.
+    fs::remove_dir_all(&home).unwrap();
+    furnish_all(root.path(), &config, Path::new("/home")).unwrap();
+    let keys = home.join("ada/.ssh/authorized_keys");
+    assert_eq!(fs::read_to_string(keys).unwrap(), format!("{KEY}\n"));
+    assert_eq!(fs::metadata(home.join("ada")).unwrap().uid(), 1200);
+    assert!(!home.join("bob").exists() && !root.path().join("srv").exists());
+    assert_eq!(text(&root, "passwd"), passwd);
+    assert_eq!(names(&config), ["rancher", "docker", "ada", "bob", "carl"]);
+}
