@@ -53,7 +53,7 @@ pub const RANCHER: Kind = Kind::Object(&[
     f("password", Kind::String, CONSOLE, "Password of user rancher: plain, or a hash that begins with `$`."),
     f("preload_wait", Kind::Bool, Given("an image counts as loaded only when Docker has said so"), ""),
     f("recovery", Kind::Bool, EARLY, "Start a rescue shell in place of the system."),
-    f("registry_auths", Kind::MapOf(&REGISTRY_AUTH), CONSOLE, "Accounts at registries, for root's and rancher's docker and system-docker."),
+    f("registry_auths", Kind::MapOf(&REGISTRY_AUTH), CONSOLE, "Accounts at registries, for root's and rancher's docker and system-docker. One that leaves the configuration leaves their config.json at the next start; what `docker login` wrote stays."),
     f("registry_mirrors", Kind::MapOf(&Kind::Strings), Service("docker"), "Mirrors by registry, as URLs, asked first and in order: `ghcr.io: [https://mirror.example]`. System Docker takes those of every registry, User Docker those of docker.io.").from(Origin::Here),
     f("repositories", Kind::MapOf(&REPOSITORY), Boot, "Catalogues of services, by name."),
     f("resize_device", Kind::String, CONSOLE, "Disk whose first partition grows once to its end; the file system follows."),

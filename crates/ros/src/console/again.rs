@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use super::{accounts, identity, part, settings, users, write_files};
+use super::{accounts, identity, part, registry_auths, users, write_files};
 use crate::machine_config::MachineConfig;
 
 /// Servers answer at the same time, and a file has one writer.
@@ -23,9 +23,7 @@ pub(super) fn make(machine: &MachineConfig, target: &Path) {
             users::furnish_all(Path::new("/"), config, target)
         });
         part("authorized keys", || identity::install_keys(machine));
-        if !config.rancher.registry_auths.is_empty() {
-            part("registry_auths", || settings::set_registry_auths(config));
-        }
+        part("registry_auths", || registry_auths::set_all(config));
     }
     part("write_files", || {
         write_files::write_below(&config.write_files, target)

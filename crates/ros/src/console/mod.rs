@@ -13,6 +13,7 @@ pub(crate) mod host_keys;
 mod identity;
 pub(crate) mod mounts;
 mod phone_home;
+mod registry_auths;
 mod resize;
 mod settings;
 mod ssh;
@@ -108,9 +109,7 @@ fn prepare(machine: &MachineConfig) {
     if config.ca_certs != Default::default() {
         part("ca_certs", || settings::trust(&config.ca_certs));
     }
-    if !config.rancher.registry_auths.is_empty() {
-        part("registry_auths", || settings::set_registry_auths(config));
-    }
+    part("registry_auths", || registry_auths::set_all(config));
     part("/etc/issue", || files::write_issue(machine));
     part("run directories", files::make_run_directories);
     part("kernel messages", || files::quiet_kernel(machine));

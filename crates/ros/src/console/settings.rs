@@ -1,17 +1,13 @@
-//! Time zone, locale, certificates, time servers and accounts at registries.
+//! Time zone, locale, certificates and time servers.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use config::Config;
-use config::cloud_config::{CaCerts, Ntp, RegistryAuth};
-use sys::guarded::Place;
+use config::cloud_config::{CaCerts, Ntp};
 
 use super::write_files::put;
-use super::{accounts, users};
 use crate::machine_config::CONF;
 
 /// Certificates that programs of the console trust; `ssl` libraries of other consoles link here.
@@ -143,137 +139,9 @@ fn chrony(ntp: &Ntp) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Docker Hub's entry in config.json.
-const HUB: &str = "https://index.docker.io/v1/";
-
-/// Accounts at registries into the files where docker and system-docker look: config.json of root, rancher and the default
-/// user.
-pub(super) fn set_registry_auths(config: &Config) -> anyhow::Result<()> {
-    let auths = &config.rancher.registry_auths;
-    let named = users::default_user(config);
-    let mut failures = Vec::new();
-    for name in ["root", accounts::RANCHER].into_iter().chain(named) {
-        let Ok(user) = accounts::user(name) else {
-            continue;
-        };
-        // One user's file must not keep the other's from being written.
-        let set = set_auths_of(Path::new(&user.home), (user.uid, user.gid), auths);
-        failures.extend(set.err().map(|error| format!("{name}: {error:#}")));
-    }
-    ensure!(failures.is_empty(), "{}", failures.join("; "));
-    Ok(())
-}
-
-/// The user may put anything in the place of these names: no link is followed, and no pipe is waited for.
-fn set_auths_of(
-    home: &Path,
-    owner: (u32, u32),
-    auths: &BTreeMap<String, RegistryAuth>,
-) -> anyhow::Result<()> {
-    let folder = home.join(".docker");
-    Place::make(&folder)?.make_directory(0o700, owner)?;
-    let path = folder.join("config.json");
-    let old = match Place::make(&path)?.find()? {
-        None => String::new(),
-        Some(found) => {
-            ensure!(
-                found.is_readable_by(owner),
-                "{} is another user's",
-                path.display()
-            );
-            let text = String::from_utf8(found.read(MAX_CONFIG_BYTES)?);
-            text.with_context(|| format!("{} is not text", path.display()))?
-        }
-    };
-    let text =
-        with_auths(&old, auths).with_context(|| format!("{} is not read", path.display()))?;
-    if text != old {
-        put(&path, text.as_bytes(), 0o600, owner, false)?;
-    }
-    Ok(())
-}
-
-/// A config.json with these accounts among what it has.
-fn with_auths(old: &str, auths: &BTreeMap<String, RegistryAuth>) -> anyhow::Result<String> {
-    let mut json: serde_json::Value = if old.trim().is_empty() {
-        serde_json::json!({})
-    } else {
-        serde_json::from_str(old).context("it is not JSON")?
-    };
-    let map = json.as_object_mut().context("it is not a map")?;
-    let known = map.entry("auths").or_insert_with(|| serde_json::json!({}));
-    let known = known.as_object_mut().context("its auths are not a map")?;
-    for (host, auth) in auths {
-        let host = if matches!(
-            host.as_str(),
-            "docker.io" | "index.docker.io" | "registry-1.docker.io"
-        ) {
-            HUB
-        } else {
-            host
-        };
-        let mut entry = serde_json::Map::new();
-        let packed = auth.auth.clone().or_else(|| {
-            let pair = format!(
-                "{}:{}",
-                auth.username.as_deref()?,
-                auth.password.as_deref()?
-            );
-            Some(engine_api::base64::encode(pair.as_bytes()))
-        });
-        for (name, value) in [
-            ("auth", &packed),
-            ("identitytoken", &auth.identitytoken),
-            ("registrytoken", &auth.registrytoken),
-        ] {
-            if let Some(value) = value {
-                entry.insert(name.to_owned(), value.clone().into());
-            }
-        }
-        known.insert(host.to_owned(), entry.into());
-    }
-    Ok(serde_json::to_string_pretty(&json)?)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd as _;
-    use std::os::unix::fs::{MetadataExt as _, chown};
-
     use super::*;
-
-    #[test]
-    fn accounts_are_added_to_what_a_user_has() {
-        let auths = [
-            (
-                "docker.io".to_owned(),
-                RegistryAuth {
-                    username: Some("u".into()),
-                    password: Some("p".into()),
-                    ..RegistryAuth::default()
-                },
-            ),
-            (
-                "r:5000".to_owned(),
-                RegistryAuth {
-                    auth: Some("eDp5".into()),
-                    ..RegistryAuth::default()
-                },
-            ),
-        ]
-        .into();
-        let text = with_auths(
-            r#"{"auths": {"own": {"auth": "b3du"}}, "psFormat": "x"}"#,
-            &auths,
-        )
-        .unwrap();
-        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(json["auths"][HUB]["auth"], "dTpw");
-        assert_eq!(json["auths"]["r:5000"]["auth"], "eDp5");
-        assert_eq!(json["auths"]["own"]["auth"], "b3du");
-        assert_eq!(json["psFormat"], "x");
-        assert!(with_auths("{", &auths).is_err());
-    }
 
     #[test]
     fn time_servers_are_chronys_lines() {
@@ -292,30 +160,5 @@ mod tests {
             })
             .is_err()
         );
-    }
-
-    #[test]
-    #[ignore = "needs root: cargo test -- --include-ignored"]
-    fn a_users_config_leads_root_nowhere() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        fs::create_dir(at("home")).unwrap();
-        chown(at("home"), Some(1100), Some(1100)).unwrap();
-        let auths = [("r:5000".to_owned(), RegistryAuth::default())].into();
-        let set = || set_auths_of(&at("home"), (1100, 1100), &auths);
-        set().unwrap();
-        let path = at("home/.docker/config.json");
-        assert_eq!(fs::metadata(&path).unwrap().uid(), 1100);
-        fs::write(at("secret"), "{\"a\": 1}").unwrap();
-        fs::remove_file(&path).unwrap();
-        symlink(at("secret"), &path).unwrap();
-        assert!(set().is_err());
-        fs::remove_file(&path).unwrap();
-        // Without the look at it this would wait for its other end.
-        let here = fs::File::open(at("home/.docker")).unwrap();
-        let (kind, name) = (sys::fs::NodeKind::Fifo, Path::new("config.json"));
-        sys::fs::make_node(here.as_fd(), name, kind, 0o600, (0, 0)).unwrap();
-        assert!(set().is_err());
-        assert_eq!(fs::read_to_string(at("secret")).unwrap(), "{\"a\": 1}");
     }
 }
