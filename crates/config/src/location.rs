@@ -91,7 +91,16 @@ impl Problem {
             ..Self::error(at, key, message)
         }
     }
+
+    /// Whether it is about a key that the schema does not know: a machine goes on without it, and a person has perhaps misspelt it.
+    #[must_use]
+    pub fn is_unknown_key(&self) -> bool {
+        self.message.starts_with(UNKNOWN_KEY)
+    }
 }
+
+/// How every such message begins.
+const UNKNOWN_KEY: &str = "unknown key";
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -122,9 +122,7 @@ fn checked(change: Node) -> anyhow::Result<Vec<Problem>> {
     check(change, &CLOUD_CONFIG, &mut problems);
     let bad: Vec<Problem> = problems
         .iter()
-        .filter(|problem| {
-            problem.severity == Severity::Error || problem.message.starts_with("unknown key")
-        })
+        .filter(|problem| problem.severity == Severity::Error || problem.is_unknown_key())
         .cloned()
         .collect();
     if bad.is_empty() {

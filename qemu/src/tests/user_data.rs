@@ -237,6 +237,7 @@ fn commands(guest: &Guest) -> anyhow::Result<()> {
         "sudo ros config set rancher.debug perhaps",
         "sudo ros config set hostname",
         "printf 'hostname: [' | ros config validate",
+        "printf '#cloud-config\\nhostnam: a\\n' | ros config validate",
         "printf '#cloud-config\\nrancher: {services: {a: {command: b}}}' | ros config validate",
         "printf '## template: jinja\\n#cloud-config\\nhostname: a\\n' | ros config validate",
         "sudo ros config get rancher.netwrk",

@@ -24,14 +24,17 @@ pub(super) fn main(input: Option<&Path>) -> anyhow::Result<ExitCode> {
     for problem in &problems {
         eprintln!("{problem}");
     }
-    let failed = problems
-        .iter()
-        .any(|problem| problem.severity == Severity::Error);
-    Ok(if failed {
+    Ok(if problems.iter().any(fails) {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// A boot goes on without a key that it does not know; `ros config set` refuses it, and so does this: it is misspelt, and what it
+/// should do is not done.
+fn fails(problem: &Problem) -> bool {
+    problem.severity == Severity::Error || problem.is_unknown_key()
 }
 
 /// A file, or standard input. User data may be packed.
@@ -181,6 +184,32 @@ mod tests {
             .filter_map(|line| line.split(':').nth(1))
             .collect();
         assert_eq!(lines, ["3", "6", "9", "10", "11"], "{said:#?}");
+    }
+
+    #[test]
+    fn unknown_keys_fail_and_what_is_only_named_does_not() {
+        for (text, wanted) in [
+            ("hostname: a", false),
+            ("hostnam: a", true),
+            (
+                "rancher: {network: {interfaces: {eth0: {dhpc: true}}}}",
+                true,
+            ),
+            ("rancher: {network: {registry_auths: {}}}", true),
+            ("rancher: {docker: {pidfile: /x}}", true),
+            ("xyzzy: 1", true),
+            ("rancher: {services: {a: {image: b, volumez: [x]}}}", true),
+            ("write_files: [{pth: /a, path: /b}]", true),
+            // Known, and not applied or spelt otherwise.
+            ("mount_default_fields: []", false),
+            ("ssh-authorized-keys: []", false),
+            ("write_files: [{path: /etc/ntp.conf}]", false),
+        ] {
+            let problems = of_document("t", format!("#cloud-config\n{text}\n").as_bytes());
+            assert_eq!(problems.iter().any(fails), wanted, "{text}: {problems:#?}");
+        }
+        let problems = of_document("t", b"#cloud-config\nmount_default_fields: []\n");
+        assert_eq!(problems.len(), 1, "{problems:#?}");
     }
 
     /// Each with the first words of what a boot says.
