@@ -139,7 +139,11 @@ fn address(guest: &Guest) -> anyhow::Result<()> {
         links.contains("10.0.2.15") && !links.contains("192.168.77.5"),
         "{links}"
     );
-    prints(guest, "sudo ros config get rancher.network.interfaces", "")?;
+    guest.refuses(
+        "sudo ros config get rancher.network.interfaces",
+        1,
+        "rancher.network.interfaces is not set",
+    )?;
     let status = guest.run("sudo ros status --problems")?;
     ensure!(status.contains("is taken back"), "{status}");
     ensure!(

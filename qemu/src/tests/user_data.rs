@@ -241,6 +241,7 @@ fn commands(guest: &Guest) -> anyhow::Result<()> {
         "printf '#cloud-config\\nrancher: {services: {a: {command: b}}}' | ros config validate",
         "printf '## template: jinja\\n#cloud-config\\nhostname: a\\n' | ros config validate",
         "sudo ros config get rancher.netwrk",
+        "sudo ros config get rancher.environment.NOT_SET",
     ] {
         ensure!(guest.ssh.answer(wrong)?.code != 0, "{wrong} must fail");
     }

@@ -62,35 +62,44 @@ pub(crate) fn main(command: &Config) -> anyhow::Result<ExitCode> {
 
 fn get(key: &str) -> anyhow::Result<ExitCode> {
     let machine = MachineConfig::load();
-    match machine.loaded.tree.get(key) {
-        Some(node) => print!("{}", emit::to_yaml(node)),
-        // RancherOS prints an empty line for a key that is not set; a key that does not exist is a mistake.
-        None if config::schema::field(key).is_some() || key.is_empty() => println!(),
-        None => {
-            let mut problems = Vec::new();
-            let mut tree = Node::empty();
-            let parts: Vec<&str> = key.split('.').collect();
-            let at = config::Location::built_in();
-            tree.set(
-                &parts,
-                &at,
-                Node::new(at.clone(), config::Value::String("x".into())),
-            );
-            check(tree, &CLOUD_CONFIG, &mut problems);
-            let words = problems.first().map_or_else(
-                || "it is not set".to_owned(),
-                |problem| problem.message.clone(),
-            );
-            println!();
-            bail!(
-                "{key}: {}",
-                words
-                    .trim_end_matches(" it is ignored")
-                    .trim_end_matches("; it is ignored")
-            );
-        }
-    }
+    print!("{}", value(&machine.loaded.tree, key)?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The value of a key as YAML. RancherOS printed an empty line for one that is not set, which a script cannot tell from an empty
+/// text.
+fn value(tree: &Node, key: &str) -> anyhow::Result<String> {
+    if let Some(node) = tree.get(key).filter(|node| !node.value.is_nothing()) {
+        return Ok(emit::to_yaml(node));
+    }
+    match unknown(key) {
+        Some(message) => bail!("{key}: {message}"),
+        None => bail!("{key} is not set"),
+    }
+}
+
+/// What is to be said of a key that the schema does not know: the nearest that it knows, if there is one.
+fn unknown(key: &str) -> Option<String> {
+    if config::schema::field(key).is_some() {
+        return None;
+    }
+    let at = config::Location::built_in();
+    let mut tree = Node::empty();
+    let parts: Vec<&str> = key.split('.').collect();
+    let anything = Node::new(at.clone(), config::Value::String("x".into()));
+    tree.set(&parts, &at, anything);
+    let mut problems = Vec::new();
+    check(tree, &CLOUD_CONFIG, &mut problems);
+    let message = problems.into_iter().next()?.message;
+    // Here nothing is ignored.
+    let end = [". It is ignored", " it is ignored"];
+    let words = end.iter().find_map(|end| message.strip_suffix(end));
+    Some(
+        words
+            .unwrap_or(&message)
+            .trim_end_matches([',', ';'])
+            .to_owned(),
+    )
 }
 
 /// Writes the file and says what its owner should know, and when the change holds.
@@ -160,4 +169,61 @@ fn print_json(value: &serde_json::Value, format: Format) -> anyhow::Result<bool>
         println!("{}", serde_json::to_string_pretty(value)?);
     }
     Ok(format == Format::Json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_is_not_set_is_told_from_an_empty_one() {
+        let text = "hostname: ''\nrancher: {debug: ~, network: {dns: {search: []}}, services: {a: {image: b}}}";
+        let (tree, _) = config::parse("t", text).unwrap();
+        for (key, wanted) in [
+            ("hostname", "\"\"\n"),
+            ("rancher.network.dns.search", "[]\n"),
+            ("rancher.services.a.image", "b\n"),
+        ] {
+            assert_eq!(value(&tree, key).unwrap(), wanted, "{key}");
+        }
+        for key in [
+            "rancher.debug",
+            "rancher.network.interfaces",
+            "rancher.services.b",
+            "rancher.services.a.command",
+            "rancher.environment.A",
+            "write_files.0.path",
+            "rancher",
+        ] {
+            let error = value(&Node::empty(), key).unwrap_err().to_string();
+            assert_eq!(error, format!("{key} is not set"));
+        }
+        assert!(value(&tree, "rancher.debug").is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_not_known_gets_the_nearest_one() {
+        for (key, words) in [
+            (
+                "rancher.netwrk",
+                "rancher.netwrk: unknown key, did you mean \"rancher.network\"?",
+            ),
+            (
+                "rancher.netwrk.dns",
+                "rancher.netwrk.dns: unknown key, did you mean \"rancher.network\"?",
+            ),
+            (
+                "rancher.services.a.imag",
+                "rancher.services.a.imag: unknown key, did you mean \"rancher.services.a.image\"?",
+            ),
+            (
+                "rancher.docker.pidfile",
+                "rancher.docker.pidfile: unknown key: it is daemon.json's word: use rancher.docker.pid_file",
+            ),
+            ("xyzzy", "xyzzy: unknown key"),
+        ] {
+            let error = value(&Node::empty(), key).unwrap_err().to_string();
+            assert_eq!(error, words);
+        }
+    }
 }
