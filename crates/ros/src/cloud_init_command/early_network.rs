@@ -111,7 +111,7 @@ impl EarlyNetwork {
             && let Some(link) = self.bare.first()
         {
             self.netlink
-                .add_address(link.index, &link.name, made_up(std::process::id()))?;
+                .add_address(link.index, &link.name, made_up(link))?;
             return Ok(());
         }
         self.start_dhcpcd()
@@ -203,8 +203,17 @@ fn hardware(netlink: &mut Rtnetlink) -> anyhow::Result<Vec<Link>> {
 }
 
 /// An address of 169.254.0.0/16 that is not reserved (RFC 3927): DigitalOcean's service asks for the third byte to be 1 to 168.
-fn made_up(seed: u32) -> Cidr {
-    let [a, b, ..] = seed.wrapping_mul(2_654_435_761).to_le_bytes();
+/// It comes from the card's own address, so that two machines of a network differ (section 2.1); the number of a process is
+/// the same in all of them, since a container counts from 1.
+fn made_up(link: &Link) -> Cidr {
+    /// 2^64 divided by the golden ratio: the first bytes of a product depend on every byte of the other number (Knuth, 6.4).
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let seed = link.mac.map_or(u64::from(link.index), |mac| {
+        mac.0
+            .iter()
+            .fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+    });
+    let [a, b, ..] = seed.wrapping_mul(SPREAD).to_be_bytes();
     let address = IpAddr::from([169, 254, a % 168 + 1, b.clamp(1, 254)]);
     Cidr::new(address, 16).unwrap_or(Cidr::host(address))
 }
@@ -232,10 +241,30 @@ fn server_of(lease: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
+    fn card(mac: Option<[u8; 6]>) -> Link {
+        Link {
+            index: 2,
+            name: "eth0".into(),
+            mac: mac.map(sys::netlink::MacAddress),
+            mtu: 1500,
+            up: true,
+            carrier: true,
+            kind: String::new(),
+            master: None,
+            parent: None,
+            alias: None,
+        }
+    }
+
     #[test]
-    fn made_up_addresses_are_in_their_range() {
-        for seed in (0..5000).chain([u32::MAX]) {
-            let IpAddr::V4(ip) = made_up(seed).address() else {
+    fn made_up_addresses_are_in_their_range_and_each_cards_own() {
+        let cards = (0..=u16::MAX).map(|number| {
+            let [high, low] = number.to_be_bytes();
+            card(Some([0x52, 0x54, 0, 0x12, high, low]))
+        });
+        let mut all = std::collections::BTreeSet::new();
+        for link in cards.chain([card(Some([0xff; 6])), card(Some([0; 6])), card(None)]) {
+            let IpAddr::V4(ip) = made_up(&link).address() else {
                 panic!("not IPv4");
             };
             let [first, second, third, fourth] = ip.octets();
@@ -244,7 +273,19 @@ mod tests {
                 (1..=168).contains(&third) && (1..=254).contains(&fourth),
                 "{ip}"
             );
+            all.insert(ip);
         }
+        // 168 * 254 are possible.
+        assert!(all.len() > 20_000, "{}", all.len());
+        // Every byte counts, and it is the same address at the next boot.
+        let mac = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
+        let one = made_up(&card(Some(mac)));
+        for byte in 0..mac.len() {
+            let mut other = mac;
+            other[byte] += 1;
+            assert_ne!(made_up(&card(Some(other))), one, "byte {byte}");
+        }
+        assert_eq!(made_up(&card(Some(mac))), one);
     }
 
     #[test]
