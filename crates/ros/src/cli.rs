@@ -350,6 +350,7 @@ mod tests {
             "ros service kill -s SIGTERM a",
             "ros service rm -f -v a",
             "ros service ps -q",
+            "ros service ps --format json",
             "ros tls gen -s -H a -H 10.0.0.1 -d /tmp",
             "ros env printenv -0 A",
             "ros dev LABEL=X",
@@ -362,6 +363,8 @@ mod tests {
         ] {
             assert!(Ros::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
-        assert!(Ros::try_parse_from(["ros", "bogus"]).is_err());
+        for line in ["ros bogus", "ros service ps -q --format json"] {
+            assert!(Ros::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
     }
 }

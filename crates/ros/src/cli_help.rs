@@ -84,7 +84,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "ros service logs --lines 20 -f console",
         ],
     ),
-    ("service ps", &["ros service ps"]),
+    (
+        "service ps",
+        &["ros service ps", "ros service ps --format json"],
+    ),
     ("service pull", &["ros service pull web"]),
     ("service restart", &["ros service restart network"]),
     ("service rm", &["ros service rm -f web"]),

@@ -276,6 +276,13 @@ fn services_of_files(guest: &Guest) -> anyhow::Result<()> {
         "sudo ros service enable /var/lib/rancher/conf/test.yml && sudo ros service up local",
     )?;
     guest.run_until("sudo ros service logs local | grep -q bin", BOOT_DEADLINE)?;
+    let listed = guest.run("sudo ros service ps --format json")?;
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&listed)?;
+    let local = listed.iter().find(|container| container["name"] == "local");
+    ensure!(
+        local.is_some_and(|container| container["state"] == "running"),
+        "{listed:?}"
+    );
     prints(
         guest,
         "sudo ros service list",

@@ -193,7 +193,10 @@ pub(crate) enum Service {
     /// List their containers
     Ps {
         /// Only their ids
-        #[arg(short, long)]
+        #[arg(short, long, conflicts_with = "format")]
         quiet: bool,
+        /// How to print them
+        #[arg(long, value_enum, default_value = "table")]
+        format: Format,
     },
 }

@@ -6,6 +6,7 @@ mod enable;
 mod fetch;
 mod late;
 mod list;
+mod ps;
 pub(crate) mod swap;
 mod up;
 mod upgrade;
@@ -93,7 +94,7 @@ pub(crate) fn main(command: &Service) -> anyhow::Result<ExitCode> {
             rmi,
             remove_orphans,
         } => down::main(&steps(names)?, *volumes, *rmi, *remove_orphans),
-        Service::Ps { quiet } => Ok(ps(*quiet)),
+        Service::Ps { quiet, format } => ps::main(*quiet, *format),
     }
 }
 
@@ -110,17 +111,6 @@ fn logs(names: &[String], lines: u32, follow: bool) -> anyhow::Result<ExitCode> 
         &chosen(names)?,
         &with_flags(&words, &[(follow, "--follow")]),
     )
-}
-
-/// Lists the containers of System Docker's services.
-fn ps(quiet: bool) -> ExitCode {
-    let words = [
-        "ps",
-        "--all",
-        "--filter",
-        "label=com.docker.compose.project=os",
-    ];
-    docker(Scope::System, &with_flags(&words, &[(quiet, "--quiet")]))
 }
 
 /// The words, and those flags that are set.
