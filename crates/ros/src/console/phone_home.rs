@@ -15,8 +15,8 @@ use crate::machine_config::MachineConfig;
 
 /// The instance that was told of last, next to the directory of the machine's configuration.
 const DONE: &str = "../phone-home.done";
-/// Longest id that is noted.
-const LONGEST_ID: u64 = 64 << 10;
+/// Largest file that is read: a name, or a public key.
+const MAX_BYTES: u64 = 64 << 10;
 const TRIES: i64 = 10;
 const PAUSE: Duration = Duration::from_secs(3);
 /// What can be sent, in cloud-init's order.
@@ -34,8 +34,8 @@ pub(super) fn call(machine: &MachineConfig, home: &PhoneHome) -> anyhow::Result<
     let url = home.url.as_deref().context("it has no url")?;
     let instance = machine.metadata.instance_id.as_deref().unwrap_or("none");
     let done = Path::new(CONF).join(DONE);
-    let told = sys::regular::read(&done, LONGEST_ID);
-    if told.is_ok_and(|told| told == instance.as_bytes()) {
+    // What is not a file is as good as none, and a pipe is not waited for.
+    if sys::regular::read(&done, MAX_BYTES).is_ok_and(|told| told == instance.as_bytes()) {
         return Ok(());
     }
     let names = names(&home.post);
@@ -90,7 +90,9 @@ fn value(name: &str, machine: &MachineConfig, instance: &str) -> String {
         ),
         name => name.strip_prefix("pub_key_").and_then(|kind| {
             let name = format!("ssh/ssh_host_{kind}_key.pub");
-            fs::read_to_string(Path::new(CONF).join(name)).ok()
+            let key = sys::regular::read(&Path::new(CONF).join(name), MAX_BYTES);
+            key.ok()
+                .map(|key| String::from_utf8_lossy(&key).into_owned())
         }),
     };
     value.map_or_else(|| "N/A".to_owned(), |value| value.trim().to_owned())

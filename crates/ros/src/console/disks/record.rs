@@ -10,6 +10,8 @@ use crate::machine_config::CONF;
 
 /// Next to the directory of the machine's configuration.
 const FILE: &str = "../disk-setup.json";
+/// An entry has some hundred bytes.
+const MAX_BYTES: u64 = 4 << 20;
 
 /// How far an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +24,6 @@ pub(super) enum Step {
     Seen,
 }
 
-/// Longest record that is read.
-const LONGEST: u64 = 1 << 20;
 
 /// The entries of an instance.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -43,7 +43,8 @@ impl Record {
     }
 
     fn load_from(path: &Path, instance: &str) -> Record {
-        let text = sys::regular::read(path, LONGEST).unwrap_or_default();
+        // What is not a file is as good as none, and a pipe is not waited for: services have this directory, too.
+        let text = sys::regular::read(path, MAX_BYTES).unwrap_or_default();
         let known: Option<Record> = serde_json::from_slice(&text).ok();
         let known = known.filter(|known| known.instance == instance);
         Record {
@@ -93,6 +94,8 @@ pub(super) fn key(what: &str, device: &BlockDevice, asked: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
 
@@ -112,5 +115,21 @@ mod tests {
         assert_eq!(Record::load_from(&path, "two").get("b"), None);
         fs::write(&path, "{").unwrap();
         assert_eq!(Record::load_from(&path, "one").get("b"), None);
+        fs::remove_file(&path).unwrap();
+        // Opened as a file it would wait for its other end.
+        let (here, kind) = (
+            fs::File::open(folder.path()).unwrap(),
+            sys::fs::NodeKind::Fifo,
+        );
+        let (name, owner) = (
+            Path::new("disk-setup.json"),
+            fs::metadata(folder.path()).unwrap(),
+        );
+        let owner = (owner.uid(), owner.gid());
+        sys::fs::make_node(here.as_fd(), name, kind, 0o600, owner).unwrap();
+        let mut record = Record::load_from(&path, "one");
+        assert_eq!(record.get("b"), None);
+        record.set("b", Step::Made).unwrap();
+        assert_eq!(Record::load_from(&path, "one").get("b"), Some(Step::Made));
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! The kernel is asked without mount(8), whose command line everybody can read.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::Path;
@@ -93,7 +92,8 @@ fn translate(
 }
 
 fn read(path: &str) -> anyhow::Result<String> {
-    let file = File::open(Path::new(path)).with_context(|| format!("cannot open {path}"))?;
+    // Below a home its user may have put a pipe there.
+    let file = sys::regular::open(Path::new(path))?;
     let mut text = String::new();
     file.take(MAX_BYTES)
         .read_to_string(&mut text)
@@ -132,6 +132,9 @@ fn credentials(text: &str) -> anyhow::Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     #[test]
@@ -175,7 +178,20 @@ mod tests {
             ]
         );
         let absent = mount("//127.0.0.1/x", "/nowhere", "cifs", "cred=/no/such/file").unwrap_err();
-        assert_eq!(absent.to_string(), "cannot open /no/such/file");
+        let absent = absent.to_string();
+        assert!(absent.contains("open /no/such/file"), "{absent}");
+        // A pipe is not waited for.
+        let folder = tempfile::tempdir().unwrap();
+        let (here, kind) = (
+            std::fs::File::open(folder.path()).unwrap(),
+            sys::fs::NodeKind::Fifo,
+        );
+        let metadata = here.metadata().unwrap();
+        let owner = (metadata.uid(), metadata.gid());
+        sys::fs::make_node(here.as_fd(), Path::new("pipe"), kind, 0o600, owner).unwrap();
+        let cred = format!("cred={}/pipe", folder.path().display());
+        let pipe = mount("//127.0.0.1/x", "/nowhere", "cifs", &cred).unwrap_err();
+        assert!(pipe.to_string().contains("a named pipe"), "{pipe}");
         mount("server/x", "/nowhere", "cifs", "").unwrap_err();
     }
 }

@@ -12,6 +12,8 @@ use crate::preload;
 
 /// Names of images to be pulled, a line each, below Docker's data: they are lost with it.
 const LIST: &str = "damaged/pull-again";
+/// Some thousand names.
+const MAX_BYTES: u64 = 1 << 20;
 /// User Docker's socket.
 const SOCKET: &str = "/run/docker.sock";
 /// Longest time for one image.
@@ -22,7 +24,9 @@ fn list(data_root: &Path) -> PathBuf {
 }
 
 fn noted(path: &Path) -> BTreeSet<String> {
-    let text = fs::read_to_string(path).unwrap_or_default();
+    // What is not a file is as good as none, and a pipe is not waited for.
+    let bytes = sys::regular::read(path, MAX_BYTES).unwrap_or_default();
+    let text = String::from_utf8(bytes).unwrap_or_default();
     text.lines()
         .filter(|line| !line.is_empty())
         .map(str::to_owned)

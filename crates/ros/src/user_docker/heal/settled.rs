@@ -17,6 +17,8 @@ use super::{Places, entries, roots, spares};
 
 /// Names of layers' directories, one a line. Each unpacking gets another name, so the list may outlive what it names.
 const LIST: &str = "settled-layers";
+/// Some ten thousand names.
+const MAX_BYTES: u64 = 4 << 20;
 /// dockerd's notes about layers, below its data.
 const DATABASE: &str = "image/overlay2/layerdb";
 /// Pause after a failure, such as a full disk.
@@ -35,12 +37,12 @@ impl Settled {
     /// What is written down about `root`, in `directory`.
     pub(super) fn of(directory: &Path, root: &Path) -> Settled {
         let list = spares::directory(directory, root).join(LIST);
-        let text = fs::read_to_string(&list);
+        // What is not a file is as good as none, and a pipe is not waited for.
+        let bytes = sys::regular::read(&list, MAX_BYTES).ok();
+        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
         Settled {
             root: root.to_owned(),
-            known: text
-                .ok()
-                .map(|text| text.lines().map(str::to_owned).collect()),
+            known: text.map(|text| text.lines().map(str::to_owned).collect()),
             list,
         }
     }
