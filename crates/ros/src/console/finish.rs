@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use config::cloud_config::{Command as Entry, PowerState, Swap};
+use config::cloud_config::{Command as Entry, PowerState};
 use engine_api::Client;
 use sys::kmsg::{self, Priority};
 use sys::process::Command;
 
-use super::mounts;
+use super::mounts::{self, Entry as Mount};
 use super::{
     FILES_DONE, SERVER_PATIENCE, again, commands, disks, part, phone_home, resize, settings,
 };

@@ -1,6 +1,5 @@
 //! `phone_home`: tells a server that everything was applied, once for each instance.
 
-use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;

@@ -216,6 +216,8 @@ pub(crate) fn holds(disk: &BlockDevice, device: Option<&Path>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt as _;
+
     use super::*;
 
     fn device(name: &str, gigabytes: u64) -> BlockDevice {

@@ -24,7 +24,6 @@ pub(super) enum Step {
     Seen,
 }
 
-
 /// The entries of an instance.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

@@ -7,8 +7,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use sys::process::Command;
 
+use super::present::is_there;
 use super::swap::swap_off;
-use super::{DEADLINE, Entry, is_mounted, succeed};
+use super::{DEADLINE, Entry, succeed};
 
 /// The entries that the last console of this boot had.
 const RECORD: &str = "/run/rancher/console-mounts.json";
@@ -51,7 +52,7 @@ fn end(entry: &Entry) -> anyhow::Result<()> {
     if entry.kind == "swap" {
         return swap_off(&entry.source);
     }
-    if !is_mounted(&entry.target) {
+    if !is_there(entry) {
         return Ok(()); // it ended with its console
     }
     let mut command = Command::new("umount").deadline(DEADLINE);

@@ -15,6 +15,7 @@ use std::path::{Component, Path};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use config::cloud_config::Swap;
 use serde::{Deserialize, Serialize};
 use sys::process::Command;
 
