@@ -51,6 +51,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("os history", &["ros os history"]),
     ("os list", &["ros os list", "ros os list -u"]),
     ("os pin", &["ros os pin", "ros os pin off"]),
+    ("os policy", &["ros os policy"]),
     ("os rollback", &["ros os rollback"]),
     ("os status", &["ros os status --format json"]),
     (

@@ -39,7 +39,7 @@ pub(super) fn swap_on(source: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Stops swapping to a device or a file; one that is not swapped to is no matter.
+/// Stops swapping to a device or a file; one that is not swapped to stays as it is.
 pub(super) fn swap_off(source: &str) -> anyhow::Result<()> {
     if source.starts_with('/') && !is_swap(source) {
         return Ok(());
