@@ -22,13 +22,25 @@ const ROLES: [Role; 8] = [
 /// The layout that `entries`, a partition table, has; `bios` as for [`Layout::plan`].
 ///
 /// # Errors
-/// When it lacks a partition of ours, or one is not where it could be.
+/// When it lacks a partition of ours, one is not where it could be, or it has one that is not ours.
 pub fn kept_layout(
     entries: &[Entry],
     disk_bytes: u64,
     sector_bytes: u64,
     bios: bool,
 ) -> Result<Layout> {
+    let is_ours = |entry: &Entry| {
+        let mut ours = ROLES.iter();
+        ours.any(|role| entry.number == role.number() && entry.name == role.name())
+    };
+    // The table is written again, and would not have it any more
+    if let Some(other) = entries.iter().find(|entry| !is_ours(entry)) {
+        invalid!(
+            "the disk has a partition {} {:?} that is not of an installation, and would be lost",
+            other.number,
+            other.name
+        );
+    }
     let mut free = MIB;
     let mut partitions = Vec::new();
     let wanted = ROLES.into_iter().filter(|role| bios || *role != Role::Bios);
@@ -108,6 +120,14 @@ mod tests {
             moved[number].start = if number == 0 { 512 } else { MIB };
             assert!(kept_layout(&moved, 4 * GIB, 512, true).is_err(), "{number}");
         }
+        let mut more = good.clone();
+        more.push(Entry {
+            number: 9,
+            name: "photos".to_owned(),
+            ..good[7].clone()
+        });
+        let error = kept_layout(&more, 9 * GIB, 512, true).unwrap_err();
+        assert!(error.to_string().contains("\"photos\""), "{error}");
         let error = kept_layout(&good, 3 * GIB, 512, true).unwrap_err();
         assert!(error.to_string().contains("RANCHER_STATE"), "{error}");
     }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use install::{Disk, Layout};
@@ -50,6 +51,9 @@ impl Disk for DiskFile {
     }
 }
 
+/// How long a disk may be claimed by whoever only looks at it.
+const BUSY_DEADLINE: Duration = Duration::from_secs(5);
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// `O_EXCL` of Linux, which on a block device fails when anything has mounted or claimed it (open(2)).
 const EXCLUSIVE: i32 = 0o200;
 
@@ -58,12 +62,24 @@ const EXCLUSIVE: i32 = 0o200;
 /// # Errors
 /// When it, or a partition of it, is mounted or a part of something else, or cannot be written.
 pub(crate) fn alone(path: &Path) -> anyhow::Result<File> {
-    File::options()
-        .read(true)
-        .write(true)
-        .custom_flags(EXCLUSIVE)
-        .open(path)
-        .with_context(|| format!("{} is in use, or cannot be opened", path.display()))
+    let end = Instant::now() + BUSY_DEADLINE;
+    loop {
+        let opened = File::options()
+            .read(true)
+            .write(true)
+            .custom_flags(EXCLUSIVE)
+            .open(path);
+        match opened {
+            // The kernel claims a disk for as long as it reads its table, which udev has it do at a boot
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < end => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            opened => {
+                return opened
+                    .with_context(|| format!("{} is in use, or cannot be opened", path.display()));
+            }
+        }
+    }
 }
 
 /// Whole disks that could be installed on.

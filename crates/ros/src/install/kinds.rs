@@ -91,7 +91,8 @@ pub(super) fn keeps_state(options: &Options) -> bool {
 
 /// Whether a disk with data is taken: by order, or because the kind is about such a disk.
 pub(super) fn takes_data(options: &Options) -> bool {
-    options.force || keeps_state(options)
+    // A farm gives the same parameters at each boot: without an order it would install again and again
+    options.force || (keeps_state(options) && !options.unattended)
 }
 
 /// The disk, by `-d`, by the state partition of `-p`, or, where one is kept and only one is there, by that.
@@ -125,9 +126,9 @@ fn disk_of_state(devices: &[BlockDevice], named: Option<&Path>) -> anyhow::Resul
         ),
         ([], None) => fail!(
             Refused,
-            "-t {KEEP}: no disk has an installation of this system; -d DISK installs on a whole disk"
+            "no disk has an installation of this system whose state could be kept; after an installation that was cut off, name the disk by -d"
         ),
-        _ => bail!("-t {KEEP}: several disks have a state partition: name one by -d"),
+        _ => bail!("several disks have a state partition that could be kept: name one by -d"),
     }
 }
 
@@ -201,6 +202,11 @@ mod tests {
                 (keeps_state(&options), takes_data(&options)),
                 (keeps, keeps)
             );
+            let unattended = Options {
+                unattended: true,
+                ..options
+            };
+            assert!(!takes_data(&unattended));
         }
     }
 

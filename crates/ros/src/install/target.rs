@@ -118,16 +118,21 @@ impl Target {
             install::read_table(&mut disk, sector),
             install::read_second_table(&mut disk, sector, size),
         ];
+        let mut why = "no partition table".to_owned();
         for entries in tables.into_iter().flatten() {
-            let layout = install::kept_layout(&entries, size, sector, bios);
-            let state = |entry: &Entry| entry.number == Role::State.number();
-            if let (Ok(layout), Some(state)) = (layout, entries.into_iter().find(state)) {
-                return Ok((layout, state));
+            let state = |entry: &&Entry| entry.number == Role::State.number();
+            match install::kept_layout(&entries, size, sector, bios) {
+                Ok(layout) => {
+                    if let Some(state) = entries.iter().find(state) {
+                        return Ok((layout, state.clone()));
+                    }
+                }
+                Err(error) => why = error.to_string(),
             }
         }
         fail!(
             Refused,
-            "{} has no state partition of an installation like this one to keep: install on another disk and copy what is on it, or \
+            "{} has no state partition of an installation like this one to keep ({why}): install on another disk and copy what is on it, or \
              leave it and name it by rancher.state.dev with -a",
             self.node.display()
         )

@@ -108,6 +108,7 @@ fn upgrade_staged(machine: &Installed, slot: Slot, options: &Options) -> anyhow:
         fail!(Refused, "the version in slot {slot} is staged already");
     }
     let version = machine.version(slot).context("no version is staged")?;
+    println!("A version lies in slot {slot}; the name of an image takes another one.");
     check_and_tell(machine, &Wanted::in_slot(&version, slot), options)?;
     if asks(options.force) && !confirm("Continue")? {
         return Ok(ExitCode::FAILURE);

@@ -66,6 +66,8 @@ pub(super) enum Staged {
     Ready,
     /// It brings another major version of Docker, whose data has no way back: a person has to want that.
     WantsPerson,
+    /// This machine does not take it (any more): somebody has pinned another one, or forced it onto the disk.
+    Refused,
 }
 
 /// What is done about it.
@@ -95,7 +97,7 @@ pub(super) fn decide(facts: &Facts) -> Action {
             Action::Arm
         };
     }
-    // What waits for a person may be replaced by something newer
+    // What waits for a person, or is not taken, may be replaced by something else
     if facts.due {
         Action::Fetch
     } else {
@@ -132,8 +134,13 @@ mod tests {
     #[test]
     fn nothing_is_rebooted_that_was_not_asked_for() {
         let mut reboots = 0;
-        let stages = [None, Some(Staged::Ready), Some(Staged::WantsPerson)];
-        for number in 0..16 * 3 * 3 * 3 {
+        let stages = [
+            None,
+            Some(Staged::Ready),
+            Some(Staged::WantsPerson),
+            Some(Staged::Refused),
+        ];
+        for number in 0..16 * 3 * 3 * 4 {
             let flag = |bit: u32| number >> bit & 1 == 1;
             let (armed, trial, stuck, due) = (flag(0), flag(1), flag(2), flag(3));
             let mode = [Mode::None, Mode::Download, Mode::Auto][number / 16 % 3];

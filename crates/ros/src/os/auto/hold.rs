@@ -8,6 +8,8 @@ use config::cloud_config::Rancher;
 use engine_api::{Client, ContainerSummary, Filters};
 use sys::process::Command;
 
+use super::super::gate::has_docker;
+
 /// Longest time that User Docker, and the owner's command, may think.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// A container with this label holds the reboot while it runs.
@@ -20,7 +22,7 @@ const USER_DOCKER: &str = "/run/docker.sock";
 /// # Errors
 /// When the owner's command gives no answer.
 pub(super) fn reason(rancher: &Rancher) -> anyhow::Result<Option<String>> {
-    if rancher.services.contains_key("docker") {
+    if has_docker(rancher) {
         match running() {
             Ok(containers) => {
                 if let Some(name) = held_by(&containers) {

@@ -18,6 +18,7 @@ use install::Slot;
 
 use super::installed::Installed;
 use super::policy::Policy;
+use super::wanted::Wanted;
 use super::{again, releases, rules, upgrade};
 use crate::machine_config::MachineConfig;
 use crate::problems;
@@ -152,9 +153,15 @@ fn look(when: When) -> anyhow::Result<String> {
 
 /// Whether a version on the disk may be tried without a person.
 fn kind(installed: &Installed, slot: Slot) -> Staged {
-    let version = |slot| installed.version(slot).map(|version| version.manifest);
-    match (version(installed.slot), version(slot)) {
-        (Some(now), Some(then)) if rules::changes_docker(&now, &then) => Staged::WantsPerson,
+    let Some(then) = installed.version(slot) else {
+        return Staged::Refused;
+    };
+    let wanted = Wanted::in_slot(&then, slot);
+    if rules::check(installed, &wanted, rules::Asker::Policy).is_err() {
+        return Staged::Refused;
+    }
+    match installed.version(installed.slot) {
+        Some(now) if rules::changes_docker(&now.manifest, &then.manifest) => Staged::WantsPerson,
         _ => Staged::Ready,
     }
 }

@@ -31,8 +31,14 @@ pub(super) struct Machine<'a> {
 
 impl Machine<'_> {
     fn has_docker(&self) -> bool {
-        self.rancher.services.contains_key("docker")
+        has_docker(self.rancher)
     }
+}
+
+/// Whether User Docker is to run: the label `io.rancher.os.createonly` leaves it stopped.
+pub(in crate::os) fn has_docker(rancher: &Rancher) -> bool {
+    let docker = rancher.services.get("docker");
+    docker.is_some_and(|service| !service.is_create_only())
 }
 
 /// A check.
@@ -71,7 +77,7 @@ pub(super) const CHECKS: &[Check] = &[
     online("containers", |machine| Ok(containers(machine)?)),
     online("own checks", |machine| Ok(own(machine)?)),
     check("canary", |machine| Ok(canary(machine)?)),
-    online("steady", |machine| Ok(steady(machine)?)),
+    online("steady", steady),
 ];
 
 /// A clock that is wrong by less is mended by ntp, and a battery may be empty.
@@ -195,13 +201,14 @@ fn canary(machine: &Machine<'_>) -> anyhow::Result<()> {
     machine
         .steady
         .replace(Some(Steady::look(machine.facts, true)?));
-    canary::sing(!machine.facts.no_bridge)?;
+    let bridge = machine.rancher.docker.bridge.as_deref();
+    canary::sing(!machine.facts.no_bridge && bridge != Some("none"))?;
     machine.sung.set(true);
     Ok(())
 }
 
 /// Nothing that runs has been started again for a while.
-fn steady(machine: &Machine<'_>) -> anyhow::Result<()> {
+fn steady(machine: &Machine<'_>) -> Checked {
     let now = Steady::look(machine.facts, machine.has_docker())?;
     let mut first = machine.steady.borrow_mut();
     match first.as_ref().map(|first| first.judge(&now)) {
@@ -209,11 +216,12 @@ fn steady(machine: &Machine<'_>) -> anyhow::Result<()> {
         Some(Judged::TooEarly) => {}
         Some(Judged::Again(name)) => {
             first.replace(now);
-            bail!("{name} was started again");
+            let reason = format!("{name} ends and is started again and again");
+            return failed(Kind::NotYet, reason);
         }
         None => drop(first.replace(now)),
     }
-    bail!("what runs is watched for a while")
+    failed(Kind::Watching, "what runs is watched for a while")
 }
 
 #[cfg(test)]
@@ -227,6 +235,20 @@ mod tests {
             sung: Cell::new(false),
             steady: RefCell::new(None),
         }
+    }
+
+    #[test]
+    fn a_docker_that_is_left_stopped_is_not_asked() {
+        let has = |text: &str| {
+            let source = config::Source { name: "t", text };
+            let loaded = config::load(&[source], &config::CommandLine::default());
+            has_docker(&loaded.config.rancher)
+        };
+        assert!(has("rancher: {services: {docker: {image: x}}}"));
+        assert!(!has(
+            "rancher: {services: {docker: {image: x, labels: {io.rancher.os.createonly: 'true'}}}}"
+        ));
+        assert!(!has("hostname: a"));
     }
 
     #[test]

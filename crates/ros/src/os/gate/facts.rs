@@ -176,6 +176,9 @@ fn services() -> anyhow::Result<Vec<String>> {
         let mut found = Vec::new();
         for name in names {
             let one = client.container_inspect(&name, false).await?;
+            if was_unsteady(one.restart_count, &one.state.started_at, Timestamp::now()) {
+                continue;
+            }
             if starts_by_itself(&one.host_config.restart_policy.name) {
                 found.push(name);
             }

@@ -34,6 +34,7 @@ use checks::{CHECKS, Machine};
 use facts::Facts;
 use outcome::{Failure, Verdict, verdict};
 
+pub(super) use checks::has_docker;
 pub(super) use outcome::UNPROVEN;
 
 /// What the checks have said so far, for `ros os status` and for people who look in.

@@ -12,6 +12,8 @@ pub(in crate::os) const UNPROVEN: &str = "unproven: ";
 pub(super) enum Kind {
     /// It may pass later.
     NotYet,
+    /// All is well, and is watched for some seconds more, also when the time is over.
+    Watching,
     /// No time changes it.
     Definite,
     /// Links are up and none has a carrier: a cable or a switch, which the version cannot help.
@@ -105,6 +107,7 @@ mod tests {
             (Some(Kind::Definite), 1, 0, Verdict::Reject),
             (Some(Kind::NotYet), 600, 0, Verdict::Wait),
             (Some(Kind::NotYet), 601, 0, Verdict::Reject),
+            (Some(Kind::Watching), 610, 0, Verdict::Wait),
             // The time without a cable does not count against it, also when something else fails afterwards
             (Some(Kind::NotYet), 601, 60, Verdict::Wait),
             (Some(Kind::NoAnswer), 600, 0, Verdict::Wait),

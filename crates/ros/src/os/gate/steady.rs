@@ -23,12 +23,12 @@ pub(super) enum Judged {
     Steady,
     /// Nothing has changed, and it is too early.
     TooEarly,
-    /// This has been started again.
+    /// This has died and been started again.
     Again(String),
 }
 
-/// By name, when each was started.
-type Starts = BTreeMap<String, String>;
+/// By name, how often its engine has started each again.
+type Starts = BTreeMap<String, i64>;
 
 impl Steady {
     /// The first look.
@@ -44,14 +44,19 @@ impl Steady {
 
     /// What `now`, a later look, says about this one.
     pub(super) fn judge(&self, now: &Self) -> Judged {
-        let again = self.starts.iter().find(|(name, start)| {
-            let then = now.starts.get(*name);
-            then.is_some_and(|then| then != *start)
-        });
-        if let Some((name, _)) = again {
+        let watched = now.since.saturating_duration_since(self.since);
+        // What runs for long enough each time works as well as before
+        let dies = |(name, before): &(&String, &i64)| {
+            let starts = now.starts.get(*name).map_or(0, |now| *now - **before);
+            let starts = u32::try_from(starts).unwrap_or(0);
+            watched
+                .checked_div(starts)
+                .is_some_and(|each| each < LONG_ENOUGH)
+        };
+        if let Some((name, _)) = self.starts.iter().find(dies) {
             return Judged::Again(name.clone());
         }
-        if now.since.saturating_duration_since(self.since) < LONG_ENOUGH {
+        if watched < LONG_ENOUGH {
             return Judged::TooEarly;
         }
         Judged::Steady
@@ -64,7 +69,7 @@ fn starts(facts: &Facts, user_docker: bool) -> anyhow::Result<Starts> {
         let system = Client::new(SYSTEM_DOCKER);
         for name in &facts.services {
             match system.container_inspect(name, false).await {
-                Ok(found) => starts.insert(format!("service {name}"), found.state.started_at),
+                Ok(found) => starts.insert(format!("service {name}"), found.restart_count),
                 // Whether it may be missing is another check's question
                 Err(error) if error.is_not_found() => continue,
                 Err(error) => return Err(error.into()),
@@ -74,7 +79,7 @@ fn starts(facts: &Facts, user_docker: bool) -> anyhow::Result<Starts> {
             let user = Client::new(USER_DOCKER);
             for known in &facts.containers {
                 if let Some(found) = containers::find(&user, known).await? {
-                    starts.insert(format!("container {}", known.name), found.state.started_at);
+                    starts.insert(format!("container {}", known.name), found.restart_count);
                 }
             }
         }
@@ -93,8 +98,8 @@ pub(super) fn was_unsteady(restarts: i64, started_at: &str, now: Timestamp) -> b
 mod tests {
     use super::*;
 
-    fn steady(since: Instant, starts: &[(&str, &str)]) -> Steady {
-        let owned = |(name, start): &(&str, &str)| ((*name).to_owned(), (*start).to_owned());
+    fn steady(since: Instant, starts: &[(&str, i64)]) -> Steady {
+        let owned = |(name, starts): &(&str, i64)| ((*name).to_owned(), *starts);
         Steady {
             since,
             starts: starts.iter().map(owned).collect(),
@@ -104,20 +109,24 @@ mod tests {
     #[test]
     fn what_starts_again_is_not_steady_and_what_starts_late_is() {
         let first = Instant::now();
-        let begin = steady(first, &[("service ntp", "1"), ("container web", "2")]);
+        let begin = steady(first, &[("service ntp", 1), ("container web", 2)]);
         let again = |name: &str| Judged::Again(name.to_owned());
         for (seconds, starts, expected) in [
-            (20, ["1", "2"], Judged::Steady),
-            (5, ["1", "2"], Judged::TooEarly),
-            (5, ["1", "3"], again("container web")),
-            (20, ["9", "2"], again("service ntp")),
+            (20, [1, 2], Judged::Steady),
+            (5, [1, 2], Judged::TooEarly),
+            (5, [1, 3], again("container web")),
+            (40, [4, 2], again("service ntp")),
+            // Once in 20 s: it ends by itself, and did so before
+            (20, [1, 3], Judged::Steady),
+            // Made again by its owner
+            (20, [0, 0], Judged::Steady),
         ] {
             let starts = [("service ntp", starts[0]), ("container web", starts[1])];
             let now = steady(first + Duration::from_secs(seconds), &starts);
             assert_eq!(begin.judge(&now), expected, "{starts:?}");
         }
         // Gone, and come: other checks know what has to be there
-        let other = [("service ntp", "1"), ("container db", "7")];
+        let other = [("service ntp", 1), ("container db", 7)];
         let now = steady(first + LONG_ENOUGH, &other);
         assert_eq!(begin.judge(&now), Judged::Steady);
     }
