@@ -122,7 +122,7 @@ pub struct ArchivePutOptions {
     pub path: PathBuf,
     /// Refuse to replace a directory by a file or the reverse.
     pub no_overwrite_dir_non_dir: bool,
-    /// Keep the owners that the archive names (else root).
+    /// Who the container runs as owns the files, if it names a user; else the owners are the archive's.
     pub copy_uid_gid: bool,
 }
 

@@ -16,6 +16,7 @@ pub mod output;
 
 mod arguments;
 mod containers;
+mod cp;
 mod create;
 pub mod credentials;
 mod engine;
@@ -75,10 +76,21 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, keeper: MakeKeeper) -
         Ok(code) => code,
         Err(error) if output::is_closed(&error) => ExitCode::from(output::PIPE_CLOSED),
         Err(error) => {
-            eprintln!("system-docker: {error:#}");
+            eprintln!("system-docker: {}", words(&error));
             ExitCode::from(if runs { FAILED } else { 1 })
         }
     }
+}
+
+/// An error and its causes in a line, the kernel's in Docker's words: `cannot open x: no such file or directory`.
+fn words(error: &anyhow::Error) -> String {
+    let causes = error
+        .chain()
+        .map(|cause| match cause.downcast_ref::<std::io::Error>() {
+            Some(kernels) => engine_api::cause(kernels),
+            None => cause.to_string(),
+        });
+    causes.collect::<Vec<_>>().join(": ")
 }
 
 fn dispatch(arguments: Arguments, keeper: MakeKeeper) -> anyhow::Result<ExitCode> {
@@ -104,7 +116,7 @@ async fn verb(client: &Client, verb: Verb, keeper: MakeKeeper) -> anyhow::Result
             let request = options.request(false)?;
             println!("{}", run::create(client, &options, &request).await?);
         }
-        Verb::Cp(options) => transfer::copy(client, &options).await?,
+        Verb::Cp(options) => cp::copy(client, &options).await?,
         Verb::Diff { container } => containers::changes(client, &container).await?,
         Verb::Engine(verb) => engine::engine(client, verb, keeper).await?,
         Verb::Events(options) => system::events(client, &options).await?,

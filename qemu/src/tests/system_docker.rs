@@ -27,6 +27,11 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
         ),
         shared(
             context,
+            "system_docker_client_copies_files_as_docker_does",
+            copies_files,
+        ),
+        shared(
+            context,
             "system_docker_client_passes_signals_and_detaches",
             client_passes_signals_and_detaches,
         ),
@@ -188,6 +193,51 @@ fn client_has_dockers_verbs(guest: &Guest) -> anyhow::Result<()> {
         "inspect of nothing: {answer:?}"
     );
     Ok(())
+}
+
+/// `cp` by our client and by the stock one: the same names, whatever is in them and whatever is at the target.
+fn copies_files(guest: &Guest) -> anyhow::Result<()> {
+    let image = guest.run("system-docker inspect -f '{{.Config.Image}}' syslog")?;
+    guest.run(&format!(
+        "system-docker run -d --name copied --entrypoint sleep {image} 100000"
+    ))?;
+    let mut seen = Vec::new();
+    for client in ["system-docker", STOCK] {
+        let script = format!(
+            "set -e; rm -rf /tmp/copied; mkdir -p /tmp/copied/tree/sub; cd /tmp/copied; \
+             system-docker exec copied sh -c 'rm -rf /srv/* && mkdir -p /srv/there'; \
+             echo one > tree/a; echo two > 'tree/sub/b&|c'; ln -s a tree/link; chmod 750 tree/sub; \
+             {client} cp tree copied:/srv/new; {client} cp tree copied:/srv/there; {client} cp tree/. copied:/srv/there; \
+             {client} cp tree/a 'copied:/srv/n&|w'; {client} cp -L tree/link copied:/srv; \
+             {client} cp copied:/srv out; {client} cp copied:/srv/. out/there; {client} cp copied:/srv/new/a file; \
+             {client} cp -L copied:/srv/new/link followed; {client} cp copied:/srv/new/link followed; \
+             {client} cp copied:/srv/there - | {client} cp - copied:/srv/new; {client} cp copied:/srv/new again; \
+             {client} cp copied:/ root; test -e root/etc/hostname; test -d root/proc; rm -rf root; \
+             {client} cp copied:/srv file 2>&1 | grep -o 'cannot copy directory'; \
+             {client} cp copied:/srv/new/a none/ 2>&1 | grep -o 'no such directory'; \
+             find . ! -type l -exec stat -c '%n %A' {{}} + | sort; cat out/new/sub/b* 'out/n&|w' out/link; readlink out/new/link followed"
+        );
+        seen.push(guest.run(&format!("sudo bash -c {}", quoted(&script)))?);
+    }
+    guest.run("system-docker rm -f copied")?;
+    ensure!(
+        seen[0] == seen[1],
+        "ours:\n{}\nthe stock client:\n{}",
+        seen[0],
+        seen[1]
+    );
+    ensure!(
+        seen[0].contains("./out/there/there/sub/b&|c -rw-r--r--")
+            && seen[0].ends_with("two\none\none\na\na"),
+        "what was copied: {}",
+        seen[0]
+    );
+    Ok(())
+}
+
+/// A word for the shell, whatever is in it.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 fn client_passes_signals_and_detaches(guest: &Guest) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@ use super::system::filters_text;
 use super::transport::finish;
 use super::{ByteStream, Client, Hijacked, JsonLines};
 use crate::body::Body;
+use crate::options::ArchivePutOptions;
 use crate::{
     ContainerCreateResponse, ContainerInspect, ContainerSummary, ContainerTop, ContainerUpdate,
     ContainerUpdateResponse, ContainersPruneReport, CreateRequest, Error, FilesystemChange,
@@ -341,13 +342,13 @@ impl Client {
     pub async fn archive_put(
         &self,
         id: &str,
-        path: &str,
-        no_overwrite_dir_non_dir: bool,
+        options: &ArchivePutOptions,
         archive: Body,
     ) -> Result<()> {
         let target = of(id, "/archive")
-            .with("path", path)
-            .flag("noOverwriteDirNonDir", no_overwrite_dir_non_dir);
+            .with("path", options.path.to_string_lossy())
+            .flag("noOverwriteDirNonDir", options.no_overwrite_dir_non_dir)
+            .flag("copyUIDGID", options.copy_uid_gid);
         let request = self
             .request(Method::PUT, &target)
             .header(header::CONTENT_TYPE, "application/x-tar");

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use engine_api::body::Body;
+use engine_api::options::ArchivePutOptions;
 use engine_api::{CreateRequest, Filters};
 
 use crate::containers::script;
@@ -38,6 +39,13 @@ fn archive(fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Body {
     Body::Full(Bytes::from(archive.into_inner().unwrap()))
 }
 
+fn into(path: &str) -> ArchivePutOptions {
+    ArchivePutOptions {
+        path: path.into(),
+        ..ArchivePutOptions::default()
+    }
+}
+
 async fn files_reach_the_volumes_of_a_created_container() {
     let engine = Engine::start().await;
     let client = &engine.client;
@@ -57,7 +65,7 @@ async fn files_reach_the_volumes_of_a_created_container() {
         archive.append_link(&mut header, "link", "/data").unwrap();
     });
     client
-        .archive_put("web", "/srv", false, link)
+        .archive_put("web", &into("/srv"), link)
         .await
         .unwrap();
     let file = archive(|archive| {
@@ -68,7 +76,7 @@ async fn files_reach_the_volumes_of_a_created_container() {
             .unwrap();
     });
     client
-        .archive_put("web", "/srv/link", false, file)
+        .archive_put("web", &into("/srv/link"), file)
         .await
         .unwrap();
     let volume = engine.inspect("web").await.mounts[0].source.clone();

@@ -37,6 +37,16 @@ pub(crate) struct Signals {
 /// `cp`
 #[derive(Debug, Args)]
 pub(crate) struct Cp {
+    /// Keep the owners: here those of the container, in the container its user
+    #[arg(short, long)]
+    pub(crate) archive: bool,
+    /// Copy what a link leads to
+    #[arg(short = 'L', long)]
+    pub(crate) follow_link: bool,
+    /// Do not say what was copied; without a terminal that is so anyway
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        overrides_with = "quiet")]
+    pub(crate) quiet: Option<bool>,
     /// CONTAINER:PATH, a local path, or - for a tar stream
     pub(crate) source: String,
     /// CONTAINER:PATH, a local path, or - for a tar stream
