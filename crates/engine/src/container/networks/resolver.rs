@@ -12,9 +12,9 @@ use oci_image::Digest;
 use rustix::fs::OFlags;
 
 /// The file, in the container's directory and bound into the container.
-const FILE: &str = "resolv.conf";
+pub(in crate::container) const FILE: &str = "resolv.conf";
 /// Next to it: what the engine wrote last, as in Docker. A file that the container has changed since is the container's.
-const HASH: &str = "resolv.conf.hash";
+pub(in crate::container) const HASH: &str = "resolv.conf.hash";
 /// Longest file that is changed, in bytes. The container can make it longer.
 const LONGEST: u64 = 64 * 1024;
 

@@ -12,6 +12,7 @@ use objects::Damage;
 use engine_api::Error;
 use sys::cgroup::Cgroup;
 
+use super::networks::resolver;
 use crate::Engine;
 use crate::container::life::restart::{Exit, wants_restart};
 use crate::container::record::DOOMED;
@@ -200,7 +201,8 @@ fn check_files(directory: &Path, id: &str, damage: &Damage) {
             damage.set_aside(&path, "not a directory");
         }
     }
-    let own = ["hosts", "hostname", "resolv.conf"].map(|name| directory.join(name));
+    let own = ["hosts", "hostname", resolver::FILE, resolver::HASH];
+    let own = own.map(|name| directory.join(name));
     let logs = damage.entries(directory).into_iter().filter(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         name.starts_with(&format!("{id}-json.log")) && !name.ends_with(".damaged")
