@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use oci_image::error::{Context, Error, Result};
 use oci_image::task::{FilePath, FileStat, FilesAction};
 use oci_transfer::layer::{
-    PackOptions, TarWriter, UnpackOptions, pack_directory, pack_file, unpack_into,
+    PackOptions, TarWriter, UnpackOptions, pack_directory, pack_file, past_lease, unpack_into,
 };
 use rustix::fs::{FileType, OFlags, StatVfsMountFlags, StatxFlags};
 use sys::regular::Descriptors;
@@ -104,9 +104,13 @@ fn read(
         };
         pack_directory(directory.as_fd(), &mut tar, &options)?;
     } else if kind == FileType::RegularFile {
-        let regular = place
-            .descriptors
-            .open_regular(file.as_fd(), OFlags::RDONLY, &path.clean);
+        let open = || {
+            let file = file.as_fd();
+            place
+                .descriptors
+                .open_regular(file, OFlags::RDONLY, &path.clean)
+        };
+        let regular = past_lease(open, |error| error.kind() == io::ErrorKind::WouldBlock);
         let file = regular.map_err(|error| not_there(path, &error.into()))?;
         said(stat);
         pack_file(file, &name, &mut tar)?;

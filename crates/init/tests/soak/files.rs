@@ -13,11 +13,11 @@ crate::tests![
     the_root_of_a_running_container_is_copied_as_docker_copies_it,
     the_archive_of_one_file_is_a_plain_entry_with_its_attributes,
     a_container_has_dockers_init_layer_and_a_commit_has_not,
-    a_lease_on_the_file_of_users_holds_only_its_copy
+    a_lease_holds_up_only_who_reads_its_file
 ];
 
 /// The test that needs a program to take a lease: no other that every machine has can.
-pub(crate) const NEEDS_PERL: &str = "a_lease_on_the_file_of_users_holds_only_its_copy";
+pub(crate) const NEEDS_PERL: &str = "a_lease_holds_up_only_who_reads_its_file";
 
 /// Whether there is one.
 pub(crate) fn has_perl() -> bool {
@@ -230,7 +230,25 @@ fn rootfs(machine: &Machine) -> PathBuf {
     root.join(own.next_back().unwrap().strip_prefix("/").unwrap())
 }
 
-fn a_lease_on_the_file_of_users_holds_only_its_copy() {
+/// What a request is answered for which somebody has to give a lease on `file` back, which happens once the engine is seen
+/// to answer others meanwhile: one that waited itself would not.
+fn while_leased(
+    machine: &Machine,
+    file: &Path,
+    ask: impl FnOnce() -> Answer + Send + 'static,
+) -> Answer {
+    let mut holder = lease(file);
+    let mut said = BufReader::new(holder.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "held");
+    let asked = std::thread::spawn(ask);
+    assert_eq!(said.next().unwrap().unwrap(), "asked");
+    assert_eq!(machine.get("/_ping").unwrap().status, 200);
+    holder.stdin.take().unwrap().write_all(b"\n").unwrap();
+    holder.wait().unwrap();
+    asked.join().unwrap()
+}
+
+fn a_lease_holds_up_only_who_reads_its_file() {
     let machine = Machine::new("files-lease");
     let socket = machine.socket();
     assert_eq!(machine.import("soak").unwrap().status, 200);
@@ -246,23 +264,28 @@ fn a_lease_on_the_file_of_users_holds_only_its_copy() {
     let answer = put(&socket, "/containers/leased/archive?path=/etc", &passwd);
     assert_eq!(answer.status, 200, "{}", answer.text());
 
-    let mut holder = lease(&rootfs(&machine).join("etc/passwd"));
-    let mut said = BufReader::new(holder.stdout.take().unwrap()).lines();
-    assert_eq!(said.next().unwrap().unwrap(), "held");
-    let copy = std::thread::spawn(move || {
+    let leased = rootfs(&machine).join("etc/passwd");
+    let answer = while_leased(&machine, &leased, move || {
         let path = "/containers/leased/archive?path=/tmp&copyUIDGID=1";
         put(&socket, path, &tar_of("file", b"x"))
     });
-    assert_eq!(said.next().unwrap().unwrap(), "asked");
-    assert_eq!(machine.get("/_ping").unwrap().status, 200);
-    // The lease is given back before the copy gives up: an engine that had waited itself would have answered after that.
-    holder.stdin.take().unwrap().write_all(b"\n").unwrap();
-    holder.wait().unwrap();
-    let answer = copy.join().unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
     let archive = get(&machine, "/containers/leased/archive?path=/tmp/file");
     let mut archive = tar::Archive::new(&*archive);
     let entry = archive.entries().unwrap().next().unwrap().unwrap();
     let header = entry.header();
     assert_eq!((header.uid().unwrap(), header.gid().unwrap()), (7, 8));
+
+    // A commit is not among them: it reads below the overlay, where nobody holds a lease.
+    for path in ["archive?path=/etc/passwd", "archive?path=/etc", "export"] {
+        let path = format!("/containers/leased/{path}");
+        let socket = machine.socket();
+        let answer = while_leased(&machine, &leased, move || {
+            http::request(&socket, "GET", &path, "", b"").unwrap()
+        });
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let found = names(&answer.body);
+        let has = found.iter().any(|name| name.ends_with("passwd"));
+        assert!(has, "{found:?}");
+    }
 }

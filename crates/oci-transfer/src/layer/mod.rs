@@ -5,6 +5,7 @@
 //! Source: OCI image-spec layer.md; Linux Documentation/filesystems/overlayfs.rst.
 
 mod header;
+mod lease;
 mod pack;
 mod pax;
 mod reader;
@@ -15,6 +16,7 @@ mod unpack;
 mod writer;
 
 pub use header::{Entry, Extent, Kind};
+pub use lease::past_lease;
 pub use pack::{PackOptions, pack, pack_directory, pack_file};
 pub use reader::{Limits, TarReader};
 pub use rooted::confined_file;

@@ -12,6 +12,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::header::{Entry, Kind};
+use super::lease::past_lease;
 use super::rooted::{DEPTH_MAX, Root, name, open_directory, read_names};
 use super::unpack::{Form, descriptor_path};
 use super::writer::TarWriter;
@@ -220,7 +221,8 @@ impl<W: Write> Packer<'_, W> {
     fn file(&mut self, parent: BorrowedFd<'_>, child: &[u8], path: Vec<u8>) -> Result<()> {
         let what = || format!("pack {}", String::from_utf8_lossy(&path));
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened = rustix::fs::openat(parent, name(child), flags, Mode::empty());
+        let open = || rustix::fs::openat(parent, name(child), flags, Mode::empty());
+        let opened = past_lease(open, |errno| *errno == Errno::AGAIN);
         let Some(file) = unless_changed(opened).context(what)?.map(File::from) else {
             return Ok(());
         };
