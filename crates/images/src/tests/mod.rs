@@ -1,6 +1,7 @@
 //! Images end to end, with workers as threads.
 
 mod medium;
+mod registry;
 mod removal;
 mod transfer;
 
