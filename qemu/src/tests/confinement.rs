@@ -154,6 +154,9 @@ fn both_dockers_use_apparmor(guest: &Guest) -> anyhow::Result<()> {
         ))?;
         let found = guest.run(&format!("{docker} exec --privileged confined {PROFILE}"))?;
         ensure!(found == "docker-default (enforce)", "exec: {found}");
+        let filter = "grep Seccomp: /proc/self/status";
+        let found = guest.run(&format!("{docker} exec --privileged confined {filter}"))?;
+        ensure!(found == "Seccomp:\t2", "{docker} exec: {found}");
         let found = guest.run(&format!(
             "{docker} inspect -f '{{{{.AppArmorProfile}}}}' confined"
         ))?;

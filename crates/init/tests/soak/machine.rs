@@ -97,8 +97,14 @@ impl Machine {
 
     /// Imports an image with busybox in it.
     pub(crate) fn import(&self, name: &str) -> std::io::Result<Answer> {
+        self.import_with(name, |_| ())
+    }
+
+    /// The same with more in it.
+    pub(crate) fn import_with(&self, name: &str, more: fn(&mut Tar)) -> std::io::Result<Answer> {
         let path = format!("/images/create?fromSrc=-&repo={name}");
-        http::request(&self.socket(), "POST", &path, "application/x-tar", &image())
+        let image = image(more);
+        http::request(&self.socket(), "POST", &path, "application/x-tar", &image)
     }
 
     /// Containers by name, with their state.
@@ -288,8 +294,11 @@ pub(crate) fn wait_until(what: &str, done: impl Fn() -> bool) {
     }
 }
 
+/// An archive that is being made.
+pub(crate) type Tar = tar::Builder<Vec<u8>>;
+
 /// A root file system with busybox, as a tar.
-fn image() -> Vec<u8> {
+fn image(more: fn(&mut Tar)) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     let program = fs::read(BUSYBOX).unwrap();
@@ -312,6 +321,7 @@ fn image() -> Vec<u8> {
         tar.append_data(&mut header, format!("{name}/"), std::io::empty())
             .unwrap();
     }
+    more(&mut tar);
     tar.into_inner().unwrap()
 }
 

@@ -27,6 +27,7 @@ mod order;
 #[path = "../upgrade/program.rs"]
 mod program;
 mod silent;
+mod strangers;
 mod volumes;
 
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         network::TESTS,
         order::TESTS,
         silent::TESTS,
+        strangers::TESTS,
         volumes::TESTS,
     ]
     .concat();
