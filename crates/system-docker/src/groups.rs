@@ -57,7 +57,7 @@ pub(super) async fn image(
             prune::images(client, &options).await?;
             return Ok(ExitCode::SUCCESS);
         }
-        Image::History { image } => Verb::History { image },
+        Image::History(options) => Verb::History(options),
         Image::Import(options) => Verb::Import(options),
         Image::Inspect(options) => Verb::Inspect(of_kind(options, "image")),
         Image::Load(options) => Verb::Load(options),

@@ -1,9 +1,9 @@
 //! The verbs about images.
 
 use engine_api::client::{CommitQuery, JsonLines};
-use engine_api::{Client, ImageSummary, ProgressMessage, units};
+use engine_api::{Client, HistoryItem, ImageSummary, ProgressMessage, Timestamp, units};
 
-use super::arguments::{Commit, Images, Pull, Rmi};
+use super::arguments::{Commit, History, Images, Pull, Rmi};
 use super::containers::since;
 use super::listing::{self, Row, Show, row};
 use super::{credentials, filters, table};
@@ -73,37 +73,52 @@ fn rows(image: &ImageSummary, whole: bool) -> Vec<Row> {
 }
 
 /// `history`
-pub(crate) async fn history(client: &Client, image: &str) -> anyhow::Result<()> {
-    let rows: Vec<Row> = client
-        .image_history(image)
-        .await?
-        .iter()
-        .map(|item| {
-            row([
-                (
-                    "ID",
-                    if item.id == "<missing>" {
-                        item.id.clone()
-                    } else {
-                        table::short_id(&item.id)
-                    },
-                ),
-                ("CreatedAt", units::utc(item.created)),
-                ("CreatedSince", format!("{} ago", since(item.created))),
-                ("CreatedBy", table::ellipsis(&item.created_by, 45)),
-                ("Size", table::size(u64::try_from(item.size).unwrap_or(0))),
-                ("Comment", item.comment.clone()),
-            ])
-        })
-        .collect();
+pub(crate) async fn history(client: &Client, options: &History) -> anyhow::Result<()> {
+    let steps = client.image_history(&options.image).await?;
+    let rows: Vec<Row> = steps.iter().map(|step| step_row(step, options)).collect();
+    let created = match options.human {
+        true => ("CREATED", "CreatedSince"),
+        false => ("CREATED AT", "CreatedAt"),
+    };
     let columns = [
         ("IMAGE", "ID"),
-        ("CREATED", "CreatedSince"),
+        created,
         ("CREATED BY", "CreatedBy"),
         ("SIZE", "Size"),
         ("COMMENT", "Comment"),
     ];
-    listing::print(&rows, &columns, &Show::default())
+    let show = Show {
+        only: options.quiet.then_some("ID"),
+        format: options.format.as_deref(),
+    };
+    listing::print(&rows, &columns, &show)
+}
+
+fn step_row(step: &HistoryItem, options: &History) -> Row {
+    let whole = options.no_trunc || step.id == "<missing>";
+    let id = match whole {
+        true => step.id.clone(),
+        false => table::short_id(&step.id),
+    };
+    let by = match options.no_trunc {
+        true => step.created_by.clone(),
+        false => table::ellipsis(&step.created_by, 45),
+    };
+    let size = match options.human {
+        true => table::size(u64::try_from(step.size).unwrap_or(0)),
+        false => step.size.to_string(),
+    };
+    row([
+        ("ID", id),
+        (
+            "CreatedAt",
+            Timestamp::from_unix(step.created, 0).to_string(),
+        ),
+        ("CreatedSince", format!("{} ago", since(step.created))),
+        ("CreatedBy", by),
+        ("Size", size),
+        ("Comment", step.comment.clone()),
+    ])
 }
 
 /// `pull`

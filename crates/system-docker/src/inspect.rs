@@ -25,7 +25,7 @@ pub(crate) async fn inspect(
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for name in &options.names {
-        match find(client, name, kind.or(options.kind.as_deref())).await? {
+        match find(client, name, kind.or(options.kind.as_deref()), options.size).await? {
             Some(value) => found.push(value),
             None => missing.push(format!(
                 "Error: No such {}: {name}",
@@ -47,14 +47,19 @@ pub(crate) async fn inspect(
     bail!("{}", missing.join("\n"))
 }
 
-async fn find(client: &Client, name: &str, kind: Option<&str>) -> anyhow::Result<Option<Value>> {
+async fn find(
+    client: &Client,
+    name: &str,
+    kind: Option<&str>,
+    size: bool,
+) -> anyhow::Result<Option<Value>> {
     for candidate in KINDS
         .into_iter()
         .filter(|candidate| kind.is_none_or(|kind| kind == *candidate))
     {
         let result = match candidate {
             "container" => client
-                .container_inspect(name, false)
+                .container_inspect(name, size)
                 .await
                 .map(serde_json::to_value),
             "image" => client.image_inspect(name).await.map(serde_json::to_value),

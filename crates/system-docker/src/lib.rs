@@ -19,6 +19,7 @@ mod containers;
 mod cp;
 mod create;
 pub mod credentials;
+mod disk_usage;
 mod engine;
 mod event_loop;
 mod groups;
@@ -121,7 +122,7 @@ async fn verb(client: &Client, verb: Verb, keeper: MakeKeeper) -> anyhow::Result
         Verb::Engine(verb) => engine::engine(client, verb, keeper).await?,
         Verb::Events(options) => system::events(client, &options).await?,
         Verb::Export(options) => transfer::export(client, &options).await?,
-        Verb::History { image } => images::history(client, &image).await?,
+        Verb::History(options) => images::history(client, &options).await?,
         Verb::Images(options) => images::list(client, &options).await?,
         Verb::Import(options) => transfer::import(client, &options).await?,
         Verb::Info(options) | Verb::System(arguments::System::Info(options)) => {
@@ -149,7 +150,7 @@ async fn verb(client: &Client, verb: Verb, keeper: MakeKeeper) -> anyhow::Result
         Verb::Search(options) => registry::search(client, &options).await?,
         Verb::Stats(options) => stats::stats(client, &options).await?,
         Verb::Stop(options) => containers::stop(client, &options).await?,
-        Verb::System(arguments::System::Df) => system::disk_usage(client).await?,
+        Verb::System(arguments::System::Df(options)) => disk_usage::show(client, &options).await?,
         Verb::System(arguments::System::Prune(options)) => prune::system(client, &options).await?,
         Verb::Tag { source, target } => images::tag(client, &source, &target).await?,
         Verb::Top(options) => containers::top(client, &options).await?,

@@ -58,7 +58,11 @@ pub(crate) fn print(rows: &[Row], columns: &[(&str, &str)], show: &Show<'_>) -> 
     Ok(())
 }
 
-fn text(rows: &[Row], columns: &[(&str, &str)], show: &Show<'_>) -> anyhow::Result<String> {
+pub(super) fn text(
+    rows: &[Row],
+    columns: &[(&str, &str)],
+    show: &Show<'_>,
+) -> anyhow::Result<String> {
     let cell = |row: &Row, name: &str| {
         row.cells
             .get(name)

@@ -139,42 +139,6 @@ fn line(event: &EventMessage) -> String {
     )
 }
 
-/// `system df`
-pub(crate) async fn disk_usage(client: &Client) -> anyhow::Result<()> {
-    let usage = client.disk_usage().await?;
-    let size = |bytes: i64| table::size(u64::try_from(bytes).unwrap_or(0));
-    let containers: i64 = usage
-        .containers
-        .iter()
-        .filter_map(|container| container.size_rw)
-        .sum();
-    let volumes: i64 = usage
-        .volumes
-        .iter()
-        .filter_map(|volume| volume.usage_data.as_ref())
-        .map(|usage| usage.size.max(0))
-        .sum();
-    let rows = vec![
-        vec![
-            "Images".to_owned(),
-            usage.images.len().to_string(),
-            size(usage.layers_size),
-        ],
-        vec![
-            "Containers".to_owned(),
-            usage.containers.len().to_string(),
-            size(containers),
-        ],
-        vec![
-            "Local Volumes".to_owned(),
-            usage.volumes.len().to_string(),
-            size(volumes),
-        ],
-    ];
-    print!("{}", table::format(&["TYPE", "TOTAL", "SIZE"], &rows));
-    Ok(())
-}
-
 /// A time as the API takes it; `10m` or `1h30m` means so long ago, as in docker.
 pub(crate) fn time(text: &str) -> String {
     let Some(span) = span(text) else {

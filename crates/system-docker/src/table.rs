@@ -54,6 +54,15 @@ pub(crate) fn short_id(id: &str) -> String {
 
 /// A size in powers of 1000, with docker's three significant digits: `7.66MB`.
 pub(crate) fn size(bytes: u64) -> String {
+    decimal_size(bytes, 3)
+}
+
+/// The same with four, as docker has it where sizes are added up: `7.661MB`.
+pub(crate) fn precise_size(bytes: u64) -> String {
+    decimal_size(bytes, 4)
+}
+
+fn decimal_size(bytes: u64, significant: usize) -> String {
     const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
     let mut value = bytes as f64;
     let mut unit = 0;
@@ -63,9 +72,9 @@ pub(crate) fn size(bytes: u64) -> String {
     }
     let digits = match value {
         _ if unit == 0 => 0,
-        v if v < 10.0 => 2,
-        v if v < 100.0 => 1,
-        _ => 0,
+        v if v < 10.0 => significant - 1,
+        v if v < 100.0 => significant - 2,
+        _ => significant - 3,
     };
     let number = format!("{value:.digits$}");
     let number = if number.contains('.') {
@@ -116,6 +125,8 @@ mod tests {
         ] {
             assert_eq!(size(bytes), words);
         }
+        assert_eq!(precise_size(1_982_410), "1.982MB");
+        assert_eq!(precise_size(419_430_400), "419.4MB");
         assert_eq!(binary_size(13_107_200), "12.50MiB");
         assert_eq!(ellipsis("\"abcdef\"", 5), "\"abc…");
     }

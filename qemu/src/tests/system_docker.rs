@@ -132,6 +132,8 @@ fn client_has_dockers_verbs(guest: &Guest) -> anyhow::Result<()> {
         "ps -a",
         "images",
         "top console",
+        "system df --format '{{.Type}}: {{.Reclaimable}}'",
+        "inspect -s -f '{{.SizeRw}}' console",
         "logs --tail 1 syslog",
     ] {
         guest.run(&format!("system-docker {verb}"))?;

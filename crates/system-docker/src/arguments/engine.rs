@@ -37,7 +37,7 @@ pub(crate) struct Upgrade {
 #[command(defer = true)]
 pub(crate) enum System {
     /// Show what takes disk space
-    Df,
+    Df(Formatted),
     /// Show what the engine knows about itself
     Info(Formatted),
     /// Remove what is not used

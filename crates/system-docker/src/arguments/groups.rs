@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    Archive, Attach, Commit, Cp, Create, Exec, Images, Import, Inspect, Kill, Load, Logs, Names,
-    Prune, PruneAll, Ps, Pull, Push, Rm, Rmi, Run, Save, Start, Stats, Stop, Top, Update,
+    Archive, Attach, Commit, Cp, Create, Exec, History, Images, Import, Inspect, Kill, Load, Logs,
+    Names, Prune, PruneAll, Ps, Pull, Push, Rm, Rmi, Run, Save, Start, Stats, Stop, Top, Update,
 };
 
 /// `container`
@@ -76,7 +76,7 @@ pub(crate) enum Container {
 #[command(defer = true)]
 pub(crate) enum Image {
     /// Show how an image was made
-    History { image: String },
+    History(History),
     /// Make an image from a tar archive of a root file system
     Import(Import),
     /// Show all details

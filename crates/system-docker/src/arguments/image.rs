@@ -23,6 +23,25 @@ pub(crate) struct Commit {
     pub(crate) name: Option<String>,
 }
 
+/// `history`
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Format each with a Go template
+    #[arg(long)]
+    pub(crate) format: Option<String>,
+    /// Times and sizes for people
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
+        require_equals = true, default_missing_value = "true")]
+    pub(crate) human: bool,
+    /// Do not shorten anything
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    /// Only ids
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    pub(crate) image: String,
+}
+
 /// `import`
 #[derive(Debug, Args)]
 pub(crate) struct Import {

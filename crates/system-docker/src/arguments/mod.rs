@@ -17,7 +17,7 @@ pub(crate) use container::{
 };
 pub(crate) use engine::{Engine, Events, System, Upgrade};
 pub(crate) use groups::{Container, Image};
-pub(crate) use image::{Commit, Images, Import, Load, Pull, Rmi, Save};
+pub(crate) use image::{Commit, History, Images, Import, Load, Pull, Rmi, Save};
 pub(crate) use network::{Network, NetworkConnect, NetworkCreate, Volume};
 pub(crate) use prune::{Prune, PruneAll, PruneSystem};
 pub(crate) use registry::{Login, Push, Search};
@@ -61,7 +61,7 @@ pub(crate) enum Verb {
     /// Write a container's file system as a tar archive
     Export(Archive),
     /// Show how an image was made
-    History { image: String },
+    History(History),
     /// Manage images
     #[command(subcommand)]
     Image(Image),
@@ -155,6 +155,9 @@ pub(crate) struct Inspect {
     /// Format with a Go template
     #[arg(short, long)]
     pub(crate) format: Option<String>,
+    /// Sizes of a container, too
+    #[arg(short, long)]
+    pub(crate) size: bool,
     /// Only this kind: container, image, network or volume
     #[arg(long = "type")]
     pub(crate) kind: Option<String>,
