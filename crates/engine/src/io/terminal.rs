@@ -8,12 +8,15 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use bytes::Bytes;
 use rustix::event::{Timespec, epoll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
+
+use super::pump::read_block;
 
 /// The master side of a process's terminal.
 #[derive(Debug)]
@@ -52,21 +55,22 @@ impl Terminal {
         self.ended.send_replace(true);
     }
 
-    /// Reads what the process wrote; 0 at the end.
+    /// Reads what the process wrote; nothing at the end.
     ///
     /// # Errors
     /// When the descriptor can be read no longer.
-    pub(super) async fn read(&self, block: &mut [u8]) -> io::Result<usize> {
+    pub(super) async fn read(&self) -> io::Result<Bytes> {
         let mut ends = self.ended.subscribe();
         loop {
             // A process that never stops writing must not keep the event loop from others.
             tokio::task::consume_budget().await;
             let ended = *ends.borrow_and_update();
-            match rustix::io::read(&self.master, &mut *block) {
-                Ok(0) | Err(Errno::IO) if ended => return Ok(0),
-                Ok(0) | Err(Errno::IO | Errno::AGAIN) => {}
+            match read_block(self.master.as_fd()) {
+                Ok(bytes) if !bytes.is_empty() => return Ok(bytes),
+                Ok(_) | Err(Errno::IO) if ended => return Ok(Bytes::new()),
+                Ok(_) | Err(Errno::IO | Errno::AGAIN) => {}
                 Err(Errno::INTR) => continue,
-                other => return Ok(other?),
+                Err(error) => return Err(error.into()),
             }
             tokio::select! {
                 edge = self.readable.next() => edge?,
@@ -162,15 +166,13 @@ mod tests {
     fn a_terminal_that_was_closed_is_heard_again() {
         run(async {
             let (terminal, side) = terminal();
-            let mut block = [0; 64];
             for text in [&b"early"[..], b"late"] {
                 let other = side();
                 rustix::io::write(&other, text).unwrap();
-                let count = terminal.read(&mut block).await.unwrap();
-                assert_eq!(&block[..count], text);
+                assert_eq!(&*terminal.read().await.unwrap(), text);
                 drop(other);
                 // Nobody has it open: reading waits, with the processor at rest, and does not end.
-                let mut reading = std::pin::pin!(terminal.read(&mut block));
+                let mut reading = std::pin::pin!(terminal.read());
                 for _ in 0..3 {
                     tokio::select! {
                         biased;
@@ -180,7 +182,7 @@ mod tests {
                 }
             }
             terminal.end();
-            assert_eq!(terminal.read(&mut block).await.unwrap(), 0);
+            assert_eq!(&*terminal.read().await.unwrap(), b"");
         });
     }
 
@@ -189,12 +191,11 @@ mod tests {
         run(async {
             let (terminal, side) = terminal();
             drop(side());
-            let mut block = [0; 8];
-            let (count, ()) = tokio::join!(terminal.read(&mut block), async {
+            let (bytes, ()) = tokio::join!(terminal.read(), async {
                 tokio::task::yield_now().await;
                 terminal.end();
             });
-            assert_eq!(count.unwrap(), 0);
+            assert_eq!(&*bytes.unwrap(), b"");
         });
     }
 
