@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
 use engine_api::Timestamp;
 use engine_api::options::{EventsQuery, STREAM_DEPTH};
@@ -16,8 +17,9 @@ const LISTENER_DEPTH: usize = 1024;
 /// Publishes events and keeps the last few.
 #[derive(Debug)]
 pub struct EventBus {
-    ring: RefCell<VecDeque<EventMessage>>,
-    sender: broadcast::Sender<EventMessage>,
+    ring: RefCell<VecDeque<Rc<EventMessage>>>,
+    /// It has all its places from the start: of whole events they would be 250 kB.
+    sender: broadcast::Sender<Rc<EventMessage>>,
 }
 
 impl Default for EventBus {
@@ -45,7 +47,7 @@ impl EventBus {
             .filter(|_| kind == "container")
             .cloned()
             .unwrap_or_default();
-        let event = EventMessage {
+        let event = Rc::new(EventMessage {
             typ: kind.to_owned(),
             action: action.to_owned(),
             actor: EventActor {
@@ -62,7 +64,7 @@ impl EventBus {
             },
             id: if legacy { id.to_owned() } else { String::new() },
             from,
-        };
+        });
         let mut ring = self.ring.borrow_mut();
         if ring.len() == RING {
             ring.pop_front();
@@ -85,13 +87,15 @@ impl EventBus {
 
     /// The recent past, for the next program.
     pub(crate) fn history(&self) -> Vec<EventMessage> {
-        self.ring.borrow().iter().cloned().collect()
+        let ring = self.ring.borrow();
+        ring.iter().map(|event| (**event).clone()).collect()
     }
 
     /// Goes on after the past of an earlier program.
     pub(crate) fn set_history(&self, events: Vec<EventMessage>) {
         let surplus = events.len().saturating_sub(RING);
-        *self.ring.borrow_mut() = events.into_iter().skip(surplus).collect();
+        let events = events.into_iter().skip(surplus);
+        *self.ring.borrow_mut() = events.map(Rc::new).collect();
     }
 
     /// How many listeners there are.
@@ -100,7 +104,7 @@ impl EventBus {
         self.sender.receiver_count()
     }
 
-    fn past(&self, query: &EventsQuery) -> Vec<EventMessage> {
+    fn past(&self, query: &EventsQuery) -> Vec<Rc<EventMessage>> {
         // Docker replays nothing unless `since` is given; `until` alone in the past means "the past until then".
         if query.since.is_none() && query.until.is_none_or(|until| until > Timestamp::now()) {
             return Vec::new();
@@ -118,13 +122,13 @@ impl EventBus {
 }
 
 async fn forward(
-    past: Vec<EventMessage>,
-    mut live: broadcast::Receiver<EventMessage>,
+    past: Vec<Rc<EventMessage>>,
+    mut live: broadcast::Receiver<Rc<EventMessage>>,
     query: EventsQuery,
     sender: mpsc::Sender<EventMessage>,
 ) {
     for event in past {
-        if sender.send(event).await.is_err() {
+        if sender.send((*event).clone()).await.is_err() {
             return;
         }
     }
@@ -145,7 +149,7 @@ async fn forward(
         match event {
             Ok(event) if !matches(&event, &query.filters) => {}
             Ok(event) => {
-                if sender.send(event).await.is_err() {
+                if sender.send((*event).clone()).await.is_err() {
                     return;
                 }
             }
