@@ -15,6 +15,7 @@ use machine_config::plan::{Change, Plan, What, When};
 
 use super::print_json;
 use crate::cli::Format;
+use crate::console::mounts;
 use crate::machine_config::MachineConfig;
 use system_docker::table;
 
@@ -34,14 +35,19 @@ pub(super) fn apply(
     for problem in machine.errors().chain(machine.unfetched.values()) {
         eprintln!("{problem}");
     }
+    // PID 1 restarts the console for them, which mounts the others.
+    let stays = mounts::wait_for_reboot(&machine.loaded.config.mounts);
     let as_json = serde_json::json!({
         "changes": plan.changes,
         "restarts": plan.restarts(),
         "outage": plan.outage(),
-        "reboot": plan.needs_reboot(),
+        "reboot": plan.needs_reboot() || stays,
     });
     if !print_json(&as_json, format)? {
         show(&plan);
+        if stays {
+            println!("mounts: what carries Docker's data changes only at a reboot");
+        }
     }
     if plan.is_empty() || dry_run {
         return Ok(ExitCode::SUCCESS);

@@ -65,9 +65,10 @@ pub(super) fn run_commands(machine: &MachineConfig) {
 fn mount_all(machine: &Arc<MachineConfig>) {
     let config = &machine.loaded.config;
     let (entries, bad) = mounts::entries(&config.mounts);
+    let (entries, held) = mounts::hold(entries);
     let swap_file = config.swap.as_ref().and_then(Mount::of_swap_file);
     let all: Vec<Mount> = entries.iter().cloned().chain(swap_file).collect();
-    for error in bad.into_iter().chain(mounts::take_away(&all)) {
+    for error in bad.into_iter().chain(held).chain(mounts::take_away(&all)) {
         part("mounts", || bail!("{error}"));
     }
     let machine = Arc::clone(machine);

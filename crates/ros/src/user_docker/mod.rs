@@ -79,6 +79,7 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
     }
     join_cgroup().context("cannot join the cgroup of user docker")?;
     enter(pid).with_context(|| format!("cannot enter {context}, process {pid}"))?;
+    wait::for_disk(context, &machine, docker)?;
     prepare_view(&spare)?;
     starts::count();
     heal(docker);

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use config::Docker;
 use engine_api::Client;
 
-use super::SYSTEM_DOCKER;
-use crate::console::FILES_DONE;
+use super::{SYSTEM_DOCKER, starts};
+use crate::console::{FILES_DONE, mounts};
+use crate::machine_config::MachineConfig;
 
 /// The container that writes the marker of the files.
 const CONSOLE: &str = "console";
@@ -72,6 +74,27 @@ fn has_files(marker: &Path, view: Option<&Path>) -> bool {
     // A process that has ended has no view; entering it fails, and says so.
     let same = |view| fs::read_link(view).map_or(true, |view| view == Path::new(&text));
     view.is_none_or(same)
+}
+
+/// Ends with an error while the disk of Docker's data is not there, so that the service starts again and looks again: dockerd would
+/// start the containers that the state disk has at that place, and the disk would hide what they write. The caller has entered the
+/// view of the container `name`; the console mounts nothing in another one's.
+pub(super) fn for_disk(name: &str, machine: &MachineConfig, docker: &Docker) -> anyhow::Result<()> {
+    if name != CONSOLE {
+        return Ok(());
+    }
+    let data = super::data_root(docker, &super::daemon_json());
+    if let Some(entry) = mounts::missing(&machine.loaded.config.mounts, &data) {
+        let message = format!(
+            "{entry} is not mounted, and Docker's data is there: User Docker starts when it is, or with its option nofail without it"
+        );
+        starts::warn(&message);
+        bail!("{message}");
+    }
+    if let Err(error) = mounts::note_docker(&data) {
+        eprintln!("user-docker: the place of its data is not noted: {error:#}");
+    }
+    Ok(())
 }
 
 /// Waits until the console has the group of dockerd's socket, or will not have it: dockerd looks it up. All else that the

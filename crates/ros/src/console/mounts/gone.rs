@@ -14,13 +14,15 @@ use super::{DEADLINE, Entry, succeed};
 /// The entries that the last console of this boot had.
 const RECORD: &str = "/run/rancher/console-mounts.json";
 
+/// The entries that the last console of this boot had, if there was one.
+pub(super) fn recorded() -> Option<Vec<Entry>> {
+    serde_json::from_slice(&fs::read(RECORD).ok()?).ok()
+}
+
 /// Takes away what an earlier console of this boot has mounted and nobody asks for any more; what could not be.
 pub(crate) fn take_away(now: &[Entry]) -> Vec<String> {
     let record = Path::new(RECORD);
-    let earlier: Vec<Entry> = fs::read(record)
-        .ok()
-        .and_then(|text| serde_json::from_slice(&text).ok())
-        .unwrap_or_default();
+    let earlier = recorded().unwrap_or_default();
     let mut errors = Vec::new();
     for entry in gone(&earlier, now) {
         let what = || format!("{} is not asked for any more", entry.place());

@@ -2,12 +2,14 @@
 
 mod all;
 mod cifs;
+mod docker;
 mod gone;
 mod nfs;
 mod present;
 mod swap;
 
 pub(super) use self::all::mount_all;
+pub(crate) use self::docker::{hold, missing, note_docker, wait_for_reboot};
 pub(super) use self::gone::take_away;
 pub(super) use self::swap::swap_file;
 
@@ -149,6 +151,12 @@ impl Entry {
     /// Whether another machine has to answer first.
     pub(super) fn is_remote(&self) -> bool {
         is_remote(&self.kind) || self.options.split(',').any(|option| option == "_netdev")
+    }
+
+    /// Whether it shows a directory at a second place.
+    fn is_bind(&self) -> bool {
+        let mut options = self.options.split(',');
+        options.any(|option| matches!(option, "bind" | "rbind"))
     }
 
     /// Where it is mounted; swap is nowhere.

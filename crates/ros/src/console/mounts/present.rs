@@ -18,14 +18,30 @@ pub(super) fn is_there(entry: &Entry) -> bool {
 }
 
 fn is_in(entry: &Entry, mounts: &[MountEntry]) -> bool {
+    top_of(entry, mounts).is_some_and(|top| is_own(entry, top, mounts))
+}
+
+/// Whether something at the entry's place may be the entry's, shared with the host or not: a whole file system of its kind is. Docker
+/// would wait for ever for one whose name is not understood here.
+pub(super) fn is_at_place(entry: &Entry, mounts: &[MountEntry]) -> bool {
+    top_of(entry, mounts).is_some_and(|top| {
+        let is_alike = !entry.is_bind() && top.root == Path::new("/") && is_kind(entry, top);
+        is_alike || is_own(entry, top, mounts)
+    })
+}
+
+/// The topmost mount at the entry's place.
+fn top_of<'m>(entry: &Entry, mounts: &'m [MountEntry]) -> Option<&'m MountEntry> {
     let target: PathBuf = Path::new(&entry.target).components().collect();
-    let top = mount_of(mounts, &target).filter(|top| top.target == target);
-    top.is_some_and(|top| is_own(entry, top, mounts))
+    mount_of(mounts, &target).filter(|top| top.target == target)
+}
+
+fn is_kind(entry: &Entry, top: &MountEntry) -> bool {
+    entry.kind == top.fstype || matches!(entry.kind.as_str(), "auto" | "none")
 }
 
 fn is_own(entry: &Entry, top: &MountEntry, mounts: &[MountEntry]) -> bool {
-    let mut options = entry.options.split(',');
-    if options.any(|option| matches!(option, "bind" | "rbind")) {
+    if entry.is_bind() {
         return is_bound(&entry.source, top, mounts);
     }
     if is_remote(&entry.kind) {
@@ -38,8 +54,7 @@ fn is_own(entry: &Entry, top: &MountEntry, mounts: &[MountEntry]) -> bool {
     }
     // Two of them are told apart by their words alone. The system's own, such as /dev/shm, are not shared.
     let is_shared = top.propagation.iter().any(|to| to.starts_with("shared:"));
-    let is_kind = entry.kind == top.fstype || matches!(entry.kind.as_str(), "auto" | "none");
-    is_shared && is_kind && entry.source == top.source
+    is_shared && is_kind(entry, top) && entry.source == top.source
 }
 
 /// Whether `top` shows the directory that is to be bound.
