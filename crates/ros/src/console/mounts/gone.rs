@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use sys::mount::{MountEntry, mount_of, mountinfo};
 use sys::process::Command;
 
 use super::present::is_there;
@@ -57,6 +58,9 @@ fn end(entry: &Entry) -> anyhow::Result<()> {
     if !is_there(entry) {
         return Ok(()); // it ended with its console
     }
+    if mountinfo().is_ok_and(|table| is_volume(Path::new(&entry.target), &table)) {
+        bail!("it goes at the next boot");
+    }
     let mut command = Command::new("umount").deadline(DEADLINE);
     if entry.is_remote() {
         // A server that is away is not asked.
@@ -65,9 +69,43 @@ fn end(entry: &Entry) -> anyhow::Result<()> {
     succeed(&command.arg(&entry.target))
 }
 
+/// Whether the mount at a place stands on the console's root itself. A new console has nothing there but its volumes: a disk at /mnt,
+/// which is shared, is its volume /mnt then, and without it the image's directory would be there.
+fn is_volume(target: &Path, table: &[MountEntry]) -> bool {
+    let root = mount_of(table, Path::new("/")).map(|root| root.id);
+    mount_of(table, target).is_some_and(|top| Some(top.parent) == root)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_volume_of_the_console_is_not_taken_away() {
+        let mount = |id: u32, parent: u32, target: &str| MountEntry {
+            id,
+            parent,
+            device: format!("8:{id}"),
+            root: "/".into(),
+            target: target.into(),
+            options: "rw".into(),
+            propagation: Vec::new(),
+            fstype: "ext4".into(),
+            source: format!("/dev/sd{id}"),
+            super_options: "rw".into(),
+        };
+        let table = [
+            mount(1, 0, "/"),
+            mount(2, 1, "/mnt"),
+            mount(3, 2, "/mnt/a"),
+            mount(4, 1, "/media"),
+            mount(5, 4, "/media"),
+        ];
+        let is_volume = |target: &str| is_volume(Path::new(target), &table);
+        assert!(is_volume("/mnt") && is_volume("/mnt/"));
+        // These show the volume again when they go.
+        assert!(!is_volume("/mnt/a") && !is_volume("/media"));
+    }
 
     #[test]
     fn what_nobody_asks_for_goes_in_the_order_of_leaving() {
