@@ -10,10 +10,11 @@ use crate::machine_config::MachineConfig;
 /// Servers answer at the same time, and a file has one writer.
 static ONE: Mutex<()> = Mutex::new(());
 
-/// Makes it below `target`, where something was mounted now.
-pub(super) fn make(machine: &MachineConfig, target: &Path) {
+/// Makes it below `target`, where something was mounted now: a server may answer minutes after the console has started, so the
+/// configuration is that of now.
+pub(super) fn make(target: &Path) {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let config = &machine.loaded.config;
+    let config = &MachineConfig::load().loaded.config;
     if users::names(config)
         .iter()
         .any(|name| accounts::user(name).is_ok_and(|user| is_hidden(Path::new(&user.home), target)))
@@ -22,7 +23,7 @@ pub(super) fn make(machine: &MachineConfig, target: &Path) {
         part("homes", || {
             users::furnish_all(Path::new("/"), config, target)
         });
-        part("authorized keys", || identity::install_keys(machine));
+        part("authorized keys", identity::install_keys_again);
         part("registry_auths", || registry_auths::set_all(config));
     }
     part("write_files", || {

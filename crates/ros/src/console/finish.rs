@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -24,7 +23,7 @@ const SYSTEM_DOCKER: &str = "/run/system-docker.sock";
 const RESTART_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Runs in its own thread, to the end of the boot's work.
-pub(super) fn run(machine: &Arc<MachineConfig>) {
+pub(super) fn run(machine: &MachineConfig) {
     let config = &machine.loaded.config;
     if let Some(device) = &config.rancher.resize_device {
         part("resize_device", || resize::grow(device));
@@ -62,7 +61,7 @@ pub(super) fn run_commands(machine: &MachineConfig) {
 }
 
 /// Takes away what is not asked for any more, and mounts the rest; returns when all is mounted, or patience has ended.
-fn mount_all(machine: &Arc<MachineConfig>) {
+fn mount_all(machine: &MachineConfig) {
     let config = &machine.loaded.config;
     let (entries, bad) = mounts::entries(&config.mounts);
     let (entries, held) = mounts::hold(entries);
@@ -71,7 +70,6 @@ fn mount_all(machine: &Arc<MachineConfig>) {
     for error in bad.into_iter().chain(held).chain(mounts::take_away(&all)) {
         part("mounts", || bail!("{error}"));
     }
-    let machine = Arc::clone(machine);
     let all = mounts::mount_all(entries, SERVER_PATIENCE, move |entry| {
         let is_there = part("mounts", || {
             if entry.is_remote() {
@@ -81,7 +79,7 @@ fn mount_all(machine: &Arc<MachineConfig>) {
             }
         });
         if let Some(target) = entry.target().filter(|_| is_there) {
-            again::make(&machine, target);
+            again::make(target);
         }
         is_there
     });

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
@@ -14,6 +15,10 @@ use crate::problems;
 
 /// The kernel's host name as a file; the console shares the host's UTS namespace.
 const KERNEL_HOSTNAME: &str = "/proc/sys/kernel/hostname";
+
+/// A metadata service that answers late and disks for homes have them installed again at the same time: the configuration that is read
+/// last holds.
+static KEYS: Mutex<()> = Mutex::new(());
 
 /// Who never gets keys.
 const ROOT: &str = "root";
@@ -113,6 +118,12 @@ pub(crate) fn install_keys(machine: &MachineConfig) -> anyhow::Result<()> {
     bail!("{}", failures.join("; "))
 }
 
+/// The same in a machine that runs, with the configuration of now.
+pub(super) fn install_keys_again() -> anyhow::Result<()> {
+    let _alone = KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+    install_keys(&MachineConfig::load())
+}
+
 /// The same for the one that `user` names alone.
 pub(super) fn install_keys_of_default_user(machine: &MachineConfig) -> anyhow::Result<()> {
     let Some(name) = users::default_user(&machine.loaded.config) else {
@@ -163,19 +174,49 @@ pub(super) fn add_keys(
 
 /// Where sshd looks too: a home that cannot be written now, or read later, must not lock its owner out.
 fn keep_in_ram(name: &str, keys: &[String]) -> anyhow::Result<()> {
-    let directory = Path::new(ssh::IN_RAM);
+    keep_in(Path::new(ssh::IN_RAM), name, keys)
+}
+
+fn keep_in(directory: &Path, name: &str, keys: &[String]) -> anyhow::Result<()> {
     fs::create_dir_all(directory)
         .with_context(|| format!("cannot create {}", directory.display()))?;
     // sshd reads the keys as the user who logs in.
     sys::fs::set_mode(directory, 0o755)?;
+    let text = keys.join("\n") + "\n";
+    // Whole at every moment: sshd may read it now.
     let path = directory.join(name);
-    fs::write(&path, keys.join("\n") + "\n")
-        .with_context(|| format!("cannot write {}", path.display()))
+    let hidden = sys::atomic_file::hidden(&path);
+    Ok(sys::atomic_file::write(
+        &path,
+        &hidden,
+        text.as_bytes(),
+        0o644,
+    )?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
+
+    #[test]
+    fn keys_in_ram_are_whole_at_every_moment() {
+        let folder = tempfile::tempdir().unwrap();
+        let keep = |keys: &[&str]| {
+            let keys: Vec<String> = keys.iter().map(|key| (*key).to_owned()).collect();
+            keep_in(&folder.path().join("ssh"), "ada", &keys).unwrap();
+        };
+        keep(&["one", "two"]);
+        let path = folder.path().join("ssh/ada");
+        // Who has opened the file before reads all of it.
+        let open = fs::File::open(&path).unwrap();
+        keep(&["three"]);
+        assert_eq!(std::io::read_to_string(open).unwrap(), "one\ntwo\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
 
     #[test]
     fn the_hosts_file_names_the_machine_once() {

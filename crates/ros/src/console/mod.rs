@@ -26,7 +26,6 @@ pub(crate) use files::proxies;
 
 use std::fs;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::machine_config::{CONF, MachineConfig};
@@ -76,7 +75,7 @@ pub(crate) fn main() -> anyhow::Result<ExitCode> {
         std::thread::spawn(crate::os::follow_policy);
         let said = machine.lease.as_ref().map(|lease| lease.name.clone());
         std::thread::spawn(|| part("host name", || identity::follow_leases(said)));
-        std::thread::spawn(move || finish::run(&Arc::new(machine)));
+        std::thread::spawn(move || finish::run(&machine));
     })
 }
 
@@ -124,9 +123,10 @@ pub(crate) fn apply_identity(machine: &MachineConfig) -> bool {
 
 /// The same on a machine that runs: what is logged has the name from then on.
 pub(crate) fn apply_identity_again(machine: &MachineConfig) -> bool {
-    let is_done = apply_identity(machine);
+    let name = part("host name", || identity::set_hostname(machine.hostname()));
+    let keys = part("authorized keys", identity::install_keys_again);
     identity::tell_syslog();
-    is_done
+    name && keys
 }
 
 /// Has commands that differ from those of this boot run once more, by [`run_late_commands`] or by the console that comes next.
