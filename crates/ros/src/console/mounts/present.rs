@@ -54,7 +54,8 @@ fn is_own(entry: &Entry, top: &MountEntry, mounts: &[MountEntry]) -> bool {
     }
     // Two of them are told apart by their words alone. The system's own, such as /dev/shm, are not shared.
     let is_shared = top.propagation.iter().any(|to| to.starts_with("shared:"));
-    is_shared && is_kind(entry, top) && entry.source == top.source
+    // With the state in RAM its directories have the kind and the source of any tmpfs.
+    is_whole && is_shared && is_kind(entry, top) && entry.source == top.source
 }
 
 /// Whether `top` shows the directory that is to be bound.
@@ -245,6 +246,11 @@ mod tests {
         ] {
             assert!(!is_in(words, &console()), "{words}");
         }
+        // The state in RAM: its directory is not the owner's tmpfs.
+        let mut mounts = console();
+        let state = &mut mounts[3];
+        (state.fstype, state.source) = ("tmpfs".into(), "tmpfs".into());
+        assert!(!is_in("tmpfs /mnt tmpfs size=1M", &mounts));
         // Something else is on top now.
         let mut mounts = console();
         mounts.push(mount(
