@@ -48,11 +48,12 @@ pub(super) fn set_all(config: &Config) -> anyhow::Result<()> {
 /// The user may put anything in the place of these names: no link is followed, and no pipe is waited for.
 fn set_of(home: &Path, owner: (u32, u32), auths: &Auths) -> anyhow::Result<()> {
     let folder = home.join(".docker");
-    if auths.is_empty() && folder.symlink_metadata().is_err() {
+    let (path, remembered) = (folder.join("config.json"), folder.join(WRITTEN));
+    // The folder may be the user's own link, which is refused below.
+    if auths.is_empty() && remembered.symlink_metadata().is_err() {
         return Ok(()); // nothing was ever written
     }
     Place::make(&folder)?.make_directory(0o700, owner)?;
-    let (path, remembered) = (folder.join("config.json"), folder.join(WRITTEN));
     let before = read(&remembered, owner)?;
     // One that is damaged is as good as none: what it names stays.
     let known: Written = serde_json::from_str(&before).unwrap_or_default();
@@ -244,6 +245,24 @@ mod tests {
         set(&Auths::new());
         set(&Auths::new());
         assert_eq!(hosts(), ["b", "c", "d"]);
+    }
+
+    #[test]
+    #[ignore = "needs root: cargo test -- --include-ignored"]
+    fn a_folder_that_is_the_users_link_is_refused_only_when_it_matters() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        fs::create_dir_all(home.join("own")).unwrap();
+        symlink("own", home.join(".docker")).unwrap();
+        for name in ["", "own", ".docker"] {
+            std::os::unix::fs::lchown(home.join(name), Some(1100), Some(1100)).unwrap();
+        }
+        let set = |auths: &Auths| set_of(&home, (1100, 1100), auths);
+        set(&Auths::new()).unwrap();
+        set(&auths(&[("a", "MQ==")])).unwrap_err();
+        // Written when it was a folder: somebody has to take that away.
+        fs::write(home.join("own").join(WRITTEN), "{}").unwrap();
+        set(&Auths::new()).unwrap_err();
     }
 
     #[test]
