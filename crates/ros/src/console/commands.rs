@@ -110,9 +110,8 @@ pub(super) fn run_last(config: &Config) -> bool {
     let _alone = RUNS.lock().unwrap_or_else(PoisonError::into_inner);
     let scripts = store::scripts(Path::new(CONF));
     let now = Commands::of(config, &scripts);
-    let done = fs::read(DONE).ok();
-    let done = done.map(|text| serde_json::from_slice(&text).unwrap_or_default());
     let (is_late, is_first) = (Path::new(LATE).exists(), !Path::new(BOOT_DONE).exists());
+    let done = done(Path::new(DONE), is_first);
     let due = left(&now, done.as_ref(), is_late);
     if is_late && !is_first {
         // The first call of a boot may know the configuration of before only, and leaves the mark to the next one.
@@ -146,6 +145,13 @@ pub(super) fn run_last(config: &Config) -> bool {
         report("commands", &error);
     }
     is_first || is_late
+}
+
+/// What has run in this console's files and in this boot. The files can be older than the boot: a console without the label of a
+/// rebuild keeps them, and an image can be made from one.
+fn done(mark: &Path, is_first: bool) -> Option<Commands> {
+    let text = (!is_first).then(|| fs::read(mark).ok())??;
+    Some(serde_json::from_slice(&text).unwrap_or_default())
 }
 
 fn note(now: &Commands) -> anyhow::Result<()> {
@@ -225,6 +231,20 @@ mod tests {
         fs::write(&script, "#!/bin/sh").unwrap();
         let with_script = Commands::of(&config("a"), scripts);
         assert_eq!(left(&with_script, Some(&first), true), [false, true, false]);
+    }
+
+    #[test]
+    fn what_ran_in_an_earlier_boot_runs_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("done");
+        assert_eq!(done(&mark, false), None);
+        let all = Commands {
+            runcmd: 1,
+            scripts: 2,
+        };
+        fs::write(&mark, serde_json::to_vec(&all).unwrap()).unwrap();
+        assert_eq!(done(&mark, true), None);
+        assert_eq!(done(&mark, false), Some(all));
     }
 
     #[test]
