@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cloud_init::dmi::{self, Dmi};
+use machine_config::plan::Plan;
 use sys::kmsg::{self, Priority};
 
 use super::{choice, keep, loudly, put_files, sources};
@@ -41,32 +42,52 @@ pub(crate) fn ask_late() {
         };
         problems::clear("cloud-init");
         let name = found.name.clone();
+        // Of now: a service may have taken minutes to answer.
+        let waiting = waiting(apply::plan(&MachineConfig::load()));
         keep(found, dmi.get(dmi::Field::ProductUuid), conf);
         console::apply_identity_again(&MachineConfig::load());
         // Before it is applied, which can restart the console: that one must not ask again. A mark that stays has it ask once
         // more and find that nothing changes.
         let _ = fs::remove_file(&mark);
-        hold(&name, &before);
+        hold(&name, &before, &waiting);
         return;
     }
 }
 
 /// Has everything hold that was kept. A restart of the console ends this process in between: the next one goes on.
-fn hold(name: &str, before: &MachineConfig) {
+/// What a person has set and not applied, the keys in `waiting`, is not applied along with it: it may be meant for `--confirm`.
+fn hold(name: &str, before: &MachineConfig, waiting: &[String]) {
     put_files();
     console::expect_late_commands();
+    if waiting.is_empty() {
+        apply_all(name);
+    } else {
+        loudly(&format!(
+            "{name} answered late: the machine's name and keys hold now; what else it says waits for `ros config apply`, or the next boot, \
+             since {} had been changed and not applied",
+            waiting.join(", ")
+        ));
+    }
+    // Else a thread is at it, and reads the configuration again for each try.
+    if before.unfetched.is_empty() {
+        service::fetch_missing();
+    }
+}
+
+/// Keys that differ from what the machine runs with. While PID 1 has not said that, nobody can have changed any.
+fn waiting(plan: anyhow::Result<Plan>) -> Vec<String> {
+    let changes = plan.map(|plan| plan.changes).unwrap_or_default();
+    changes.into_iter().map(|change| change.key).collect()
+}
+
+fn apply_all(name: &str) {
     match apply_patiently(name) {
         Ok(problems) => problems.iter().for_each(|problem| loudly(problem)),
         Err(error) => loudly(&format!(
             "{name} answered late: the machine's name and keys hold now, what else it says from the next boot on: {error:#}"
         )),
     }
-    let machine = MachineConfig::load();
-    console::run_late_commands(&machine);
-    // Else a thread is at it, and reads the configuration again for each try.
-    if before.unfetched.is_empty() {
-        service::fetch_missing();
-    }
+    console::run_late_commands(&MachineConfig::load());
 }
 
 /// What was wrong on the way.
@@ -92,7 +113,7 @@ fn apply_patiently(name: &str) -> anyhow::Result<Vec<String>> {
 }
 
 /// Before it is applied: nobody may be left to say it afterwards.
-fn say(name: &str, plan: &machine_config::plan::Plan) {
+fn say(name: &str, plan: &Plan) {
     kmsg::log(
         Priority::Notice,
         &format!("cloud-init: {name} answered late: what it says is applied now"),
@@ -103,5 +124,22 @@ fn say(name: &str, plan: &machine_config::plan::Plan) {
             "{name} answered late: these keys hold only after a reboot: {}",
             later.join(", ")
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_has_set_and_not_applied_waits() {
+        let tree = |text: &str| config::parse("t", text).unwrap().0;
+        let plan = |before: &str, after: &str| Ok(Plan::new(&tree(before), &tree(after)));
+        let same = "hostname: a\n";
+        assert!(waiting(plan(same, same)).is_empty());
+        let changed = "hostname: b\ntimezone: UTC\n";
+        assert_eq!(waiting(plan(same, changed)), ["hostname", "timezone"]);
+        // The machine is not up yet.
+        assert!(waiting(Err(anyhow::anyhow!("cannot read"))).is_empty());
     }
 }
