@@ -193,6 +193,7 @@ const OPEN: &[&str] = &[
     "/run/rancher/console-files",
     "/run/rancher/network/",     // what DHCP servers said, as in resolv.conf
     "/run/rancher/ssh/",         // public keys
+    "/run/rancher/ssh-users/",   // public keys
     "/var/lib/rancher/preload/", // the owner's images, and which of them were loaded
     "/run/rancher/runcmd-done",
     "/run/rancher/warnings/",

@@ -162,7 +162,7 @@ fn sshd(guest: &Guest) -> anyhow::Result<()> {
         "clientaliveinterval 77",
         "usepam no",
         "permitrootlogin no",
-        "authorizedkeysfile .ssh/authorized_keys /run/rancher/ssh/%u /etc/big/keys",
+        "authorizedkeysfile .ssh/authorized_keys /run/rancher/ssh/%u /run/rancher/ssh-users/%u /etc/big/keys",
         "subsystem sftp /usr/lib/openssh/sftp-server",
     ] {
         let is_there = settings.lines().any(|known| known.trim() == line);

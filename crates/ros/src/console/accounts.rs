@@ -209,6 +209,12 @@ pub(crate) fn group_id(name: &str) -> anyhow::Result<u32> {
         .with_context(|| format!("group {name} is not in /etc/group"))
 }
 
+/// Who owns a home that is neither its user's nor root's: on a disk of another machine numbers mean other people.
+pub(super) fn stranger(home: &Path, uid: u32) -> Option<u32> {
+    let owner = fs::metadata(home).ok()?.uid();
+    (owner != uid && owner != 0).then_some(owner)
+}
+
 pub(super) fn make_home(root: &Path, user: &User) -> anyhow::Result<()> {
     let home = root.join(user.home.trim_start_matches('/'));
     if home.exists() {

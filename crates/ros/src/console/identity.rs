@@ -1,7 +1,8 @@
 //! The machine's name and its owners' keys.
 
 use std::fs;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -152,7 +153,45 @@ fn give_keys(name: &str, keys: &[String]) -> Vec<String> {
 
 fn install_keys_of(name: &str, keys: &[String]) -> anyhow::Result<()> {
     let user = accounts::user(name)?;
+    if is_strangers(name, Path::new(&user.home), user.uid) {
+        return Ok(()); // those in RAM let the user in
+    }
     add_keys(name, Path::new(&user.home), (user.uid, user.gid), keys)
+}
+
+/// Whether the home is another user's, which is said: sshd would not take its keys, and what the other one has there is not ours.
+pub(super) fn is_strangers(name: &str, home: &Path, uid: u32) -> bool {
+    let Some(owner) = accounts::stranger(home, uid) else {
+        return false;
+    };
+    let home = home.display();
+    problems::warn(
+        "users",
+        &format!(
+            "{home} belongs to the user number {owner}, and {name} has {uid}: nothing is written there, and ssh takes {name}'s keys from \
+             RAM; give it to {name} (`chown -R`), or name {owner} as the `uid` of {name}"
+        ),
+    );
+    true
+}
+
+/// Has sshd take the keys of a user of `users` from RAM, in the console at `root`.
+pub(super) fn keep_own_keys(root: &Path, name: &str, keys: &[String]) -> anyhow::Result<()> {
+    keep_in(&in_ram(root), name, keys)
+}
+
+/// Takes them from there: the home has them, or there are none.
+pub(super) fn forget_own_keys(root: &Path, name: &str) -> anyhow::Result<()> {
+    match fs::remove_file(in_ram(root).join(name)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).context("its keys in RAM stay")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn in_ram(root: &Path) -> PathBuf {
+    root.join(ssh::OF_USERS.trim_start_matches('/'))
 }
 
 /// Adds keys to a user's file. What was there and could not be used is said.

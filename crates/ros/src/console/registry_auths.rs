@@ -37,6 +37,11 @@ pub(super) fn set_all(config: &Config) -> anyhow::Result<()> {
         let Ok(user) = accounts::user(name) else {
             continue;
         };
+        if let Some(owner) = accounts::stranger(Path::new(&user.home), user.uid) {
+            let why = format!("{name}: the home belongs to the user number {owner}");
+            failures.extend((!auths.is_empty()).then_some(why));
+            continue;
+        }
         // One user's file must not keep the other's from being written.
         let set = set_of(Path::new(&user.home), (user.uid, user.gid), &auths);
         failures.extend(set.err().map(|error| format!("{name}: {error:#}")));

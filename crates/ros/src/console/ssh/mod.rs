@@ -24,6 +24,9 @@ const SSHD: &[&str] = &["/usr/sbin/sshd", "/usr/bin/sshd"];
 /// Host keys and authorized keys that the state disk cannot keep.
 pub(super) const IN_RAM: &str = "/run/rancher/ssh";
 
+/// Keys of users whose homes are other users'.
+pub(super) const OF_USERS: &str = "/run/rancher/ssh-users";
+
 /// How long sshd may take to read its configuration.
 const TRY_DEADLINE: Duration = Duration::from_secs(20);
 
@@ -92,7 +95,7 @@ fn refusal(sshd: &str) -> Option<String> {
 }
 
 /// Where sshd looks for the keys of who logs in.
-const AUTHORIZED_KEYS: &str = ".ssh/authorized_keys /run/rancher/ssh/%u";
+const AUTHORIZED_KEYS: &str = ".ssh/authorized_keys /run/rancher/ssh/%u /run/rancher/ssh-users/%u";
 
 /// What must hold also when the owner's file says otherwise: the keys that let the owner in, the machine's own host keys, and
 /// no PAM, which has no rules for sshd here. The first value counts.
@@ -205,7 +208,7 @@ mod tests {
         for line in [
             "Include /etc/ssh/sshd_config.d/*.conf",
             "HostKey /k",
-            "AuthorizedKeysFile .ssh/authorized_keys /run/rancher/ssh/%u /keys/%u",
+            "AuthorizedKeysFile .ssh/authorized_keys /run/rancher/ssh/%u /run/rancher/ssh-users/%u /keys/%u",
             "UsePAM no",
         ] {
             assert!(place(line) < file, "{line}");

@@ -69,9 +69,15 @@ pub(super) fn furnish(
         .iter()
         .map(|key| key.trim().to_owned())
         .partition(|key| cloud_init::authorized_keys::is_public_key(key));
-    if !good.is_empty() {
-        let home = root.join(user.home.trim_start_matches('/'));
-        identity::add_keys(name, &home, (user.uid, user.gid), &good)?;
+    let home = root.join(user.home.trim_start_matches('/'));
+    let is_used = has_home(entry) || !good.is_empty();
+    if is_used && identity::is_strangers(name, &home, user.uid) {
+        identity::keep_own_keys(root, name, &good)?;
+    } else {
+        identity::forget_own_keys(root, name)?;
+        if !good.is_empty() {
+            identity::add_keys(name, &home, (user.uid, user.gid), &good)?;
+        }
     }
     ensure!(
         bad.is_empty(),

@@ -191,3 +191,41 @@ fn homes_and_keys_are_made_again_on_a_disk() {
     assert_eq!(text(&root, "passwd"), passwd);
     assert_eq!(names(&config), ["rancher", "docker", "ada", "bob", "carl"]);
 }
+
+#[test]
+#[ignore = "needs root: cargo test -- --include-ignored"]
+fn a_home_of_another_number_is_left_alone_and_its_user_gets_in() {
+    let root = root();
+    let at = |name: &str| root.path().join(name);
+    let config = config(&format!(
+        "users: [{{name: ada, ssh_authorized_keys: ['{KEY}']}}, {{name: eve}}]"
+    ));
+    ensure_in(root.path(), &config).unwrap();
+    let in_ram = at("run/rancher/ssh-users/ada");
+    assert!(!in_ram.exists());
+    // A disk of another machine, mounted at /home.
+    fs::remove_dir_all(at("home")).unwrap();
+    fs::create_dir_all(at("home/ada/.ssh")).unwrap();
+    let theirs = at("home/ada/.ssh/authorized_keys");
+    fs::write(&theirs, "theirs\n").unwrap();
+    for name in ["home/ada", "home/ada/.ssh", "home/ada/.ssh/authorized_keys"] {
+        sys::fs::set_owner(&at(name), 1300, 1300).unwrap();
+    }
+    let furnish = || furnish_all(root.path(), &config, Path::new("/home"));
+    furnish().unwrap();
+    assert_eq!(fs::read_to_string(&theirs).unwrap(), "theirs\n");
+    assert_eq!(fs::read_dir(at("home/ada/.ssh")).unwrap().count(), 1);
+    assert_eq!(fs::metadata(at("home/ada")).unwrap().uid(), 1300);
+    assert_eq!(fs::metadata(at("home/eve")).unwrap().uid(), 1201);
+    assert_eq!(fs::read_to_string(&in_ram).unwrap(), format!("{KEY}\n"));
+    // Its owner gives it to ada: what is in RAM would outlive the home's.
+    sys::fs::set_owner(&at("home/ada"), 1200, 1200).unwrap();
+    sys::fs::set_owner(&at("home/ada/.ssh"), 1200, 1200).unwrap();
+    sys::fs::set_owner(&theirs, 1200, 1200).unwrap();
+    furnish().unwrap();
+    assert_eq!(
+        fs::read_to_string(&theirs).unwrap(),
+        format!("theirs\n{KEY}\n")
+    );
+    assert!(!in_ram.exists());
+}
