@@ -39,6 +39,7 @@ fn keeps_the_state(context: &Context) -> anyhow::Result<()> {
 
     let mut guest = Machine::new("keep-again", Boot::Kernel)
         .in_ram()
+        .parameters("rancher.state.dev=none")
         .disk(&disk.path)
         .start(&context.artifacts)?;
     guest.wait_ready()?;

@@ -81,9 +81,10 @@ fn another_grub(context: &Context) -> anyhow::Result<()> {
         let digest = registry::digest(content);
         format!("{}  {name}", digest.trim_start_matches("sha256:"))
     };
+    let there = programs(&guest)?;
     ensure!(
-        programs(&guest)? == [line(&built, UEFI)],
-        "GRUB was changed before the version was kept"
+        there == [line(&built, UEFI)],
+        "before the version is kept the EFI system partition has {there:?}"
     );
     reboot(&guest, 1)?;
     guest.run_until("sudo ros os status | grep -q 'state: idle'", BOOT_DEADLINE)?;

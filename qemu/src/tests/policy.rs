@@ -101,7 +101,7 @@ fn auto(context: &Context) -> anyhow::Result<()> {
         "the status: {status}"
     );
 
-    let other_day = guest.run("LC_ALL=C date -d '3 days' +%a")?;
+    let other_day = guest.run("date -d @$(($(date +%s) + 259200)) +%a")?;
     set("window", &format!("{} 00:00-24:00", other_day.trim()))?;
     does("rancher.upgrade.window is closed")?;
     set("window", "00:00-24:00")?;

@@ -77,14 +77,21 @@ impl Target {
             if let Some(used) = mounts.iter().find(|entry| entry.device == number) {
                 fail!(
                     Refused,
-                    "{name} is mounted on {}, cannot repartition",
-                    used.target.display()
+                    "{name} is mounted on {}, cannot repartition{}",
+                    used.target.display(),
+                    match device.partition_name.as_deref() {
+                        Some(state) if state == Role::State.name() =>
+                            ": the entry of the boot menu without the state of a disk (rancher.state.dev=none) leaves it alone",
+                        _ => "",
+                    }
                 );
             }
             let holders = blockdev::identity(&device.path).holders;
             if !holders.is_empty() {
                 fail!(Refused, "{name} is used by {}", holders.join(", "));
             }
+        }
+        for device in self.devices() {
             device::alone(&device.path).context(Failure::Refused)?;
         }
         Ok(())
