@@ -44,7 +44,8 @@ fn keeps_the_state(context: &Context) -> anyhow::Result<()> {
         .start(&context.artifacts)?;
     guest.wait_ready()?;
     guest.refuses("sudo ros install -d /dev/vda --no-reboot", 2, "has data")?;
-    let said = guest.run("sudo ros install --keep-state --no-reboot")?;
+    let said = guest
+        .run("sudo ros install --keep-state -a 'loglevel=8 rancher.debug=true' --no-reboot")?;
     ensure!(
         said.contains("RANCHER_STATE") && said.contains(": kept"),
         "ros install said: {said}"
