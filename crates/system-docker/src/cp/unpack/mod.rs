@@ -1,12 +1,12 @@
 //! A tar archive of a container's files, unpacked here, the outermost name being exchanged on the way.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::{PermissionsExt, lchown};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail};
-use rustix::fs::{CWD, FileType, Mode, XattrFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType, Header};
 
@@ -187,23 +187,35 @@ impl Unpacker<'_> {
     fn finish_directories(&mut self) -> anyhow::Result<()> {
         // The innermost first: the mode of the outer one may forbid the way there.
         for (path, header) in std::mem::take(&mut self.directories).iter().rev() {
-            let opened = File::open(path)?;
-            let modified = std::time::UNIX_EPOCH + std::time::Duration::from_secs(header.mtime()?);
-            opened.set_modified(modified)?;
             self.finish(path, header)
                 .with_context(|| format!("cannot make {}", path.display()))?;
         }
         Ok(())
     }
 
-    /// Owner, then mode, since the first takes marks of the second away.
+    /// Owner, then mode, since the first takes marks of the second away; and the time, of what is not opened for that: a pipe would
+    /// wait.
     fn finish(&self, path: &Path, header: &Header) -> anyhow::Result<()> {
         if self.owners {
             let id = |id: io::Result<u64>| id.map(|id| u32::try_from(id).ok());
             lchown(path, id(header.uid())?, id(header.gid())?)?;
         }
         let mode = fs::Permissions::from_mode(header.mode()? & 0o7777);
-        Ok(fs::set_permissions(path, mode)?)
+        fs::set_permissions(path, mode)?;
+        let modified = Timespec {
+            tv_sec: i64::try_from(header.mtime()?)?,
+            tv_nsec: 0,
+        };
+        let times = Timestamps {
+            last_access: modified,
+            last_modification: modified,
+        };
+        Ok(rustix::fs::utimensat(
+            CWD,
+            path,
+            &times,
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
     }
 }
 

@@ -190,6 +190,18 @@ fn what_is_packed_here_is_the_same_where_it_is_unpacked() {
     fifo.unwrap();
     fs::set_permissions(at("d/file"), fs::Permissions::from_mode(0o4710)).unwrap();
     fs::set_permissions(at("d/empty"), fs::Permissions::from_mode(0o500)).unwrap();
+    // Not the time at which it is unpacked
+    let old = Timespec {
+        tv_sec: 1_000_000_000,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: old,
+        last_modification: old,
+    };
+    for name in ["d/pipe", "d/file", "d/empty"] {
+        rustix::fs::utimensat(CWD, at(name), &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    }
     let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let name = "security.capability";
     let may =
