@@ -158,7 +158,11 @@ fn are_there(guest: &Guest) -> anyhow::Result<()> {
 
 /// The console makes homes before it mounts disks, and again on this one.
 fn homes_are_on_their_disk(guest: &Guest) -> anyhow::Result<()> {
-    prints(guest, "df --output=source /home | tail -n 1", "/dev/vdf")?;
+    prints(
+        guest,
+        "findmnt -n -o SOURCE -T /home | tail -n 1",
+        "/dev/vdf",
+    )?;
     prints(
         guest,
         "cd / && sudo stat -c '%U %a' /home/rancher/.ssh/authorized_keys /home/ada /home/ada/.ssh/authorized_keys /home/ada/.rc",
@@ -174,7 +178,7 @@ fn docker_is_on_its_disk(guest: &Guest) -> anyhow::Result<()> {
         "docker info -f '{{.DockerRootDir}}'",
         "/var/lib/docker",
     )?;
-    let device = "df --output=source /var/lib/docker | tail -n 1";
+    let device = "findmnt -n -o SOURCE -T /var/lib/docker | tail -n 1";
     prints(guest, device, "/dev/vde")?;
     guest.run("docker volume create landed && docker run --rm -v landed:/data busybox sh -c 'echo there > /data/file'")?;
     // The disk itself, by another way.
@@ -191,7 +195,7 @@ fn nothing_is_mounted_twice(guest: &Guest) -> anyhow::Result<()> {
     let is_made = r#"test "$(cat /run/rancher/console-files)" = "$(readlink /proc/self/ns/mnt)""#;
     guest.run_until(is_made, BOOT_DEADLINE)?;
     prints(guest, count, &before)?;
-    let device = "df --output=source /var/lib/docker | tail -n 1";
+    let device = "findmnt -n -o SOURCE -T /var/lib/docker | tail -n 1";
     prints(guest, device, "/dev/vde")?;
     are_there(guest)
 }

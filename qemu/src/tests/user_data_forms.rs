@@ -86,6 +86,7 @@ fn several_parts(context: &Context) -> anyhow::Result<()> {
     prints(&guest, "hostname", "of-parts")?;
     guest.run_until("test -s /opt/runcmd", BOOT_DEADLINE)?;
     prints(&guest, "cat /opt/runcmd", "ran")?;
+    guest.run_until("test -s /opt/script", BOOT_DEADLINE)?;
     prints(&guest, "cat /opt/script", "of-parts 0").context("the script")?;
     prints(&guest, "cat /etc/included", "from the server").context("the address")?;
     guest.run("grep -q '^/opt/swap ' /proc/swaps")?;

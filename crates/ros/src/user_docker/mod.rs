@@ -19,6 +19,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -47,6 +48,9 @@ const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 /// Largest file of settings that is read; people's have some KiB.
 const LONGEST_SETTINGS: u64 = 4 << 20;
 
+/// Temporary files of containerd's shims, which go on when the console that they were started in is replaced by a new one: the files
+/// of the old one, with its /tmp, are gone then. dockerd's own are below its data.
+const TEMPORARY: &str = "/run/rancher/user-docker-tmp";
 /// dockerd's defaults.
 const PID_FILE: &str = "/var/run/docker.pid";
 const SOCKET: &str = "/var/run/docker.sock";
@@ -315,6 +319,11 @@ fn prepare_view(spare: &OwnedFd) -> anyhow::Result<()> {
         mount::move_mount_fd(spare, CLOSURE)
             .context("the console does not see docker's programs")?;
     }
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(TEMPORARY)
+        .with_context(|| format!("cannot create {TEMPORARY}"))?;
     mount::set_propagation("/", Propagation::Shared, false)?;
     let mounts = mount::mountinfo()?;
     for path in ["/run", "/run/docker", "/run/containerd"] {
@@ -338,6 +347,7 @@ fn environment(machine: &MachineConfig, own: &[String]) -> Vec<(String, String)>
             format!("{CLOSURE}/iptables/lib/xtables"),
         ),
         ("HOME".to_owned(), "/root".to_owned()),
+        ("TMPDIR".to_owned(), TEMPORARY.to_owned()),
     ];
     let proxies = [
         ("HTTP_PROXY", &network.http_proxy),
