@@ -125,7 +125,7 @@ fn auto(context: &Context) -> anyhow::Result<()> {
     guest.run_until("sudo ros os status | grep -q 'state: idle'", BOOT_DEADLINE)?;
     let list = guest.run("sudo ros os list")?;
     ensure!(
-        list.contains("v9.4.0 slot 5 good running"),
+        list.contains("v9.4.0 local slot 5 good running"),
         "it was not kept: {list}"
     );
     guest.check()
