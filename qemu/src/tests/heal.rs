@@ -106,7 +106,7 @@ fn errors_are_checked(guest: &Guest) -> anyhow::Result<()> {
     reboot(guest, 1)?;
     let problems = guest.run("ros status --problems")?;
     ensure!(
-        problems.contains("was damaged and is repaired"),
+        problems.contains("was marked as damaged"),
         "problems: {problems:?}"
     );
     guest.run("sudo ros os upgrade -i /dev/sr0 -f --stage")?;
