@@ -24,8 +24,8 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
 /// The version in the registry.
 const TAG: &str = "v9.5.0";
 const UEFI: &str = "BOOTX64.EFI";
-/// Behind what is loaded and run: other bytes, and the same GRUB.
-const TAIL: [u8; 512] = [0; 512];
+/// Behind what is run: other bytes, and the same GRUB. Zeros would be the padding of a sector, which does not make another one.
+const TAIL: [u8; 512] = [0x5a; 512];
 
 /// Adds the version to `documents`, with other parts of GRUB than those of the one that has the tag `built`.
 fn add_version(documents: &mut Documents) -> anyhow::Result<()> {
