@@ -161,16 +161,8 @@ fn leads_to(waits: &[Vec<usize>], from: usize, to: usize) -> bool {
 mod tests {
     use std::sync::mpsc;
 
+    use super::super::entries_of as entries;
     use super::*;
-
-    fn entries(lines: &[&str]) -> Vec<Entry> {
-        let words = lines
-            .iter()
-            .map(|line| line.split(' ').map(str::to_owned).collect());
-        let (entries, bad) = super::super::entries(&words.collect::<Vec<_>>());
-        assert!(bad.is_empty(), "{bad:?}");
-        entries
-    }
 
     #[test]
     fn what_lies_below_a_servers_place_waits_for_it() {

@@ -109,16 +109,8 @@ fn held(now: Vec<Entry>, earlier: &[Entry], data: &Path) -> (Vec<Entry>, Vec<Str
 
 #[cfg(test)]
 mod tests {
+    use super::super::entries_of as entries;
     use super::*;
-
-    fn entries(lines: &[&str]) -> Vec<Entry> {
-        let words = lines
-            .iter()
-            .map(|line| line.split(' ').map(str::to_owned).collect());
-        let (entries, bad) = super::super::entries(&words.collect::<Vec<_>>());
-        assert!(bad.is_empty(), "{bad:?}");
-        entries
-    }
 
     fn targets(entries: &[Entry]) -> Vec<&str> {
         let targets = entries.iter().map(|entry| entry.target.as_str());

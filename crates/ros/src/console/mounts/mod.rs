@@ -78,6 +78,17 @@ pub(crate) fn entries(mounts: &[Vec<String>]) -> (Vec<Entry>, Vec<String>) {
     (good, bad)
 }
 
+/// Entries of lines as in fstab(5), for tests.
+#[cfg(test)]
+fn entries_of(lines: &[&str]) -> Vec<Entry> {
+    let words = lines
+        .iter()
+        .map(|line| line.split(' ').map(str::to_owned).collect());
+    let (entries, bad) = entries(&words.collect::<Vec<_>>());
+    assert!(bad.is_empty(), "{bad:?}");
+    entries
+}
+
 fn entry(words: &[String]) -> anyhow::Result<Entry> {
     let word = |index: usize, default: &str| -> String {
         let text = words.get(index).map_or("", |text| text.trim());
