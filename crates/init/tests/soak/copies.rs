@@ -61,7 +61,7 @@ fn clients_who_read_no_archive_hold_up_nobody() {
         let path = "/containers/copied/archive?path=/done";
         machine.get(path).is_ok_and(|answer| answer.status == 200)
     });
-    let before = machine.held();
+    let before = machine.at_rest();
     let mut clients = Vec::new();
     for _ in 0..8 {
         clients.push(unread(socket, "/containers/copied/export"));

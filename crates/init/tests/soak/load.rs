@@ -37,7 +37,7 @@ fn at_once(name: &str, count: usize) {
     // The first one starts what stays: the network child is not needed on this network, but the pool of threads is.
     assert!(run(socket, "first", &["sleep", "1000"], "bridge"));
     assert!(remove(socket, "first"));
-    let before = machine.held();
+    let before = machine.at_rest();
     let names: Vec<String> = (0..count).map(|number| format!("c{number}")).collect();
     std::thread::scope(|scope| {
         for name in &names {
@@ -61,7 +61,7 @@ fn at_once(name: &str, count: usize) {
 
 fn a_thousand_idle_clients_cost_little_and_leave_nothing() {
     let machine = Machine::new("idle");
-    let before = machine.held();
+    let before = machine.at_rest();
     let memory = machine.memory();
     let clients: Vec<UnixStream> = (0..1000)
         .map(|number| {
@@ -88,7 +88,7 @@ fn a_thousand_idle_clients_cost_little_and_leave_nothing() {
 
 fn endless_bodies_end() {
     let machine = Machine::new("bodies");
-    let before = machine.held();
+    let before = machine.at_rest();
     let memory = machine.memory();
     let chunk = [b"8000\r\n", " ".repeat(0x8000).as_bytes(), b"\r\n"].concat();
     for path in [
@@ -138,7 +138,7 @@ fn a_slow_follower_holds_up_nobody() {
     let socket = machine.socket();
     assert!(run(&socket, "first", &["true"], "none"));
     assert!(remove(&socket, "first"));
-    let before = machine.held();
+    let before = machine.at_rest();
     let memory = machine.memory();
     // As fast as it can: far more than 10,000 lines a second.
     let talk = "yes 0123456789012345678901234567890123456789 | head -n 400000";

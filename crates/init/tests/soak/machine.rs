@@ -1,5 +1,6 @@
 //! A machine for the engine: a folder, a network namespace and a cgroup, which outlive the engine's process.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -147,6 +148,17 @@ impl Machine {
         .unwrap()
     }
 
+    /// What the engine holds when it does nothing: no worker is about to be reaped, and two looks agree.
+    pub(crate) fn at_rest(&self) -> Held {
+        let last = RefCell::new(self.held());
+        wait_until("the engine does nothing", || {
+            let now = self.held();
+            let seen = last.replace(now.clone());
+            now.zombies == 0 && now == seen
+        });
+        last.into_inner()
+    }
+
     /// Waits until the engine holds no more than `before`. Threads of the pool for blocking work may stay.
     pub(crate) fn settles(&self, before: &Held) {
         let mut now = self.held();
@@ -154,8 +166,9 @@ impl Machine {
         while Instant::now() < deadline {
             now = self.held();
             if now.descriptors <= before.descriptors
-                && (now.zombies, now.mounts, now.veths)
-                    == (before.zombies, before.mounts, before.veths)
+                && now.zombies <= before.zombies
+                && now.mounts <= before.mounts
+                && now.veths <= before.veths
             {
                 return;
             }
