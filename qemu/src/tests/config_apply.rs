@@ -85,7 +85,8 @@ fn live(guest: &Guest) -> anyhow::Result<()> {
 /// A user, a password and a mount come and go with their keys, and a container of User Docker runs on meanwhile.
 fn user(guest: &Guest) -> anyhow::Result<()> {
     const SINCE: &str = "docker inspect -f '{{.State.StartedAt}}' runs-on";
-    guest.run("docker run -d --name runs-on busybox sleep 100000")?;
+    guest.run("docker run -d --name runs-on -p 18080:80 busybox sh -c 'echo whole >/index.html; exec httpd -f -h /'")?;
+    is_whole(guest)?;
     let since = guest.run(SINCE)?;
     guest.run("sudo ros config set users '[{name: eve, sudo: \"ALL=(ALL) NOPASSWD:ALL\"}]' && sudo ros config set rancher.password secret && sudo ros config set mounts '[[none, /mnt/eve, tmpfs]]'")?;
     apply(guest)?;
@@ -102,14 +103,26 @@ fn user(guest: &Guest) -> anyhow::Result<()> {
         BACK,
     )?;
     guest.wait_docker()?;
-    // It runs on; `docker exec` finds its file system in the old console's view only (CHANGELOG, Known)
     prints(guest, SINCE, &since)?;
+    is_whole(guest).context("a container that ran on, after its console was replaced twice")?;
     prints(guest, "docker rm -f runs-on", "runs-on")?;
     prints(
         guest,
         "system-docker ps -a --format '{{.Names}}' | grep '^console'",
         "console",
     )
+}
+
+/// Docker reaches the file system and the network of a container: both are mounted in the view of the console that dockerd runs in.
+fn is_whole(guest: &Guest) -> anyhow::Result<()> {
+    prints(guest, "docker exec runs-on cat /index.html", "whole")?;
+    guest.run("docker cp runs-on:/index.html /tmp/copied && grep whole /tmp/copied")?;
+    guest.run_until(
+        "curl -sf http://127.0.0.1:18080/ | grep whole",
+        BOOT_DEADLINE,
+    )?;
+    guest.run("docker network create second && docker network connect second runs-on && docker exec runs-on ip addr show eth1 && docker network disconnect second runs-on && docker network rm second")?;
+    Ok(())
 }
 
 /// Applies what ends the login that asks for it.

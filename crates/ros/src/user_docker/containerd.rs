@@ -59,8 +59,7 @@ pub(super) fn start(
     {
         return Ok(None);
     }
-    let exec_root = docker.exec_root.as_deref().unwrap_or(EXEC_ROOT);
-    let state = Path::new(exec_root).join("containerd");
+    let state = exec_root(docker).join("containerd");
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -96,7 +95,12 @@ pub(super) fn start(
 /// # Errors
 /// When it does not end.
 pub(super) fn stop_earlier(docker: &Docker) -> anyhow::Result<()> {
-    end_earlier(&Path::new(docker.exec_root.as_deref().unwrap_or(EXEC_ROOT)).join("containerd"))
+    end_earlier(&exec_root(docker).join("containerd"))
+}
+
+/// Where dockerd keeps what lasts until the next boot, unless daemon.json moves it.
+pub(super) fn exec_root(docker: &Docker) -> &Path {
+    Path::new(docker.exec_root.as_deref().unwrap_or(EXEC_ROOT))
 }
 
 /// Where dockerd keeps everything, unless daemon.json moves it.

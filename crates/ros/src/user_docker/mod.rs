@@ -7,6 +7,7 @@
 
 mod bridge;
 mod containerd;
+mod earlier;
 mod firewall;
 mod heal;
 mod last_good;
@@ -54,6 +55,8 @@ const TEMPORARY: &str = "/run/rancher/user-docker-tmp";
 /// dockerd's defaults.
 const PID_FILE: &str = "/var/run/docker.pid";
 const SOCKET: &str = "/var/run/docker.sock";
+/// Where a containerd of the user's own has its state.
+const CONTAINERD: &str = "/run/containerd";
 /// Copies of small files of Docker's, for the start after a power cut.
 const SPARES: &str = "/var/lib/rancher/docker-good/spares";
 /// The subject of what was healed: it stays when Docker answers.
@@ -82,9 +85,13 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
         wait::for_files(context, pid);
     }
     join_cgroup().context("cannot join the cgroup of user docker")?;
-    enter(pid).with_context(|| format!("cannot enter {context}, process {pid}"))?;
+    let view = fs::File::open(format!("/proc/{pid}/ns/mnt"))
+        .with_context(|| format!("cannot see what {context} sees, process {pid}"))?;
+    enter(&view).with_context(|| format!("cannot enter {context}, process {pid}"))?;
     wait::for_disk(context, &machine, docker)?;
     prepare_view(&spare)?;
+    earlier::carry(&view, &mounting_places(docker))
+        .context("cannot come back from the view of an earlier console")?;
     starts::count();
     heal(docker);
     if docker.tls == Some(true)
@@ -180,6 +187,21 @@ fn data_root(docker: &Docker, daemon_json: &str) -> PathBuf {
         .iter()
         .find_map(|key| value.get(key)?.as_str())
         .map_or_else(|| containerd::data_root(docker).to_owned(), PathBuf::from)
+}
+
+/// Where Docker mounts: below its data file systems of containers and volumes, below the others network namespaces and what shims have.
+fn mounting_places(docker: &Docker) -> Vec<PathBuf> {
+    let text = daemon_json();
+    let value = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
+    let exec_root = value.get("exec-root").and_then(|value| value.as_str());
+    let places = [
+        data_root(docker, &text),
+        exec_root.map_or_else(|| containerd::exec_root(docker).to_owned(), PathBuf::from),
+        PathBuf::from(CONTAINERD),
+    ];
+    // The kernel names places without links, and /var/run is one.
+    let real = |place: PathBuf| fs::canonicalize(&place).unwrap_or(place);
+    places.into_iter().map(real).collect()
 }
 
 /// Pulls again what has lost a layer; Docker answers.
@@ -302,10 +324,9 @@ fn join_cgroup() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Enters the mount namespace of a process. Everything opened before stays open.
-fn enter(pid: i32) -> anyhow::Result<()> {
-    let namespace = fs::File::open(format!("/proc/{pid}/ns/mnt"))?;
-    setns(&namespace, CloneFlags::NEWNS)?;
+/// Enters a mount namespace. Everything opened before stays open.
+fn enter(view: &fs::File) -> anyhow::Result<()> {
+    setns(view, CloneFlags::NEWNS)?;
     std::env::set_current_dir("/")?;
     Ok(())
 }

@@ -37,7 +37,19 @@ pub struct MountEntry {
 /// # Errors
 /// When /proc is not mounted.
 pub fn mountinfo() -> Result<Vec<MountEntry>> {
-    let text = fs::read("/proc/self/mountinfo").what(|| "read /proc/self/mountinfo".into())?;
+    read("/proc/self/mountinfo")
+}
+
+/// The same as the process `pid` sees it.
+///
+/// # Errors
+/// When there is no such process.
+pub fn mountinfo_of(pid: i32) -> Result<Vec<MountEntry>> {
+    read(&format!("/proc/{pid}/mountinfo"))
+}
+
+fn read(path: &str) -> Result<Vec<MountEntry>> {
+    let text = fs::read(path).what(|| format!("read {path}"))?;
     Ok(text
         .split(|byte| *byte == b'\n')
         .filter_map(parse)

@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::mount as raw;
 
 pub(crate) use info::unescape;
-pub use info::{MountEntry, mount_of, mountinfo};
+pub use info::{MountEntry, mount_of, mountinfo, mountinfo_of};
 pub use overlay::overlay;
 pub use point::is_mount_point;
 pub use tree::{
