@@ -13,7 +13,7 @@ const WITH_PEER: [&str; 2] = [BOOT, "upgrade"];
 /// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// What is measured: boot (against a Debian peer), disk (an installed one against the disc), engine (against Docker), pull (one row of it), reexec (a thousand replacements of PID 1's
+    /// What is measured: boot (against a Debian peer), datasource (what it costs to look for user data where there is none), disk (an installed one against the disc), engine (against Docker), pull (one row of it), reexec (a thousand replacements of PID 1's
     /// program), slow-disk (`ps` while containers start on a disk of 50 operations a second) or upgrade (of the whole system, against the peer's)
     #[arg(default_value = BOOT)]
     name: String,

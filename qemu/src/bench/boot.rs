@@ -32,7 +32,7 @@ pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
     for round in 1..=rounds {
         eprintln!("bench boot: round {round} of {rounds}");
         let results = [
-            measure_ours(artifacts, &mut ours).context("our system"),
+            measure_ours(artifacts, "", &mut ours).context("our system"),
             measure_peer(artifacts, &mut peer).context("the peer"),
         ];
         // One boot that fails does not take the figures of the others with it.
@@ -84,10 +84,36 @@ pub(super) fn run(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure_ours(artifacts: &Artifacts, figures: &mut Figures) -> anyhow::Result<()> {
+/// Boots a machine on which there is no datasource, once as it is and once with none to look for, alternately.
+pub(super) fn datasource(artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
+    let (mut looking, mut told) = (Figures::default(), Figures::default());
+    for round in 1..=rounds {
+        eprintln!("bench datasource: round {round} of {rounds}");
+        measure_ours(artifacts, "", &mut looking)?;
+        measure_ours(artifacts, " rancher.cloud_init.datasources=[]", &mut told)?;
+    }
+    println!("| | looked for | none to look for | ratio |\n|---|---|---|---|");
+    println!(
+        "{}",
+        row(
+            "kernel start -> User Docker answers",
+            "s",
+            &looking.user_docker_s,
+            &told.user_docker_s
+        )
+    );
+    Ok(())
+}
+
+/// Adds the figures of one boot with more `parameters` on the kernel's command line.
+fn measure_ours(
+    artifacts: &Artifacts,
+    parameters: &str,
+    figures: &mut Figures,
+) -> anyhow::Result<()> {
     let guest = Machine::new("bench-ours", Boot::Kernel)
         .in_ram()
-        .parameters("rancher.autologin=ttyS0")
+        .parameters(&format!("rancher.autologin=ttyS0{parameters}"))
         .start(artifacts)?;
     guest.console.wait(USER_DOCKER, BOOT_DEADLINE)?;
     guest.console.wait(PROMPT, BOOT_DEADLINE)?;

@@ -40,6 +40,7 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
             boot::run(artifacts, rounds)?;
             run::run(artifacts, rounds)
         }
+        Some("datasource") => boot::datasource(artifacts, rounds),
         Some("disk") => disk::run(artifacts, rounds),
         Some("engine") => {
             println!("{ENGINES}");
@@ -57,7 +58,7 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
         }
         Some("upgrade") => upgrade::run(artifacts, rounds),
         other => bail!(
-            "no benchmark is named {other:?}: there are boot, disk, engine, pull, reexec, slow-disk and upgrade"
+            "no benchmark is named {other:?}: there are boot, datasource, disk, engine, pull, reexec, slow-disk and upgrade"
         ),
     }
 }

@@ -130,6 +130,7 @@ fn are_set_up_once(context: &Context) -> anyhow::Result<()> {
     prints(&guest, "cat /mnt/data/note /mnt/whole/note", "kept\nkept")?;
     prints(&guest, "sudo blkid -s LABEL -o value /dev/vdc", "mine")?;
     guest.run_until("docker volume inspect landed", BOOT_DEADLINE)?;
+    docker_waits_for_its_disk(&guest).context("a disk for Docker that is missing")?;
     let calls = calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
     ensure!(
         calls == ["/at/one instance_id=one&hostname=caller&fqdn=caller"],
@@ -184,6 +185,20 @@ fn docker_is_on_its_disk(guest: &Guest) -> anyhow::Result<()> {
     // The disk itself, by another way.
     let look = "sudo mkdir -p /mnt/look && sudo mount /dev/vde /mnt/look && sudo cat /mnt/look/volumes/landed/_data/file; sudo umount /mnt/look";
     prints(guest, look, "there")
+}
+
+/// Docker does not start on the state disk's directory in place of a disk that is not there, and starts when somebody mounts it.
+fn docker_waits_for_its_disk(guest: &Guest) -> anyhow::Result<()> {
+    const SAID: &str = "sudo ros status --problems | grep 'LABEL=docker.* is not mounted, and Docker.s data is there'";
+    guest.run("sudo e2label /dev/vde away")?;
+    let mark = guest.reboot()?;
+    guest.wait_ready_after(mark)?;
+    guest.run_until(SAID, BOOT_DEADLINE)?;
+    guest.run("! docker version -f '{{.Server.Version}}'")?;
+    guest.run("sudo e2label /dev/vde docker && sudo mount LABEL=docker /var/lib/docker")?;
+    guest.run_until("docker volume inspect landed", BOOT_DEADLINE)?;
+    guest.run_until(&format!("! {SAID}"), BOOT_DEADLINE)?;
+    Ok(())
 }
 
 /// What the console has mounted in /mnt outlives it; /var/lib/docker is the state disk's again in the new one.

@@ -127,6 +127,13 @@ pub(super) fn half(mut content: Vec<u8>) -> Vec<u8> {
     content
 }
 
+/// The second half is zeros. A kernel that is cut there may start: the memory after it has what the boot before left, the same kernel.
+pub(super) fn torn(mut content: Vec<u8>) -> Vec<u8> {
+    let middle = content.len() / 2;
+    content[middle..].fill(0);
+    content
+}
+
 /// The beginning, by which a file system is known, is zeros.
 pub(super) fn headless(mut content: Vec<u8>) -> Vec<u8> {
     let head = content.len().min(4096);

@@ -1,6 +1,8 @@
 //! The kinds of broken versions that are booted, as tables; docs/testing.md has those that other tests prove.
 
-use super::faults::{Fault, INITRD, KERNEL, Program, half, hang_kernel, headless, hollow, junk};
+use super::faults::{
+    Fault, INITRD, KERNEL, Program, half, hang_kernel, headless, hollow, junk, torn,
+};
 
 /// One kind.
 pub(in crate::tests) struct Kind {
@@ -56,7 +58,7 @@ use Fault::{File, Init, Layer, Service};
 #[rustfmt::skip] // a table
 pub(super) const EARLY: &[Kind] = &[
     kind("a kernel that is none", File(KERNEL, junk), 0, NOT_LOADED),
-    hanging("half a kernel", File(KERNEL, half), 0, KERNEL_HANGS),
+    hanging("a kernel whose second half is zeros", File(KERNEL, torn), 0, KERNEL_HANGS),
     hanging("a kernel that hangs", File(KERNEL, hang_kernel), 0, KERNEL_HANGS),
     kind("half an initrd", File(INITRD, half), 3, TRIES),
     kind("an initrd that is none", File(INITRD, junk), 3, TRIES),
