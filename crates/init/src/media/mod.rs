@@ -15,6 +15,7 @@ use anyhow::{Context, bail};
 use sys::blockdev::{self, BlockDevice};
 use sys::mount::{self, MountFlags};
 
+use crate::coldplug::Late;
 use crate::installed::Installed;
 use crate::log;
 use crate::machine::{MEDIA, Machine};
@@ -43,6 +44,7 @@ pub(crate) fn find(mut machine: Machine) -> anyhow::Result<Machine> {
     }
     let installed = Installed::named_by(&machine.command_line);
     let give_up = sys::clock::boottime() + PATIENCE;
+    let mut late = Late::default();
     while sys::clock::boottime() < give_up {
         if let Some(installed) = &installed {
             if let Some(mounted) = slot::mount(installed, &machine.command_line, &target)? {
@@ -56,14 +58,12 @@ pub(crate) fn find(mut machine: Machine) -> anyhow::Result<Machine> {
                 return Ok(machine);
             }
             // Another medium would be another version under this kernel
-            std::thread::sleep(LOOK_AGAIN);
-            continue;
-        }
-        if let Some(device) = look(&target) {
+        } else if let Some(device) = look(&target) {
             log::info(&format!("media: {}", device.display()));
             machine.media = Some(target);
             return Ok(machine);
         }
+        late.load();
         std::thread::sleep(LOOK_AGAIN);
     }
     bail!(

@@ -8,6 +8,7 @@ use std::time::Duration;
 use sys::blockdev::{self, BlockDevice, Superblock};
 
 use super::ext4;
+use crate::coldplug::Late;
 
 /// With `rancher.state.wait`: how long a slow disk may take to appear (RancherOS's 30 s).
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,11 +110,13 @@ pub(super) fn find(name: &Name, wait: bool) -> Vec<Candidate> {
 /// Looks again and again for as long as `wait` allows.
 pub(super) fn until_found<T>(wait: bool, mut look: impl FnMut() -> Vec<T>) -> Vec<T> {
     let give_up = sys::clock::boottime() + if wait { PATIENCE } else { Duration::ZERO };
+    let mut late = Late::default();
     loop {
         let found = look();
         if !found.is_empty() || sys::clock::boottime() >= give_up {
             return found;
         }
+        late.load();
         std::thread::sleep(LOOK_AGAIN);
     }
 }

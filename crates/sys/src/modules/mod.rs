@@ -13,9 +13,6 @@ use crate::error::{Context, Error, Result};
 /// The kernel unpacks the file itself (linux/module.h, CONFIG_MODULE_DECOMPRESS).
 const MODULE_INIT_COMPRESSED_FILE: i32 = 4;
 
-/// Deepest directory below /sys/devices that is looked at (a USB device behind seven hubs is at about 30).
-const DEEPEST: usize = 64;
-
 /// Modules of one kernel release.
 #[derive(Debug)]
 pub struct ModuleIndex {
@@ -164,13 +161,11 @@ impl ModuleIndex {
         outcome
     }
 
-    /// Loads the modules of every device that there is now: each `modalias` below `SYSFS/devices`. What has been
+    /// Loads the modules of every device that there is now: the MODALIAS in the uevent of each device of a bus. What has been
     /// tried once is not tried again.
     pub fn coldplug(&mut self, sysfs: &Path) -> Round {
-        let mut aliases = BTreeSet::new();
-        collect_modaliases(&sysfs.join("devices"), DEEPEST, &mut aliases);
         let mut round = Round::default();
-        for alias in aliases {
+        for alias in modaliases(sysfs) {
             for module in self.matching(&alias) {
                 if self.done.contains(&module) || self.builtin.contains(&module) {
                     continue;
@@ -261,23 +256,18 @@ fn bus(alias: &str) -> &str {
     }
 }
 
-fn collect_modaliases(directory: &Path, depth: usize, aliases: &mut BTreeSet<String>) {
-    let Some(below) = depth.checked_sub(1) else {
-        return;
-    };
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let Ok(kind) = entry.file_type() else {
-            continue;
-        };
-        if kind.is_dir() {
-            collect_modaliases(&entry.path(), below, aliases);
-        } else if kind.is_file() && entry.file_name() == "modalias" {
-            let alias = fs::read_to_string(entry.path()).unwrap_or_default();
-            if !alias.trim().is_empty() {
-                aliases.insert(alias.trim().to_owned());
-            }
-        }
+/// What the devices of all buses ask for. Not each has a file `modalias`: a card of the bus mmc says it in its uevent only.
+fn modaliases(sysfs: &Path) -> BTreeSet<String> {
+    let list = |directory: PathBuf| fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut aliases = BTreeSet::new();
+    // Blocks of memory need no driver, and a large machine has thousands.
+    let buses = list(sysfs.join("bus")).filter(|bus| bus.file_name() != "memory");
+    for device in buses.flat_map(|bus| list(bus.path().join("devices"))) {
+        let text = fs::read_to_string(device.path().join("uevent")).unwrap_or_default();
+        let alias = text.lines().find_map(|line| line.strip_prefix("MODALIAS="));
+        aliases.extend(alias.map(str::to_owned));
     }
+    aliases
 }
 
 #[cfg(test)]
@@ -337,9 +327,10 @@ mod tests {
     fn coldplug_reports_each_module_once() {
         let (_directory, mut index) = index();
         let sysfs = tempfile::tempdir().unwrap();
-        let device = sysfs.path().join("devices/pci0/0000:00:03.0");
+        let device = sysfs.path().join("bus/pci/devices/0000:00:03.0");
         fs::create_dir_all(&device).unwrap();
-        fs::write(device.join("modalias"), "pci:v00008086d0000100Esv1\n").unwrap();
+        let uevent = "PCI_ID=8086:100E\nMODALIAS=pci:v00008086d0000100Esv1\n";
+        fs::write(device.join("uevent"), uevent).unwrap();
         let round = index.coldplug(sysfs.path());
         assert_eq!(
             (round.loaded, round.errors.len()),
