@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -10,7 +11,7 @@ use engine_api::Client;
 use sys::kmsg::{self, Priority};
 use sys::process::Command;
 
-use super::mounts::{self, Entry as Mount};
+use super::mounts::{self, Away, Entry as Mount};
 use super::{
     FILES_DONE, SERVER_PATIENCE, again, commands, disks, part, phone_home, resize, settings,
 };
@@ -70,10 +71,12 @@ fn mount_all(machine: &MachineConfig) {
     for error in bad.into_iter().chain(held).chain(mounts::take_away(&all)) {
         part("mounts", || bail!("{error}"));
     }
+    let away = Arc::new(Away::default());
+    let servers = Arc::clone(&away);
     let all = mounts::mount_all(entries, SERVER_PATIENCE, move |entry| {
         let is_there = part("mounts", || {
             if entry.is_remote() {
-                entry.mount_patiently()
+                servers.mount(entry)
             } else {
                 entry.mount()
             }
@@ -84,9 +87,16 @@ fn mount_all(machine: &MachineConfig) {
         is_there
     });
     if !all {
-        part("mounts", || {
-            bail!("a server does not answer; User Docker starts without its files")
-        });
+        let mut why = away.why();
+        if why.is_empty() {
+            // The first try of one has not ended.
+            why.push("a server does not answer".to_owned());
+        }
+        for error in why {
+            part("mounts", || {
+                bail!("{error}: it is tried again, and User Docker starts without its files")
+            });
+        }
     }
 }
 

@@ -6,15 +6,17 @@ mod docker;
 mod gone;
 mod nfs;
 mod present;
+mod server;
 mod swap;
 
 pub(super) use self::all::mount_all;
 pub(crate) use self::docker::{hold, missing, note_docker, wait_for_reboot};
 pub(super) use self::gone::take_away;
+pub(super) use self::server::Away;
 pub(super) use self::swap::swap_file;
 
 use std::path::{Component, Path};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use config::cloud_config::Swap;
@@ -23,9 +25,6 @@ use sys::process::Command;
 
 /// Longest run of one mount: a disk that spins up, or a server that does not answer.
 const DEADLINE: Duration = Duration::from_secs(90);
-/// How long a server is tried: the network may come up late.
-const SERVER_DEADLINE: Duration = Duration::from_secs(300);
-const TRY_AGAIN: Duration = Duration::from_secs(3);
 
 /// File systems that are on another machine.
 const REMOTE: &[&str] = &[
@@ -235,17 +234,6 @@ impl Entry {
         // The words of its errors are read.
         let command = command.env("LC_ALL", "C");
         succeed(&command.args(["-o", options, &self.source, &self.target]))
-    }
-
-    /// As [`Self::mount`], again and again while the server does not answer.
-    pub(super) fn mount_patiently(&self) -> anyhow::Result<()> {
-        let end = Instant::now() + SERVER_DEADLINE;
-        loop {
-            match self.mount() {
-                Err(_) if Instant::now() < end => std::thread::sleep(TRY_AGAIN),
-                result => return result,
-            }
-        }
     }
 }
 
