@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// Time for all targets together
     #[arg(long, default_value_t = 180)]
     seconds: u64,
+    /// Only see whether they compile, as in CI
+    #[arg(long)]
+    check: bool,
     /// Afterwards add what reached new code to the corpus in the repository: thousands of files, to be chosen from
     #[arg(long)]
     merge: bool,
@@ -44,8 +47,11 @@ pub(crate) struct Options {
 
 /// Entry point of the command.
 pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
-    setup::ensure(build, &[setup::Purpose::Fuzz])?;
     let folder = build.root.join("crates/fuzz");
+    if options.check {
+        return progress::step("check the fuzz targets", || check(build, &folder));
+    }
+    setup::ensure(build, &[setup::Purpose::Fuzz])?;
     let known = targets(&folder)?;
     let chosen = match known.iter().filter(|name| options.targets.contains(name)) {
         _ if options.targets.is_empty() => known.clone(),
@@ -119,6 +125,27 @@ fn compile(build: &Build, folder: &Path) -> Result<PathBuf> {
     .run()
     .context("build crates/fuzz")?;
     Ok(output.join(triple).join("release"))
+}
+
+/// Whether all targets compile with the crates as they are, and their lock file fits: a separate workspace, which no other job looks at.
+fn check(build: &Build, folder: &Path) -> Result<()> {
+    let output = build.scratch().join("fuzz/check");
+    cmd!(
+        "cargo",
+        "check",
+        "--quiet",
+        "--locked",
+        "--bins",
+        "--target-dir",
+        &output
+    )
+    .dir(folder)
+    .env("RUSTFLAGS", "--cfg=fuzzing")
+    // Nothing is linked, so libFuzzer's own C++ is not built (libfuzzer-sys, build.rs).
+    .env("CUSTOM_LIBFUZZER_PATH", "/nonexistent/libFuzzer.a")
+    .run()
+    .context("check crates/fuzz")?;
+    Ok(())
 }
 
 fn host_triple() -> Result<String> {
