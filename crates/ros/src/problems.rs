@@ -93,8 +93,14 @@ fn kept(directory: &Path) -> Vec<String> {
     for file in files {
         let subject = file.file_name().unwrap_or_default().to_string_lossy();
         let text = text_of(&file);
-        let lines = text.lines().take(MAX_LINES);
-        problems.extend(lines.map(|line| format!("{subject}: {line}")));
+        // PID 1 says again in its log what happens again, and it is one problem.
+        let mut lines: Vec<&str> = Vec::new();
+        for line in text.lines() {
+            if lines.len() < MAX_LINES && !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        problems.extend(lines.iter().map(|line| format!("{subject}: {line}")));
     }
     problems
 }
@@ -199,7 +205,8 @@ mod tests {
     #[test]
     fn problems_are_in_order_of_their_subjects() {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("state"), "full\nhurt\n").unwrap();
+        // PID 1 has met the same twice.
+        fs::write(folder.path().join("state"), "full\nhurt\nfull\n").unwrap();
         fs::write(folder.path().join("docker"), "down\n").unwrap();
         assert_eq!(
             kept(folder.path()),
@@ -213,7 +220,8 @@ mod tests {
         let own = (own.uid(), own.gid());
         sys::fs::make_node(here.as_fd(), Path::new("pipe"), pipe, 0o600, own).unwrap();
         std::os::unix::fs::symlink("state", folder.path().join("link")).unwrap();
-        fs::write(folder.path().join("long"), "x\n".repeat(1 << 20)).unwrap();
+        let long: String = (0..100_000).map(|line| format!("{line}\n")).collect();
+        fs::write(folder.path().join("long"), long).unwrap();
         assert_eq!(kept(folder.path()).len(), 3 + MAX_LINES);
     }
 
