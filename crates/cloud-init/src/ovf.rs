@@ -97,16 +97,35 @@ fn unpacked(text: Option<String>) -> Result<Option<Vec<u8>>> {
     bytes.transpose()
 }
 
-fn properties(section: Node<'_, '_>) -> Contents {
+/// Keys and values of a document's properties that are not empty.
+fn pairs(root: Node<'_, '_>) -> impl Iterator<Item = (String, String)> {
     let attribute = |node: Node<'_, '_>, name: &str| {
         node.attributes()
             .find(|attribute| attribute.name() == name)
             .map(|attribute| attribute.value().to_owned())
     };
+    let nodes = elements(root).filter(|node| node.tag_name().name() == "Property");
+    let pairs =
+        nodes.filter_map(move |node| Some((attribute(node, "key")?, attribute(node, "value")?)));
+    pairs.filter(|(_, value)| !value.trim().is_empty())
+}
+
+/// The properties whose key begins with `prefix`, by the rest of it; none of what is not a document of properties.
+pub(crate) fn settings(text: &str, prefix: &str) -> Vec<(String, String)> {
+    let Ok(document) = document(text) else {
+        return Vec::new();
+    };
+    let ours = pairs(document.root()).filter_map(|(key, value)| {
+        let key = key.strip_prefix(prefix)?;
+        Some((key.to_owned(), value.trim().to_owned()))
+    });
+    ours.collect()
+}
+
+fn properties(section: Node<'_, '_>) -> Contents {
     let value = |wanted: &str| {
-        let mut nodes = elements(section).filter(|node| node.tag_name().name() == "Property");
-        let node = nodes.find(|node| attribute(*node, "key").as_deref() == Some(wanted))?;
-        attribute(node, "value").filter(|value| !value.trim().is_empty())
+        let found = pairs(section).find(|(key, _)| key == wanted);
+        found.map(|(_, value)| value)
     };
     let mut notes = Vec::new();
     for key in ["password", "seedfrom"] {

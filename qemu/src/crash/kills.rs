@@ -45,7 +45,7 @@ pub(crate) fn run(artifacts: &Artifacts, arguments: &[String]) -> anyhow::Result
     // An upgrade that nobody disturbs says how long there is something to disturb
     let guest = boot()?;
     guest.wait_docker()?;
-    guest.run("docker run -d --restart always --name web busybox sleep 1000000 && sudo ros config set rancher.environment.KEPT yes")?;
+    guest.run("docker run -d --restart always --name web busybox sleep 1000000 && sudo ros config set rancher.environment.KEPT kept")?;
     let begin = Instant::now();
     upgrade(&guest, 0)?;
     let mark = guest.console.mark();
@@ -121,7 +121,7 @@ fn decided(guest: &Guest) -> anyhow::Result<()> {
 fn healthy(guest: &Guest) -> anyhow::Result<Option<usize>> {
     guest.run("test $(sudo ros os list | grep -c 'good running') = 1")?;
     guest.run("sudo ros os verify")?;
-    guest.run("test \"$(sudo ros config get rancher.environment.KEPT)\" = yes")?;
+    guest.run("test \"$(sudo ros config get rancher.environment.KEPT)\" = kept")?;
     guest.run_until(
         "test \"$(docker inspect -f '{{.State.Running}}' web)\" = true",
         BOOT_DEADLINE,

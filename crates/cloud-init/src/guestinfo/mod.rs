@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::media::Contents;
-use crate::{Error, metadata, mime, network, user_data};
+use crate::network::guestinfo as links;
+use crate::{Error, metadata, mime, network, ovf, user_data};
 
 /// Keys that are asked for, behind `guestinfo.`; each may have a neighbour [`encoding_of`] it.
 const KEYS: &[&str] = &["metadata", "userdata", RANCHEROS];
@@ -26,12 +27,11 @@ const NOT_APPLIED: &[(&str, &str)] = &[
         "cloud-init.config.url",
         "put the text into guestinfo.userdata, or `#include` and the address",
     ),
-    ("interface.0.name", LINKS),
-    ("interface.0.mac", LINKS),
-    ("interface.0.ip.0.address", LINKS),
-    ("dns.server.0", LINKS),
 ];
-const LINKS: &str = "describe the network in `network` of guestinfo.metadata, or in the user data";
+/// The properties of an appliance, as a disc of theirs has them.
+const PROPERTIES: &str = "ovfEnv";
+/// What a property's key begins with when it is one of these settings.
+const PREFIX: &str = "guestinfo.";
 /// What cloud-init leaves where it has wiped a value.
 const WIPED: &str = "---";
 
@@ -58,22 +58,50 @@ fn ask(port: impl rpc::Port) -> Result<Answers, String> {
     let mut answers = Answers::new();
     let encodings = KEYS.iter().map(|key| encoding_of(key));
     let plain = NOT_APPLIED.iter().map(|(key, _)| key);
-    let keys = KEYS.iter().chain(plain).chain([&HOSTNAME]);
-    for key in keys.map(|key| (*key).to_owned()).chain(encodings) {
-        let value = channel.value(&format!("guestinfo.{key}"));
-        let value = value.map_err(|failure| format!("guestinfo.{key}: {failure}"))?;
+    let keys = KEYS.iter().chain(plain).chain([&HOSTNAME, &PROPERTIES]);
+    let mut value = |key: &str| {
+        let value = channel.value(&format!("{PREFIX}{key}"));
+        let value = value.map_err(|failure| format!("{PREFIX}{key}: {failure}"))?;
         let value = value.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-        answers.extend(
-            value
-                .filter(|text| !text.is_empty() && text != WIPED)
-                .map(|text| (key, text)),
-        );
+        Ok::<_, String>(value.filter(|text| !text.is_empty() && text != WIPED))
+    };
+    for key in keys.map(|key| (*key).to_owned()).chain(encodings) {
+        answers.extend(value(&key)?.map(|text| (key, text)));
     }
+    answers.append(&mut links::ask(value)?);
     Ok(answers)
 }
 
 /// What the settings say; none when they say nothing of ours.
 pub fn contents(answers: &Answers) -> Option<Contents> {
+    let mut answers = answers.clone();
+    if let Some(text) = answers.remove(PROPERTIES) {
+        return match ovf::parse(&text) {
+            Ok(described) => {
+                // Its user data is in `described`, packed or not.
+                let settings = ovf::settings(&text, PREFIX).into_iter();
+                for (key, value) in settings.filter(|(key, _)| !KEYS.contains(&key.as_str())) {
+                    answers.entry(key).or_insert(value);
+                }
+                Some(match of_settings(&answers) {
+                    Some(settings) => settings.or(described),
+                    None => described,
+                })
+            }
+            Err(error) => {
+                let mut contents = of_settings(&answers).unwrap_or_else(Contents::empty);
+                contents
+                    .notes
+                    .push(format!("{PREFIX}{PROPERTIES}: {error}"));
+                Some(contents)
+            }
+        };
+    }
+    of_settings(&answers)
+}
+
+/// As [`contents`], without the properties of an appliance.
+fn of_settings(answers: &Answers) -> Option<Contents> {
     if answers.is_empty() {
         return None;
     }
@@ -100,6 +128,14 @@ pub fn contents(answers: &Answers) -> Option<Contents> {
             .hostname
             .take()
             .or_else(|| answers.get(HOSTNAME).cloned());
+        metadata.public_ipv4 = links::address(answers, "public", false);
+        metadata.private_ipv4 = links::address(answers, "private", false);
+        metadata.public_ipv6 = links::address(answers, "public", true);
+        metadata.private_ipv6 = links::address(answers, "private", true);
+        // cloud-init's description wins over RancherOS's keys.
+        if metadata.network.is_none() {
+            contents.add_network("guestinfo", Ok(Some(links::translate(answers))));
+        }
     }
     let said = NOT_APPLIED
         .iter()
@@ -126,6 +162,22 @@ fn decoded(text: &str, encoding: &str) -> Result<Vec<u8>, String> {
 }
 
 impl Contents {
+    /// What is not said here is as `other` says it.
+    fn or(mut self, other: Contents) -> Contents {
+        if matches!(self.user_data, Ok(None)) {
+            self.user_data = other.user_data;
+        }
+        if let (Ok(Some(own)), Ok(Some(others))) = (&mut self.metadata, other.metadata) {
+            own.hostname = own.hostname.take().or(others.hostname);
+            own.instance_id = own.instance_id.take().or(others.instance_id);
+            if own.ssh_authorized_keys.is_empty() {
+                own.ssh_authorized_keys = others.ssh_authorized_keys;
+            }
+        }
+        self.notes.extend(other.notes);
+        self
+    }
+
     /// Takes metadata with the network in it, as a map or as a text with `network.encoding`.
     fn describe(&mut self, text: &str) {
         const FILE: &str = "guestinfo.metadata";
@@ -220,15 +272,57 @@ mod tests {
             ("userdata", "---"),
             ("cloud-init.config.data", &encode(b"#cloud-config\n")),
             ("cloud-init.data.encoding", "base64"),
-            ("interface.0.ip.0.address", "10.0.0.2"),
+            ("interface.0.name", "eth0"),
+            ("interface.0.role", "public"),
+            ("interface.0.ip.0.address", "10.0.0.2/24"),
+            ("interface.1.ip.0.address", "10.0.1.2/24"),
         ])
         .unwrap();
         assert_eq!(contents.user_data.unwrap().unwrap(), b"#cloud-config\n");
         let metadata = contents.metadata.unwrap().unwrap();
         assert_eq!(metadata.hostname.as_deref(), Some("old"));
-        assert_eq!(contents.notes.len(), 1);
+        assert_eq!(metadata.public_ipv4.as_deref(), Some("10.0.0.2"));
+        let network = metadata.network.unwrap();
+        assert_eq!(network["interfaces"]["eth0"]["addresses"][0], "10.0.0.2/24");
+        assert_eq!(contents.notes.len(), 1, "{:?}", contents.notes);
+        assert!(contents.notes[0].starts_with("guestinfo: interface.1: without a name"));
         assert!(asked(&[("userdata", "---")]).is_none());
         assert!(asked(&[]).is_none());
+    }
+
+    #[test]
+    fn an_appliances_properties_are_settings_too() {
+        let properties = |more: &str| {
+            format!(
+                r#"<Environment xmlns:oe="http://schemas.dmtf.org/ovf/environment/1"><PropertySection>
+<Property oe:key="guestinfo.hostname" oe:value="of-the-appliance"/>
+<Property oe:key="guestinfo.interface.0.name" oe:value="eth0"/>
+<Property oe:key="guestinfo.interface.0.ip.0.address" oe:value="10.0.0.2/24"/>
+<Property oe:key="guestinfo.dns.server.0" oe:value=""/>{more}</PropertySection></Environment>"#
+            )
+        };
+        let packed = r#"<Property oe:key="guestinfo.cloud-init.config.data" oe:value="I2Nsb3VkLWNvbmZpZwo="/>"#;
+        let contents = asked(&[("ovfEnv", &properties(packed))]).unwrap();
+        assert_eq!(contents.user_data.unwrap().unwrap(), b"#cloud-config\n");
+        let keys = r#"<Property oe:key="public-keys" oe:value="ssh-rsa A"/>"#;
+        let text = properties(keys);
+        let contents = asked(&[("ovfEnv", &text), ("userdata", "#cloud-config\n")]).unwrap();
+        assert_eq!(contents.user_data.unwrap().unwrap(), b"#cloud-config");
+        let metadata = contents.metadata.unwrap().unwrap();
+        assert_eq!(metadata.hostname.as_deref(), Some("of-the-appliance"));
+        assert_eq!(metadata.ssh_authorized_keys, ["ssh-rsa A"]);
+        let network = metadata.network.unwrap();
+        assert_eq!(network["interfaces"]["eth0"]["addresses"][0], "10.0.0.2/24");
+        let contents = asked(&[("ovfEnv", "<html/>"), ("hostname", "a")]).unwrap();
+        assert_eq!(
+            contents.metadata.unwrap().unwrap().hostname.as_deref(),
+            Some("a")
+        );
+        assert!(
+            contents.notes[0].starts_with("guestinfo.ovfEnv: "),
+            "{:?}",
+            contents.notes
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Networks as datasources describe them, translated into `rancher.network`.
 //!
-//! Each form has a module: [`netplan`] (cloud-init's version 2), [`v1`], [`openstack`] (`network_data.json`) and
-//! [`clouds`] (what single providers have in their metadata). What this system does not have is named with its key.
+//! Each form has a module: [`netplan`] (cloud-init's version 2), [`v1`], [`openstack`] (`network_data.json`), [`guestinfo`] (RancherOS's for
+//! VMware) and [`clouds`] (what single providers have in their metadata). What this system does not have is named with its key.
 
 pub mod clouds;
+pub(crate) mod guestinfo;
 pub mod netplan;
 pub mod openstack;
 mod tunnels;

@@ -1,0 +1,208 @@
+//! RancherOS's keys of VMware's guestinfo for links: `interface.N.*`, `dns.server.N` and `dns.domain.N`.
+
+use std::collections::BTreeMap;
+
+use super::{Network, Route, by_mac, cidr, destination};
+
+/// Most entries of one kind: a link has some addresses, a machine some links.
+const MOST: usize = 16;
+/// What is said of a link, besides addresses and routes.
+const LINK: [&str; 4] = ["name", "mac", "dhcp", "role"];
+const ADDRESS: [&str; 2] = ["address", "netmask"];
+const ROUTE: [&str; 2] = ["gateway", "destination"];
+
+/// Asks `value` for every key that may be there; a list ends where its next entry has nothing.
+pub(crate) fn ask<E>(
+    mut value: impl FnMut(&str) -> Result<Option<String>, E>,
+) -> Result<BTreeMap<String, String>, E> {
+    let mut answers = BTreeMap::new();
+    let mut all = |prefix: &str, keys: &[&str]| {
+        let mut is_there = false;
+        for key in keys {
+            let key = format!("{prefix}{key}");
+            if let Some(text) = value(&key)? {
+                answers.insert(key, text);
+                is_there = true;
+            }
+        }
+        Ok(is_there)
+    };
+    for link in 0..MOST {
+        let prefix = format!("interface.{link}.");
+        let mut is_there = all(&prefix, &LINK)?;
+        for (list, keys) in [("ip", &ADDRESS), ("route", &ROUTE)] {
+            for entry in 0..MOST {
+                if !all(&format!("{prefix}{list}.{entry}."), keys)? {
+                    break;
+                }
+                is_there = true;
+            }
+        }
+        if !is_there {
+            break;
+        }
+    }
+    for list in ["dns.server.", "dns.domain."] {
+        for entry in 0..MOST {
+            if !all(list, &[&entry.to_string()])? {
+                break;
+            }
+        }
+    }
+    Ok(answers)
+}
+
+/// The network that they describe.
+pub(crate) fn translate(answers: &BTreeMap<String, String>) -> Network {
+    let mut network = Network::default();
+    let value = |key: String| answers.get(&key).map(String::as_str);
+    for link in 0..MOST {
+        let prefix = format!("interface.{link}.");
+        if !answers.keys().any(|key| key.starts_with(&prefix)) {
+            continue;
+        }
+        let matching = value(format!("{prefix}mac")).and_then(by_mac);
+        let name = match (value(format!("{prefix}name")), &matching) {
+            (Some(name), _) => name.to_owned(),
+            (None, Some(_)) => format!("link{link}"),
+            (None, None) => {
+                network.note(
+                    &format!("interface.{link}"),
+                    "without a name or a hardware address the link is not found",
+                );
+                continue;
+            }
+        };
+        network.entry(&name).matching = matching;
+        if let Some(dhcp) = value(format!("{prefix}dhcp")) {
+            let dhcp = dhcp.to_ascii_lowercase();
+            network.entry(&name).dhcp = Some(matches!(dhcp.as_str(), "yes" | "true" | "1"));
+        }
+        for entry in 0..MOST {
+            let key = format!("{prefix}ip.{entry}.address");
+            let Some(address) = answers.get(&key) else {
+                continue;
+            };
+            match cidr(address, value(format!("{prefix}ip.{entry}.netmask"))) {
+                Some(address) => network.entry(&name).addresses.push(address),
+                None => network.note(
+                    &key,
+                    &format!("{address:?} is not an address with its prefix"),
+                ),
+            }
+        }
+        for entry in 0..MOST {
+            let key = format!("{prefix}route.{entry}.gateway");
+            let Some(gateway) = answers.get(&key) else {
+                continue;
+            };
+            let to = value(format!("{prefix}route.{entry}.destination")).unwrap_or("default");
+            let Some(to) = destination(to, None) else {
+                network.note(&key, &format!("{to:?} is not a destination"));
+                continue;
+            };
+            network.entry(&name).routes.push(Route {
+                to,
+                via: Some(gateway.clone()),
+                ..Route::default()
+            });
+        }
+    }
+    for entry in 0..MOST {
+        let key = format!("dns.server.{entry}");
+        if let Some(server) = answers.get(&key) {
+            network.add_nameserver(None, &key, server);
+        }
+        let key = format!("dns.domain.{entry}");
+        if let Some(domain) = answers.get(&key) {
+            network.add_search(None, &key, domain);
+        }
+    }
+    network
+}
+
+/// The first address of a link of this `role`, public or private, for `$public_ipv4` and the like.
+pub(crate) fn address(
+    answers: &BTreeMap<String, String>,
+    role: &str,
+    is_v6: bool,
+) -> Option<String> {
+    let links = (0..MOST).filter(|link| {
+        let said = answers.get(&format!("interface.{link}.role"));
+        said.is_some_and(|said| said.eq_ignore_ascii_case(role))
+    });
+    let keys =
+        links.flat_map(|link| (0..MOST).map(move |ip| format!("interface.{link}.ip.{ip}.address")));
+    let addresses = keys.filter_map(|key| {
+        let bare = answers.get(&key)?.split('/').next()?.trim().to_owned();
+        let ip: std::net::IpAddr = bare.parse().ok()?;
+        (ip.is_ipv6() == is_v6).then_some(bare)
+    });
+    { addresses }.next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let pairs = pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        pairs.collect()
+    }
+
+    #[test]
+    fn links_of_rancheros_are_translated() {
+        let told = answers(&[
+            ("interface.0.name", "eth0"),
+            ("interface.0.role", "private"),
+            ("interface.0.ip.0.address", "10.0.0.2"),
+            ("interface.0.ip.0.netmask", "255.255.255.0"),
+            ("interface.0.ip.1.address", "fd00::2/64"),
+            ("interface.0.route.0.gateway", "10.0.0.1"),
+            ("interface.0.route.0.destination", "0.0.0.0/0"),
+            ("interface.0.route.1.gateway", "10.0.0.9"),
+            ("interface.0.route.1.destination", "10.9.0.0/16"),
+            ("interface.1.mac", "00:50:56:AA:BB:CC"),
+            ("interface.1.role", "public"),
+            ("interface.1.dhcp", "yes"),
+            ("interface.2.dhcp", "yes"),
+            ("dns.server.0", "10.0.0.3"),
+            ("dns.server.1", "not one"),
+            ("dns.domain.0", "example.com"),
+        ]);
+        // Every key is asked for, and nothing without end.
+        let mut asked = 0;
+        let found = ask(|key| {
+            asked += 1;
+            Ok::<_, ()>(told.get(key).cloned())
+        });
+        assert_eq!(found.unwrap(), told);
+        assert!(asked < 60, "{asked}");
+        let network = translate(&told);
+        assert_eq!(
+            network.to_json().unwrap(),
+            serde_json::json!({
+                "interfaces": {
+                    "eth0": {
+                        "addresses": ["10.0.0.2/24", "fd00::2/64"],
+                        "routes": [
+                            {"to": "default", "via": "10.0.0.1"},
+                            {"to": "10.9.0.0/16", "via": "10.0.0.9"}
+                        ]
+                    },
+                    "link1": {"match": "mac=00:50:56:aa:bb:cc", "dhcp": true}
+                },
+                "dns": {"nameservers": ["10.0.0.3"], "search": ["example.com"]}
+            })
+        );
+        assert_eq!(network.notes.len(), 2, "{:?}", network.notes);
+        assert_eq!(
+            address(&told, "private", false).as_deref(),
+            Some("10.0.0.2")
+        );
+        assert_eq!(address(&told, "private", true).as_deref(), Some("fd00::2"));
+        assert_eq!(address(&told, "public", false), None);
+    }
+}
