@@ -58,7 +58,7 @@ use Fault::{File, Init, Layer, Service};
 #[rustfmt::skip] // a table
 pub(super) const EARLY: &[Kind] = &[
     kind("a kernel that is none", File(KERNEL, junk), 0, NOT_LOADED),
-    hanging("a kernel whose second half is zeros", File(KERNEL, torn), 0, KERNEL_HANGS),
+    kind("a kernel whose second half is zeros", File(KERNEL, torn), 0, TRIES),
     hanging("a kernel that hangs", File(KERNEL, hang_kernel), 0, KERNEL_HANGS),
     kind("half an initrd", File(INITRD, half), 3, TRIES),
     kind("an initrd that is none", File(INITRD, junk), 3, TRIES),
