@@ -67,10 +67,6 @@ impl Context {
     }
 }
 
-/// Tests that nobody has seen pass yet: shown as ignored, and run by `cargo xtask qemu-test --include-ignored`. Each
-/// leaves the list once it has passed; a new test does not enter it.
-const NOT_SEEN_GREEN: &[&str] = &["broken_kernel_or_pid_1_comes_back_alone"];
-
 fn failed(error: anyhow::Error) -> Failed {
     Failed::from(format!("{error:#}"))
 }
@@ -85,7 +81,6 @@ pub(crate) fn alone(context: &Arc<Context>, name: &str, test: Alone) -> Trial {
             .attempt(&own_name, || test(&context))
             .map_err(failed)
     })
-    .with_ignored_flag(NOT_SEEN_GREEN.contains(&name))
 }
 
 /// The same of a test that takes too long for every run: it is ignored, and run by its name with `--include-ignored`, or with
@@ -117,5 +112,4 @@ pub(crate) fn shared_with(
         };
         context.tries.attempt(&own_name, run).map_err(failed)
     })
-    .with_ignored_flag(NOT_SEEN_GREEN.contains(&name))
 }
