@@ -39,8 +39,7 @@ pub fn find(mount_point: &Path) -> Result<Option<Contents>> {
 pub fn parse(text: &str) -> Result<Contents> {
     let wrong = |error: &str| Error::Metadata(format!("{FILE}: {error}"));
     let document = document(text).map_err(|error| wrong(&error))?;
-    let section =
-        |name: &str| elements(document.root()).find(|node| node.tag_name().name() == name);
+    let section = |name: &str| section(&document, name);
     if let Some(section) = section("ProvisioningSection") {
         return Ok(azure(section));
     }
@@ -48,6 +47,12 @@ pub fn parse(text: &str) -> Result<Contents> {
         Some(section) => Ok(properties(section)),
         None => Err(wrong("it has neither properties nor provisioning data")),
     }
+}
+
+/// A section of this machine; in a group of machines others are in elements `Entity` (DSP0243, 11).
+fn section<'a, 'i>(document: &'a Document<'i>, name: &str) -> Option<Node<'a, 'i>> {
+    let mut sections = document.root_element().children();
+    sections.find(|node| node.tag_name().name() == name)
 }
 
 /// Parses XML that defines no entities, with a limit.
@@ -115,7 +120,8 @@ pub(crate) fn settings(text: &str, prefix: &str) -> Vec<(String, String)> {
     let Ok(document) = document(text) else {
         return Vec::new();
     };
-    let ours = pairs(document.root()).filter_map(|(key, value)| {
+    let own = section(&document, "PropertySection");
+    let ours = own.into_iter().flat_map(pairs).filter_map(|(key, value)| {
         let key = key.strip_prefix(prefix)?;
         Some((key.to_owned(), value.trim().to_owned()))
     });
@@ -195,6 +201,20 @@ mod tests {
             assert_eq!(metadata.hostname.as_deref(), Some(name));
             assert_eq!(metadata.ssh_authorized_keys, [key]);
             assert_eq!(contents.notes.len(), usize::from(source == "ovf"));
+        }
+    }
+
+    #[test]
+    fn properties_of_other_machines_are_not_ours() {
+        let other = r#"<Entity oe:id="other"><PropertySection><Property oe:key="guestinfo.dns.server.0" oe:value="10.0.0.9"/></PropertySection></Entity>"#;
+        for text in [
+            OVF.replace("<PropertySection>", &format!("{other}<PropertySection>")),
+            OVF.replace("</Environment>", &format!("{other}</Environment>")),
+        ] {
+            let metadata = parse(&text).unwrap().metadata.unwrap().unwrap();
+            assert_eq!(metadata.hostname.as_deref(), Some("web1"));
+            assert_eq!(settings(&text, "guestinfo."), []);
+            assert_eq!(settings(&text, "host"), [("name".into(), "web1".into())]);
         }
     }
 

@@ -15,7 +15,8 @@ use crate::network::guestinfo as links;
 use crate::{Error, metadata, mime, network, ovf, user_data};
 
 /// Keys that are asked for, behind `guestinfo.`; each may have a neighbour [`encoding_of`] it.
-const KEYS: &[&str] = &["metadata", "userdata", RANCHEROS];
+const KEYS: &[&str] = &[METADATA, "userdata", RANCHEROS];
+const METADATA: &str = "metadata";
 /// RancherOS's user data.
 const RANCHEROS: &str = "cloud-init.config.data";
 /// Keys that are text, next to those of [`NOT_APPLIED`].
@@ -75,13 +76,22 @@ fn ask(port: impl rpc::Port) -> Result<Answers, String> {
 /// What the settings say; none when they say nothing of ours.
 pub fn contents(answers: &Answers) -> Option<Contents> {
     let mut answers = answers.clone();
-    if let Some(text) = answers.remove(PROPERTIES) {
+    let properties = answers.remove(PROPERTIES);
+    // A machine that is not of an appliance may have a document without any.
+    if let Some(text) = properties.filter(|text| text.contains("PropertySection")) {
         return match ovf::parse(&text) {
             Ok(described) => {
-                // Its user data is in `described`, packed or not.
-                let settings = ovf::settings(&text, PREFIX).into_iter();
-                for (key, value) in settings.filter(|(key, _)| !KEYS.contains(&key.as_str())) {
-                    answers.entry(key).or_insert(value);
+                // Its user data is in `described`, packed or not; a value and its encoding come from one place.
+                let mut taken: Vec<String> = KEYS.iter().map(|key| (*key).to_owned()).collect();
+                if !answers.contains_key(METADATA) {
+                    taken.retain(|key| key != METADATA);
+                }
+                let encodings: Vec<_> = taken.iter().map(|key| encoding_of(key)).collect();
+                taken.extend(encodings);
+                for (key, value) in ovf::settings(&text, PREFIX) {
+                    if !taken.contains(&key) {
+                        answers.entry(key).or_insert(value);
+                    }
                 }
                 Some(match of_settings(&answers) {
                     Some(settings) => settings.or(described),
@@ -116,7 +126,7 @@ fn of_settings(answers: &Answers) -> Option<Contents> {
         user_data: data.transpose().map_err(Error::Service),
         ..Contents::empty()
     };
-    match value("metadata") {
+    match value(METADATA) {
         Some(Ok(bytes)) => contents.describe(&String::from_utf8_lossy(&bytes)),
         Some(Err(error)) => contents.metadata = Err(Error::Service(error)),
         None => {}
@@ -275,7 +285,7 @@ mod tests {
             ("interface.0.name", "eth0"),
             ("interface.0.role", "public"),
             ("interface.0.ip.0.address", "10.0.0.2/24"),
-            ("interface.1.ip.0.address", "10.0.1.2/24"),
+            ("interface.1.ip.0.address", "10.0.1.2/99"),
         ])
         .unwrap();
         assert_eq!(contents.user_data.unwrap().unwrap(), b"#cloud-config\n");
@@ -285,7 +295,7 @@ mod tests {
         let network = metadata.network.unwrap();
         assert_eq!(network["interfaces"]["eth0"]["addresses"][0], "10.0.0.2/24");
         assert_eq!(contents.notes.len(), 1, "{:?}", contents.notes);
-        assert!(contents.notes[0].starts_with("guestinfo: interface.1: without a name"));
+        assert!(contents.notes[0].starts_with("guestinfo: interface.1.ip.0.address: "));
         assert!(asked(&[("userdata", "---")]).is_none());
         assert!(asked(&[]).is_none());
     }
@@ -313,7 +323,8 @@ mod tests {
         assert_eq!(metadata.ssh_authorized_keys, ["ssh-rsa A"]);
         let network = metadata.network.unwrap();
         assert_eq!(network["interfaces"]["eth0"]["addresses"][0], "10.0.0.2/24");
-        let contents = asked(&[("ovfEnv", "<html/>"), ("hostname", "a")]).unwrap();
+        assert!(asked(&[("ovfEnv", "<Environment/>")]).is_none());
+        let contents = asked(&[("ovfEnv", "<PropertySection"), ("hostname", "a")]).unwrap();
         assert_eq!(
             contents.metadata.unwrap().unwrap().hostname.as_deref(),
             Some("a")

@@ -1,6 +1,7 @@
 //! RancherOS's keys of VMware's guestinfo for links: `interface.N.*`, `dns.server.N` and `dns.domain.N`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::{Network, Route, by_mac, cidr, destination};
 
@@ -10,6 +11,9 @@ const MOST: usize = 16;
 const LINK: [&str; 4] = ["name", "mac", "dhcp", "role"];
 const ADDRESS: [&str; 2] = ["address", "netmask"];
 const ROUTE: [&str; 2] = ["gateway", "destination"];
+/// The same as the lists of `dns`, with commas between.
+const ALL_SERVERS: &str = "dns.servers";
+const ALL_DOMAINS: &str = "dns.domains";
 
 /// Asks `value` for every key that may be there; a list ends where its next entry has nothing.
 pub(crate) fn ask<E>(
@@ -49,76 +53,87 @@ pub(crate) fn ask<E>(
             }
         }
     }
+    all("", &[ALL_SERVERS, ALL_DOMAINS])?;
     Ok(answers)
 }
 
 /// The network that they describe.
 pub(crate) fn translate(answers: &BTreeMap<String, String>) -> Network {
     let mut network = Network::default();
-    let value = |key: String| answers.get(&key).map(String::as_str);
     for link in 0..MOST {
         let prefix = format!("interface.{link}.");
-        if !answers.keys().any(|key| key.starts_with(&prefix)) {
-            continue;
-        }
-        let matching = value(format!("{prefix}mac")).and_then(by_mac);
-        let name = match (value(format!("{prefix}name")), &matching) {
-            (Some(name), _) => name.to_owned(),
-            (None, Some(_)) => format!("link{link}"),
-            (None, None) => {
-                network.note(
-                    &format!("interface.{link}"),
-                    "without a name or a hardware address the link is not found",
-                );
-                continue;
-            }
-        };
-        network.entry(&name).matching = matching;
-        if let Some(dhcp) = value(format!("{prefix}dhcp")) {
-            let dhcp = dhcp.to_ascii_lowercase();
-            network.entry(&name).dhcp = Some(matches!(dhcp.as_str(), "yes" | "true" | "1"));
-        }
-        for entry in 0..MOST {
-            let key = format!("{prefix}ip.{entry}.address");
-            let Some(address) = answers.get(&key) else {
-                continue;
-            };
-            match cidr(address, value(format!("{prefix}ip.{entry}.netmask"))) {
-                Some(address) => network.entry(&name).addresses.push(address),
-                None => network.note(
-                    &key,
-                    &format!("{address:?} is not an address with its prefix"),
-                ),
-            }
-        }
-        for entry in 0..MOST {
-            let key = format!("{prefix}route.{entry}.gateway");
-            let Some(gateway) = answers.get(&key) else {
-                continue;
-            };
-            let to = value(format!("{prefix}route.{entry}.destination")).unwrap_or("default");
-            let Some(to) = destination(to, None) else {
-                network.note(&key, &format!("{to:?} is not a destination"));
-                continue;
-            };
-            network.entry(&name).routes.push(Route {
-                to,
-                via: Some(gateway.clone()),
-                ..Route::default()
-            });
+        if answers.keys().any(|key| key.starts_with(&prefix)) {
+            add_link(&mut network, answers, link);
         }
     }
-    for entry in 0..MOST {
-        let key = format!("dns.server.{entry}");
-        if let Some(server) = answers.get(&key) {
-            network.add_nameserver(None, &key, server);
-        }
-        let key = format!("dns.domain.{entry}");
-        if let Some(domain) = answers.get(&key) {
-            network.add_search(None, &key, domain);
-        }
+    let list = |prefix: &str, all: &str| {
+        let each = (0..MOST).map(|entry| format!("{prefix}{entry}"));
+        let each = each.filter_map(|key| Some((key.clone(), answers.get(&key)?.clone())));
+        let words = answers
+            .get(all)
+            .into_iter()
+            .flat_map(|text| text.split(','));
+        let words = words.map(|word| (all.to_owned(), word.to_owned()));
+        each.chain(words).collect::<Vec<_>>()
+    };
+    for (key, server) in list("dns.server.", ALL_SERVERS) {
+        network.add_nameserver(None, &key, &server);
+    }
+    for (key, domain) in list("dns.domain.", ALL_DOMAINS) {
+        network.add_search(None, &key, &domain);
     }
     network
+}
+
+/// A link that is not named, by a name or a hardware address, is the kernel's of this number.
+fn add_link(network: &mut Network, answers: &BTreeMap<String, String>, link: usize) {
+    let prefix = format!("interface.{link}.");
+    let value = |key: &str| answers.get(&format!("{prefix}{key}")).map(String::as_str);
+    let matching = value("mac").and_then(by_mac);
+    if let (Some(mac), None) = (value("mac"), &matching) {
+        let message = format!("{mac:?} is not a hardware address");
+        network.note(&format!("{prefix}mac"), &message);
+    }
+    let name = match (value("name"), &matching) {
+        (Some(name), _) => name.to_owned(),
+        (None, Some(_)) => format!("link{link}"),
+        (None, None) => format!("eth{link}"),
+    };
+    network.entry(&name).matching = matching;
+    for entry in 0..MOST {
+        let Some(address) = value(&format!("ip.{entry}.address")) else {
+            continue;
+        };
+        match cidr(address, value(&format!("ip.{entry}.netmask"))) {
+            Some(address) => network.entry(&name).addresses.push(address),
+            None => network.note(
+                &format!("{prefix}ip.{entry}.address"),
+                &format!("{address:?} is not an address with its prefix"),
+            ),
+        }
+    }
+    // RancherOS asked no DHCP server for a link with an address.
+    let is_static = !network.entry(&name).addresses.is_empty();
+    network.entry(&name).dhcp = value("dhcp").map(|said| {
+        !is_static && !["no", "false", "0"].contains(&said.to_ascii_lowercase().as_str())
+    });
+    for entry in 0..MOST {
+        let [gateway, to] = ROUTE.map(|key| value(&format!("route.{entry}.{key}")));
+        if gateway.is_none() && to.is_none() {
+            continue;
+        }
+        let key = format!("{prefix}route.{entry}");
+        let to = destination(to.unwrap_or("default"), None);
+        match (to, gateway.filter(|text| text.parse::<IpAddr>().is_ok())) {
+            (Some(to), Some(via)) => network.entry(&name).routes.push(Route {
+                to,
+                via: Some(via.to_owned()),
+                ..Route::default()
+            }),
+            (None, _) => network.note(&key, "its destination is not a prefix"),
+            (_, None) => network.note(&key, "it has no gateway that is an address"),
+        }
+    }
 }
 
 /// The first address of a link of this `role`, public or private, for `$public_ipv4` and the like.
@@ -135,7 +150,7 @@ pub(crate) fn address(
         links.flat_map(|link| (0..MOST).map(move |ip| format!("interface.{link}.ip.{ip}.address")));
     let addresses = keys.filter_map(|key| {
         let bare = answers.get(&key)?.split('/').next()?.trim().to_owned();
-        let ip: std::net::IpAddr = bare.parse().ok()?;
+        let ip: IpAddr = bare.parse().ok()?;
         (ip.is_ipv6() == is_v6).then_some(bare)
     });
     { addresses }.next()
@@ -157,6 +172,7 @@ mod tests {
         let told = answers(&[
             ("interface.0.name", "eth0"),
             ("interface.0.role", "private"),
+            ("interface.0.dhcp", "yes"),
             ("interface.0.ip.0.address", "10.0.0.2"),
             ("interface.0.ip.0.netmask", "255.255.255.0"),
             ("interface.0.ip.1.address", "fd00::2/64"),
@@ -167,9 +183,12 @@ mod tests {
             ("interface.1.mac", "00:50:56:AA:BB:CC"),
             ("interface.1.role", "public"),
             ("interface.1.dhcp", "yes"),
-            ("interface.2.dhcp", "yes"),
+            ("interface.2.dhcp", "on"),
+            ("interface.3.dhcp", "no"),
+            ("interface.3.route.0.destination", "10.8.0.0/16"),
             ("dns.server.0", "10.0.0.3"),
             ("dns.server.1", "not one"),
+            ("dns.servers", "10.0.0.3, 10.0.0.4"),
             ("dns.domain.0", "example.com"),
         ]);
         // Every key is asked for, and nothing without end.
@@ -179,22 +198,25 @@ mod tests {
             Ok::<_, ()>(told.get(key).cloned())
         });
         assert_eq!(found.unwrap(), told);
-        assert!(asked < 60, "{asked}");
+        assert!(asked < 80, "{asked}");
         let network = translate(&told);
         assert_eq!(
             network.to_json().unwrap(),
             serde_json::json!({
                 "interfaces": {
                     "eth0": {
+                        "dhcp": false,
                         "addresses": ["10.0.0.2/24", "fd00::2/64"],
                         "routes": [
                             {"to": "default", "via": "10.0.0.1"},
                             {"to": "10.9.0.0/16", "via": "10.0.0.9"}
                         ]
                     },
-                    "link1": {"match": "mac=00:50:56:aa:bb:cc", "dhcp": true}
+                    "link1": {"match": "mac=00:50:56:aa:bb:cc", "dhcp": true},
+                    "eth2": {"dhcp": true},
+                    "eth3": {"dhcp": false}
                 },
-                "dns": {"nameservers": ["10.0.0.3"], "search": ["example.com"]}
+                "dns": {"nameservers": ["10.0.0.3", "10.0.0.4"], "search": ["example.com"]}
             })
         );
         assert_eq!(network.notes.len(), 2, "{:?}", network.notes);

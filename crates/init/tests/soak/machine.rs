@@ -152,6 +152,7 @@ impl Machine {
     pub(crate) fn at_rest(&self) -> Held {
         let last = RefCell::new(self.held());
         wait_until("the engine does nothing", || {
+            std::thread::sleep(Duration::from_millis(100));
             let now = self.held();
             let seen = last.replace(now.clone());
             now.zombies == 0 && now == seen

@@ -87,16 +87,7 @@ fn mount_all(machine: &MachineConfig) {
         is_there
     });
     if !all {
-        let mut why = away.why();
-        if why.is_empty() {
-            // The first try of one has not ended.
-            why.push("a server does not answer".to_owned());
-        }
-        for error in why {
-            part("mounts", || {
-                bail!("{error}: it is tried again, and User Docker starts without its files")
-            });
-        }
+        away.tell();
     }
 }
 

@@ -6,13 +6,15 @@
 //! there is now. What is removed later goes in all views: the kernel detaches what is mounted on a name that is removed in another
 //! mount namespace (mount_namespaces(7), "Restrictions on mount namespaces").
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use sys::mount::{self, MountEntry};
+use anyhow::Context as _;
+use sys::mount::{self, MountEntry, Propagation};
 use sys::namespace::{CloneFlags, setns};
 
 use super::CGROUP;
@@ -21,38 +23,78 @@ use super::CGROUP;
 /// (proc_pid_comm(5)).
 const SHIM: &str = "containerd-shim";
 
+/// Where Docker mounts, without links: the kernel names places so.
+pub(super) struct Places {
+    /// File systems of containers, volumes.
+    pub(super) data_root: PathBuf,
+    /// Network namespaces, and what shims have.
+    pub(super) state: Vec<PathBuf>,
+}
+
+/// Docker's own mounts have as many names below its directories, or more: what somebody has mounted nearer is not Docker's.
+const NAMES_BELOW: usize = 2;
+/// Directory of volumes in Docker's data.
+const VOLUMES: &str = "volumes";
+
+impl Places {
+    /// Places of Docker's mounts in a view, without what lies below another one of them: a copy has what is below it. Volumes are
+    /// unmounted when their last container ends, in the view that dockerd is in then: only the newest one knows.
+    fn outermost(&self, mounts: &[MountEntry], is_newest: bool) -> Vec<PathBuf> {
+        let mut found: Vec<PathBuf> = Vec::new();
+        for MountEntry { target, .. } in mounts {
+            let below = |place: &PathBuf| target.strip_prefix(place).ok();
+            let data = below(&self.data_root);
+            let is_volume = data.is_some_and(|data| data.starts_with(VOLUMES));
+            let mut all = data.into_iter().chain(self.state.iter().filter_map(below));
+            let is_dockers = all.any(|below| below.components().count() >= NAMES_BELOW);
+            if is_dockers
+                && (is_newest || !is_volume)
+                && !found.iter().any(|outer| target.starts_with(outer))
+            {
+                found.push(target.clone());
+            }
+        }
+        found
+    }
+}
+
 /// A copy of a mount, and its place.
 struct Mount {
     target: PathBuf,
     tree: OwnedFd,
 }
 
-/// Puts what is mounted below one of `places` in views where containers run on, and not in `console`'s, into that. The caller is in
-/// `console`'s view. What cannot be done for a single mount is said.
+/// Puts what Docker has mounted in views where containers run on, and not in `console`'s, into that. The caller is in `console`'s view.
+/// What cannot be done for a single mount is said.
 ///
 /// # Errors
-/// When the caller cannot come back to `console`'s view.
-pub(super) fn carry(console: &File, places: &[PathBuf]) -> anyhow::Result<()> {
+/// When the caller cannot come back to `console`'s view, or its mounts cannot be listed.
+pub(super) fn carry(console: &File, places: &Places) -> anyhow::Result<()> {
     let mounts = collect(console, places);
     setns(console, CloneFlags::NEWNS)?;
     std::env::set_current_dir("/")?;
-    attach(&mounts);
-    Ok(())
+    if !mounts.is_empty() && places.data_root.is_dir() {
+        share(&places.data_root).with_context(|| places.data_root.display().to_string())?;
+    }
+    attach(&mounts)
 }
 
 /// Copies of mounts in other views than `console`'s; the caller is left in any of them.
-fn collect(console: &File, places: &[PathBuf]) -> Vec<Mount> {
+fn collect(console: &File, places: &Places) -> Vec<Mount> {
     let mut known: BTreeSet<u64> = inode(console).into_iter().collect();
     // All are opened before one is entered: it may have no /proc any more.
     let mut views = Vec::new();
+    let mut is_newest = true;
     for pid in shims() {
         let Ok(view) = File::open(format!("/proc/{pid}/ns/mnt")) else {
             continue; // it has ended
         };
-        if inode(&view).is_some_and(|inode| known.insert(inode))
-            && let Ok(mounts) = mount::mountinfo_of(pid)
-        {
-            views.push((view, outermost(&mounts, places)));
+        if let Ok(mounts) = mount::mountinfo_of(pid) {
+            if inode(&view).is_some_and(|inode| known.insert(inode)) {
+                views.push((view, places.outermost(&mounts, is_newest)));
+            }
+            // Also when it is `console`'s own: dockerd was started again in that.
+            is_newest = false;
         }
     }
     let mut found: Vec<Mount> = Vec::new();
@@ -74,18 +116,34 @@ fn collect(console: &File, places: &[PathBuf]) -> Vec<Mount> {
     found
 }
 
+/// Makes Docker's data a shared mount, as dockerd does when it starts: it would mount a directory on itself without what is below it
+/// (moby, daemon/daemon_linux.go, `setupDaemonRootPropagation`).
+fn share(data_root: &Path) -> anyhow::Result<()> {
+    if !mount::is_mount_point(data_root)? {
+        mount::bind(data_root, data_root, false)?;
+    }
+    Ok(mount::set_propagation(
+        data_root,
+        Propagation::Shared,
+        false,
+    )?)
+}
+
 /// Attaches `mounts` in the caller's view, where their places are there and nothing is mounted on them.
-fn attach(mounts: &[Mount]) {
+fn attach(mounts: &[Mount]) -> anyhow::Result<()> {
+    // A file system that is there is not asked for anything: its server may be away.
+    let table = mount::mountinfo()?;
     for Mount { target, tree } in mounts {
+        let is_mounted = table.iter().any(|entry| entry.target == *target);
         // What has no place any more was removed.
-        if target.symlink_metadata().is_err() || !matches!(mount::is_mount_point(target), Ok(false))
-        {
+        if is_mounted || target.symlink_metadata().is_err() {
             continue;
         }
         if let Err(error) = mount::move_mount_fd(tree, target) {
             eprintln!("user-docker: {error}: its container has to be started again");
         }
     }
+    Ok(())
 }
 
 /// The number of the namespace that `view` is.
@@ -93,27 +151,24 @@ fn inode(view: &File) -> Option<u64> {
     Some(view.metadata().ok()?.ino())
 }
 
-/// Shims of User Docker.
+/// Shims of User Docker, the newest first.
 fn shims() -> Vec<i32> {
     let text = fs::read_to_string(Path::new(CGROUP).join("cgroup.procs")).unwrap_or_default();
     let is_shim = |pid: &i32| {
         fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim_end() == SHIM)
     };
     let pids = text.lines().filter_map(|line| line.parse().ok());
-    pids.filter(is_shim).collect()
+    let mut shims: Vec<i32> = pids.filter(is_shim).collect();
+    shims.sort_by_key(|pid| Reverse(started(*pid)));
+    shims
 }
 
-/// Places of mounts strictly below one of `places`, without what lies below another one of them: a copy has what is below it.
-fn outermost(mounts: &[MountEntry], places: &[PathBuf]) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = Vec::new();
-    for entry in mounts {
-        let target = &entry.target;
-        let is_below = |place: &PathBuf| target.starts_with(place) && target != place;
-        if places.iter().any(is_below) && !found.iter().any(|outer| target.starts_with(outer)) {
-            found.push(target.clone());
-        }
-    }
-    found
+/// When a process was started, in ticks since the boot (proc_pid_stat(5), `starttime`, the 20th field after the name).
+fn started(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields = text.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let field = fields.split(' ').nth(19);
+    field.and_then(|field| field.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -121,14 +176,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_mounted_below_the_places_of_docker_is_taken() {
+    fn only_what_docker_has_mounted_is_taken() {
         let targets = [
             "/",
             "/run",
             "/var/lib/docker",
+            // A disk of the owner's.
+            "/var/lib/docker/volumes",
+            "/var/lib/docker/volumes/nas/_data",
             "/var/lib/docker/overlay2/a/merged",
             "/var/lib/docker/overlay2/a/merged/data",
-            "/var/lib/docker-compose",
+            "/var/lib/docker-compose/x/y",
             "/run/docker/netns/b",
             "/run/docker/netns/b",
         ];
@@ -145,13 +203,26 @@ mod tests {
             super_options: String::new(),
         };
         let mounts: Vec<_> = targets.iter().map(entry).collect();
-        let places = ["/var/lib/docker".into(), "/run/docker".into()];
+        let places = Places {
+            data_root: "/var/lib/docker".into(),
+            state: vec!["/run/docker".into()],
+        };
+        let volume = Path::new("/var/lib/docker/volumes/nas/_data");
+        let others = [
+            Path::new("/var/lib/docker/overlay2/a/merged"),
+            Path::new("/run/docker/netns/b"),
+        ];
         assert_eq!(
-            outermost(&mounts, &places),
-            [
-                Path::new("/var/lib/docker/overlay2/a/merged"),
-                Path::new("/run/docker/netns/b")
-            ]
+            places.outermost(&mounts, true),
+            [&[volume], &others[..]].concat()
         );
+        assert_eq!(places.outermost(&mounts, false), others);
+    }
+
+    #[test]
+    fn this_process_was_started_after_the_first() {
+        let own = std::process::id().cast_signed();
+        assert!(started(own) > started(1) || started(1) == 0);
+        assert_eq!(started(-1), 0);
     }
 }

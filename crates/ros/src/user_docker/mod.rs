@@ -91,7 +91,7 @@ pub(crate) fn main(containerd: Option<&Path>, firewall: bool) -> anyhow::Result<
     wait::for_disk(context, &machine, docker)?;
     prepare_view(&spare)?;
     earlier::carry(&view, &mounting_places(docker))
-        .context("cannot come back from the view of an earlier console")?;
+        .context("cannot take mounts over from an earlier console")?;
     starts::count();
     heal(docker);
     if docker.tls == Some(true)
@@ -189,19 +189,18 @@ fn data_root(docker: &Docker, daemon_json: &str) -> PathBuf {
         .map_or_else(|| containerd::data_root(docker).to_owned(), PathBuf::from)
 }
 
-/// Where Docker mounts: below its data file systems of containers and volumes, below the others network namespaces and what shims have.
-fn mounting_places(docker: &Docker) -> Vec<PathBuf> {
+/// Where Docker mounts what its containers need.
+fn mounting_places(docker: &Docker) -> earlier::Places {
     let text = daemon_json();
     let value = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
     let exec_root = value.get("exec-root").and_then(|value| value.as_str());
-    let places = [
-        data_root(docker, &text),
-        exec_root.map_or_else(|| containerd::exec_root(docker).to_owned(), PathBuf::from),
-        PathBuf::from(CONTAINERD),
-    ];
-    // The kernel names places without links, and /var/run is one.
-    let real = |place: PathBuf| fs::canonicalize(&place).unwrap_or(place);
-    places.into_iter().map(real).collect()
+    let exec_root = exec_root.map_or_else(|| containerd::exec_root(docker), Path::new);
+    // /var/run is a link.
+    let real = |place: &Path| fs::canonicalize(place).unwrap_or_else(|_| place.to_owned());
+    earlier::Places {
+        data_root: real(&data_root(docker, &text)),
+        state: vec![real(exec_root), real(Path::new(CONTAINERD))],
+    }
 }
 
 /// Pulls again what has lost a layer; Docker answers.

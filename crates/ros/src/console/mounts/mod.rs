@@ -247,10 +247,12 @@ pub(super) fn succeed(command: &Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The last line that says something; mount(8) ends with a hint at dmesg(1).
+/// The last line that says something; mount(8) ends with a hint at dmesg(1), mount.cifs(8) with one at its manual.
 fn last_words(text: &str) -> &str {
+    const HINTS: [&str; 2] = ["dmesg(1)", "Refer to the "];
     let lines = text.lines().map(str::trim);
-    let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with("dmesg(1)"));
+    let says = |line: &&str| !line.is_empty() && !HINTS.iter().any(|hint| line.starts_with(hint));
+    let mut lines = lines.filter(says);
     lines.next_back().unwrap_or("it failed")
 }
 

@@ -5,10 +5,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Entry;
+use crate::problems;
 
 /// How long a server is tried.
 const DEADLINE: Duration = Duration::from_secs(300);
 const TRY_AGAIN: Duration = Duration::from_secs(3);
+
+/// What is said of servers that are tried still.
+const SUBJECT: &str = "mounts";
 
 /// Servers that have not been mounted yet, and why.
 #[derive(Debug, Default)]
@@ -18,24 +22,35 @@ impl Away {
     /// Mounts an entry, again and again while that may help.
     pub(in crate::console) fn mount(&self, entry: &Entry) -> anyhow::Result<()> {
         let end = Instant::now() + DEADLINE;
+        let what = entry.what();
+        let silent = format!("{what}: the server does not answer");
+        self.lock().insert(what.clone(), silent);
         loop {
-            let result = entry.mount();
-            match result {
+            match entry.mount() {
                 Err(error) if Instant::now() < end && !is_refused(entry, &error) => {
-                    self.lock().insert(entry.what(), format!("{error:#}"));
+                    self.lock().insert(what.clone(), format!("{error:#}"));
                     std::thread::sleep(TRY_AGAIN);
                 }
                 result => {
-                    self.lock().remove(&entry.what());
+                    let mut away = self.lock();
+                    away.remove(&what);
+                    if away.is_empty() {
+                        problems::clear(SUBJECT);
+                    }
                     return result;
                 }
             }
         }
     }
 
-    /// What is tried still, each with the last error.
-    pub(in crate::console) fn why(&self) -> Vec<String> {
-        self.lock().values().cloned().collect()
+    /// Says what is tried still, with the last error, until none is.
+    pub(in crate::console) fn tell(&self) {
+        for error in self.lock().values() {
+            let message =
+                format!("{error}: it is tried again, and User Docker starts without its files");
+            eprintln!("console: {SUBJECT}: {message}");
+            problems::warn(SUBJECT, &message);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
@@ -69,7 +84,10 @@ mod tests {
         };
         let refused = |kind, words: &str| is_refused(&entry(kind), &anyhow!("{words}"));
         let kernel = "//nas/share on /mnt: mount cifs on /mnt: Permission denied (os error 13)";
-        assert!(refused("cifs", kernel) && refused("smb3", "mount error(13): Permission denied"));
+        let program = super::super::last_words(
+            "mount error(13): Permission denied\nRefer to the mount.cifs(8) manual page (e.g. man mount.cifs) and kernel log messages (dmesg)\n",
+        );
+        assert!(refused("cifs", kernel) && refused("smb3", program));
         assert!(!refused("nfs", "mount: /mnt: Permission denied"));
         assert!(!refused(
             "cifs",
