@@ -164,11 +164,13 @@ mod tests {
     #[test]
     fn programs_do_what_they_are_named_for() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("program");
+        let (written, path) = (folder.path().join("written"), folder.path().join("program"));
         for (program, code) in [(Program::Exits, Some(1)), (Program::Aborts, None)] {
-            std::fs::write(&path, program.elf(std::env::consts::ARCH).unwrap()).unwrap();
-            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-            std::fs::set_permissions(&path, mode).unwrap();
+            std::fs::write(&written, program.elf(std::env::consts::ARCH).unwrap()).unwrap();
+            // A child that another test forks has what this process has open for writing: it would be busy (ETXTBSY of execve(2)).
+            duct::cmd!("install", "-m", "755", &written, &path)
+                .run()
+                .unwrap();
             let status = duct::cmd!(&path).unchecked().run().unwrap().status;
             assert_eq!(status.code(), code);
         }

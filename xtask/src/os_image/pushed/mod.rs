@@ -2,7 +2,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use oci_image::digest::Digest;
@@ -40,10 +39,11 @@ impl Registry {
         let packed = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join(clients)
             .join("docker-registry");
-        // It lies there as it was packed, and is not executable
+        // It lies there as it was packed, and is not executable. Another process writes it: one that this has open is busy (ETXTBSY).
         let program = folder.path().join("docker-registry");
-        fs::copy(&packed, &program).unwrap_or_else(|error| panic!("{}: {error}", packed.display()));
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        duct::cmd!("install", "-m", "755", &packed, &program)
+            .run()
+            .unwrap_or_else(|error| panic!("{}: {error}", packed.display()));
         let process = duct::cmd!(&program, "serve", &config)
             .stdin_null()
             .stdout_null()

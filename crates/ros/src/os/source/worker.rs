@@ -102,20 +102,23 @@ fn start(program: &Path) -> anyhow::Result<(UnixStream, std::io::PipeWriter)> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
 
     use oci_image::registry::{Credentials, RegistryOptions};
     use oci_image::task::Question;
+    use sys::process::Command;
 
     use super::*;
 
     /// Asks a program of /bin/sh, which has the answers' descriptor as the worker has it.
     fn ask_script(answer: &str) -> (anyhow::Result<Outcome>, Vec<Option<u64>>) {
         let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("worker");
+        let (written, program) = (folder.path().join("written"), folder.path().join("worker"));
         let text = format!("#!/bin/sh\nread request\ncase $request in *tags*) {answer};; esac\n");
-        fs::write(&program, text).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(&written, text).unwrap();
+        // A child that another test forks has what this process has open for writing: it would be busy (ETXTBSY of execve(2)).
+        let install = Command::new("install").args(["-m", "755"]);
+        let installed = install.arg(&written).arg(&program).run().unwrap();
+        assert!(installed.status.success());
         let task = Task::Tags(Question {
             reference: "r.example/os".to_owned(),
             registry: RegistryOptions::default(),
