@@ -71,7 +71,7 @@ fn mount_all(machine: &MachineConfig) {
     for error in bad.into_iter().chain(held).chain(mounts::take_away(&all)) {
         part("mounts", || bail!("{error}"));
     }
-    let away = Arc::new(Away::default());
+    let away = Arc::new(Away::new());
     let servers = Arc::clone(&away);
     let all = mounts::mount_all(entries, SERVER_PATIENCE, move |entry| {
         let is_there = part("mounts", || {

@@ -19,6 +19,12 @@ const SUBJECT: &str = "mounts";
 pub(in crate::console) struct Away(Mutex<BTreeMap<String, String>>);
 
 impl Away {
+    /// None yet; what an earlier console has said of its servers is taken back.
+    pub(in crate::console) fn new() -> Away {
+        problems::clear(SUBJECT);
+        Away::default()
+    }
+
     /// Mounts an entry, again and again while that may help.
     pub(in crate::console) fn mount(&self, entry: &Entry) -> anyhow::Result<()> {
         let end = Instant::now() + DEADLINE;
