@@ -1,4 +1,4 @@
-//! How the engine reaches registries, from the configuration: mirrors, accounts, registries without TLS, proxies.
+//! How the engine reaches registries, from the configuration: mirrors, accounts, authorities, registries without TLS, proxies.
 
 use compose::account::credentials;
 use config::Config;
@@ -38,6 +38,8 @@ pub(crate) fn options(config: &Config) -> RegistryOptions {
             https: network.https_proxy.clone(),
             no: network.no_proxy.clone().unwrap_or_default(),
         },
+        authorities: config.ca_certs.trusted.clone(),
+        only_authorities: config.ca_certs.remove_defaults == Some(true),
         ..RegistryOptions::default()
     }
 }
@@ -46,7 +48,7 @@ pub(crate) fn options(config: &Config) -> RegistryOptions {
 mod tests {
     #[test]
     fn keys_of_both_systems_are_understood() {
-        let text = "rancher:\n  registry_mirrors: {ghcr.io: ['http://g'], docker.io: ['http://own']}\n  system_docker: {registry_mirror: 'http://old', insecure_registry: ['r:5000']}\n  bootstrap_docker: {registry_mirror: 'http://old'}\n  registry_auths: {r.example: {auth: YTpi}, docker.io: {username: u, password: p}}\n  network: {https_proxy: 'http://p:3128', no_proxy: .local}\n";
+        let text = "rancher:\n  registry_mirrors: {ghcr.io: ['http://g'], docker.io: ['http://own']}\n  system_docker: {registry_mirror: 'http://old', insecure_registry: ['r:5000']}\n  bootstrap_docker: {registry_mirror: 'http://old'}\n  registry_auths: {r.example: {auth: YTpi}, docker.io: {username: u, password: p}}\n  network: {https_proxy: 'http://p:3128', no_proxy: .local}\nca_certs: {trusted: [PEM], remove_defaults: true}\n";
         let source = config::Source {
             name: "t.yml",
             text,
@@ -60,6 +62,8 @@ mod tests {
         );
         assert_eq!(options.mirrors_of("ghcr.io"), ["http://g"]);
         assert!(options.is_insecure("r:5000"));
+        assert_eq!(options.authorities, ["PEM"]);
+        assert!(options.only_authorities);
         let account = |domain| {
             let account = options.account_of(domain).expect("an account");
             (account.username.as_str(), account.password.as_str())

@@ -56,6 +56,10 @@ pub struct RegistryOptions {
     pub insecure: Vec<String>,
     /// Directory with `HOST[:PORT]/*.crt` files: private authorities for that registry.
     pub certificates: PathBuf,
+    /// Authorities for every registry, PEM.
+    pub authorities: Vec<String>,
+    /// Whether those that are built in do not count.
+    pub only_authorities: bool,
     /// Deadline of name resolution, connection and TLS handshake.
     pub connect_timeout: Duration,
     /// Longest silence of a registry in the middle of an answer.
@@ -74,6 +78,8 @@ impl Default for RegistryOptions {
             proxies: Proxies::default(),
             insecure: Vec::new(),
             certificates: PathBuf::from("/etc/docker/certs.d"),
+            authorities: Vec::new(),
+            only_authorities: false,
             connect_timeout: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(60),
             retries: 5,

@@ -15,7 +15,7 @@ const INSIDE: &str = "it steers cloud-init itself, which this system does not ha
 #[rustfmt::skip] // one line a key, so that the schema can be read as a table
 pub(super) const TOP: &[Field] = &[
     f("bootcmd", Kind::Commands, CONSOLE, "Commands run at every boot in the console, before everything else that the console applies."),
-    c("ca_certs", CA_CERTS, CONSOLE, "Certificate authorities that the console trusts. `ca-certs` is the same key."),
+    c("ca_certs", CA_CERTS, CONSOLE, "Certificate authorities that the console, User Docker and System Docker's pulls trust. `ca-certs` is the same key."),
     c("chpasswd", CHPASSWD, CONSOLE, "Passwords of users."),
     c("disk_setup", DISK_SETUP, CONSOLE, "Partitions of disks, by their paths, once for each instance. A disk with something else on it is left alone and named, unless `overwrite` is set; one that is in use always is."),
     c("final_message", Kind::String, CONSOLE, "Printed on the machine's console when all of this was applied."),

@@ -86,7 +86,7 @@ impl Medium {
                 !image.starts_with(['/', '.']) && !image.ends_with(".iso"),
                 "{image} is not an ISO file, and not the name of an image"
             );
-            return Self::in_image(Source::find(image, &policy.rancher)?, policy);
+            return Self::in_image(Source::find(image, policy)?, policy);
         }
         if !is_device && is_archive(path)? {
             return Self::in_image(Source::load(path)?, policy);

@@ -1,7 +1,7 @@
 //! What this machine takes: its keys, and whether it asks for signatures at all.
 
 use anyhow::bail;
-use config::cloud_config::Rancher;
+use config::cloud_config::{CaCerts, Rancher};
 
 use super::trust::Keys;
 use crate::machine_config::MachineConfig;
@@ -10,6 +10,8 @@ use crate::machine_config::MachineConfig;
 pub(crate) struct Policy {
     /// Registries, image and the rest.
     pub(crate) rancher: Rancher,
+    /// Authorities of registries.
+    pub(crate) ca_certs: CaCerts,
     keys: Keys,
     /// Whether it takes what nobody has signed.
     pub(crate) insecure: bool,
@@ -21,12 +23,14 @@ impl Policy {
     /// # Errors
     /// When a key of the configuration is not one.
     pub(crate) fn of_machine(insecure: bool) -> anyhow::Result<Self> {
-        let rancher = MachineConfig::load().loaded.config.rancher;
+        let config = MachineConfig::load().loaded.config;
+        let rancher = config.rancher;
         let keys = Keys::of_machine(&rancher.upgrade.keys)?;
         Ok(Self {
             insecure: insecure || rancher.upgrade.insecure == Some(true),
             keys,
             rancher,
+            ca_certs: config.ca_certs,
         })
     }
 
@@ -36,6 +40,7 @@ impl Policy {
         let keys = Keys::of_file(std::path::Path::new("/nonexistent"), keys);
         Self {
             rancher: Rancher::default(),
+            ca_certs: CaCerts::default(),
             keys: keys.expect("keys of a test are good"),
             insecure: false,
         }

@@ -73,7 +73,7 @@ pub(super) fn version_of(image: &str) -> Option<String> {
 
 fn of_registry(policy: &Policy) -> anyhow::Result<Vec<Release>> {
     let image = policy.image()?;
-    let tags = source::versions(image, &policy.rancher)?;
+    let tags = source::versions(image, policy)?;
     let newest = source::newest(&tags);
     let release = |tag: &String| Release {
         version: tag.trim_start_matches('v').to_owned(),

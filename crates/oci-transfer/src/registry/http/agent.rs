@@ -7,6 +7,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Proxy};
 
 use super::Http;
+use super::failed::is_unknown_issuer;
 use super::url::authority;
 use oci_image::error::{Context, Error, Result};
 
@@ -21,13 +22,49 @@ impl Http<'_> {
         if let Some(agent) = agents.get(authority) {
             return Ok(agent.clone());
         }
-        let mut tls = TlsConfig::builder();
-        let private = self.private_authorities(authority)?;
+        let agent = self.trusting(authority)?;
+        agents.insert(authority.to_owned(), agent.clone());
+        Ok(agent)
+    }
+
+    /// An agent that trusts who is to be trusted for this host.
+    fn trusting(&self, authority: &str) -> Result<Agent> {
         let own = authority == self::authority(&self.base);
         if own && self.insecure {
-            tls = tls.disable_verification(true);
-        } else if !private.is_empty() {
-            tls = tls.root_certs(RootCerts::new_with_certs(&private));
+            return self.build(authority, None, true);
+        }
+        let mut private = self.private_authorities(authority)?;
+        let is_private = !private.is_empty();
+        private.extend(self.machines_authorities());
+        if private.is_empty() {
+            return self.build(authority, None, false);
+        }
+        let agent = self.build(authority, Some(&private), false)?;
+        // The built-in ones cannot be handed over next to others (ureq::tls::RootCerts), so the host is asked whose certificate it has.
+        let is_decided = is_private || self.options.only_authorities;
+        if !is_decided && self.base.starts_with("https://") {
+            let url = format!("https://{authority}/v2/");
+            if agent
+                .head(&url)
+                .call()
+                .is_err_and(|error| is_unknown_issuer(&error))
+            {
+                return self.build(authority, None, false);
+            }
+        }
+        Ok(agent)
+    }
+
+    /// `roots` are trusted, or who is built in.
+    fn build(
+        &self,
+        authority: &str,
+        roots: Option<&[Certificate<'static>]>,
+        is_unverified: bool,
+    ) -> Result<Agent> {
+        let mut tls = TlsConfig::builder().disable_verification(is_unverified);
+        if let Some(roots) = roots {
+            tls = tls.root_certs(RootCerts::new_with_certs(roots));
         }
         let connect = if self.insecure {
             self.options.connect_timeout.min(HANDSHAKE)
@@ -54,9 +91,19 @@ impl Http<'_> {
             .timeout_per_write(Some(self.options.idle_timeout))
             .tls_config(tls.build())
             .build();
-        let agent = Agent::new_with_config(config);
-        agents.insert(authority.to_owned(), agent.clone());
-        Ok(agent)
+        Ok(Agent::new_with_config(config))
+    }
+
+    /// Those of the machine's configuration (`ca_certs`), for every host. One that cannot be read keeps nobody from the registries that do
+    /// not need it; the console has said so.
+    fn machines_authorities(&self) -> Vec<Certificate<'static>> {
+        let texts = self.options.authorities.iter();
+        let items = texts.flat_map(|text| parse_pem(text.as_bytes()));
+        let certificates = items.filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        });
+        certificates.collect()
     }
 
     fn private_authorities(&self, authority: &str) -> Result<Vec<Certificate<'static>>> {

@@ -45,9 +45,9 @@ fn tls_failure(error: &str) -> Option<String> {
     if error.contains("received corrupt message of type") {
         return Some("http: server gave HTTP response to HTTPS client".to_owned());
     }
-    let (_, why) = error.split_once("invalid peer certificate: ")?;
+    let (_, why) = error.split_once(INVALID)?;
     let why = match why {
-        "UnknownIssuer" => "x509: certificate signed by unknown authority",
+        UNKNOWN_ISSUER => "x509: certificate signed by unknown authority",
         why if why.contains("expired") || why.contains("not valid yet") => {
             "x509: certificate has expired or is not yet valid"
         }
@@ -55,6 +55,17 @@ fn tls_failure(error: &str) -> Option<String> {
     };
     Some(format!("tls: failed to verify certificate: {why}"))
 }
+
+/// Whether nobody who is trusted has signed the host's certificate.
+pub(super) fn is_unknown_issuer(error: &ureq::Error) -> bool {
+    let text = error.to_string();
+    text.split_once(INVALID)
+        .is_some_and(|(_, why)| why == UNKNOWN_ISSUER)
+}
+
+/// rustls's words.
+const INVALID: &str = "invalid peer certificate: ";
+const UNKNOWN_ISSUER: &str = "UnknownIssuer";
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Pull and push against a registry in this process that behaves, and misbehaves, as real ones do.
 
+mod authorities;
 mod client;
 mod files;
 mod reach;

@@ -10,7 +10,6 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use config::cloud_config::Rancher;
 use install::{Item, image};
 use oci_image::task::WantedFile;
 use oci_image::{Digest, Reference};
@@ -18,6 +17,7 @@ use oci_image::{Digest, Reference};
 use crate::install::medium::{hex, sha256_file};
 use crate::install::progress::Progress;
 use crate::os::failure::fail;
+use crate::os::policy::Policy;
 use engine::Engine;
 use registry::Registry;
 
@@ -50,7 +50,7 @@ impl Source {
     ///
     /// # Errors
     /// When `name` is not a reference.
-    pub(crate) fn find(name: &str, rancher: &Rancher) -> anyhow::Result<Self> {
+    pub(crate) fn find(name: &str, policy: &Policy) -> anyhow::Result<Self> {
         let reference = Reference::parse(name)
             .map(Reference::or_latest)
             .with_context(|| format!("{name} is neither a file nor the name of an image"))?;
@@ -62,7 +62,7 @@ impl Source {
         }
         Ok(Self {
             name: reference.familiar(),
-            place: Place::Registry(Box::new(Registry::new(&reference, rancher)?)),
+            place: Place::Registry(Box::new(Registry::new(&reference, policy)?)),
         })
     }
 
@@ -185,11 +185,11 @@ pub(crate) fn is_archive(path: &Path) -> anyhow::Result<bool> {
 }
 
 /// Versions that the registry of `image` has, the newest first. Tags that are not versions are left out.
-pub(crate) fn versions(image: &str, rancher: &Rancher) -> anyhow::Result<Vec<String>> {
+pub(crate) fn versions(image: &str, policy: &Policy) -> anyhow::Result<Vec<String>> {
     let reference = Reference::parse(image)
         .with_context(|| format!("rancher.upgrade.image: {image:?}"))?
         .repository();
-    let mut tags = registry::tags(&reference, rancher)?;
+    let mut tags = registry::tags(&reference, policy)?;
     tags.retain(|tag| is_version(tag));
     tags.sort_by(|one, other| install::compare(other, one));
     Ok(tags)

@@ -4,7 +4,6 @@ use std::cell::OnceCell;
 use std::path::Path;
 
 use anyhow::Context as _;
-use config::cloud_config::Rancher;
 use oci_image::Reference;
 use oci_image::progress::Progress as Report;
 use oci_image::registry::{Credentials, Proxies, RegistryOptions};
@@ -12,6 +11,7 @@ use oci_image::task::{Question, Task, WantedFile};
 
 use super::worker;
 use crate::install::progress::Progress;
+use crate::os::policy::Policy;
 use system_docker::credentials as docker_credentials;
 
 /// Who is asked, and for what.
@@ -22,9 +22,9 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    pub(super) fn new(reference: &Reference, rancher: &Rancher) -> anyhow::Result<Self> {
+    pub(super) fn new(reference: &Reference, policy: &Policy) -> anyhow::Result<Self> {
         Ok(Self {
-            question: question(reference, rancher)?,
+            question: question(reference, policy)?,
             digest: OnceCell::new(),
         })
     }
@@ -65,13 +65,14 @@ impl Registry {
 }
 
 /// The tags of a repository.
-pub(super) fn tags(reference: &Reference, rancher: &Rancher) -> anyhow::Result<Vec<String>> {
-    let task = Task::Tags(question(reference, rancher)?);
+pub(super) fn tags(reference: &Reference, policy: &Policy) -> anyhow::Result<Vec<String>> {
+    let task = Task::Tags(question(reference, policy)?);
     Ok(worker::ask(task, &mut |_| ())?.tags)
 }
 
 /// Mirrors and registries without TLS are User Docker's; credentials are those of `docker login`.
-fn question(reference: &Reference, rancher: &Rancher) -> anyhow::Result<Question> {
+fn question(reference: &Reference, policy: &Policy) -> anyhow::Result<Question> {
+    let rancher = &policy.rancher;
     let mut mirrors = rancher.registry_mirrors.clone();
     let hub = mirrors.entry("docker.io".to_owned()).or_default();
     hub.extend(rancher.docker.registry_mirror.iter().cloned());
@@ -84,6 +85,8 @@ fn question(reference: &Reference, rancher: &Rancher) -> anyhow::Result<Question
             https: network.https_proxy.clone(),
             no: network.no_proxy.clone().unwrap_or_default(),
         },
+        authorities: policy.ca_certs.trusted.clone(),
+        only_authorities: policy.ca_certs.remove_defaults == Some(true),
         ..RegistryOptions::default()
     };
     let known = docker_credentials::for_registry(reference.domain())
