@@ -1,4 +1,5 @@
-//! RancherOS's keys of VMware's guestinfo for links: `interface.N.*`, `dns.server.N` and `dns.domain.N`.
+//! RancherOS's keys of VMware's guestinfo for links and names: `interface.N.*`, `dns.server.N`, `dns.domain.N`, and the lists
+//! `dns.servers` and `dns.domains`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
