@@ -145,7 +145,7 @@ pub fn add(loaded: &mut Loaded, name: &str, text: &str) {
         }
         let path = format!("rancher.services.{service}");
         crate::load::substitute(&mut entry.node, &variables, &path, &mut loaded.problems);
-        match serde_json::from_value::<Service>(entry.node.to_json()) {
+        match json_reader::from_value::<Service>(entry.node.to_json()) {
             Ok(mut decoded) => {
                 decoded.at = Some(entry.key_at.clone());
                 loaded

@@ -14,7 +14,7 @@
 //!
 //! **Not here:** this crate does not read files, talk to the kernel or know how a value is applied.
 //!
-//! **May import:** none of our crates.
+//! **May import:** `json-reader` of our crates.
 
 pub mod cloud_config;
 pub mod command_line;

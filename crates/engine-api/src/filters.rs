@@ -26,7 +26,7 @@ impl Filters {
         if text.is_empty() {
             return Ok(Self::default());
         }
-        let map: Option<BTreeMap<String, Values>> = serde_json::from_str(text)
+        let map: Option<BTreeMap<String, Values>> = json_reader::from_str(text)
             .map_err(|error| Error::bad_parameter(format!("invalid filter: {error}")))?;
         let pairs = map.unwrap_or_default().into_iter();
         Ok(Self(

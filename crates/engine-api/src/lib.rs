@@ -6,7 +6,7 @@
 //!
 //! **Not here:** this crate does not run containers and does not listen on any socket: that is `engine-server`.
 //!
-//! **May import:** none of our crates.
+//! **May import:** `json-reader` of our crates.
 
 pub mod aside;
 pub mod base64;
@@ -18,7 +18,6 @@ pub mod error;
 pub mod filters;
 pub mod framing;
 pub mod json;
-pub mod lenient;
 pub mod options;
 pub mod tasks;
 pub mod timestamp;

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::query::{Query, decode};
 use super::version::{self, ApiVersion};
-use engine_api::lenient;
+use json_reader::lenient;
 
 use super::json_error;
 

@@ -11,7 +11,7 @@ use super::call::{self, Call};
 use super::older;
 use super::reply::{self, Reply};
 use super::version::ApiVersion;
-use engine_api::lenient;
+use json_reader::lenient;
 
 /// Longest body that `POST /containers/{id}/start` tolerates, in bytes: some clients send `{}` or `null`.
 const MAX_START_BODY: u64 = 7;

@@ -9,7 +9,7 @@
 //!
 //! **Not here:** this crate does not run containers and decides nothing about them: it asks [`Engine`].
 //!
-//! **May import:** `engine`, `engine-api`, `images`, `sys` of our crates.
+//! **May import:** `engine`, `engine-api`, `images`, `json-reader`, `sys` of our crates.
 
 mod archive;
 mod attach;

@@ -10,7 +10,7 @@
 //! **Not here:** this crate does not parse cloud-config, decide what runs at boot, or talk to registries itself (a child
 //! process does).
 //!
-//! **May import:** `engine-api`, `images`, `network`, `objects`, `oci-image`, `runtime`, `sys` of our crates.
+//! **May import:** `engine-api`, `images`, `json-reader`, `network`, `objects`, `oci-image`, `runtime`, `sys` of our crates.
 
 mod cgroup;
 mod characters;

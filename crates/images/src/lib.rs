@@ -8,7 +8,7 @@
 //!
 //! **Not here:** this crate opens no connection, reads no archive and knows containers by their ids only ([`ImageHooks`]).
 //!
-//! **May import:** `engine-api`, `objects`, `oci-image`, `sys` of our crates.
+//! **May import:** `engine-api`, `json-reader`, `objects`, `oci-image`, `sys` of our crates.
 
 mod find;
 mod glob;
@@ -35,7 +35,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use engine_api::Timestamp;
-use engine_api::{ContainerConfig, Error, Result, lenient};
+use engine_api::{ContainerConfig, Error, Result};
+use json_reader::lenient;
 use objects::Damage;
 use oci_image::config::ImageConfig;
 use oci_image::registry::RegistryOptions;
@@ -283,6 +284,5 @@ impl Images {
 
 /// The image's defaults in the API's form.
 fn container_config(image: &ImageConfig) -> Result<ContainerConfig> {
-    let text = serde_json::to_vec(&image.config)?;
-    Ok(lenient::from_value(serde_json::from_slice(&text)?)?)
+    Ok(lenient::from_value(serde_json::to_value(&image.config)?)?)
 }

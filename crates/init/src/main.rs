@@ -13,7 +13,7 @@
 //! **Not here:** this crate does not parse configuration (crate config), know a container's insides (crate
 //! engine) or read from an internet socket.
 //!
-//! **May import:** `compose`, `config`, `engine`, `engine-api`, `engine-server`, `images`, `install`, `machine-config`,
+//! **May import:** `compose`, `config`, `engine`, `engine-api`, `engine-server`, `images`, `install`, `json-reader`, `machine-config`,
 //! `network`, `oci-image`, `runtime`, `sys` of our crates.
 
 mod apply;

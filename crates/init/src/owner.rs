@@ -26,7 +26,7 @@ impl Owner {
     /// # Errors
     /// When another program made it, in words.
     pub(crate) fn read(value: &serde_json::Value) -> Result<Self, String> {
-        serde_json::from_value(value.clone())
+        json_reader::from_value(value.clone())
             .map_err(|error| format!("the engine's owner: {error}"))
     }
 }

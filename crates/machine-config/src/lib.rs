@@ -11,7 +11,7 @@
 //!
 //! **Not here:** this crate does not write, apply or fetch anything.
 //!
-//! **May import:** `config`, `sys` of our crates.
+//! **May import:** `config`, `json-reader`, `sys` of our crates.
 
 pub mod apply;
 pub mod catalogue;

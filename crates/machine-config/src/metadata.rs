@@ -76,7 +76,7 @@ impl std::error::Error for MetadataError {}
 /// A file that is there and cannot be read.
 pub fn load_metadata(directory: &Path) -> Result<Metadata, MetadataError> {
     match files::bytes(&directory.join(METADATA)) {
-        Ok(Some(text)) => serde_json::from_slice(&text).map_err(MetadataError::Parse),
+        Ok(Some(text)) => json_reader::from_slice(&text).map_err(MetadataError::Parse),
         Ok(None) => Ok(Metadata::default()),
         Err(error) => Err(MetadataError::Read(error)),
     }

@@ -20,7 +20,7 @@
 //! **Not here:** this crate does not know images, mounts, processes or the engine; it knows only those names of containers
 //! that it was told.
 //!
-//! **May import:** `engine-api`, `objects`, `sys` of our crates.
+//! **May import:** `engine-api`, `json-reader`, `objects`, `sys` of our crates.
 
 mod attach;
 mod bridge;

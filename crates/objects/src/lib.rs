@@ -5,7 +5,7 @@
 //!
 //! **Not here:** this crate knows no kind of object, starts nothing and answers no request.
 //!
-//! **May import:** `engine-api`, `sys` of our crates.
+//! **May import:** `engine-api`, `json-reader`, `sys` of our crates.
 
 pub mod atomic_file;
 pub mod damage;

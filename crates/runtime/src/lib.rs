@@ -19,7 +19,7 @@
 //!
 //! **Not here:** this crate does not know Docker's API, images, networks or volumes, keeps no state on disk and restarts nothing.
 //!
-//! **May import:** `sys` of our crates.
+//! **May import:** `json-reader`, `sys` of our crates.
 
 pub mod apparmor;
 mod child;

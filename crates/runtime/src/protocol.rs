@@ -181,11 +181,11 @@ impl Report {
                 pid.map(Report::Sibling).ok_or_else(unknown)
             }
             Some((b'l', found)) => Ok(Report::Found(
-                serde_json::from_slice(found).map_err(|_| unknown())?,
+                json_reader::from_slice(found).map_err(|_| unknown())?,
             )),
             Some((b't', part)) => Ok(Report::Part(part.to_vec())),
             Some((b'e', error)) => Ok(Report::Failed(
-                serde_json::from_slice(error).map_err(|_| unknown())?,
+                json_reader::from_slice(error).map_err(|_| unknown())?,
             )),
             Some((b'!', errno)) => {
                 let errno = errno

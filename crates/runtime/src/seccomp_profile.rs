@@ -64,7 +64,7 @@ impl Condition {
 /// Never: the profile is part of the program and a test reads it.
 #[must_use]
 pub fn seccomp_default<S: AsRef<str>>(capabilities: &[S]) -> Seccomp {
-    let profile = match serde_json::from_str::<Profile>(PROFILE) {
+    let profile = match json_reader::from_str::<Profile>(PROFILE) {
         Ok(profile) => profile,
         // A filter that allows nothing is the safe answer to the impossible.
         Err(_) => {

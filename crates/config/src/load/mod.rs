@@ -111,7 +111,7 @@ fn decode(tree: &mut Node, problems: &mut Vec<Problem>) -> Config {
         }
     }
     leave_stopped(tree);
-    let mut config: Config = match serde_json::from_value(tree.to_json()) {
+    let mut config: Config = match json_reader::from_value(tree.to_json()) {
         Ok(config) => config,
         Err(error) => {
             // The schema and the types disagree: a bug, kept survivable. Keys and host name are what access needs.

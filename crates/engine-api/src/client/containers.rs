@@ -361,5 +361,5 @@ fn path_stat(headers: &http::HeaderMap) -> Result<PathStat> {
         .get("x-docker-container-path-stat")
         .and_then(|value| value.to_str().ok())
         .ok_or_else(|| Error::server("engine's answer has no path stat"))?;
-    Ok(serde_json::from_slice(&base64::decode(text)?)?)
+    Ok(json_reader::from_slice(&base64::decode(text)?)?)
 }

@@ -70,7 +70,7 @@ impl<T: DeserializeOwned> JsonLines<T> {
                 if line.iter().all(u8::is_ascii_whitespace) {
                     continue;
                 }
-                let value = serde_json::from_slice(&line).map_err(|error| {
+                let value = json_reader::from_slice(&line).map_err(|error| {
                     Error::server(format!("engine's line is not understood: {error}"))
                 })?;
                 return Ok(Some(value));

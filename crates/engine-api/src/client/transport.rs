@@ -8,6 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use json_reader::lenient;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -15,7 +16,6 @@ use tokio::net::UnixStream;
 use super::query::Target;
 use super::stream::{ByteStream, Hijacked};
 use crate::body::Body;
-use crate::lenient;
 use crate::{API_VERSION, Error, ErrorBody, Result};
 
 /// Largest answer that is read as a whole, in bytes: an inspect or list of thousands of containers fits.
@@ -183,8 +183,7 @@ pub(crate) fn finish(request: http::request::Builder, body: Body) -> Result<Requ
 /// Reads a whole answer as JSON.
 pub(crate) async fn read_json<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T> {
     let bytes = read_all(response.into_body()).await?;
-    serde_json::from_slice(&bytes)
-        .and_then(lenient::from_value)
+    lenient::from_slice(&bytes)
         .map_err(|error| Error::server(format!("engine's answer is not understood: {error}")))
 }
 
@@ -208,7 +207,7 @@ async fn read_all(mut body: Incoming) -> Result<Bytes> {
 async fn read_error(response: Response<Incoming>) -> Error {
     let status = response.status();
     let bytes = read_all(response.into_body()).await.unwrap_or_default();
-    let message = match serde_json::from_slice::<ErrorBody>(&bytes) {
+    let message = match json_reader::from_slice::<ErrorBody>(&bytes) {
         Ok(body) => body.message,
         Err(_) if bytes.is_empty() => status.to_string(),
         Err(_) => String::from_utf8_lossy(&bytes).trim().to_owned(),

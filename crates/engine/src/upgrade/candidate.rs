@@ -175,7 +175,7 @@ fn ask(program: &Path, state: Vec<u8>) -> std::result::Result<(), String> {
         .deadline(CHECK_DEADLINE)
         .run()
         .map_err(|error| refused(error.to_string()))?;
-    let answer: Option<Answer> = serde_json::from_slice(&output.stdout).ok();
+    let answer: Option<Answer> = json_reader::from_slice(&output.stdout).ok();
     match answer {
         Some(answer) if !answer.error.is_empty() => Err(refused(words(&answer.error))),
         Some(answer) if answer.state_version != STATE_VERSION => Err(refused(format!(

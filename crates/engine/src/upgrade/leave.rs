@@ -9,7 +9,8 @@ use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
-use engine_api::{Error, Result, lenient};
+use engine_api::{Error, Result};
+use json_reader::lenient;
 use network::helper::HandedOver;
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -36,7 +37,7 @@ pub(super) fn encode(header: &Header, state: &State) -> Result<Vec<u8>> {
 pub(super) fn decode_header(bytes: &[u8]) -> std::result::Result<(Header, &[u8]), String> {
     let end = bytes.iter().position(|byte| *byte == b'\n');
     let (line, rest) = bytes.split_at(end.ok_or("the state has no header")?);
-    let header = serde_json::from_slice(line).map_err(|error| format!("state header: {error}"))?;
+    let header = json_reader::from_slice(line).map_err(|error| format!("state header: {error}"))?;
     Ok((header, rest))
 }
 
@@ -50,9 +51,7 @@ pub(super) fn decode(bytes: &[u8]) -> std::result::Result<(Header, State), Strin
         ));
     }
     // As records and requests are read, whose types it holds.
-    let state = serde_json::from_slice(rest)
-        .and_then(lenient::from_value)
-        .map_err(|error| format!("state: {error}"))?;
+    let state = lenient::from_slice(rest).map_err(|error| format!("state: {error}"))?;
     Ok((header, state))
 }
 

@@ -218,7 +218,7 @@ impl Images {
 
 /// The API's configuration in the image's form.
 fn run_config(config: &ContainerConfig) -> Result<RunConfig> {
-    Ok(serde_json::from_slice(&serde_json::to_vec(config)?)?)
+    Ok(json_reader::from_value(serde_json::to_value(config)?)?)
 }
 
 #[cfg(test)]

@@ -234,7 +234,7 @@ impl Worker {
         if line[0] == b'!' {
             return Err(Error::server("worker could not be started"));
         }
-        match serde_json::from_slice(&line) {
+        match json_reader::from_slice(&line) {
             Ok(Answer::Progress(progress)) => Ok(Said::Progress(progress::message(progress))),
             Ok(Answer::Stat(stat)) => Ok(Said::Stat(stat)),
             Ok(Answer::Done(outcome)) => {

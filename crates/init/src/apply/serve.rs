@@ -59,7 +59,7 @@ async fn client(applier: &Rc<Applier>, mut stream: UnixStream) -> anyhow::Result
         let line = timeout(CLIENT_DEADLINE, line(&mut stream))
             .await
             .context("a client said nothing")??;
-        match serde_json::from_slice(&line) {
+        match json_reader::from_slice(&line) {
             Ok(request) => answer(applier, request, peer.pid()).await,
             Err(error) => Answer {
                 error: Some(format!("not a request: {error}")),

@@ -99,7 +99,7 @@ impl World {
     /// Does what the engine says; returns the ticket to answer with.
     fn obey(&mut self, message: Message) -> io::Result<Option<u64>> {
         let mut files = message.fds.into_iter();
-        let command = serde_json::from_slice(&message.bytes)?;
+        let command = json_reader::from_slice(&message.bytes)?;
         let mut tables = self.tables.borrow_mut();
         match command {
             Command::Configure { resolv_conf } => tables.resolv_conf = resolv_conf,

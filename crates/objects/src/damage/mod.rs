@@ -12,7 +12,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use engine_api::lenient;
+use json_reader::lenient;
 use serde::de::DeserializeOwned;
 
 use crate::atomic_file::{self, SPARE, spare_of};
@@ -162,7 +162,7 @@ impl Damage {
         let parse = |path: &Path| -> io::Result<(T, read::Found)> {
             let found = read::regular_file(path)?;
             // As the server reads the same types in requests: one deserializer of each is a fifth of a megabyte less of PID 1.
-            let record: T = lenient::from_value(serde_json::from_slice(&found.bytes)?)?;
+            let record: T = lenient::from_slice(&found.bytes)?;
             fits(&record).map_err(io::Error::other)?;
             Ok((record, found))
         };

@@ -119,7 +119,7 @@ fn read_job() -> Result<Job> {
     job.take(LARGEST_JOB)
         .read_to_end(&mut bytes)
         .map_err(|e| Error::other(format!("read the job: {e}")))?;
-    serde_json::from_slice(&bytes).map_err(|e| Error::other(format!("read the job: {e}")))
+    json_reader::from_slice(&bytes).map_err(|e| Error::other(format!("read the job: {e}")))
 }
 
 /// The engine, at the other end of the control socket.

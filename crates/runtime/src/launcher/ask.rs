@@ -97,7 +97,7 @@ impl NativeRuntime {
         if let Some(launched) = asked.0.take() {
             launched.discard().await;
         }
-        serde_json::from_slice(&answer?)
+        json_reader::from_slice(&answer?)
             .map_err(|error| Error::other(format!("answer about {what}: {error}")))
     }
 }

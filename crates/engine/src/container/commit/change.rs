@@ -101,7 +101,7 @@ fn apply(config: &mut ContainerConfig, change: &str) -> Result<()> {
         }
         "EXPOSE" => expose(config, rest, &env)?,
         "VOLUME" => {
-            let paths = serde_json::from_str::<Vec<String>>(rest)
+            let paths = json_reader::from_str::<Vec<String>>(rest)
                 .unwrap_or_else(|_| fields(rest).map(str::to_owned).collect());
             for path in paths {
                 config.volumes.insert(expand(&path, &env)?, object());
@@ -159,7 +159,7 @@ fn expose(config: &mut ContainerConfig, rest: &str, env: &[String]) -> Result<()
 
 /// JSON form, or shell form for the image's shell.
 fn command(config: &ContainerConfig, text: &str) -> Vec<String> {
-    serde_json::from_str(text).unwrap_or_else(|_| {
+    json_reader::from_str(text).unwrap_or_else(|_| {
         let shell = config.shell.clone();
         let mut words = shell.unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
         words.push(text.to_owned());
@@ -218,7 +218,7 @@ fn healthcheck(text: &str) -> Result<HealthConfig> {
         "CMD" if line.is_empty() => {
             return refuse("Missing command after HEALTHCHECK CMD".to_owned());
         }
-        "CMD" => match serde_json::from_str::<Vec<String>>(line) {
+        "CMD" => match json_reader::from_str::<Vec<String>>(line) {
             Ok(words) => std::iter::once("CMD".to_owned()).chain(words).collect(),
             Err(_) => vec!["CMD-SHELL".to_owned(), line.to_owned()],
         },

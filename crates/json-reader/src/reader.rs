@@ -1,51 +1,56 @@
-//! JSON as Go's decoder reads it: names of fields match in any case, which some clients rely on (docker-py sends
-//! `detachKeys` for `DetachKeys`), and `null` is the empty value of whatever is expected, at any depth.
+//! The reader: serde's `Deserializer` over a JSON value.
 
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, Expected, MapAccess, SeqAccess,
-    Unexpected, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Map, Value};
 
-/// Reads a value whose structures may be spelled in any case.
-///
-/// # Errors
-/// As `serde_json::from_value`.
-pub fn from_value<T: DeserializeOwned>(value: Value) -> Result<T, Error> {
-    T::deserialize(Lenient(value))
+/// How exactly a value must be what is expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Names as they are, and `null` only where nothing may be.
+    Exact,
+    /// [`crate::lenient`].
+    Lenient,
 }
 
-/// Takes a field out of an object, by its exact name or else by one that differs in case only.
-pub fn take(object: &mut Map<String, Value>, name: &str) -> Option<Value> {
-    object.remove(name).or_else(|| {
-        let other = object.keys().find(|key| key.eq_ignore_ascii_case(name))?;
-        let other = other.clone();
-        object.remove(&other)
-    })
-}
-
-/// A value that is read leniently, at any depth.
+/// A value that is read, at any depth.
 ///
-/// Serde compiles a reader for each pair of type and deserializer. The types of the API are large, so all that does not
-/// depend on the type is in functions and structures that are compiled once ([`Fields`], [`Items`], [`spelled`]), and a type
-/// is never offered what it cannot take: no sequence to a structure, no map to a number.
-struct Lenient(Value);
+/// What does not depend on the type is in functions and structures that are compiled once ([`Fields`], [`Items`], [`spelled`]), and a
+/// type is never offered what it cannot take: no sequence to a structure, no map to a number.
+pub(crate) struct Reader {
+    value: Value,
+    manner: Manner,
+}
 
 /// The fields of an object.
 struct Fields {
     rest: serde_json::map::IntoIter,
     value: Option<Value>,
+    manner: Manner,
 }
 
 /// The elements of an array.
-struct Items(std::vec::IntoIter<Value>);
+struct Items {
+    rest: std::vec::IntoIter<Value>,
+    manner: Manner,
+}
+
+/// A variant of an enumeration, with what it holds.
+struct Variant {
+    name: String,
+    content: Option<Value>,
+    manner: Manner,
+}
 
 impl Fields {
-    fn new(object: Map<String, Value>) -> Self {
+    fn new(object: Map<String, Value>, manner: Manner) -> Self {
         Self {
             rest: object.into_iter(),
             value: None,
+            manner,
         }
     }
 }
@@ -61,11 +66,15 @@ impl<'de> MapAccess<'de> for Fields {
             return Ok(None);
         };
         self.value = Some(value);
-        seed.deserialize(Lenient(Value::String(name))).map(Some)
+        seed.deserialize(Reader::new(Value::String(name), self.manner))
+            .map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        seed.deserialize(Lenient(self.value.take().unwrap_or_default()))
+        seed.deserialize(Reader::new(
+            self.value.take().unwrap_or_default(),
+            self.manner,
+        ))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -80,14 +89,84 @@ impl<'de> SeqAccess<'de> for Items {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Error> {
-        let value = self.0.next();
+        let value = self.rest.next();
         value
-            .map(|value| seed.deserialize(Lenient(value)))
+            .map(|value| seed.deserialize(Reader::new(value, self.manner)))
             .transpose()
     }
 
     fn size_hint(&self) -> Option<usize> {
-        Some(self.0.len())
+        Some(self.rest.len())
+    }
+}
+
+impl Variant {
+    /// A variant is a name, or an object with the name as its only key.
+    fn new(reader: Reader) -> Result<Self, Error> {
+        let (name, content) = match reader.value {
+            Value::String(name) => (name, None),
+            Value::Object(object) if object.len() == 1 => {
+                let only = object.into_iter().next().unwrap_or_default();
+                (only.0, Some(only.1))
+            }
+            Value::Object(_) => {
+                let expected = &"map with a single key";
+                return Err(Error::invalid_value(Unexpected::Map, expected));
+            }
+            other => return Err(wrong(&other, &"string or map")),
+        };
+        Ok(Self {
+            name,
+            content,
+            manner: reader.manner,
+        })
+    }
+
+    /// What the variant holds; an error if it is a name alone.
+    fn content(self, expected: &dyn Expected) -> Result<Reader, Error> {
+        match self.content {
+            Some(value) => Ok(Reader::new(value, self.manner)),
+            None => Err(Error::invalid_type(Unexpected::UnitVariant, expected)),
+        }
+    }
+}
+
+impl<'de> EnumAccess<'de> for Variant {
+    type Error = Error;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(mut self, seed: V) -> Result<(V::Value, Self), Error> {
+        let name = Value::String(std::mem::take(&mut self.name));
+        let known = seed.deserialize(Reader::new(name, self.manner))?;
+        Ok((known, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant {
+    type Error = Error;
+
+    fn unit_variant(self) -> Result<(), Error> {
+        match self.content {
+            None | Some(Value::Null) => Ok(()),
+            Some(other) => Err(wrong(&other, &"unit")),
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Error> {
+        seed.deserialize(self.content(&"newtype variant")?)
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, Error> {
+        self.content(&"tuple variant")?.deserialize_seq(visitor)
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        self.content(&"struct variant")?
+            .deserialize_struct("", fields, visitor)
     }
 }
 
@@ -124,10 +203,19 @@ fn wrong(value: &Value, expected: &dyn Expected) -> Error {
     Error::invalid_type(found, expected)
 }
 
-impl Lenient {
+impl Reader {
+    pub(crate) fn new(value: Value, manner: Manner) -> Self {
+        Self { value, manner }
+    }
+
+    /// Whether this is the `null` that stands for the empty value.
+    fn is_empty_value(&self) -> bool {
+        self.manner == Manner::Lenient && self.value.is_null()
+    }
+
     /// What is neither an array nor an object.
     fn plain<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
+        match self.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(value),
             Value::Number(number) => number.deserialize_any(visitor),
@@ -141,27 +229,27 @@ impl Lenient {
 macro_rules! plain {
     ($($method:ident => $visit:ident($empty:expr);)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            match self.0 {
-                Value::Null => visitor.$visit($empty),
-                _ => self.plain(visitor),
+            if self.is_empty_value() {
+                return visitor.$visit($empty);
             }
+            self.plain(visitor)
         }
     )*};
 }
 
-impl<'de> Deserializer<'de> for Lenient {
+impl<'de> Deserializer<'de> for Reader {
     type Error = Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
+        match self.value {
             Value::Array(_) => self.deserialize_seq(visitor),
-            Value::Object(fields) => visitor.visit_map(Fields::new(fields)),
+            Value::Object(fields) => visitor.visit_map(Fields::new(fields, self.manner)),
             _ => self.plain(visitor),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
+        match self.value {
             Value::Null => visitor.visit_none(),
             _ => visitor.visit_some(self),
         }
@@ -177,26 +265,29 @@ impl<'de> Deserializer<'de> for Lenient {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
-        variants: &'static [&'static str],
+        _name: &'static str,
+        _variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        self.0.deserialize_enum(name, variants, visitor)
+        visitor.visit_enum(Variant::new(self)?)
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        let items = match self.0 {
+        let items = match self.value {
             Value::Array(items) => items,
-            Value::Null => Vec::new(),
+            Value::Null if self.manner == Manner::Lenient => Vec::new(),
             other => return Err(wrong(&other, &visitor)),
         };
         let count = items.len();
-        let mut items = Items(items.into_iter());
+        let mut items = Items {
+            rest: items.into_iter(),
+            manner: self.manner,
+        };
         let value = visitor.visit_seq(&mut items)?;
-        if items.0.len() == 0 {
+        if items.rest.len() == 0 {
             return Ok(value);
         }
-        Err(Error::invalid_length(count, &"fewer elements in sequence"))
+        Err(Error::invalid_length(count, &"fewer elements in array"))
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(
@@ -217,9 +308,11 @@ impl<'de> Deserializer<'de> for Lenient {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Object(fields) => visitor.visit_map(Fields::new(fields)),
-            Value::Null => visitor.visit_map(Fields::new(Map::new())),
+        match self.value {
+            Value::Object(fields) => visitor.visit_map(Fields::new(fields, self.manner)),
+            Value::Null if self.manner == Manner::Lenient => {
+                visitor.visit_map(Fields::new(Map::new(), self.manner))
+            }
             other => Err(wrong(&other, &visitor)),
         }
     }
@@ -230,9 +323,17 @@ impl<'de> Deserializer<'de> for Lenient {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        match self.0 {
-            Value::Object(object) => visitor.visit_map(Fields::new(spelled(object, fields))),
-            Value::Null => visitor.visit_map(Fields::new(Map::new())),
+        match self.value {
+            Value::Object(object) => {
+                let object = match self.manner {
+                    Manner::Exact => object,
+                    Manner::Lenient => spelled(object, fields),
+                };
+                visitor.visit_map(Fields::new(object, self.manner))
+            }
+            Value::Null if self.manner == Manner::Lenient => {
+                visitor.visit_map(Fields::new(Map::new(), self.manner))
+            }
             // Serde would take an array's elements for the fields in their order.
             other => Err(wrong(&other, &visitor)),
         }
@@ -264,97 +365,5 @@ impl<'de> Deserializer<'de> for Lenient {
 
     forward_to_deserialize_any! {
         i128 u128 char bytes byte_buf unit unit_struct
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::{ExecConfig, HostConfig};
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn fields_are_found_in_any_case() {
-        let exec: ExecConfig =
-            from_value(json!({"detachKeys": "ctrl-p", "CMD": ["a"], "tty": true})).unwrap();
-        assert_eq!(exec.detach_keys, "ctrl-p");
-        assert_eq!(exec.cmd, Some(vec!["a".to_owned()]));
-        assert!(exec.tty);
-    }
-
-    #[test]
-    fn keys_of_maps_keep_their_case_and_depth_does_not_matter() {
-        let host: HostConfig = from_value(json!({
-            "restartpolicy": {"name": "always"},
-            "SYSCTLS": {"Net.A": "1"},
-        }))
-        .unwrap();
-        assert_eq!(host.restart_policy.name, "always");
-        assert_eq!(host.sysctls.get("Net.A").map(String::as_str), Some("1"));
-    }
-
-    #[test]
-    fn null_is_the_empty_value_at_any_depth() {
-        assert_eq!(
-            from_value::<ExecConfig>(Value::Null).unwrap(),
-            ExecConfig::default()
-        );
-        let exec: ExecConfig =
-            from_value(json!({"Cmd": ["a", null], "Tty": null, "DetachKeys": null, "Env": null}))
-                .unwrap();
-        assert_eq!(exec.cmd, Some(vec!["a".to_owned(), String::new()]));
-        let host: HostConfig = from_value(json!({
-            "Memory": null, "RestartPolicy": null, "Sysctls": {"a": null}, "Mounts": [null],
-            "PortBindings": {"80/tcp": [null], "81/tcp": null},
-        }))
-        .unwrap();
-        assert_eq!(host.sysctls.get("a").map(String::as_str), Some(""));
-        assert_eq!(host.mounts.len(), 1);
-        assert_eq!(host.port_bindings.len(), 2);
-    }
-
-    #[test]
-    fn a_value_of_the_wrong_kind_is_named() {
-        for (value, words) in [
-            (
-                json!({"Memory": "1"}),
-                "invalid type: string \"1\", expected i64",
-            ),
-            (json!({"Memory": {}}), "invalid type: map, expected i64"),
-            (
-                json!({"Sysctls": []}),
-                "invalid type: sequence, expected a map",
-            ),
-            (
-                json!({"Mounts": 1}),
-                "invalid type: integer `1`, expected a sequence",
-            ),
-            (
-                json!([]),
-                "invalid type: sequence, expected struct HostConfig",
-            ),
-            (
-                json!("x"),
-                "invalid type: string \"x\", expected struct HostConfig",
-            ),
-        ] {
-            let error = from_value::<HostConfig>(value).unwrap_err();
-            assert_eq!(error.to_string(), words);
-        }
-        let pair = from_value::<(u8, u8)>(json!([1, 2, 3])).unwrap_err();
-        assert_eq!(
-            pair.to_string(),
-            "invalid length 3, expected fewer elements in sequence"
-        );
-    }
-
-    #[test]
-    fn a_field_can_be_taken_by_another_case() {
-        let mut object = json!({"hostconfig": 1, "HostConfig": 2, "x": 3});
-        let object = object.as_object_mut().unwrap();
-        assert_eq!(take(object, "HostConfig"), Some(json!(2)));
-        assert_eq!(take(object, "HostConfig"), Some(json!(1)));
-        assert_eq!(take(object, "HostConfig"), None);
     }
 }
