@@ -25,8 +25,8 @@ const SMALL: [&str; 2] = ["init", "ros"];
 /// is 100): PID 1's program is 87 kB smaller with 15, 51 with 35, and 24 kB larger with 0.
 const IMPORT_LIMIT: &str = "-Clink-arg=-Wl,-mllvm,-import-instr-limit=15";
 
-/// Builds the programs of `package` in release mode and returns the path of the one that has its name; the others are
-/// next to it.
+/// Builds the programs of `package` in release mode and returns the path of the one that has its name. Others of a package that is in
+/// neither list above are next to it.
 pub(crate) fn build(build: &Build, package: &str) -> Result<PathBuf> {
     let shell = Shell::new().context("open a shell")?;
     shell.change_dir(&build.root);

@@ -66,8 +66,7 @@ pub(crate) fn parse_profile(json: &str, capabilities: &[String]) -> Result<Secco
     if json.len() > PROFILE_MAX {
         return Err(refuse(format!("longer than {PROFILE_MAX} bytes")));
     }
-    let profile: Profile =
-        json_reader::from_str(json).map_err(|error| refuse(error.to_string()))?;
+    let profile: Profile = serde_json::from_str(json).map_err(|error| refuse(error.to_string()))?;
     let (native, short) = if cfg!(target_arch = "aarch64") {
         ("SCMP_ARCH_AARCH64", "arm64")
     } else {

@@ -13,6 +13,7 @@ use super::{ProgressStream, status};
 use crate::worker::{Started, feed, messages};
 use crate::{Images, Saved, api_error, parse_reference};
 use oci_image::task::{Outcome, Task};
+use serde_json::{Map, Value};
 
 /// `POST /commit`.
 #[derive(Debug, Clone, Default)]
@@ -218,12 +219,44 @@ impl Images {
 
 /// The API's configuration in the image's form.
 fn run_config(config: &ContainerConfig) -> Result<RunConfig> {
-    Ok(json_reader::from_value(serde_json::to_value(config)?)?)
+    let mut value = serde_json::to_value(config)?;
+    for set in ["ExposedPorts", "Volumes"] {
+        if let Some(Value::Object(members)) = value.get_mut(set) {
+            // Some clients have written `[]` or `null` for the empty object.
+            for member in members.values_mut() {
+                *member = Value::Object(Map::new());
+            }
+        }
+    }
+    Ok(json_reader::from_value(value)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::url;
+    use std::collections::BTreeMap;
+
+    use engine_api::ContainerConfig;
+    use serde_json::json;
+
+    use super::{run_config, url};
+
+    #[test]
+    fn members_of_sets_are_objects_whatever_the_client_wrote() {
+        let odd = |name: &str| {
+            BTreeMap::from([
+                (format!("{name}1"), json!([])),
+                (format!("{name}2"), json!(null)),
+                (format!("{name}3"), json!({})),
+            ])
+        };
+        let config = ContainerConfig {
+            exposed_ports: odd("80/tcp"),
+            volumes: odd("/d"),
+            ..ContainerConfig::default()
+        };
+        let made = run_config(&config).unwrap();
+        assert_eq!((made.exposed_ports.len(), made.volumes.len()), (3, 3));
+    }
 
     #[test]
     fn imports_come_from_the_web_or_from_the_client() {

@@ -234,7 +234,8 @@ impl Worker {
         if line[0] == b'!' {
             return Err(Error::server("worker could not be started"));
         }
-        match json_reader::from_slice(&line) {
+        // Not by json-reader: an answer has what strangers wrote in it, and may be long.
+        match serde_json::from_slice(&line) {
             Ok(Answer::Progress(progress)) => Ok(Said::Progress(progress::message(progress))),
             Ok(Answer::Stat(stat)) => Ok(Said::Stat(stat)),
             Ok(Answer::Done(outcome)) => {

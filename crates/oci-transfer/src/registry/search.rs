@@ -50,7 +50,10 @@ pub fn search(
     }
     let answer: Answer = serde_json::from_slice(&read_body(response, ANSWER_MAX)?)
         .map_err(|error| Error::invalid(format!("malformed answer to a search: {error}")))?;
-    Ok(answer.results)
+    let mut found = answer.results;
+    // Whatever the index thinks of the limit.
+    found.truncate(usize::from(limit));
+    Ok(found)
 }
 
 /// The index's host and what to ask it for. The first part of a term is a host as in a reference.
@@ -82,6 +85,14 @@ mod tests {
         assert_eq!(found[0].name, "found");
         assert_eq!(found[0].description, "q=web%20server&n=7");
         assert!(found[0].is_official);
+        let options = RegistryOptions::default();
+        let none = search(
+            &format!("{}/web", registry.address),
+            0,
+            &Credentials::default(),
+            &options,
+        );
+        assert_eq!(none.unwrap(), []);
         assert!(ask("127.0.0.1:1/web").is_err());
     }
 
