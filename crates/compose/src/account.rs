@@ -24,10 +24,7 @@ impl Account {
         let reference = Reference::parse(image).ok()?;
         let domain = reference.domain();
         let table = RegistryOptions {
-            accounts: auths
-                .iter()
-                .map(|(registry, auth)| (registry.clone(), credentials(auth)))
-                .collect(),
+            accounts: accounts(auths),
             ..RegistryOptions::default()
         };
         let account = table.account_of(domain)?;
@@ -58,9 +55,17 @@ impl fmt::Debug for Account {
     }
 }
 
+/// The accounts of `rancher.registry_auths` by their registries.
+pub fn accounts(auths: &BTreeMap<String, RegistryAuth>) -> BTreeMap<String, Credentials> {
+    auths
+        .iter()
+        .map(|(registry, auth)| (registry.clone(), credentials(auth)))
+        .collect()
+}
+
 /// User and password may stand in one word, as Docker's own file has them; one that does not read is not an account, and the
 /// registry says so.
-pub fn credentials(auth: &RegistryAuth) -> Credentials {
+fn credentials(auth: &RegistryAuth) -> Credentials {
     let word = auth
         .auth
         .as_deref()

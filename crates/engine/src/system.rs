@@ -111,7 +111,8 @@ impl Engine {
     #[must_use]
     pub fn version(&self) -> SystemVersion {
         let own = &self.0.version;
-        let details = [
+        let mut details = BTreeMap::new();
+        for (name, value) in [
             ("ApiVersion", API_VERSION),
             ("MinAPIVersion", MIN_API_VERSION),
             ("Os", "linux"),
@@ -119,11 +120,9 @@ impl Engine {
             ("GitCommit", "unknown"),
             ("GoVersion", "none"),
             ("Experimental", "false"),
-        ];
-        let mut details: BTreeMap<String, String> = details
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect();
+        ] {
+            details.insert(name.to_owned(), value.to_owned());
+        }
         details.insert("KernelVersion".to_owned(), sys::kernel_release());
         SystemVersion {
             platform: PlatformName {

@@ -1,6 +1,6 @@
 //! How the engine reaches registries, from the configuration: mirrors, accounts, authorities, registries without TLS, proxies.
 
-use compose::account::credentials;
+use compose::account::accounts;
 use config::Config;
 use oci_image::registry::{Proxies, RegistryOptions};
 
@@ -28,11 +28,7 @@ pub(crate) fn options(config: &Config) -> RegistryOptions {
     RegistryOptions {
         mirrors,
         insecure,
-        accounts: rancher
-            .registry_auths
-            .iter()
-            .map(|(registry, auth)| (registry.clone(), credentials(auth)))
-            .collect(),
+        accounts: accounts(&rancher.registry_auths),
         proxies: Proxies {
             http: network.http_proxy.clone(),
             https: network.https_proxy.clone(),

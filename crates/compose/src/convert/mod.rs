@@ -96,11 +96,7 @@ impl Converter<'_> {
 
     fn config(&mut self, image: String) -> ContainerConfig {
         let service = self.service;
-        let mut labels: BTreeMap<String, String> = service
-            .labels
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()))
-            .collect();
+        let mut labels = values(&[&service.labels]);
         labels.insert(PROJECT.to_owned(), PROJECT_NAME.to_owned());
         labels.insert(SERVICE.to_owned(), self.name.to_owned());
         ContainerConfig {
@@ -152,9 +148,9 @@ impl Converter<'_> {
             restart_policy: self.restart(),
             log_config: LogConfig {
                 typ: service.logs_by().unwrap_or_default().to_owned(),
-                config: values(service.log_opt.iter().chain(&service.logging.options)),
+                config: values(&[&service.log_opt, &service.logging.options]),
             },
-            sysctls: values(service.sysctls.iter()),
+            sysctls: values(&[&service.sysctls]),
             oom_score_adj: service.oom_score_adj.unwrap_or(0),
             init: service.init,
             ..HostConfig::default()
@@ -370,10 +366,10 @@ fn device(entry: &str) -> DeviceMapping {
 }
 
 /// A later value of a name wins.
-fn values<'v>(
-    pairs: impl Iterator<Item = (&'v String, &'v Option<String>)>,
-) -> BTreeMap<String, String> {
-    pairs
+fn values(maps: &[&BTreeMap<String, Option<String>>]) -> BTreeMap<String, String> {
+    maps.iter()
+        .copied()
+        .flatten()
         .map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()))
         .collect()
 }

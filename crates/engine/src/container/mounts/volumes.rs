@@ -138,7 +138,7 @@ impl Engine {
         let names = std::mem::take(&mut *container.volumes.borrow_mut());
         for name in names {
             self.0.volumes.release(&name);
-            self.volume_event(container, "unmount", &name, []);
+            self.volume_event(container, "unmount", &name, Vec::new());
         }
     }
 
@@ -149,7 +149,7 @@ impl Engine {
             .iter()
             .filter(|mount| mount.kind == MountKind::Volume)
         {
-            let more = [
+            let more = vec![
                 ("destination", mount.destination.clone()),
                 ("read/write", mount.writable.to_string()),
                 ("propagation", mount.propagation.clone()),
@@ -158,12 +158,12 @@ impl Engine {
         }
     }
 
-    fn volume_event<const N: usize>(
+    fn volume_event(
         &self,
         container: &Container,
         action: &str,
         volume: &str,
-        more: [(&str, String); N],
+        more: Vec<(&str, String)>,
     ) {
         let all = [
             ("driver", "local".to_owned()),
