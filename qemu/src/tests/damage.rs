@@ -25,6 +25,11 @@ pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
         ),
         alone(
             context,
+            "damage_disk_full_of_files_lets_its_owner_in",
+            disk_full_of_files_lets_its_owner_in,
+        ),
+        alone(
+            context,
             "damage_two_disks_of_one_label_and_a_read_only_one",
             two_disks_of_one_label_and_a_read_only_one,
         ),
@@ -211,6 +216,43 @@ fn full_disk_lets_its_owner_in(context: &Context) -> anyhow::Result<()> {
         restarts < 30,
         "{restarts} restarts failed one after the other"
     );
+    guest.check()
+}
+
+/// There is room, and not one more file can be made: after a reboot all is as before, and the owner can remove files.
+fn disk_full_of_files_lets_its_owner_in(context: &Context) -> anyhow::Result<()> {
+    let disk = Disk::ext4(STATE_LABEL, &["-N", "8192"])?;
+    let guest = Machine::new("damage-files-full", Boot::Kernel)
+        .state_disk(&disk.path)
+        .start(&context.artifacts)?;
+    guest.wait_ready()?;
+    guest.wait_docker()?;
+    guest.run(
+        "docker save busybox | system-docker load -q; for docker in docker system-docker; do \
+        $docker run -d --name kept --restart always busybox sleep 1000000; done",
+    )?;
+    let fill = "sudo sh -c 'mkdir /home/many && cd /home/many && seq 8192 | xargs touch' 2>&1 | grep -m 1 -o 'No space left'; \
+        stat -f -c %d /home";
+    let filled = guest.run(fill)?;
+    ensure!(filled == "No space left\n0", "filling says {filled:?}");
+    let mark = guest.reboot()?;
+    guest.wait_ready_after(mark)?;
+    for said in [
+        guest.run("ros status --problems")?,
+        guest.run("bash -lic true 2>&1")?,
+    ] {
+        ensure!(said.contains("/dev/vda is full"), "said is {said:?}");
+    }
+    guest.wait_services(&SERVICES)?;
+    guest.wait_docker()?;
+    let runs = "for docker in docker system-docker; do $docker ps -q -f name=kept -f status=running; done | wc -l | grep -q 2";
+    guest.run_until(runs, BOOT_DEADLINE)?;
+    guest.run("sudo rm -r /home/many")?;
+    let mark = guest.reboot()?;
+    guest.wait_ready_after(mark)?;
+    let problems = guest.run("ros status --problems")?;
+    ensure!(problems.is_empty(), "with room again it says {problems:?}");
+    guest.run_until(runs, BOOT_DEADLINE)?;
     guest.check()
 }
 
