@@ -1,10 +1,11 @@
-//! Feeds made-up input to every parser of what strangers write (`crates/fuzz`), for a few minutes in all.
+//! Feeds made-up input to every parser of what strangers write (`crates/fuzz`), a minute each, on all processors.
 //!
 //! The targets have cargo-fuzz's layout, and `cargo fuzz run NAME --fuzz-dir crates/fuzz` works with a nightly toolchain.
 //! Here they are built by the pinned stable one: coverage needs only a pass of LLVM, and the address sanitizer, which
 //! needs nightly, would find nothing in crates without `unsafe`. A C++ compiler builds libFuzzer.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -34,10 +35,13 @@ const INPUT_BYTES: u64 = 16 * 1024;
 pub(crate) struct Options {
     /// Run only these targets
     targets: Vec<String>,
-    /// Time for all targets together
-    #[arg(long, default_value_t = 180)]
+    /// Time for each target
+    #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Only see whether they compile, as in CI
+    /// Make up the same inputs in the same order each time: CI never fails by luck (default: other inputs each time)
+    #[arg(long)]
+    seed: Option<u32>,
+    /// Only see whether they compile
     #[arg(long)]
     check: bool,
     /// Afterwards add what reached new code to the corpus in the repository: thousands of files, to be chosen from
@@ -61,19 +65,20 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
         bail!("no such fuzz target: there are {}", known.join(", "));
     }
     let programs = progress::step("build the fuzz targets", || compile(build, &folder))?;
-    let each = Duration::from_secs((options.seconds / chosen.len() as u64).max(1));
-    let mut failed = Vec::new();
-    for name in &chosen {
-        let fuzzer = Fuzzer {
-            program: programs.join(name),
-            corpus: folder.join("corpus").join(name),
-            found: build.scratch().join("fuzz").join(name),
-            artifacts: folder.join("artifacts").join(name),
-        };
-        if !fuzzer.run(name, each)? {
-            failed.push(name.as_str());
-        }
-        if options.merge {
+    let fuzzers: Vec<Fuzzer> = chosen
+        .into_iter()
+        .map(|name| Fuzzer {
+            program: programs.join(&name),
+            corpus: folder.join("corpus").join(&name),
+            found: build.scratch().join("fuzz").join(&name),
+            artifacts: folder.join("artifacts").join(&name),
+            seed: options.seed,
+            name,
+        })
+        .collect();
+    let failed = run_all(&fuzzers, Duration::from_secs(options.seconds.max(1)))?;
+    if options.merge {
+        for fuzzer in &fuzzers {
             fuzzer.merge()?;
         }
     }
@@ -85,6 +90,33 @@ pub(crate) fn run(build: &Build, options: &Options) -> Result<()> {
          `cargo test` runs",
         failed.join(", ")
     )
+}
+
+/// Runs as many at the same time as there are processors; the names of those that were broken.
+fn run_all(fuzzers: &[Fuzzer], time: Duration) -> Result<Vec<&str>> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut failed = Vec::new();
+        while let Some(fuzzer) = fuzzers.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if !fuzzer.run(time)? {
+                failed.push(fuzzer.name.as_str());
+            }
+        }
+        Ok(failed)
+    };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..processors).map(|_| scope.spawn(worker)).collect();
+        let mut failed = Vec::new();
+        for worker in workers {
+            let broken: Result<_> = match worker.join() {
+                Ok(broken) => broken,
+                Err(_) => bail!("a thread that runs a target has panicked"),
+            };
+            failed.extend(broken?);
+        }
+        Ok(failed)
+    })
 }
 
 /// Names of the targets, in the order of the alphabet.
@@ -156,16 +188,18 @@ fn host_triple() -> Result<String> {
 
 /// One target with its folders.
 struct Fuzzer {
+    name: String,
     program: PathBuf,
     corpus: PathBuf,
     /// Inputs of earlier runs on this machine that reached new code.
     found: PathBuf,
     artifacts: PathBuf,
+    seed: Option<u32>,
 }
 
 impl Fuzzer {
     /// Runs the target; false when an input broke it.
-    fn run(&self, name: &str, time: Duration) -> Result<bool> {
+    fn run(&self, time: Duration) -> Result<bool> {
         for folder in [&self.found, &self.artifacts] {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("make {}", folder.display()))?;
@@ -174,6 +208,8 @@ impl Fuzzer {
         let output = cmd!(
             &self.program,
             format!("-max_total_time={}", time.as_secs()),
+            // libFuzzer takes 0 for "choose one".
+            format!("-seed={}", self.seed.unwrap_or(0)),
             format!("-timeout={INPUT_SECONDS}"),
             format!("-rss_limit_mb={MEMORY_MIB}"),
             format!("-max_len={INPUT_BYTES}"),
@@ -193,7 +229,7 @@ impl Fuzzer {
         let text = String::from_utf8_lossy(&output.stdout);
         let runs = statistic(&text, "stat::number_of_executed_units:");
         let seconds = started.elapsed().as_secs();
-        progress::note(name, &format!("{runs} inputs in {seconds} s"));
+        progress::note(&self.name, &format!("{runs} inputs in {seconds} s"));
         if !output.status.success() {
             let lines: Vec<&str> = text.lines().collect();
             let last = lines.len().saturating_sub(60);
