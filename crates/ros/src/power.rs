@@ -34,6 +34,17 @@ struct Arguments {
     /// Start again without the firmware (reboot only): the kernel of this version by kexec
     #[arg(short, long)]
     kexec: bool,
+    /// The same with the version before this one, which has to pass its checks (reboot only)
+    #[arg(long, conflicts_with_all = ["kexec", "force"])]
+    kexec_previous: bool,
+    /// More kernel parameters for this one start (with --kexec)
+    #[arg(
+        long,
+        value_name = "ARGS",
+        allow_hyphen_values = true,
+        requires = "kexec"
+    )]
+    kexec_append: Option<String>,
     /// Power off (shutdown only)
     #[arg(short = 'h', group = "action")]
     h: bool,
@@ -51,9 +62,13 @@ struct Arguments {
 pub(crate) fn main(name: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let arguments = Arguments::try_parse_from(arguments)?;
     let action = action(name, &arguments)?;
+    if arguments.timeout.is_some() {
+        eprintln!("{name}: -t has no effect: rancher.shutdown_timeout decides");
+    }
+    let append = arguments.kexec_append.as_deref().unwrap_or_default();
     if arguments.force {
         if action == Action::Kexec {
-            crate::os::load_running_kernel()?;
+            crate::os::load_running_kernel(append)?;
         }
         sys::fs::sync();
         return Err(sys::reboot::reboot(action).into());
@@ -61,8 +76,12 @@ pub(crate) fn main(name: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitC
     if matches!(action, Action::Reboot | Action::Kexec) {
         refuse_bad_configuration()?;
     }
+    if arguments.kexec_previous {
+        crate::os::previous_by_kexec()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if action == Action::Kexec {
-        crate::os::load_running_kernel()?;
+        crate::os::load_running_kernel(append)?;
     }
     ask_pid_1(action)?;
     Ok(ExitCode::SUCCESS)
@@ -95,10 +114,11 @@ fn action(name: &str, arguments: &Arguments) -> anyhow::Result<Action> {
     {
         bail!("time {time:?}: only now and +0 are possible");
     }
-    if arguments.kexec && (name != "reboot" || arguments.halt || arguments.poweroff) {
-        bail!("--kexec belongs to reboot");
+    let kexec = arguments.kexec || arguments.kexec_previous;
+    if kexec && (name != "reboot" || arguments.halt || arguments.poweroff) {
+        bail!("--kexec and --kexec-previous belong to reboot");
     }
-    Ok(if arguments.kexec {
+    Ok(if kexec {
         Action::Kexec
     } else if arguments.halt {
         Action::Halt
@@ -165,6 +185,8 @@ mod tests {
             ("poweroff -H -t 5", Action::Halt),
             ("poweroff --reboot", Action::Reboot),
             ("reboot -k", Action::Kexec),
+            ("reboot -k --kexec-append quiet", Action::Kexec),
+            ("reboot --kexec-previous", Action::Kexec),
         ] {
             assert_eq!(parsed(line).unwrap(), want, "{line}");
         }
@@ -176,6 +198,10 @@ mod tests {
             "halt --bogus",
             "poweroff -k",
             "reboot -k -H",
+            "reboot --kexec-append quiet",
+            "reboot --kexec-previous -k",
+            "reboot --kexec-previous -f",
+            "halt --kexec-previous",
         ] {
             assert!(parsed(line).is_err(), "{line}");
         }

@@ -17,6 +17,9 @@ use crate::guest::{BOOT_DEADLINE, Guest};
 use crate::machine::{Boot, Machine};
 use crate::second_version::SecondVersion;
 
+/// Where an installed machine has its versions mounted.
+const STORE: &str = "/run/rancher/os";
+
 pub(super) fn tests(context: &Arc<Context>) -> Vec<Trial> {
     vec![
         alone(
@@ -287,17 +290,55 @@ fn kexec(context: &Context) -> anyhow::Result<()> {
     let list = guest.run("sudo ros os list")?;
     ensure!(list.contains("slot 5 good running"), "after a boot: {list}");
 
-    // The running version again
-    let mark = guest.console.mark();
-    let _ = guest.ssh.answer("sudo reboot --kexec");
-    guest
-        .console
-        .wait_after(mark, "Linux version", BOOT_DEADLINE)?;
-    guest.wait_ready_after(mark)?;
-    let line = guest.run("cat /proc/cmdline")?;
-    ensure!(
-        line.contains("rancher.slot=5") && line.contains(".0.kexec"),
-        "started with {line}"
-    );
+    running_and_previous(&guest)?;
+    lost_jump(&guest)?;
     guest.check()
+}
+
+/// The running version again, then the one before; neither jump is taken for a lost one.
+fn running_and_previous(guest: &Guest) -> anyhow::Result<()> {
+    for (command, words) in [
+        (
+            "reboot --kexec --kexec-append by.hand=1",
+            ["rancher.slot=5", ".0.kexec", " by.hand=1 "],
+        ),
+        (
+            "reboot --kexec-previous",
+            ["rancher.slot=4", ".1.kexec", "panic=10"],
+        ),
+    ] {
+        let mark = guest.console.mark();
+        let _ = guest.ssh.answer(&format!("sudo {command}"));
+        guest
+            .console
+            .wait_after(mark, "Linux version", BOOT_DEADLINE)?;
+        guest.wait_ready_after(mark)?;
+        let line = guest.run("cat /proc/cmdline")?;
+        ensure!(
+            words.iter().all(|word| line.contains(word)),
+            "{command} started with {line}"
+        );
+    }
+    reboot(guest, 1)?;
+    guest.run_until("sudo ros os status | grep -q 'state: idle'", BOOT_DEADLINE)?;
+    let list = guest.run("sudo ros os list")?;
+    ensure!(
+        list.contains("slot 4 good running"),
+        "after the second: {list}"
+    );
+    Ok(())
+}
+
+/// A jump that the firmware answers is remembered.
+fn lost_jump(guest: &Guest) -> anyhow::Result<()> {
+    guest.run(&format!(
+        "sudo mount -o remount,rw {STORE} && sudo touch {STORE}/kexec-jumped && sudo mount -o remount,ro {STORE}"
+    ))?;
+    reboot(guest, 1)?;
+    let refused = guest.run("sudo reboot --kexec 2>&1 || true")?;
+    ensure!(
+        refused.contains("an earlier kexec of this machine did not come back"),
+        "after a lost jump: {refused}"
+    );
+    Ok(())
 }

@@ -108,9 +108,7 @@ pub(super) fn try_slot(machine: &Installed, slot: Slot) -> anyhow::Result<()> {
     };
     let boot = format!("{}.{}.{WHY}", decision.id, decision.attempt);
     load(machine, slot, &boot, TRIAL)?;
-    let writable = Writable::new()?;
-    fs::write(writable.root().join(JUMPED), &boot).context("cannot note the jump")?;
-    drop(writable);
+    note_jump(&boot)?;
     machine.apply(&[Step {
         which: Which::Tries,
         block,
@@ -118,8 +116,14 @@ pub(super) fn try_slot(machine: &Installed, slot: Slot) -> anyhow::Result<()> {
     crate::power::kexec()
 }
 
-/// Loads the kernel of the running version again.
-pub(crate) fn load_running() -> anyhow::Result<()> {
+/// Until the new system forgets it ([`arrived`]).
+fn note_jump(boot: &str) -> anyhow::Result<()> {
+    let writable = Writable::new()?;
+    fs::write(writable.root().join(JUMPED), boot).context("cannot note the jump")
+}
+
+/// Loads the kernel of the running version again, with `append` after its parameters for this one start.
+pub(crate) fn load_running(append: &str) -> anyhow::Result<()> {
     check(false)?;
     let machine = Installed::here()?;
     let choice = machine.records()?.choice();
@@ -130,12 +134,9 @@ pub(crate) fn load_running() -> anyhow::Result<()> {
             "a version is to be tried: `ros os upgrade --kexec` starts it so, a reboot through the firmware decides"
         );
     }
-    load(
-        &machine,
-        machine.slot,
-        &format!("{:08}.0.{WHY}", choice.id),
-        "",
-    )
+    let boot = format!("{:08}.0.{WHY}", choice.id);
+    load(&machine, machine.slot, &boot, append)?;
+    note_jump(&boot)
 }
 
 fn load(machine: &Installed, slot: Slot, boot: &str, more: &str) -> anyhow::Result<()> {

@@ -40,6 +40,7 @@ pub(crate) use auto::{mistakes, run as follow_policy};
 pub(crate) use gate::start as start_gate;
 pub(crate) use kept_program::keeper as program_keeper;
 pub(crate) use kexec::load_running as load_running_kernel;
+pub(crate) use order::previous_by_kexec;
 
 /// What can be done with versions.
 #[derive(Debug, clap::Subcommand)]

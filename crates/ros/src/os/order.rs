@@ -8,7 +8,7 @@ use install::{Choice, Outcome, Slot};
 use super::failure::fail;
 use super::gate::facts::Facts;
 use super::installed::Installed;
-use super::{live, loader, lock, rules};
+use super::{kexec, live, loader, lock, rules};
 use crate::install::confirm;
 
 /// The choice that rules.
@@ -137,6 +137,24 @@ pub(super) fn rollback(force: bool, no_reboot: bool) -> anyhow::Result<ExitCode>
         crate::power::reboot()?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// `reboot --kexec-previous`: the version before this one is tried, and started without the firmware.
+///
+/// # Errors
+/// When there is none, when another one is tried first, or when this machine must go through its firmware.
+pub(crate) fn previous_by_kexec() -> anyhow::Result<()> {
+    kexec::check(false)?;
+    let machine = Installed::here()?;
+    refuse_when_given(&machine)?;
+    let Some(previous) = choice(&machine)?.prev else {
+        fail!(Refused, "there is no version before this one on the disk");
+    };
+    if let (Some(now), Some(then)) = (machine.version(machine.slot), machine.version(previous)) {
+        rules::refuse(&now.manifest, &then.manifest)?;
+    }
+    arm(&machine, previous)?;
+    kexec::try_slot(&machine, previous)
 }
 
 /// Whether a person is asked.

@@ -107,6 +107,12 @@ fn upgrade_staged(machine: &Installed, slot: Slot, options: &Options) -> anyhow:
     if options.stage {
         fail!(Refused, "the version in slot {slot} is staged already");
     }
+    if options.append.is_some() {
+        fail!(
+            Refused,
+            "the version in slot {slot} has its kernel parameters already: name its image again to stage it with others"
+        );
+    }
     let version = machine.version(slot).context("no version is staged")?;
     println!("A version lies in slot {slot}; the name of an image takes another one.");
     check_and_tell(machine, &Wanted::in_slot(&version, slot), options)?;
