@@ -190,18 +190,22 @@ fn lower(healer: &mut Healer, data: &Path, below: &BTreeMap<String, String>, lay
     }
 }
 
+/// The text of a file; nothing waits for what has become a pipe.
+fn text(path: &Path) -> Option<String> {
+    let bytes = fits::content(path).ok().flatten()?;
+    String::from_utf8(bytes).ok()
+}
+
 /// What `lower` of a directory must be.
 fn wanted(data: &Path, below: &BTreeMap<String, String>, id: &str, depth: usize) -> Option<String> {
     let parent = below.get(id).filter(|_| depth < DEPTH_MAX)?;
-    let link = fs::read_to_string(data.join(parent).join("link")).ok()?;
+    let link = text(&data.join(parent).join("link"))?;
     is_link(link.as_bytes()).ok()?;
     if !below.contains_key(parent) {
         return Some(format!("l/{link}"));
     }
-    let lower = fs::read(data.join(parent).join("lower"))
-        .ok()
-        .filter(|lower| is_lower(lower).is_ok())
-        .and_then(|lower| String::from_utf8(lower).ok())
+    let lower = text(&data.join(parent).join("lower"))
+        .filter(|lower| is_lower(lower.as_bytes()).is_ok())
         .or_else(|| wanted(data, below, parent, depth + 1))?;
     Some(format!("l/{link}:{lower}"))
 }

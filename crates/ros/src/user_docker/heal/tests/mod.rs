@@ -7,7 +7,8 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use super::*;
@@ -27,10 +28,12 @@ pub(super) enum Damage {
     Directory,
     /// A link to nothing.
     Link,
+    /// A named pipe: who opens it to read waits for ever.
+    Pipe,
     Missing,
 }
 
-const ALL: [Damage; 8] = [
+const ALL: [Damage; 9] = [
     Damage::Empty,
     Damage::Zeros,
     Damage::HalfZeros,
@@ -38,6 +41,7 @@ const ALL: [Damage; 8] = [
     Damage::Junk,
     Damage::Directory,
     Damage::Link,
+    Damage::Pipe,
     Damage::Missing,
 ];
 
@@ -59,9 +63,26 @@ impl Damage {
             Damage::Junk => fs::write(path, vec![0xff; before.len()]).unwrap(),
             Damage::Directory => fs::create_dir(path).unwrap(),
             Damage::Link => symlink("/nonexistent/file", path).unwrap(),
+            Damage::Pipe => pipe(path),
             Damage::Missing => {}
         }
     }
+}
+
+/// Makes a named pipe.
+pub(super) fn pipe(path: &Path) {
+    let folder = fs::File::open(path.parent().unwrap()).unwrap();
+    let found = folder.metadata().unwrap();
+    let name = Path::new(path.file_name().unwrap());
+    let kind = sys::fs::NodeKind::Fifo;
+    sys::fs::make_node(
+        folder.as_fd(),
+        name,
+        kind,
+        0o600,
+        (found.uid(), found.gid()),
+    )
+    .unwrap();
 }
 
 /// Files of a directory and their content, those set aside and temporary ones left out.
@@ -80,8 +101,10 @@ fn snapshot(root: &Path) -> BTreeMap<String, Vec<u8>> {
             } else if kind.is_symlink() {
                 let target = fs::read_link(&path).unwrap();
                 files.insert(below, target.as_os_str().as_encoded_bytes().to_vec());
-            } else {
+            } else if kind.is_file() {
                 files.insert(below, fs::read(&path).unwrap());
+            } else {
+                files.insert(below, format!("{kind:?}").into_bytes());
             }
         }
     }

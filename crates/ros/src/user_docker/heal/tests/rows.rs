@@ -67,7 +67,7 @@ pub(super) const ROWS: &[Row] = &[
     row("volumes/kept/opts.json",                                               Gone, Same, "", FILE),
     row("containers/ID/config.v2.json",                                         Gone, Same, "containers/ID/", &[]),
     row("containers/ID/hostconfig.json",                                        Gone, Same, "", FILE),
-    row("containers/ID/ID-json.log",                                            Other, Other, "", &[Empty, Half, Junk, Missing, Directory, Link]),
+    row("containers/ID/ID-json.log",                                            Other, Other, "", &[Empty, Half, Junk, Missing, Directory, Link, Pipe]),
     row("containers/ID/hostname",                                               Gone, Gone, "", &[Empty, Zeros, HalfZeros, Half, Junk, Missing]),
     row("image/overlay2/repositories.json",                                     Other, Same, "", FILE),
     row("image/overlay2/imagedb/content/sha256/IMAGE",                          Gone, Gone, "", FILE),

@@ -93,18 +93,10 @@ fn a_layer_is_written_down_when_docker_notes_it() {
 
 #[test]
 fn a_pipe_in_the_place_of_the_list_is_not_waited_for() {
-    use std::os::fd::AsFd as _;
-    use std::os::unix::fs::MetadataExt as _;
     let tree = started_once();
     let list = spares::directory(&tree.places().spares, &tree.root);
     fs::remove_file(list.join("settled-layers")).unwrap();
-    let here = fs::File::open(&list).unwrap();
-    let found = here.metadata().unwrap();
-    let (name, kind) = (
-        std::path::Path::new("settled-layers"),
-        sys::fs::NodeKind::Fifo,
-    );
-    sys::fs::make_node(here.as_fd(), name, kind, 0o600, (found.uid(), found.gid())).unwrap();
+    super::pipe(&list.join("settled-layers"));
     let mut settled = Settled::of(&tree.places().spares, &tree.root);
     assert!(settled.keep().is_ok() && list.join("settled-layers").is_file());
 }
