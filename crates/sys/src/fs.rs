@@ -1,11 +1,12 @@
 //! File system calls that the standard library lacks or splits in two.
 
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
-use rustix::fs::{CWD, Dev, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::fs::{AtFlags, CWD, Dev, FileType, Gid, Mode, OFlags, ResolveFlags, StatxFlags, Uid};
 
 use crate::error::{Context, Result};
 
@@ -203,6 +204,32 @@ pub fn write_beneath_plain(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd>
     open_resolved(root, path, flags, resolve)
 }
 
+/// A file without a name on the file system of `directory`, gone when it is closed (O_TMPFILE, open(2)).
+///
+/// # Errors
+/// What open(2) refuses, with the errno of a disk that is full or broken; a file system that cannot do it.
+pub fn unnamed(directory: &Path) -> std::io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(CWD, directory, flags, Mode::RUSR | Mode::WUSR)?;
+    Ok(File::from(opened))
+}
+
+/// What is at `path`, and the number of the device that it is a node of, as far as the kernel knows without asking a file system: an
+/// error where it would have to (RESOLVE_CACHED of openat2(2), AT_STATX_DONT_SYNC of statx(2)).
+///
+/// # Errors
+/// Also when nothing is there.
+pub fn node_in_cache(path: &Path) -> Result<(FileType, (u32, u32))> {
+    let what = || path.display().to_string();
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let found = rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED);
+    let found = found.what(what)?;
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let stat = rustix::fs::statx(&found, "", flags, StatxFlags::TYPE).what(what)?;
+    let kind = FileType::from_raw_mode(stat.stx_mode.into());
+    Ok((kind, (stat.stx_rdev_major, stat.stx_rdev_minor)))
+}
+
 /// Whether something is at `path`, as far as the kernel knows without asking a file system (openat2(2), RESOLVE_CACHED): false
 /// also where it would have to, so it never waits for a disk or a server.
 #[must_use]
@@ -266,4 +293,33 @@ pub fn space(path: &Path) -> Result<Space> {
 pub fn allocate(file: impl AsFd, length: u64) -> Result<()> {
     rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, length)
         .what(|| format!("reserve {length} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Seek, Write};
+
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_name_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = unnamed(folder.path()).unwrap();
+        file.write_all(b"text").unwrap();
+        file.rewind().unwrap();
+        let mut text = String::new();
+        file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "text");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(unnamed(&folder.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn nodes_are_known_by_kind_and_number() {
+        let null = node_in_cache(Path::new("/dev/null")).unwrap();
+        assert_eq!(null, (FileType::CharacterDevice, (1, 3)));
+        let root = node_in_cache(Path::new("/")).unwrap();
+        assert_eq!(root.0, FileType::Directory);
+        assert!(node_in_cache(Path::new("/nothing/here")).is_err());
+    }
 }

@@ -1,12 +1,12 @@
 //! Limits of the cgroup.
 
-use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
 use engine_api::{Error, HostConfig, Result};
 use runtime::oci::{
     BlockIo, CpuResources, MemoryResources, PidsResources, Resources, ThrottleDevice, WeightDevice,
 };
+use rustix::fs::FileType;
 
 /// CFS period for `NanoCpus`, in microseconds: the kernel's own default.
 const PERIOD: u64 = 100_000;
@@ -100,17 +100,15 @@ fn block_io(host: &HostConfig) -> Result<Option<BlockIo>> {
 }
 
 fn block_device(path: &str) -> Result<(u32, u32)> {
-    let metadata = fs::metadata(path)
-        .map_err(|error| Error::bad_parameter(format!("block device {path}: {error}")))?;
-    if !metadata.file_type().is_block_device() {
+    // A child has looked at it (`wake_devices`): the thread of all containers asks no file system, which may not answer.
+    let (kind, number) = sys::fs::node_in_cache(Path::new(path))
+        .map_err(|error| Error::bad_parameter(format!("block device {error}")))?;
+    if kind != FileType::BlockDevice {
         return Err(Error::bad_parameter(format!(
             "{path} is not a block device"
         )));
     }
-    Ok((
-        rustix::fs::major(metadata.rdev()),
-        rustix::fs::minor(metadata.rdev()),
-    ))
+    Ok(number)
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! `docker diff`: what the overlay's upper directory says that the container changed.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use engine_api::{Error, FilesystemChange, Result};
+use sys::rooted::Root;
 
 use crate::Engine;
 
@@ -38,6 +40,7 @@ impl Engine {
 
 fn changes(upper: &Path, lowers: &[PathBuf]) -> std::io::Result<Vec<FilesystemChange>> {
     let mut changes = Vec::new();
+    let inside = Root::open(upper)?;
     objects::tree::walk(upper, &mut |relative, metadata| {
         let below = find_lower(lowers, relative);
         let kind = if is_whiteout(metadata) {
@@ -49,7 +52,7 @@ fn changes(upper: &Path, lowers: &[PathBuf]) -> std::io::Result<Vec<FilesystemCh
         } else if let Some(below) = below {
             if metadata.is_dir()
                 && is_untouched(metadata, &below)
-                && !has_changes(&upper.join(relative))
+                && !has_changes(&inside, relative)
             {
                 return Ok(());
             }
@@ -64,7 +67,7 @@ fn changes(upper: &Path, lowers: &[PathBuf]) -> std::io::Result<Vec<FilesystemCh
         Ok(())
     })?;
     changes.sort_by(|one, other| one.path.cmp(&other.path));
-    hide_places(upper, &mut changes);
+    hide_places(&inside, &mut changes);
     Ok(changes)
 }
 
@@ -84,31 +87,21 @@ const PLACES: [&str; 9] = [
 
 /// Those of the engine's own places that are in `upper` and empty, relative to it: a commit leaves them out.
 pub(crate) fn own_places(upper: &Path, lowers: &[PathBuf]) -> Vec<PathBuf> {
-    let own = |place: &PathBuf| {
-        fs::symlink_metadata(upper.join(place)).is_ok_and(|metadata| {
-            (metadata.is_file() && metadata.len() == 0)
-                || (metadata.is_dir() && !has_changes(&upper.join(place)))
-        }) && find_lower(lowers, place).is_none()
+    let Ok(inside) = Root::open(upper) else {
+        return Vec::new();
     };
+    let own = |place: &PathBuf| is_empty(&inside, place) && find_lower(lowers, place).is_none();
     let places = PLACES.iter().map(|place| place.trim_start_matches('/'));
     places.map(PathBuf::from).filter(own).collect()
 }
 
 /// Leaves out the engine's own empty places, and directories that changed for nothing else.
-fn hide_places(upper: &Path, changes: &mut Vec<FilesystemChange>) {
-    let on_disk = |path: &str| upper.join(path.trim_start_matches('/'));
-    let is_empty = |path: &str| {
-        let path = on_disk(path);
-        fs::symlink_metadata(&path).is_ok_and(|metadata| {
-            (metadata.is_file() && metadata.len() == 0)
-                || (metadata.is_dir() && !has_changes(&path))
-        })
-    };
+fn hide_places(inside: &Root, changes: &mut Vec<FilesystemChange>) {
     let mut parents = Vec::new();
     changes.retain(|change| {
         let hidden = change.kind == ADDED
             && PLACES.contains(&change.path.as_str())
-            && is_empty(&change.path);
+            && is_empty(inside, change.path.as_ref());
         if hidden {
             parents.extend(Path::new(&change.path).parent().map(Path::to_owned));
         }
@@ -165,8 +158,23 @@ fn is_untouched(upper: &Metadata, lower: &Metadata) -> bool {
         )
 }
 
-fn has_changes(directory: &Path) -> bool {
-    fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some())
+/// Whether there is an empty file or directory. The container may have put a link anywhere on the way: it is followed inside `upper`.
+fn is_empty(upper: &Root, relative: &Path) -> bool {
+    let metadata = upper
+        .find_link(relative)
+        .ok()
+        .and_then(|found| File::from(found).metadata().ok());
+    metadata.is_some_and(|metadata| {
+        (metadata.is_file() && metadata.len() == 0)
+            || (metadata.is_dir() && !has_changes(upper, relative))
+    })
+}
+
+fn has_changes(upper: &Root, directory: &Path) -> bool {
+    upper.find_link(directory).is_ok_and(|found| {
+        let opened = format!("/proc/self/fd/{}", found.as_raw_fd());
+        fs::read_dir(opened).is_ok_and(|mut entries| entries.next().is_some())
+    })
 }
 
 #[cfg(test)]
@@ -191,6 +199,25 @@ mod tests {
         assert_eq!(paths(), ["/sbin", "/sbin/mine"]);
         fs::write(upper.join("etc/hosts"), "127.0.0.1 own").unwrap();
         assert_eq!(paths(), ["/etc", "/etc/hosts", "/sbin", "/sbin/mine"]);
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_directory_leads_nowhere_on_the_host() {
+        let directory = tempfile::tempdir().unwrap();
+        let (upper, host) = (
+            directory.path().join("upper"),
+            directory.path().join("host"),
+        );
+        for path in [upper.clone(), host.clone()] {
+            fs::create_dir(path).unwrap();
+        }
+        fs::write(host.join("docker-init"), "").unwrap();
+        std::os::unix::fs::symlink(&host, upper.join("sbin")).unwrap();
+        fs::create_dir(upper.join("proc")).unwrap();
+        assert_eq!(own_places(&upper, &[]), [PathBuf::from("proc")]);
+        let inside = Root::open(&upper).unwrap();
+        assert!(!has_changes(&inside, "sbin".as_ref()));
+        assert!(is_empty(&inside, "proc".as_ref()));
     }
 
     #[test]

@@ -155,18 +155,11 @@ fn can_write(state: &Path) -> bool {
     try_to_write(state).is_ok()
 }
 
-/// Writes a small file to the disk, not only to the cache, and removes it.
+/// Writes a small file to the disk, not only to the cache. It has no name, so nothing that is there can be in its way.
 fn try_to_write(state: &Path) -> std::io::Result<()> {
-    let path = state.join(".writable");
-    let result = File::create(&path).and_then(|mut file| {
-        file.write_all(&[0; 4096])?;
-        file.sync_all()
-    });
-    let removed = match fs::remove_file(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        result => result,
-    };
-    result.and(removed)
+    let mut file = sys::fs::unnamed(state)?;
+    file.write_all(&[0; 4096])?;
+    file.sync_all()
 }
 
 fn is_full(error: &std::io::Error) -> bool {
@@ -178,6 +171,8 @@ fn is_full(error: &std::io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use sys::blockdev::loop_attach;
     use sys::mount::Propagation;
 
@@ -243,6 +238,8 @@ mod tests {
         let reserve = |state: &Path| state.join(".reserve/room").exists();
         let whole = bench.mounted(false, None, |state| {
             assert!(reserve(state), "nothing is reserved");
+            // What an earlier version wrote to see whether it can, as something that no file can replace.
+            fs::create_dir(state.join(".writable")).expect("created");
             fill(state);
         });
         assert_eq!(whole, Use::Whole);

@@ -16,7 +16,8 @@ use crate::machine::{Machine, PATIENCE, create_with, start, wait_until};
 
 crate::tests![
     volumes_of_a_silent_server_hold_nobody,
-    a_silent_mount_below_a_directory_of_devices_holds_nobody
+    a_silent_mount_below_a_directory_of_devices_holds_nobody,
+    a_silent_mount_in_the_place_of_a_disk_holds_nobody
 ];
 
 /// Whether there can be such a file system here.
@@ -197,4 +198,36 @@ fn a_silent_mount_below_a_directory_of_devices_holds_nobody() {
         answer.text()
     );
     drop(silent);
+}
+
+fn a_silent_mount_in_the_place_of_a_disk_holds_nobody() {
+    let silent = Silent::new(tempfile::tempdir().unwrap());
+    let machine = Machine::new("silent-disk");
+    assert_eq!(machine.import("soak").unwrap().status, 200);
+    let socket = machine.socket();
+    // The mount itself, which the kernel knows by heart, and what is below.
+    let paths = [silent.path().to_owned(), silent.path().join("below")];
+    let starts: Vec<JoinHandle<Answer>> = paths
+        .iter()
+        .enumerate()
+        .map(|(number, path)| {
+            let name = format!("limited{number}");
+            let rates = json!([{"Path": path, "Rate": 1_000_000}]);
+            let host = json!({"NetworkMode": "none", "BlkioDeviceReadBps": rates});
+            assert!(create_with(&socket, &name, &["true"], host));
+            let socket = socket.clone();
+            std::thread::spawn(move || {
+                post(&socket, &format!("/containers/{name}/start"), &Value::Null)
+            })
+        })
+        .collect();
+    assert_eq!(answered(&machine, "GET", "/containers/json").status, 200);
+    let host = json!({"NetworkMode": "none"});
+    assert!(create_with(&socket, "other", &["true"], host));
+    assert!(start(&socket, "other"));
+    drop(silent);
+    for start in starts {
+        let answer = start.join().unwrap();
+        assert!(answer.status >= 400, "{}", answer.text());
+    }
 }

@@ -58,6 +58,8 @@ impl Engine {
         }
         container.streams.finish();
         self.release_sources(container);
+        // Each start writes it again; /run is in RAM, and thousands of containers may have ended.
+        let _ = std::fs::remove_dir_all(&container.layout.bundle);
 
         let ran_for = Timestamp::now().since(container.record().state.started_at);
         let wait = self.wait_before_restart(container, code, ran_for);
