@@ -49,6 +49,9 @@ const KEPT: &[Kept] = &[
 /// On a full disk it is in RAM, since without services there is no way in.
 const SYSTEM_DOCKER: &str = "/var/lib/system-docker";
 
+/// Where what the full disk has of it can be seen, and removed.
+pub(crate) const SYSTEM_DOCKER_ON_DISK: &str = "/run/rancher/system-docker-on-disk";
+
 /// The machine's own configuration.
 const CONF: &str = "/var/lib/rancher/conf";
 
@@ -87,7 +90,12 @@ fn keep(state: &State, kept: &Kept) -> anyhow::Result<()> {
     let source = Path::new(STATE).join(&kept.path[1..]);
     let target = Path::new(kept.path);
     match state.usable {
-        Use::Full if kept.path == SYSTEM_DOCKER => return Ok(()),
+        Use::Full if kept.path == SYSTEM_DOCKER => {
+            let shown = Path::new(SYSTEM_DOCKER_ON_DISK);
+            fs::create_dir_all(shown)
+                .with_context(|| format!("cannot create {SYSTEM_DOCKER_ON_DISK}"))?;
+            return Ok(mount::bind(&source, shown, false)?);
+        }
         Use::ReadOnly if kept.read_only == ReadOnly::Empty || !source.is_dir() => return Ok(()),
         Use::ReadOnly => return change_in_ram(&source, target),
         Use::Whole | Use::Full => {}
@@ -137,7 +145,11 @@ mod tests {
                 fs::create_dir_all(directory).expect("a mount point");
             }
             mount::mount("tmpfs", EARLY_STATE, "tmpfs", flags, "").expect("a disk");
-            for (file, content) in [("home/note", "mine"), ("var/lib/docker/x", "theirs")] {
+            for (file, content) in [
+                ("home/note", "mine"),
+                ("var/lib/docker/x", "theirs"),
+                ("var/lib/system-docker/filler", "much"),
+            ] {
                 let path = Path::new(EARLY_STATE).join(file);
                 fs::create_dir_all(path.parent().expect("a directory")).expect("created");
                 fs::write(path, content).expect("written");
@@ -197,6 +209,13 @@ mod tests {
         in_a_root(|| {
             bind(machine(Use::Full)).expect("bound");
             fs::write("/var/lib/system-docker/record", "").expect("written");
+            let filler = Path::new(SYSTEM_DOCKER_ON_DISK).join("filler");
+            fs::remove_file(filler).expect("what fills the disk can be removed");
+            assert!(
+                !Path::new(STATE)
+                    .join("var/lib/system-docker/filler")
+                    .exists()
+            );
             assert!(
                 !Path::new(STATE)
                     .join("var/lib/system-docker/record")

@@ -1,6 +1,6 @@
 //! How far a state disk can be used: found out by mounting it and writing to it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use sys::mount::{self, MountFlags, UnmountFlags};
 
 use super::reserve;
 use crate::log;
+use crate::persistence::SYSTEM_DOCKER_ON_DISK;
 use crate::warnings::warn;
 
 /// What the state disk is good for.
@@ -144,8 +145,11 @@ fn room_for_a_boot(device: &Path, kind: &str, state: &Path) -> Use {
         Use::Full
     };
     let consequence = match usable {
-        Use::Whole => "remove something before nothing fits any more",
-        _ => "System Docker works in RAM until something is removed and the machine rebooted",
+        Use::Whole => "remove something before nothing fits any more".to_owned(),
+        _ => format!(
+            "System Docker works in RAM; what it has on the disk is in {SYSTEM_DOCKER_ON_DISK}: remove something there, or in another \
+             kept directory, and reboot"
+        ),
     };
     warn("state", &format!("{name} is full: {consequence}"));
     usable
