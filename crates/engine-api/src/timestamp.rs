@@ -100,7 +100,7 @@ impl Timestamp {
         let year: i64 = fields.next()?.parse().ok()?;
         let month: u32 = fields.next()?.parse().ok()?;
         let day: u32 = fields.next()?.parse().ok()?;
-        if !(1..=12).contains(&month) || !(1..=31).contains(&day) || !(1..=9999).contains(&year) {
+        if !(1..=9999).contains(&year) || !(1..=days_of_month(year, month)?).contains(&day) {
             return None;
         }
         let mut seconds = days_from_civil(year, month, day) * SECONDS_PER_DAY;
@@ -188,7 +188,7 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// Parses a Go duration such as `1h30m`, `10s`, `1.5h` or `300ms`.
+/// Parses a Go duration such as `1h30m`, `10s`, `1.5h` or `300ms`. As Go's, it has at most `i64::MAX` nanoseconds: 292 years.
 #[must_use]
 pub fn parse_go_duration(text: &str) -> Option<Duration> {
     if text == "0" {
@@ -215,12 +215,14 @@ pub fn parse_go_duration(text: &str) -> Option<Duration> {
         total += number * seconds;
         rest = &rest[unit_end..];
     }
-    (!text.is_empty())
-        .then(|| Duration::try_from_secs_f64(total).ok())
-        .flatten()
+    if text.is_empty() {
+        return None;
+    }
+    let duration = Duration::try_from_secs_f64(total).ok()?;
+    i64::try_from(duration.as_nanos()).ok().map(|_| duration)
 }
 
-/// Splits `12:00:00.5+02:00` into the clock and the zone's offset in seconds.
+/// Splits `12:00:00.5+02:00` into the clock and the zone's offset in seconds, which is less than a day (RFC 3339, 5.6).
 fn split_zone(text: &str) -> Option<(&str, i64)> {
     if let Some(clock) = text.strip_suffix(['Z', 'z']) {
         return Some((clock, 0));
@@ -229,7 +231,8 @@ fn split_zone(text: &str) -> Option<(&str, i64)> {
         return Some((text, 0));
     };
     let (hours, minutes) = text[at + 1..].split_once(':')?;
-    let offset = hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60;
+    let below = |text: &str, end: i64| text.parse().ok().filter(|value| (0..end).contains(value));
+    let offset = below(hours, 24)? * 3600 + below(minutes, 60)? * 60;
     Some((
         &text[..at],
         if text.as_bytes()[at] == b'-' {
@@ -261,6 +264,17 @@ fn parse_fraction(digits: &str) -> Option<u32> {
         return None;
     }
     format!("{digits:0<9}").parse().ok()
+}
+
+/// How many days a month has; none for a month that does not exist.
+fn days_of_month(year: i64, month: u32) -> Option<u32> {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        4 | 6 | 9 | 11 => Some(30),
+        2 => Some(if is_leap { 29 } else { 28 }),
+        1..=12 => Some(31),
+        _ => None,
+    }
 }
 
 /// Days since 1970-01-01 of a date in the proleptic Gregorian calendar.
@@ -303,8 +317,63 @@ mod tests {
             Timestamp::parse_any("1m30s", utc).unwrap().unix(),
             utc.unix() - 90
         );
-        assert!(Timestamp::parse_rfc3339("2026-13-01").is_none());
         assert!(Timestamp::parse_any("yesterday", utc).is_none());
+    }
+
+    #[test]
+    fn days_that_no_calendar_has_are_refused() {
+        for (date, is_one) in [
+            ("2026-00-01", false),
+            ("2026-13-01", false),
+            ("2026-01-00", false),
+            ("2026-01-31", true),
+            ("2026-01-32", false),
+            ("2026-02-28", true),
+            ("2026-02-29", false),
+            ("2026-02-31", false),
+            ("2024-02-29", true),
+            ("2000-02-29", true),
+            ("1900-02-29", false),
+            ("2026-04-31", false),
+            ("0000-01-01", false),
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(date).is_some(), is_one, "{date}");
+        }
+    }
+
+    #[test]
+    fn zones_of_a_day_or_more_are_refused() {
+        for (zone, is_one) in [
+            ("+00:00", true),
+            ("-23:59", true),
+            ("+24:00", false),
+            ("+01:60", false),
+            ("-99:99", false),
+            ("+9223372036854775807:00", false),
+            ("+9300000000000000:00", false),
+            ("+00:9223372036854775807", false),
+        ] {
+            let text = format!("2026-01-01T00:00:00{zone}");
+            assert_eq!(Timestamp::parse_rfc3339(&text).is_some(), is_one, "{zone}");
+        }
+    }
+
+    #[test]
+    fn durations_that_go_cannot_hold_are_refused() {
+        let utc = Timestamp::from_unix(0, 0);
+        for (text, is_one) in [
+            ("2562047h", true),
+            ("2562048h", false),
+            ("9223372036854775807h", false),
+            ("9223372036s", true),
+            ("9223372037s", false),
+            ("9223372036854775807m1h", false),
+        ] {
+            assert_eq!(parse_go_duration(text).is_some(), is_one, "{text}");
+            assert_eq!(Timestamp::parse_any(text, utc).is_some(), is_one, "{text}");
+        }
+        assert!(parse_go_duration(&format!("{}h", "9".repeat(400))).is_none());
+        assert!(parse_go_duration("").is_none());
     }
 
     #[test]
