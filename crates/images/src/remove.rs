@@ -294,8 +294,8 @@ impl Images {
         }
     }
 
-    /// Removes layers that neither an image nor a container has: leftovers of a kill or of forced removals. The engine
-    /// calls it when containers are restored; not while a worker runs. Returns the bytes freed.
+    /// Removes layers that neither an image nor a container has: leftovers of a kill or of forced removals. Only a test calls
+    /// it. It must not run next to a worker, whose new layers no image has yet. Returns the bytes freed.
     ///
     /// # Errors
     /// When a layer cannot be removed.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Algorithm, Digest, DigestReader};
+use crate::digest::Digest;
 use crate::error::{Context, Error, Result};
 
 /// Largest blob that is read into memory, in bytes (manifests and configurations).
@@ -258,17 +258,6 @@ impl Store {
         }
         Ok(found)
     }
-}
-
-/// Digest and size of a file.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn digest_file(path: &Path) -> Result<(Digest, u64)> {
-    let file = File::open(path).context(|| format!("open {}", path.display()))?;
-    DigestReader::new(file, Algorithm::Sha256)
-        .finish()
-        .context(|| format!("read {}", path.display()))
 }
 
 /// Writes `bytes` to `path` by way of `work`, a path on the same file system: write, fsync, rename, fsync the directory.

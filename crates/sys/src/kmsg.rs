@@ -59,15 +59,6 @@ fn record(priority: Priority, line: &str) -> String {
     format!("<{}>{line}\n", FACILITY_DAEMON | priority as u8)
 }
 
-/// Lets all records through to the log and to whoever reads it, without the kernel's limit of ten records a reader
-/// (`kernel.printk_devkmsg`).
-///
-/// # Errors
-/// When /proc is not mounted or not writable.
-pub fn unlimit() -> crate::Result<()> {
-    crate::sysctl::write("kernel.printk_devkmsg", "on")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

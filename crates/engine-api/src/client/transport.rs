@@ -37,13 +37,6 @@ impl Client {
         }
     }
 
-    /// The same client speaking another version of the API, such as `1.41`.
-    #[must_use]
-    pub fn with_api_version(mut self, version: &str) -> Self {
-        self.prefix = format!("/v{version}");
-        self
-    }
-
     /// The socket it talks to.
     pub fn socket(&self) -> &Path {
         &self.socket

@@ -51,14 +51,6 @@ fn list_from(class: &Path) -> Vec<BlockDevice> {
     devices
 }
 
-/// The device that has a file system with this label, the first in order of paths.
-#[must_use]
-pub fn find_by_label(label: &str) -> Option<BlockDevice> {
-    list().into_iter().find(|device| {
-        probe(&device.path).is_some_and(|found| found.label.as_deref() == Some(label))
-    })
-}
-
 /// Bytes in one unit of the kernel's `size` file, whatever the disk's own sectors are.
 const SIZE_UNIT: u64 = 512;
 

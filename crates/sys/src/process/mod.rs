@@ -66,12 +66,6 @@ impl Signal {
             .then_some(Signal(number))
     }
 
-    /// The signal of a name or number (see [`crate::signal::number`]).
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Signal> {
-        crate::signal::number(name).map(Signal)
-    }
-
     /// Its number.
     #[must_use]
     pub fn raw(self) -> i32 {

@@ -146,12 +146,6 @@ impl Rule {
         self.address("saddr", network, Compare::Equal, (12, 8))
     }
 
-    /// The source address is not in `network`, but of its family.
-    #[must_use]
-    pub fn source_not(self, network: Cidr) -> Self {
-        self.address("saddr !=", network, Compare::NotEqual, (12, 8))
-    }
-
     /// The destination address is in `network`.
     #[must_use]
     pub fn destination(self, network: Cidr) -> Self {
