@@ -83,6 +83,12 @@ pub fn spare_of(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// Whether a file is one that a kill or a power cut left while it was written: its name is that of `sys::atomic_file::hidden`.
+pub(crate) fn is_half(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.starts_with(b".") && name.ends_with(b".new")
+}
+
 /// Gives the spare up on a full disk: the record itself has its place then.
 ///
 /// # Errors
@@ -108,7 +114,7 @@ fn put(path: &Path, content: &[u8], mode: u32, ready: impl FnOnce()) -> io::Resu
     let directory = path
         .parent()
         .ok_or_else(|| io::Error::other("path has no parent directory"))?;
-    let temporary = path.with_extension("tmp");
+    let temporary = sys::atomic_file::hidden(path);
     let is_first = !path.exists();
     // The callers name the file; the cause alone is told on.
     sys::atomic_file::put(path, &temporary, content, mode, ready).map_err(|error| error.source)?;
@@ -160,9 +166,22 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("state.json");
         write(&path, b"old", 0o600).unwrap();
-        fs::create_dir(directory.path().join("state.tmp")).unwrap();
+        fs::create_dir(sys::atomic_file::hidden(&path)).unwrap();
         assert!(write(&path, b"new", 0o600).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"old");
+    }
+
+    #[test]
+    fn names_that_differ_in_their_extension_do_not_share_a_temporary_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let [json, lock] = ["state.json", "state.lock"].map(|name| directory.path().join(name));
+        put(&json, b"json", 0o600, || {
+            assert!(is_half(&sys::atomic_file::hidden(&json)) && !is_half(&json));
+            write(&lock, b"lock", 0o600).unwrap();
+        })
+        .unwrap();
+        assert_eq!(fs::read(&json).unwrap(), b"json");
+        assert_eq!(fs::read(&lock).unwrap(), b"lock");
     }
 
     #[test]
@@ -189,7 +208,7 @@ mod tests {
         let path = folder.path().join("record.json");
         write_keeping(&path, b"one", 0o600).unwrap();
         write_keeping(&path, b"two", 0o600).unwrap();
-        let temporary = path.with_extension("tmp");
+        let temporary = sys::atomic_file::hidden(&path);
         take_back(&path, &temporary, false);
         assert_eq!(fs::read(&path).unwrap(), b"one");
         assert!(!temporary.exists());

@@ -346,8 +346,10 @@ fn nothing_is_left_behind() {
 #[ignore = "needs root: cargo test -- --include-ignored"]
 fn what_a_killed_engine_began_to_write_is_cleared() {
     in_world(|mut world| async move {
-        let half =
-            ["networks", "run"].map(|folder| world.directory.path().join(folder).join("f.tmp"));
+        let half = ["networks", "run"].map(|folder| {
+            let record = world.directory.path().join(folder).join("f.json");
+            sys::atomic_file::hidden(&record)
+        });
         for path in &half {
             std::fs::write(path, "{").unwrap();
         }

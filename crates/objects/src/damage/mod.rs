@@ -110,7 +110,7 @@ impl Damage {
         for path in self.entries(directory) {
             match path.extension().and_then(OsStr::to_str) {
                 // The file next to it is the truth.
-                Some("tmp") => self.clear(&path),
+                _ if atomic_file::is_half(&path) => self.clear(&path),
                 Some("json") => records.push(path),
                 Some(SPARE) => records.push(path.with_extension("")),
                 _ => {}

@@ -138,7 +138,7 @@ fn copy(path: &Path, place: &Path) -> std::io::Result<()> {
             .mode(0o700)
             .create(parent)?;
     }
-    let temporary = place.with_extension("new");
+    let temporary = sys::atomic_file::hidden(place);
     let _ = fs::remove_file(&temporary); // left by a power cut
     let mut file = fs::OpenOptions::new()
         .write(true)
