@@ -24,7 +24,11 @@ pub(crate) fn record(mut request: CreateRequest) -> Option<Record> {
     };
     merge::complete(&mut request.config, &image).ok()?;
     ports::parse_bindings(&request.host_config.port_bindings).ok()?;
-    let attach = create::attach_request("", "", &request);
+    let attach = create::attach_request(
+        &request.config,
+        &request.host_config,
+        &request.networking_config.endpoints_config,
+    );
     network::fuzz::wishes(&attach);
     let _ = NetworkMode::parse(&attach.network_mode);
     let _ = signals::parse(&request.config.stop_signal);

@@ -5,6 +5,7 @@ pub(super) mod logging;
 pub(super) mod merge;
 pub(super) mod validate;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
@@ -17,7 +18,8 @@ use network::{AttachRequest, NetworkMode};
 use objects::ids;
 
 use engine_api::{
-    ContainerCreateResponse, CreateRequest, EndpointSettings, Error, HostConfig, Result,
+    ContainerConfig, ContainerCreateResponse, CreateRequest, EndpointSettings, Error, HostConfig,
+    Result,
 };
 
 use crate::Engine;
@@ -67,9 +69,11 @@ impl Engine {
             request.config.working_dir = crate::container::clean(&request.config.working_dir);
         }
         ports::parse_bindings(&request.host_config.port_bindings)?;
-        self.0
-            .networks
-            .validate(&attach_request("", "", &request))?;
+        self.0.networks.validate(&attach_request(
+            &request.config,
+            &request.host_config,
+            &request.networking_config.endpoints_config,
+        ))?;
         warnings.extend(self.limit_warnings(&request.host_config));
 
         let name = self.reserve_name(name, id)?;
@@ -272,10 +276,7 @@ impl Engine {
     }
 
     /// The networks as inspect shows them before the first start.
-    fn new_endpoints(
-        &self,
-        request: &CreateRequest,
-    ) -> Result<std::collections::BTreeMap<String, EndpointSettings>> {
+    fn new_endpoints(&self, request: &CreateRequest) -> Result<BTreeMap<String, EndpointSettings>> {
         let mut endpoints = request.networking_config.endpoints_config.clone();
         if let Some(endpoint) = endpoints.remove("default") {
             endpoints.entry("bridge".to_owned()).or_insert(endpoint);
@@ -315,19 +316,21 @@ fn settle_paths(host: &mut HostConfig) {
         .get_or_insert_with(|| unless_open(crate::spec::security::readonly_paths));
 }
 
-/// What the networks are asked for.
-pub(super) fn attach_request(id: &str, name: &str, request: &CreateRequest) -> AttachRequest {
+/// What the networks are asked for. Whose container it is, and its process, is not in it yet.
+pub(super) fn attach_request(
+    config: &ContainerConfig,
+    host: &HostConfig,
+    endpoints: &BTreeMap<String, EndpointSettings>,
+) -> AttachRequest {
     AttachRequest {
-        container_id: id.to_owned(),
-        container_name: name.to_owned(),
-        hostname: request.config.hostname.clone(),
-        pid: 0,
-        network_mode: request.host_config.network_mode.clone(),
-        networks: request.networking_config.endpoints_config.clone(),
-        mac_address: request.config.mac_address.clone(),
-        port_bindings: request.host_config.port_bindings.clone(),
-        exposed_ports: request.config.exposed_ports.keys().cloned().collect(),
-        publish_all: request.host_config.publish_all_ports,
-        dns: request.host_config.dns.clone(),
+        hostname: config.hostname.clone(),
+        network_mode: host.network_mode.clone(),
+        networks: endpoints.clone(),
+        mac_address: config.mac_address.clone(),
+        port_bindings: host.port_bindings.clone(),
+        exposed_ports: config.exposed_ports.keys().cloned().collect(),
+        publish_all: host.publish_all_ports,
+        dns: host.dns.clone(),
+        ..AttachRequest::default()
     }
 }

@@ -6,6 +6,7 @@ use runtime::Stdio;
 
 use crate::Engine;
 use crate::container::Container;
+use crate::container::create::attach_request;
 use crate::io::Descriptors;
 use crate::spec;
 
@@ -89,15 +90,8 @@ impl Engine {
             AttachRequest {
                 container_id: record.id.clone(),
                 container_name: record.name.clone(),
-                hostname: record.config.hostname.clone(),
                 pid,
-                network_mode: record.host_config.network_mode.clone(),
-                networks: record.endpoints.clone(),
-                mac_address: record.config.mac_address.clone(),
-                port_bindings: record.host_config.port_bindings.clone(),
-                exposed_ports: record.config.exposed_ports.keys().cloned().collect(),
-                publish_all: record.host_config.publish_all_ports,
-                dns: record.host_config.dns.clone(),
+                ..attach_request(&record.config, &record.host_config, &record.endpoints)
             }
         };
         let attachment = self.0.networks.attach(&request)?;
