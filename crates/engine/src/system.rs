@@ -82,17 +82,6 @@ pub(crate) fn cpu_time() -> u64 {
         * TICK
 }
 
-/// Start time of a process in clock ticks since boot; with the pid it names one process for good.
-pub(crate) fn start_time(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?
-        .1
-        .split_whitespace()
-        .nth(19)?
-        .parse()
-        .ok()
-}
-
 fn flag(path: &str) -> bool {
     read(path).trim() == "1"
 }

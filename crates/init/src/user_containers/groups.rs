@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sys::cgroup::Cgroup;
+use sys::process::start_time;
+
 /// Where the engine keeps the containers that are its own to stop, below the root of all cgroups.
 const OF_THE_ENGINE: &str = "system-docker";
 /// How deep a parent may be that somebody named.
@@ -36,7 +39,7 @@ fn find_in(path: PathBuf, depth: usize, groups: &mut Vec<Group>) {
         .and_then(|name| name.to_str())
         .is_some_and(is_containers)
     {
-        let pids = pids_below(&path);
+        let pids = Cgroup::at(&path).all_processes();
         groups.push(Group { path, pids });
     } else if depth > 0 {
         for path in below(&path) {
@@ -62,27 +65,14 @@ fn below(path: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// All processes in a cgroup and the cgroups below it.
-fn pids_below(cgroup: &Path) -> Vec<i32> {
-    let mut pids: Vec<i32> = fs::read_to_string(cgroup.join("cgroup.procs"))
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| line.parse().ok())
-        .collect();
-    for path in below(cgroup) {
-        pids.extend(pids_below(&path));
-    }
-    pids
-}
-
 impl Group {
     /// The container's first process: number 1 of its pid namespace, or, where it shares one (`--pid host`), the oldest. The
-    /// processes of `docker exec` are younger.
+    /// processes of `docker exec` are younger. One that is gone counts as the youngest.
     pub(super) fn first(&self) -> Option<i32> {
         let pids = || self.pids.iter().copied();
         pids()
             .find(|pid| is_namespace_init(*pid))
-            .or_else(|| pids().min_by_key(|pid| (started(*pid), *pid)))
+            .or_else(|| pids().min_by_key(|pid| (start_time(*pid).unwrap_or(u64::MAX), *pid)))
     }
 
     /// A frozen process gets no signal.
@@ -94,18 +84,6 @@ impl Group {
     pub(super) fn kill(&self) {
         let _ = fs::write(self.path.join("cgroup.kill"), "1");
     }
-}
-
-/// When a process was started, in ticks since the boot (proc_pid_stat(5), starttime); the end of time for one that is gone.
-fn started(pid: i32) -> u64 {
-    /// Fields between the name in parentheses, which can have anything in it, and the time.
-    const BETWEEN: usize = 19;
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
-    let field = after.split_whitespace().nth(BETWEEN);
-    field
-        .and_then(|ticks| ticks.parse().ok())
-        .unwrap_or(u64::MAX)
 }
 
 /// Whether the process is number 1 of a pid namespace below ours (proc_pid_status(5), NSpid).

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use sys::mount::{self, MountEntry, Propagation};
 use sys::namespace::{CloneFlags, setns};
+use sys::process::start_time;
 
 use super::CGROUP;
 
@@ -159,16 +160,8 @@ fn shims() -> Vec<i32> {
     };
     let pids = text.lines().filter_map(|line| line.parse().ok());
     let mut shims: Vec<i32> = pids.filter(is_shim).collect();
-    shims.sort_by_key(|pid| Reverse(started(*pid)));
+    shims.sort_by_key(|pid| Reverse(start_time(*pid)));
     shims
-}
-
-/// When a process was started, in ticks since the boot (proc_pid_stat(5), `starttime`, the 20th field after the name).
-fn started(pid: i32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields = text.rsplit_once(") ").map_or("", |(_, fields)| fields);
-    let field = fields.split(' ').nth(19);
-    field.and_then(|field| field.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -217,12 +210,5 @@ mod tests {
             [&[volume], &others[..]].concat()
         );
         assert_eq!(places.outermost(&mounts, false), others);
-    }
-
-    #[test]
-    fn this_process_was_started_after_the_first() {
-        let own = std::process::id().cast_signed();
-        assert!(started(own) > started(1) || started(1) == 0);
-        assert_eq!(started(-1), 0);
     }
 }

@@ -4,6 +4,7 @@ mod command;
 mod descriptors;
 mod pidfd;
 mod spawn;
+mod times;
 mod wait;
 
 use std::convert::Infallible;
@@ -20,6 +21,7 @@ pub use descriptors::{
 pub use pidfd::Pidfd;
 pub use spawn::{CloneOptions, Fork, SpawnIn, Spawned, clone_single_threaded, spawn_in};
 pub use std::process::ExitStatus;
+pub use times::start_time;
 pub use wait::{has_children, reap, waitid_any_nowait};
 
 use crate::error::{Context, Error, Result, check};

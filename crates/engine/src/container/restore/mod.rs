@@ -230,9 +230,9 @@ fn end_leftovers(record: &Record, cgroup: &std::path::Path) {
     }
     let pid = record.state.pid;
     if pid > 0
-        && crate::system::start_time(pid) == Some(record.state.pid_start_time)
+        && sys::process::start_time(pid) == Some(record.state.pid_start_time)
         && let Ok(process) = sys::process::Pidfd::open(pid)
-        && crate::system::start_time(pid) == Some(record.state.pid_start_time)
+        && sys::process::start_time(pid) == Some(record.state.pid_start_time)
     {
         // It may have ended meanwhile.
         let _ = process.send_signal(sys::process::Signal::KILL);

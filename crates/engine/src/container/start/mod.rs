@@ -104,7 +104,7 @@ impl Engine {
         let ended = self.0.reaper.watch(process.pid);
         container.note(|record| {
             record.state.pid = process.pid;
-            record.state.pid_start_time = crate::system::start_time(process.pid).unwrap_or(0);
+            record.state.pid_start_time = sys::process::start_time(process.pid).unwrap_or(0);
         });
         match self.connect(container, &mut process, descriptors).await {
             Ok((attachment, pumps)) => {
