@@ -15,7 +15,7 @@ pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 15 && name.chars().all(good) && name != "." && name != ".."
 }
 
-/// `10.0.0.2/24`; without a prefix it is a host's, which is said by the length.
+/// Reads `10.0.0.2/24`. An address without a prefix is that of one host: its prefix is as long as the address.
 pub(crate) fn cidr(text: &str) -> Result<Cidr, String> {
     let text = text.trim();
     if let Ok(address) = text.parse::<IpAddr>() {

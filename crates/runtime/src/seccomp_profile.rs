@@ -19,11 +19,11 @@ struct Profile {
     always: Vec<String>,
     /// Calls that exist on one architecture only.
     by_architecture: BTreeMap<String, String>,
-    /// Calls for who has a capability.
+    /// Calls that a process may make only when it has the capability.
     by_capability: BTreeMap<String, String>,
     /// Calls that fail with this errno unless the process has the capability; libc then tries an older call.
     refused_without: BTreeMap<String, BTreeMap<String, u32>>,
-    /// Calls allowed when an argument is as said.
+    /// Calls that are allowed only with certain values of an argument.
     conditions: Vec<Condition>,
     /// Architectures whose programs may run next to the native one's.
     compatible: BTreeMap<String, Vec<String>>,

@@ -126,7 +126,8 @@ fn labelled() -> Vec<Media> {
     without_parts(found.collect())
 }
 
-/// Without partitions of what is there as a whole: a hybrid image (isohybrid(1)) has the same file system as its first partition.
+/// Leaves out the partitions of a disk that is itself in the list: the disk of a hybrid image (isohybrid(1)) and its first partition
+/// have the same file system.
 fn without_parts(found: Vec<(Media, Option<PathBuf>)>) -> Vec<Media> {
     let whole: Vec<PathBuf> = found
         .iter()

@@ -263,7 +263,7 @@ impl<E: Engine + Clone + 'static> Launch<E> {
 struct Begun(Vec<(watch::Receiver<Stage>, JoinHandle<()>)>);
 
 impl Begun {
-    /// Waits until each is passed or deferred; the deferred ones go on.
+    /// Waits until each service is passed or deferred. The starts of the deferred ones run on.
     async fn settled(self) {
         for (mut stage, task) in self.0 {
             let deferred = stage

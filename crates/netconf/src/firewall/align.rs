@@ -8,9 +8,9 @@ const MAX_CELLS: usize = 1 << 20;
 /// What differs between two lists, by places in each of them, in order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Aligned {
-    /// Places in the earlier one of what went.
+    /// Places in the earlier list of the lines that the later list does not have any more.
     pub(super) gone: Vec<usize>,
-    /// Places in the later one of what is new.
+    /// Places in the later list of the lines that are new.
     pub(super) new: Vec<usize>,
 }
 
@@ -68,7 +68,7 @@ fn longest(before: &[String], after: &[String]) -> Aligned {
     aligned
 }
 
-/// Places in `list` of what it has more often than `other`: the last ones of each.
+/// Places of the lines that `list` has more often than `other` has. Of equal lines the last ones count as too many.
 fn surplus(list: &[String], other: &[String]) -> Vec<usize> {
     let mut left: HashMap<&String, usize> = HashMap::new();
     for line in other {

@@ -162,7 +162,7 @@ mod tests {
         address
     }
 
-    /// The code of what comes of these servers.
+    /// Asks these servers for a name. Returns the response code of the reply; none when there is no reply.
     async fn asked(servers: &[Server], tcp: bool) -> Option<u8> {
         let mut addresses = Vec::new();
         for server in servers {

@@ -41,10 +41,10 @@ pub(super) fn take() -> anyhow::Result<Lock> {
     take_for(PATIENCE)
 }
 
-/// The same for who has less time.
+/// The same as [`take`], with another time to wait.
 ///
 /// # Errors
-/// As of [`take`].
+/// The same as [`take`].
 pub(super) fn take_for(patience: Duration) -> anyhow::Result<Lock> {
     take_at(Path::new(FILE), patience)
 }
@@ -102,7 +102,7 @@ fn open(path: &Path) -> std::io::Result<File> {
         .write(true)
         .create(true)
         .truncate(false)
-        // Who can open it can hold it
+        // For root only: a program that can open the file can also hold the lock.
         .mode(0o600)
         .open(path)
 }

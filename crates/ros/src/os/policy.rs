@@ -64,7 +64,8 @@ impl Policy {
         !self.keys.is_empty()
     }
 
-    /// Checks the signatures over the manifest of `name`; returns whose was good, nobody's where none is asked for.
+    /// Checks the signatures over the manifest of `name`. Returns where the key is from that has signed it; none when there is no
+    /// good signature and this machine does not ask for one.
     ///
     /// # Errors
     /// When there is no good signature, and this machine asks for one.

@@ -56,7 +56,7 @@ pub(super) fn for_files(name: &str, pid: i32) {
     while !has_files(Path::new(FILES_DONE), view) {
         if Instant::now() > end {
             eprintln!(
-                "user-docker: container {name} has not all files and mounts after {} s: going on without",
+                "user-docker: container {name} does not have all its files and mounts after {} s: Docker starts without them",
                 CONSOLE_DEADLINE.as_secs()
             );
             return;

@@ -68,7 +68,7 @@ pub(super) fn join(engine: &Engine, linux: &Linux, cgroup: Option<BorrowedFd<'_>
 /// the machine's. A namespace that is joined can be the engine's, too: that of a container which shares the machine's.
 fn keep_sysctls(linux: &Linux, joins: &[(NamespaceType, File)]) -> Result<()> {
     for name in linux.sysctl.keys() {
-        // A name that is not one is told by its own words.
+        // A name that no parameter can have gets its own error message.
         sys::sysctl::path(name)?;
         let Some(kind) = namespace_of_sysctl(name) else {
             return Err(Error::other(format!(

@@ -77,7 +77,7 @@ impl Own {
         attempts
     }
 
-    /// The names of what `used` has not.
+    /// Names what is in `self` and not in `used`, with the verb that follows: `NAME is`, or `NAME and NAME are`.
     pub(super) fn left_out(&self, used: &Own) -> String {
         let folder = (self.folder && !used.folder).then_some(FOLDER);
         let file = (self.file.is_some() && used.file.is_none()).then_some(FILE);

@@ -193,8 +193,8 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// Owner, then mode, since the first takes marks of the second away; and the time, of what is not opened for that: a pipe would
-    /// wait.
+    /// Sets the owner, then the mode, because a change of the owner clears the set-user-ID and set-group-ID bits. Then the time, by the
+    /// path: to open a pipe would wait for its other end.
     fn finish(&self, path: &Path, header: &Header) -> anyhow::Result<()> {
         if self.owners {
             let id = |id: io::Result<u64>| id.map(|id| u32::try_from(id).ok());
@@ -249,7 +249,8 @@ fn attributes<R: Read>(entry: &mut Entry<'_, R>) -> anyhow::Result<Vec<Attribute
 fn set_attributes(path: &Path, attributes: &[Attribute]) -> anyhow::Result<()> {
     for (name, value) in attributes {
         match rustix::fs::lsetxattr(path, name.as_str(), value, XattrFlags::empty()) {
-            // As Docker: the file without it is better than no file, for who may not or on a file system that cannot.
+            // As Docker: a file without the attribute is better than no file. The caller may not have the right to set it, or the file
+            // system does not have such attributes.
             Ok(()) | Err(Errno::NOTSUP | Errno::PERM) => {}
             Err(error) => return Err(error).context(format!("cannot set its {name}")),
         }
