@@ -10,78 +10,6 @@ use crate::error::{Context, Result, check};
 /// Highest signal number (SIGRTMAX).
 pub const HIGHEST: i32 = 64;
 
-/// Number of a signal by its name as kill(1) and Docker take it (`TERM`, `SIGTERM`, `RTMIN+3`) or by its number.
-#[must_use]
-pub fn number(name: &str) -> Option<i32> {
-    if let Ok(number) = name.parse::<i32>() {
-        return (1..=HIGHEST).contains(&number).then_some(number);
-    }
-    let upper = name.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    if let Some(rest) = name.strip_prefix("RTMIN") {
-        return offset(rest)
-            .map(|by| REALTIME_FIRST + by)
-            .filter(|n| (REALTIME_FIRST..=HIGHEST).contains(n));
-    }
-    if let Some(rest) = name.strip_prefix("RTMAX") {
-        return offset(rest)
-            .map(|by| HIGHEST + by)
-            .filter(|n| (REALTIME_FIRST..=HIGHEST).contains(n));
-    }
-    NAMES
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, number)| *number)
-}
-
-/// First real-time signal that glibc leaves to programs (SIGRTMIN).
-const REALTIME_FIRST: i32 = 34;
-
-fn offset(text: &str) -> Option<i32> {
-    if text.is_empty() {
-        Some(0)
-    } else {
-        text.parse().ok()
-    }
-}
-
-const NAMES: [(&str, i32); 34] = [
-    ("HUP", libc::SIGHUP),
-    ("INT", libc::SIGINT),
-    ("QUIT", libc::SIGQUIT),
-    ("ILL", libc::SIGILL),
-    ("TRAP", libc::SIGTRAP),
-    ("ABRT", libc::SIGABRT),
-    ("IOT", libc::SIGIOT),
-    ("BUS", libc::SIGBUS),
-    ("FPE", libc::SIGFPE),
-    ("KILL", libc::SIGKILL),
-    ("USR1", libc::SIGUSR1),
-    ("SEGV", libc::SIGSEGV),
-    ("USR2", libc::SIGUSR2),
-    ("PIPE", libc::SIGPIPE),
-    ("ALRM", libc::SIGALRM),
-    ("TERM", libc::SIGTERM),
-    ("STKFLT", libc::SIGSTKFLT),
-    ("CHLD", libc::SIGCHLD),
-    ("CLD", libc::SIGCHLD),
-    ("CONT", libc::SIGCONT),
-    ("STOP", libc::SIGSTOP),
-    ("TSTP", libc::SIGTSTP),
-    ("TTIN", libc::SIGTTIN),
-    ("TTOU", libc::SIGTTOU),
-    ("URG", libc::SIGURG),
-    ("XCPU", libc::SIGXCPU),
-    ("XFSZ", libc::SIGXFSZ),
-    ("VTALRM", libc::SIGVTALRM),
-    ("PROF", libc::SIGPROF),
-    ("WINCH", libc::SIGWINCH),
-    ("IO", libc::SIGIO),
-    ("POLL", libc::SIGIO),
-    ("PWR", libc::SIGPWR),
-    ("SYS", libc::SIGSYS),
-];
-
 fn set_of(signals: &[i32]) -> libc::sigset_t {
     let mut set = MaybeUninit::uninit();
     // SAFETY: sigemptyset initialises the set; sigaddset of a bad number only returns an error.
@@ -231,23 +159,5 @@ pub fn wait(signals: &[i32]) -> Result<i32> {
             Err(error) => return Err(error).what(|| "wait for a signal".into()),
             Ok(_) => return Ok(signal),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_numbers_and_realtime_offsets() {
-        assert_eq!(number("SIGTERM"), Some(15));
-        assert_eq!(number("kill"), Some(9));
-        assert_eq!(number("28"), Some(28));
-        assert_eq!(number("SIGRTMIN+3"), Some(37));
-        assert_eq!(number("RTMAX-14"), Some(50));
-        assert_eq!(number("0"), None);
-        assert_eq!(number("65"), None);
-        assert_eq!(number("SIGNOPE"), None);
-        assert_eq!(number("RTMIN+99"), None);
     }
 }

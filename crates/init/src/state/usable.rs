@@ -1,6 +1,5 @@
 //! How far a state disk can be used: found out by mounting it and writing to it.
 
-use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 
@@ -175,7 +174,7 @@ fn is_full(error: &std::io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::fs::{self, File};
 
     use sys::blockdev::loop_attach;
     use sys::mount::Propagation;
