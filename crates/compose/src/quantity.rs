@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use engine_api::timestamp::parse_go_duration;
+
 /// Bytes of a size: a number with an optional unit `b`, `k`, `m`, `g` or `t` (powers of 1024), as in docker's options.
 ///
 /// `-1` stands for "unlimited". `None` when the text is neither.
@@ -31,34 +33,13 @@ pub fn bytes(text: &str) -> Option<i64> {
     (bytes < 9e15).then_some(bytes as i64)
 }
 
-/// A time in Go's notation: numbers with `h`, `m`, `s`, `ms`, `us` or `ns`, added up; a bare number is seconds.
+/// A time in Go's notation, as `engine_api` reads it; a bare number is seconds.
 pub fn duration(text: &str) -> Option<Duration> {
-    let mut rest = text.trim();
-    if let Ok(seconds) = rest.parse::<u32>() {
-        return Some(Duration::from_secs(seconds.into()));
+    let text = text.trim();
+    match text.parse::<u32>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds.into())),
+        Err(_) => parse_go_duration(text),
     }
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(number_end);
-        let unit_end = tail
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let seconds = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        let number: f64 = number.parse().ok()?;
-        total = total.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
-        rest = tail;
-    }
-    (!text.trim().is_empty()).then_some(total)
 }
 
 #[cfg(test)]

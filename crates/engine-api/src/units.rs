@@ -1,4 +1,4 @@
-//! Times as docker shows them to people; the engine (`Up 5 minutes`) and the client (`5 minutes ago`) say the same.
+//! Times and sizes as docker shows them to people; the engine (`Up 5 minutes`) and the client (`5 minutes ago`) say the same.
 
 use std::time::Duration;
 
@@ -54,6 +54,41 @@ pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// A size in powers of 1000, with docker's three significant digits: `7.66MB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    decimal_size(bytes, 3)
+}
+
+/// The same with four, as docker has it where sizes are added up: `7.661MB`.
+#[must_use]
+pub fn precise_size(bytes: u64) -> String {
+    decimal_size(bytes, 4)
+}
+
+fn decimal_size(bytes: u64, significant: usize) -> String {
+    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit < UNITS.len() - 1 {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let digits = match value {
+        _ if unit == 0 => 0,
+        v if v < 10.0 => significant - 1,
+        v if v < 100.0 => significant - 2,
+        _ => significant - 3,
+    };
+    let number = format!("{value:.digits$}");
+    let number = if number.contains('.') {
+        number.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &number
+    };
+    format!("{number}{}", UNITS[unit])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +117,21 @@ mod tests {
         ] {
             assert_eq!(span(Duration::from_secs(seconds)), words, "{seconds}");
         }
+    }
+
+    #[test]
+    fn sizes_are_dockers() {
+        for (bytes, words) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1500, "1.5kB"),
+            (7_660_000, "7.66MB"),
+            (187_000_000, "187MB"),
+        ] {
+            assert_eq!(size(bytes), words);
+        }
+        assert_eq!(precise_size(1_982_410), "1.982MB");
+        assert_eq!(precise_size(419_430_400), "419.4MB");
     }
 
     #[test]

@@ -124,7 +124,7 @@ fn mounted(container: &ContainerSummary) -> Vec<&str> {
 fn sizes(container: &ContainerSummary) -> String {
     let size = |bytes: Option<i64>| {
         let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok());
-        table::size(bytes.unwrap_or(0))
+        units::size(bytes.unwrap_or(0))
     };
     match container.size_root_fs {
         Some(all) => format!("{} (virtual {})", size(container.size_rw), size(Some(all))),

@@ -1,10 +1,10 @@
 //! `system df`: what takes disk space, and how much of it nobody uses.
 
+use engine_api::units::precise_size;
 use engine_api::{Client, DiskUsage};
 
 use super::arguments::Formatted;
 use super::listing::{self, Row, Show, row};
-use super::table::precise_size;
 
 /// States of a container that is used.
 const ACTIVE: [&str; 3] = ["running", "paused", "restarting"];

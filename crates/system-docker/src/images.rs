@@ -66,7 +66,7 @@ fn rows(image: &ImageSummary, whole: bool) -> Vec<Row> {
                 ("ID", id.clone()),
                 ("CreatedAt", units::utc(image.created)),
                 ("CreatedSince", format!("{} ago", since(image.created))),
-                ("Size", table::size(u64::try_from(image.size).unwrap_or(0))),
+                ("Size", units::size(u64::try_from(image.size).unwrap_or(0))),
             ])
         })
         .collect()
@@ -105,7 +105,7 @@ fn step_row(step: &HistoryItem, options: &History) -> Row {
         false => table::ellipsis(&step.created_by, 45),
     };
     let size = match options.human {
-        true => table::size(u64::try_from(step.size).unwrap_or(0)),
+        true => units::size(u64::try_from(step.size).unwrap_or(0)),
         false => step.size.to_string(),
     };
     row([

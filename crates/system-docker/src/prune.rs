@@ -2,10 +2,10 @@
 
 use std::io::{BufRead, Write};
 
-use engine_api::{Client, Filters};
+use engine_api::{Client, Filters, units};
 
 use super::arguments::{Prune, PruneAll, PruneSystem};
-use super::{filters, table};
+use super::filters;
 
 /// `container prune`
 pub(super) async fn containers(client: &Client, options: &Prune) -> anyhow::Result<()> {
@@ -156,7 +156,7 @@ fn list(kind: &str, removed: Option<Vec<String>>) {
 }
 
 fn total(space: u64) {
-    println!("Total reclaimed space: {}", table::size(space));
+    println!("Total reclaimed space: {}", units::size(space));
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `stats`
 
-use engine_api::{Client, Stats};
+use engine_api::{Client, Stats, units};
 
 use super::arguments::Stats as Options;
 use super::listing::{self, Row, Show, row};
@@ -113,7 +113,7 @@ fn figures(stats: &Stats) -> Row {
         ("MemPerc", format!("{share:.2}%")),
         (
             "NetIO",
-            format!("{} / {}", table::size(received), table::size(sent)),
+            format!("{} / {}", units::size(received), units::size(sent)),
         ),
         ("PIDs", stats.pids_stats.current.to_string()),
     ])

@@ -52,39 +52,6 @@ pub(crate) fn short_id(id: &str) -> String {
         .collect()
 }
 
-/// A size in powers of 1000, with docker's three significant digits: `7.66MB`.
-pub(crate) fn size(bytes: u64) -> String {
-    decimal_size(bytes, 3)
-}
-
-/// The same with four, as docker has it where sizes are added up: `7.661MB`.
-pub(crate) fn precise_size(bytes: u64) -> String {
-    decimal_size(bytes, 4)
-}
-
-fn decimal_size(bytes: u64, significant: usize) -> String {
-    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit < UNITS.len() - 1 {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let digits = match value {
-        _ if unit == 0 => 0,
-        v if v < 10.0 => significant - 1,
-        v if v < 100.0 => significant - 2,
-        _ => significant - 3,
-    };
-    let number = format!("{value:.digits$}");
-    let number = if number.contains('.') {
-        number.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        &number
-    };
-    format!("{number}{}", UNITS[unit])
-}
-
 /// A size in powers of 1024, as `stats` shows memory: `12.5MiB`.
 pub(crate) fn binary_size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -116,17 +83,6 @@ mod tests {
 
     #[test]
     fn sizes_are_dockers() {
-        for (bytes, words) in [
-            (0, "0B"),
-            (999, "999B"),
-            (1500, "1.5kB"),
-            (7_660_000, "7.66MB"),
-            (187_000_000, "187MB"),
-        ] {
-            assert_eq!(size(bytes), words);
-        }
-        assert_eq!(precise_size(1_982_410), "1.982MB");
-        assert_eq!(precise_size(419_430_400), "419.4MB");
         assert_eq!(binary_size(13_107_200), "12.50MiB");
         assert_eq!(ellipsis("\"abcdef\"", 5), "\"abc…");
     }

@@ -1,5 +1,6 @@
 //! Progress of a worker in the words and the form of Docker.
 
+use engine_api::units::precise_size;
 use engine_api::{ProgressDetail, ProgressMessage};
 use oci_image::progress::Progress;
 
@@ -44,29 +45,8 @@ fn bar(detail: &ProgressDetail) -> String {
     )
 }
 
-/// A size with four digits at most, in powers of 1000.
 fn human(bytes: i64) -> String {
-    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
-    #[allow(clippy::cast_precision_loss, reason = "four digits are shown")]
-    let mut size = bytes as f64;
-    let mut unit = 0;
-    while size >= 1000.0 && unit + 1 < UNITS.len() {
-        size /= 1000.0;
-        unit += 1;
-    }
-    let decimals = match size {
-        _ if unit == 0 => 0,
-        size if size < 10.0 => 3,
-        size if size < 100.0 => 2,
-        _ => 1,
-    };
-    let text = format!("{size:.decimals$}");
-    let text = if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        &text
-    };
-    format!("{text}{}", UNITS[unit])
+    precise_size(u64::try_from(bytes).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -16,12 +16,11 @@ use anyhow::{Context, bail};
 use engine_api::body::Body;
 use engine_api::client::ByteStream;
 use engine_api::options::ArchivePutOptions;
-use engine_api::{Client, PathStat};
+use engine_api::{Client, PathStat, units};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
 use super::arguments::Cp;
-use super::table;
 use super::transfer::receive;
 use path::{absolute, container_path, is_content, names_directory, split};
 use place::{Place, Target, place};
@@ -56,7 +55,7 @@ pub(crate) async fn copy(client: &Client, options: &Cp) -> anyhow::Result<()> {
     };
     let quiet = options.quiet.unwrap_or(!io::stdout().is_terminal());
     if !quiet && options.target != "-" {
-        eprintln!("Successfully copied {} to {target}", table::size(size));
+        eprintln!("Successfully copied {} to {target}", units::size(size));
     }
     Ok(())
 }
