@@ -20,6 +20,8 @@ const ROOM_BYTES: u64 = 32 << 20;
 const ROOM_PART: u64 = 64;
 /// A boot makes about a hundred files and directories.
 const FILES: u64 = 128;
+/// A boot needs this part of the room at least.
+const LEAST_PART: u64 = 4;
 /// The room is taken again when this many times as much is left.
 const PLENTY: u64 = 8;
 
@@ -40,6 +42,18 @@ pub(super) fn percent(device_bytes: u64) -> String {
 /// CAP_SYS_RESOURCE up for whoever writes to them (fs/overlayfs/super.c), and every service writes to one.
 pub(super) fn is_short(space: &Space) -> bool {
     space.available < room(space.total) || space.files_left.is_some_and(|files| files < FILES)
+}
+
+/// Whether a boot fits into what is left when both fences are open: found out by taking it, since ext4 counts blocks as free that it
+/// gives to nobody (s_resv_clusters, fs/ext4/super.c). Services whose writes fail do not start, and one of them lets the owner in.
+pub(super) fn is_enough(state: &Path) -> bool {
+    let Ok(space) = sys::fs::space(state) else {
+        return false;
+    };
+    let room = room(space.total) / LEAST_PART;
+    let files = space.files_left.unwrap_or(FILES);
+    let fits = |file| sys::fs::allocate(file, room).is_ok();
+    files >= FILES / LEAST_PART && sys::fs::unnamed(state).is_ok_and(fits)
 }
 
 fn room(total: u64) -> u64 {

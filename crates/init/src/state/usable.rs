@@ -138,7 +138,7 @@ fn room_for_a_boot(device: &Path, kind: &str, state: &Path) -> Use {
         );
         return Use::Whole;
     }
-    let usable = if can_write(state) {
+    let usable = if can_write(state) && reserve::is_enough(state) {
         Use::Whole
     } else {
         Use::Full
