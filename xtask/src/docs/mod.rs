@@ -4,6 +4,7 @@
 //!
 //! Made are tables of docs/security.md, a part of ARCHITECTURE.md, and qemu/confinement.toml, which the test of the booted system compares with
 //! what runs. `cargo xtask tidy` fails when one of them is not up to date. The manual pages of `ros` are written into dist/man.
+//! Then each link of the documentation is followed.
 
 mod configuration;
 mod crates;
@@ -18,9 +19,9 @@ use anyhow::{Context, Result, bail};
 use xshell::{Shell, cmd};
 
 use crate::kernel::Declaration;
-use crate::progress;
 use crate::tidy::edges::Metadata;
 use crate::workspace::Build;
+use crate::{progress, tidy};
 use service::{Reasoned, Service};
 
 /// Where the rights are given.
@@ -50,7 +51,12 @@ pub(crate) fn run(build: &Build, _options: &Options) -> Result<()> {
         fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
         progress::note("docs", name);
     }
-    man_pages(build)
+    man_pages(build)?;
+    let broken = tidy::broken_links(build)?;
+    if !broken.is_empty() {
+        bail!("{}", broken.join("\n"));
+    }
+    Ok(())
 }
 
 /// `ros` writes its manual pages itself, built for this machine with what it does not have on its own.

@@ -52,8 +52,8 @@ pub(crate) fn check(build: &Build) -> Result<()> {
     complaints.extend(dependencies::check(build)?);
     for file in &files {
         complaints.extend(source::check(&build.root, file)?);
-        complaints.extend(links::check(&build.root, file)?);
     }
+    complaints.extend(broken_links(build)?);
     complaints.extend(changelog(build)?);
     complaints.extend(docs::check(&build.root)?);
     if complaints.is_empty() {
@@ -65,6 +65,15 @@ pub(crate) fn check(build: &Build) -> Result<()> {
         complaints.len(),
         complaints.join("\n  ")
     )
+}
+
+/// A complaint for each link of the documentation that leads nowhere.
+pub(crate) fn broken_links(build: &Build) -> Result<Vec<String>> {
+    let mut complaints = Vec::new();
+    for file in &files(build)? {
+        complaints.extend(links::check(&build.root, file)?);
+    }
+    Ok(complaints)
 }
 
 /// Every file that is in the repository or would be with the next commit, relative to its top.

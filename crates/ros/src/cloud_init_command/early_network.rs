@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use cloud_init::service::{Place, Reach};
 use netconf::resolver::{Resolver, has_server};
 use netconf::{Plan, apply, dhcp};
@@ -122,9 +123,14 @@ impl EarlyNetwork {
             return Ok(());
         };
         let image = fs::read_to_string(IMAGE_SETTINGS).unwrap_or_default();
-        fs::write(SETTINGS, format!("{image}\n{settings}"))?;
+        fs::write(SETTINGS, format!("{image}\n{settings}"))
+            .with_context(|| format!("cannot write {SETTINGS}"))?;
         let command = Command::new(DHCPCD).args(["--nobackground", "--config", SETTINGS]);
-        self.dhcpcd = Some(command.spawn()?);
+        self.dhcpcd = Some(
+            command
+                .spawn()
+                .with_context(|| format!("cannot start {DHCPCD}"))?,
+        );
         Ok(())
     }
 

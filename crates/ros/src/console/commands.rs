@@ -99,8 +99,8 @@ fn left(now: &Commands, done: Option<&Commands>, is_late: bool) -> [bool; 3] {
 
 /// Has commands that differ from those that have run be run, too.
 pub(super) fn expect_late() -> anyhow::Result<()> {
-    fs::create_dir_all("/run/rancher")?;
-    Ok(fs::write(LATE, "")?)
+    fs::create_dir_all("/run/rancher").context("cannot create /run/rancher")?;
+    fs::write(LATE, "").with_context(|| format!("cannot write {LATE}"))
 }
 
 /// `runcmd` and the scripts, one after the other, once in a console; those of user data that came late once more. Nobody waits for
@@ -155,7 +155,7 @@ fn done(mark: &Path, is_first: bool) -> Option<Commands> {
 }
 
 fn note(now: &Commands) -> anyhow::Result<()> {
-    fs::create_dir_all("/run/rancher")?;
+    fs::create_dir_all("/run/rancher").context("cannot create /run/rancher")?;
     fs::write(BOOT_DONE, "").with_context(|| format!("cannot write {BOOT_DONE}"))?;
     let text = serde_json::to_vec(now)?;
     Ok(store::write_atomic(Path::new(DONE), &text, 0o600)?)

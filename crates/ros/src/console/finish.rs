@@ -35,9 +35,10 @@ pub(super) fn run(machine: &MachineConfig) {
         part("swap", || mounts::swap_file(swap));
     }
     part("marker", || {
-        fs::create_dir_all("/run/rancher")?;
-        let view = fs::read_link("/proc/self/ns/mnt")?;
-        Ok(fs::write(FILES_DONE, view.as_os_str().as_bytes())?)
+        fs::create_dir_all("/run/rancher").context("cannot create /run/rancher")?;
+        let view = fs::read_link("/proc/self/ns/mnt").context("cannot read /proc/self/ns/mnt")?;
+        fs::write(FILES_DONE, view.as_os_str().as_bytes())
+            .with_context(|| format!("cannot write {FILES_DONE}"))
     });
     part("ntp", || set_time_servers(machine));
     run_commands(machine);

@@ -93,13 +93,14 @@ fn replace(content: &Path, link: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     let folder = link.parent().context("a path without a folder")?;
-    fs::create_dir_all(folder)?;
+    let named = |verb: &str| format!("cannot {verb} {}", link.display());
+    fs::create_dir_all(folder).with_context(|| named("create the folder of"))?;
     let mut name = link.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let temporary = folder.join(name);
     sys::fs::remove_all(&temporary)?;
-    fs::hard_link(content, &temporary)?;
-    Ok(fs::rename(&temporary, link)?)
+    fs::hard_link(content, &temporary).with_context(|| named("make"))?;
+    fs::rename(&temporary, link).with_context(|| named("replace"))
 }
 
 #[cfg(test)]

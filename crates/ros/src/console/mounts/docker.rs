@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use sys::mount::{MountEntry, mountinfo};
 
 use super::{Entry, gone, present};
@@ -17,7 +18,7 @@ const STARTED: &str = "/run/rancher/user-docker-data";
 /// # Errors
 /// When the note cannot be written.
 pub(crate) fn note_docker(data: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all("/run/rancher")?;
+    fs::create_dir_all("/run/rancher").context("cannot create /run/rancher")?;
     let text = data.as_os_str().as_encoded_bytes();
     Ok(cloud_init::store::write_atomic(
         Path::new(STARTED),
