@@ -90,6 +90,7 @@ fn keep(state: &State, kept: &Kept) -> anyhow::Result<()> {
     let source = Path::new(STATE).join(&kept.path[1..]);
     let target = Path::new(kept.path);
     match state.usable {
+        Use::Full if kept.path == SYSTEM_DOCKER && !source.is_dir() => return Ok(()),
         Use::Full if kept.path == SYSTEM_DOCKER => {
             let shown = Path::new(SYSTEM_DOCKER_ON_DISK);
             fs::create_dir_all(shown)

@@ -68,7 +68,7 @@ pub(crate) fn main(name: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitC
     let append = arguments.kexec_append.as_deref().unwrap_or_default();
     if arguments.force {
         if action == Action::Kexec {
-            crate::os::load_running_kernel(append)?;
+            crate::os::load_running_kernel(append, true)?;
         }
         sys::fs::sync();
         return Err(sys::reboot::reboot(action).into());
@@ -76,12 +76,13 @@ pub(crate) fn main(name: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitC
     if matches!(action, Action::Reboot | Action::Kexec) {
         refuse_bad_configuration()?;
     }
+    check_namespace()?;
     if arguments.kexec_previous {
         crate::os::previous_by_kexec()?;
         return Ok(ExitCode::SUCCESS);
     }
     if action == Action::Kexec {
-        crate::os::load_running_kernel(append)?;
+        crate::os::load_running_kernel(append, false)?;
     }
     ask_pid_1(action)?;
     Ok(ExitCode::SUCCESS)
@@ -98,11 +99,18 @@ pub(crate) fn kexec() -> anyhow::Result<()> {
 }
 
 fn ask_pid_1(action: Action) -> anyhow::Result<()> {
+    check_namespace()?;
+    sys::process::kill(1, signal(action)).context("cannot ask PID 1")
+}
+
+/// # Errors
+/// Where process 1 is not the machine's.
+fn check_namespace() -> anyhow::Result<()> {
     let namespace = fs::read_link("/proc/self/ns/pid").context("cannot read /proc/self/ns/pid")?;
     if namespace != Path::new(FIRST_PID_NAMESPACE) {
         bail!("this container has its own processes: it cannot reach PID 1");
     }
-    sys::process::kill(1, signal(action)).context("cannot ask PID 1")
+    Ok(())
 }
 
 fn action(name: &str, arguments: &Arguments) -> anyhow::Result<Action> {

@@ -222,8 +222,7 @@ pub fn unnamed(directory: &Path) -> std::io::Result<File> {
 pub fn node_in_cache(path: &Path) -> Result<(FileType, (u32, u32))> {
     let what = || path.display().to_string();
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let found = rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED);
-    let found = found.what(what)?;
+    let found = open_resolved(CWD, path, flags, ResolveFlags::CACHED)?;
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let stat = rustix::fs::statx(&found, "", flags, StatxFlags::TYPE).what(what)?;
     let kind = FileType::from_raw_mode(stat.stx_mode.into());

@@ -205,29 +205,33 @@ fn a_silent_mount_in_the_place_of_a_disk_holds_nobody() {
     let machine = Machine::new("silent-disk");
     assert_eq!(machine.import("soak").unwrap().status, 200);
     let socket = machine.socket();
-    // The mount itself, which the kernel knows by heart, and what is below.
-    let paths = [silent.path().to_owned(), silent.path().join("below")];
-    let starts: Vec<JoinHandle<Answer>> = paths
-        .iter()
-        .enumerate()
-        .map(|(number, path)| {
-            let name = format!("limited{number}");
-            let rates = json!([{"Path": path, "Rate": 1_000_000}]);
-            let host = json!({"NetworkMode": "none", "BlkioDeviceReadBps": rates});
-            assert!(create_with(&socket, &name, &["true"], host));
-            let socket = socket.clone();
-            std::thread::spawn(move || {
-                post(&socket, &format!("/containers/{name}/start"), &Value::Null)
-            })
-        })
-        .collect();
+    let limited = |name: &str, path: &Path| {
+        let rates = json!([{"Path": path, "Rate": 1_000_000}]);
+        let host = json!({"NetworkMode": "none", "BlkioDeviceReadBps": rates});
+        assert!(create_with(&socket, name, &["true"], host));
+    };
+    // The mount itself, which the kernel knows without its server
+    limited("mount", silent.path());
+    let answer = answered(&machine, "POST", "/containers/mount/start");
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert!(
+        answer.text().contains("is not a block device"),
+        "{}",
+        answer.text()
+    );
+    // What is below: a child of the engine waits
+    limited("below", &silent.path().join("below"));
+    let idle = children(&machine);
+    let waiting = {
+        let socket = socket.clone();
+        std::thread::spawn(move || post(&socket, "/containers/below/start", &Value::Null))
+    };
+    wait_until("a child looks", || children(&machine) > idle);
     assert_eq!(answered(&machine, "GET", "/containers/json").status, 200);
     let host = json!({"NetworkMode": "none"});
     assert!(create_with(&socket, "other", &["true"], host));
     assert!(start(&socket, "other"));
     drop(silent);
-    for start in starts {
-        let answer = start.join().unwrap();
-        assert!(answer.status >= 400, "{}", answer.text());
-    }
+    let answer = waiting.join().unwrap();
+    assert!(answer.status >= 400, "{}", answer.text());
 }

@@ -15,10 +15,12 @@ use super::installed::{Installed, STORE, Writable};
 
 /// GRUB writes `rancher.boot` for the boots that it starts, and not for these.
 pub(super) const WHY: &str = "kexec";
-/// Next to the history: there from the jump until the new system has come up.
+/// Next to the history: the id of the boot that jumps ([`BOOT_ID`]), until the new system has come up.
 const JUMPED: &str = "kexec-jumped";
 /// Next to the history: a jump after which the machine came by its firmware.
 const FAILED: &str = "kexec-failed";
+/// Names this boot, random(4).
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// Whether the kernel can do it at all.
 const LOADED: &str = "/sys/kernel/kexec_loaded";
 /// Whether somebody has forbidden it.
@@ -108,23 +110,36 @@ pub(super) fn try_slot(machine: &Installed, slot: Slot) -> anyhow::Result<()> {
     };
     let boot = format!("{}.{}.{WHY}", decision.id, decision.attempt);
     load(machine, slot, &boot, TRIAL)?;
-    note_jump(&boot)?;
-    machine.apply(&[Step {
+    note_jump()?;
+    let counted = machine.apply(&[Step {
         which: Which::Tries,
         block,
-    }])?;
+    }]);
+    if counted.is_err() {
+        let _ = forget(JUMPED);
+    }
+    counted?;
     crate::power::kexec()
 }
 
 /// Until the new system forgets it ([`arrived`]).
-fn note_jump(boot: &str) -> anyhow::Result<()> {
+fn note_jump() -> anyhow::Result<()> {
+    let boot = fs::read(BOOT_ID).with_context(|| format!("cannot read {BOOT_ID}"))?;
     let writable = Writable::new()?;
     fs::write(writable.root().join(JUMPED), boot).context("cannot note the jump")
 }
 
-/// Loads the kernel of the running version again, with `append` after its parameters for this one start.
-pub(crate) fn load_running(append: &str) -> anyhow::Result<()> {
-    check(false)?;
+fn forget(note: &str) -> anyhow::Result<()> {
+    if !Path::new(STORE).join(note).exists() {
+        return Ok(());
+    }
+    let writable = Writable::new()?;
+    fs::remove_file(writable.root().join(note)).with_context(|| format!("cannot remove {note}"))
+}
+
+/// Loads the kernel of the running version again, with `append` after its parameters for this one start. `force` as in [`check`].
+pub(crate) fn load_running(append: &str, force: bool) -> anyhow::Result<()> {
+    check(force)?;
     let machine = Installed::here()?;
     let choice = machine.records()?.choice();
     let choice = choice.context("the boot records are lost")?;
@@ -136,7 +151,11 @@ pub(crate) fn load_running(append: &str) -> anyhow::Result<()> {
     }
     let boot = format!("{:08}.0.{WHY}", choice.id);
     load(&machine, machine.slot, &boot, append)?;
-    note_jump(&boot)
+    // The jump does not depend on it
+    if let Err(error) = note_jump() {
+        eprintln!("warning: a jump that does not come back will not be remembered: {error:#}");
+    }
+    Ok(())
 }
 
 fn load(machine: &Installed, slot: Slot, boot: &str, more: &str) -> anyhow::Result<()> {
@@ -180,17 +199,19 @@ fn in_memory(name: &str, content: &[u8]) -> anyhow::Result<File> {
 /// Whether this boot came by kexec; a jump that was not followed by one is remembered.
 pub(super) fn arrived(machine: &Installed) -> anyhow::Result<bool> {
     let by_kexec = machine.why == WHY;
-    let jumped = Path::new(STORE).join(JUMPED);
-    if jumped.exists() {
-        let writable = Writable::new()?;
-        let jumped = writable.root().join(JUMPED);
-        if by_kexec {
-            fs::remove_file(&jumped).context("cannot forget the jump")?;
-        } else {
-            fs::rename(&jumped, writable.root().join(FAILED)).context("cannot note a lost jump")?;
-        }
+    if by_kexec {
+        forget(JUMPED)?;
+        forget(FAILED)?;
+        return Ok(true);
     }
-    Ok(by_kexec)
+    let noted = fs::read(Path::new(STORE).join(JUMPED)).ok();
+    // One of this boot was not made yet
+    if noted.is_some() && noted != fs::read(BOOT_ID).ok() {
+        let writable = Writable::new()?;
+        let (jumped, failed) = (writable.root().join(JUMPED), writable.root().join(FAILED));
+        fs::rename(jumped, failed).context("cannot note a lost jump")?;
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

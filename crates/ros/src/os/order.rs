@@ -154,7 +154,11 @@ pub(crate) fn previous_by_kexec() -> anyhow::Result<()> {
         rules::refuse(&now.manifest, &then.manifest)?;
     }
     arm(&machine, previous)?;
-    kexec::try_slot(&machine, previous)
+    kexec::try_slot(&machine, previous).or_else(|error| {
+        // Nobody wants a later reboot to try it
+        machine.decide(install::cancel)?;
+        Err(error.context("the version before is not tried"))
+    })
 }
 
 /// Whether a person is asked.

@@ -58,8 +58,7 @@ impl Engine {
         }
         container.streams.finish();
         self.release_sources(container);
-        // Each start writes it again; /run is in RAM, and thousands of containers may have ended.
-        let _ = std::fs::remove_dir_all(&container.layout.bundle);
+        remove_bundle(container);
 
         let ran_for = Timestamp::now().since(container.record().state.started_at);
         let wait = self.wait_before_restart(container, code, ran_for);
@@ -201,4 +200,9 @@ impl Engine {
         container.exits.send_modify(|exits| exits.count += 1);
         self.publish(container, "stop");
     }
+}
+
+/// Each start writes it again; /run is in RAM, and thousands of containers may have ended.
+pub(in crate::container) fn remove_bundle(container: &Container) {
+    let _ = std::fs::remove_dir_all(&container.layout.bundle);
 }

@@ -12,6 +12,7 @@ use runtime::{CreateRequest, ErrorKind, Process, Runtime};
 use sys::cgroup::Cgroup;
 use tokio::sync::{Notify, oneshot};
 
+use super::life::monitor::remove_bundle;
 use super::{Container, Live, Status};
 use crate::Engine;
 use crate::io::{Descriptors, Pumps};
@@ -48,6 +49,7 @@ impl Engine {
             return Ok(());
         };
         self.release_sources(container);
+        remove_bundle(container);
         let message = error.message.clone();
         container.note(|record| {
             record.state.error = message;
