@@ -102,7 +102,7 @@ fn block_io(host: &HostConfig) -> Result<Option<BlockIo>> {
 fn block_device(path: &str) -> Result<(u32, u32)> {
     // A child has looked at it (`wake_devices`): the thread of all containers asks no file system, which may not answer.
     let (kind, number) = sys::fs::node_in_cache(Path::new(path))
-        .map_err(|error| Error::bad_parameter(format!("block device {error}")))?;
+        .map_err(|error| Error::bad_parameter(format!("block device: {error}")))?;
     if kind != FileType::BlockDevice {
         return Err(Error::bad_parameter(format!(
             "{path} is not a block device"

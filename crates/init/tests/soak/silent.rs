@@ -182,6 +182,9 @@ fn a_silent_mount_below_a_directory_of_devices_holds_nobody() {
     });
     let state = machine.get("/containers/devices/json").unwrap().json();
     assert_eq!(state["State"]["ExitCode"], 0, "the node is not there");
+    // What its start wrote to /run, which is in RAM, is gone with its end.
+    let bundles = machine.root().with_file_name("run").join("bundles");
+    assert_eq!(fs::read_dir(bundles).unwrap().count(), 0);
 
     // One that is large.
     let many = tempfile::tempdir().unwrap();
